@@ -1,0 +1,264 @@
+"""The run as exported series that Prometheus scrapes over loopback."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from socketserver import ThreadingMixIn
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from ganwatch.contracts import Detector, Incident, Severity, Sink, State, discover
+from ganwatch.errors import UserError
+from ganwatch.records import Readings, Run
+from ganwatch.signals import Signal, catalogue, family
+
+LABEL_VALUES = 32
+"""Most label values of one family that are exported; readings of further ones are counted, not exported."""
+
+RUN_STATES = ("running", "finished", "failed", "stopped")
+
+_SCRAPE_HEADER = "HTTP_X_PROMETHEUS_SCRAPE_TIMEOUT_SECONDS"
+_CLIENT_PATIENCE = 5.0
+_MAX_PORT = 65535
+
+
+class PrometheusSink(Sink, Collector):
+    """Serve the last value of every exported series, the incidents and the state of the run.
+
+    Names, help and labels come from the catalogue of signals; every sink has a registry of its own. A value that was not measured
+    at a step keeps its last value; NaN and infinities are exported as they are. In a data-parallel training one process, rank 0,
+    creates the sink.
+
+    Parameters
+    ----------
+    port : int
+        0 to 65535; 0 takes a free one, see the attribute ``port``.
+    address : str
+        Where to listen. The default is loopback: nothing here is authenticated.
+    detectors : iterable of Detector classes, optional
+        Those whose incident gauges exist, at 0, from the start; by default every one that ganwatch ships.
+    linger : float, seconds
+        Longest that ``close`` waits for one more scrape after the run ended, so that Prometheus learns how it ended and raises no
+        alarm about a target that is gone. It waits only where a Prometheus has been scraping.
+
+    Attributes
+    ----------
+    port : int
+        The port that is listened on.
+
+    Raises
+    ------
+    UserError
+        The port is taken or out of range, the address is not one of this machine, or ``linger`` is negative.
+
+    Examples
+    --------
+    >>> from urllib.request import urlopen
+    >>> sink = PrometheusSink(detectors=[])
+    >>> sink.readings([Readings(step=7, values={"loss/g": 0.5}, wall_time=1.0)])
+    >>> page = urlopen(f"http://127.0.0.1:{sink.port}/metrics").read().decode()
+    >>> [line for line in page.splitlines() if line.startswith(("ganwatch_loss", "ganwatch_step"))]
+    ['ganwatch_loss{network="g"} 0.5', 'ganwatch_step 7.0']
+    >>> sink.close()
+    """
+
+    name = "prometheus"
+
+    def __init__(
+        self,
+        port: int = 0,
+        address: str = "127.0.0.1",
+        *,
+        detectors: Iterable[type[Detector]] | None = None,
+        linger: float = 30.0,
+    ) -> None:
+        if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= _MAX_PORT:
+            raise UserError(f"port must be an integer from 0 to {_MAX_PORT} (0 takes a free one), got {port!r}")
+        if linger < 0:
+            raise UserError(f"linger must be >= 0 (seconds), got {linger!r}")
+        self.linger = linger
+        known = discover("ganwatch.detectors", Detector) if detectors is None else detectors  # type: ignore[type-abstract]  # a base to look for
+        self._lock = threading.Lock()
+        self._values: dict[str, dict[str, float]] = {
+            signal.name: {"": 0.0} for signal in catalogue().values() if _counts(signal) and not signal.label
+        }
+        self._severities: dict[str, set[Severity]] = {cls.code: {cls.severity} for cls in known}
+        self._fired: dict[str, int] = dict.fromkeys(self._severities, 0)
+        self._firing: dict[str, Incident] = {}
+        self._rejected = 0
+        self._step = 0
+        self._last_step = time.time()
+        self._run: Run | None = None
+        self._state = "running"
+        self._watched = threading.Event()
+        self._seen_at_end = threading.Event()
+        self._server: _Server | None = _listen(address, port, self._application())
+        self.port = int(self._server.server_address[1])
+        serve = self._server.serve_forever
+        self._thread = threading.Thread(target=serve, args=(0.05,), name="ganwatch-exporter", daemon=True)
+        self._thread.start()
+
+    def start(self, run: Run) -> None:
+        """Export the identity of the run; from here on a job without steps counts as silent."""
+        with self._lock:
+            self._run, self._state, self._last_step = run, "running", time.time()
+            self._seen_at_end.clear()
+
+    def readings(self, readings: Sequence[Readings]) -> None:
+        """Take over the newest value of every exported series."""
+        with self._lock:
+            for each in readings:
+                self._step, self._last_step = each.step, each.wall_time or time.time()
+                for series, value in each.values.items():
+                    self._take(series, float(value))
+
+    def incident(self, incident: Incident) -> None:
+        """Raise or lower the gauge of the incident's code."""
+        with self._lock:
+            self._severities.setdefault(incident.code, set()).add(incident.severity)
+            self._fired.setdefault(incident.code, 0)
+            if incident.state is not State.FIRING:
+                self._firing.pop(incident.id, None)
+                return
+            self._fired[incident.code] += incident.id not in self._firing
+            self._firing[incident.id] = incident
+
+    def finish(self, state: str) -> None:
+        """Export how the run ended."""
+        with self._lock:
+            self._state = state
+            self._seen_at_end.clear()
+
+    def close(self) -> None:
+        """Stop listening, after the last scrape where one is awaited. A second call does nothing."""
+        server, self._server = self._server, None
+        if server is None:
+            return
+        try:
+            if self._state != "running" and self._watched.is_set():
+                self._seen_at_end.wait(self.linger)
+        finally:
+            server.shutdown()
+            server.server_close()
+            self._thread.join()
+
+    def collect(self) -> Iterator[Metric]:
+        """Every exported series as it stands, for the registry."""
+        with self._lock:
+            return iter([*self._signals(), *self._incidents(), *self._job()])
+
+    def _take(self, series: str, value: float) -> None:
+        signal = family(series)
+        if signal is None or not signal.exported:
+            return
+        label = series.partition("/")[2] if signal.label else ""
+        values = self._values.setdefault(signal.name, {})
+        if label in values or len(values) < LABEL_VALUES:
+            values[label] = value
+        else:
+            self._rejected += 1
+
+    def _signals(self) -> Iterator[Metric]:
+        for signal in catalogue().values():
+            values = self._values.get(signal.name)
+            if not values:
+                continue
+            kind = CounterMetricFamily if _counts(signal) else GaugeMetricFamily
+            metric = kind(signal.metric, signal.help, labels=[signal.label] if signal.label else [])
+            for label, value in values.items():
+                metric.add_metric([label] if signal.label else [], value)
+            yield metric
+
+    def _incidents(self) -> Iterator[Metric]:
+        firing = GaugeMetricFamily("ganwatch_incident", "Whether an incident of the code is firing.", labels=["code", "severity"])
+        explained = GaugeMetricFamily(
+            "ganwatch_incident_explained", "Whether every firing incident of the code is explained by another firing one.", labels=["code"]
+        )
+        fired = CounterMetricFamily("ganwatch_incidents", "Incidents that have fired in this process.", labels=["code"])
+        for code, severities in sorted(self._severities.items()):
+            mine = [incident for incident in self._firing.values() if incident.code == code]
+            for severity in sorted(severities):
+                firing.add_metric([code, severity], any(incident.severity == severity for incident in mine))
+            explained.add_metric([code], bool(mine) and all(incident.cause in self._firing for incident in mine))
+            fired.add_metric([code], self._fired[code])
+        return iter((firing, explained, fired))
+
+    def _job(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily("ganwatch_step", "Observed steps: main-phase updates of the primary generator.", self._step)
+        yield GaugeMetricFamily(
+            "ganwatch_last_step_timestamp_seconds", "Unix time of the last observed step, of the start before the first.", self._last_step
+        )
+        state = GaugeMetricFamily("ganwatch_run_state", "Whether the run is in the state.", labels=["state"])
+        for name in dict.fromkeys((*RUN_STATES, self._state)):
+            state.add_metric([name], name == self._state)
+        yield state
+        yield CounterMetricFamily(
+            "ganwatch_exporter_rejected_readings", f"Readings of families with more than {LABEL_VALUES} label values.", self._rejected
+        )
+        if self._run is not None:
+            facts = {"run_id": self._run.id, "name": self._run.name, "attempt": str(self._run.attempt)}
+            yield InfoMetricFamily("ganwatch_run", "The run that this process trains.", facts)
+
+    def _application(self) -> Any:
+        registry = CollectorRegistry()
+        registry.register(self)
+        page = make_wsgi_app(registry)
+
+        def application(environ: dict[str, Any], start_response: Any) -> Any:
+            ended = self._state != "running"
+            answer = page(environ, start_response)
+            if _SCRAPE_HEADER in environ:
+                self._watched.set()
+                if ended:
+                    self._seen_at_end.set()
+            return answer
+
+        return application
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    """One thread a request, each of which ends before ``server_close`` returns."""
+
+    def server_bind(self) -> None:
+        # HTTPServer asks the resolver for the machine's name here, which may hang; WSGI needs a name, any name
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+        self.setup_environ()
+
+
+class _Handler(WSGIRequestHandler):
+    """Gives up on a client that says nothing, and prints no line a request."""
+
+    timeout = _CLIENT_PATIENCE
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+def _listen(address: str, port: int, application: Any) -> _Server:
+    try:
+        kind, _, _, _, place = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        server = type("_Server", (_Server,), {"address_family": kind})(place, _Handler)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise UserError(f"port must be free on {address}, got {port}, which is in use; 0 takes a free one") from error
+        if error.errno == errno.EACCES:
+            raise UserError(f"port must be one that this user may open, got {port}; 0 takes a free one") from error
+        raise UserError(f"address must be one of this machine's, got {address!r} ({error})") from error
+    server.set_app(application)
+    return server  # type: ignore[no-any-return]  # made by type(), a _Server
+
+
+def _counts(signal: Signal) -> bool:
+    """Whether the family is a count of the observer's own faults since the start, not a level."""
+    return signal.unit == "count" and signal.group == "observer"
