@@ -1,0 +1,257 @@
+"""Training data: bundled digits, image folders, mixtures of Gaussians, or any dataset by import path."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, TensorDataset, default_collate
+
+from ganwatch.errors import UserError
+
+SUFFIXES = {".png", ".jpg", ".jpeg"}
+GRID_FACTOR = 0.25
+"""The grid's centres, -4 to 4 apart by 2, times this lie in [-1, 1]; its sigma .05 becomes .0125."""
+SCALES = {"signed": (1.0, 0.0), "unit": (0.5, 0.5), "raw": (127.5, 127.5)}
+"""Factor and offset from values in [-1, 1]."""
+
+Batch = Tensor | list[Tensor]
+
+
+class Batches:
+    """An endless, shuffled sequence of batches that can be taken up at any position.
+
+    An iteration goes to the end of the current epoch. The order of an epoch depends on the seed and its number alone, the global
+    random state is neither read nor moved, and incomplete last batches are left out.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Of known length. A ``TensorDataset`` is indexed batch by batch, any other item by item with the default collation.
+    batch_size : int
+        Samples in a batch.
+    seed : int
+        Decides the order.
+    prepare : callable or None
+        Applied to the samples of each batch, not to their labels.
+
+    Examples
+    --------
+    >>> batches = Batches(TensorDataset(torch.arange(6.0)), batch_size=2, seed=0)
+    >>> len(batches), len(list(batches)), batches.state_dict()
+    (3, 3, {'position': 3})
+    """
+
+    def __init__(
+        self, dataset: Dataset[Any], *, batch_size: int, seed: int = 0, prepare: Callable[[Tensor], Tensor] | None = None
+    ) -> None:
+        self.dataset, self.batch_size, self.seed, self.prepare = dataset, batch_size, seed, prepare
+        self.size = len(dataset)  # type: ignore[arg-type]  # map-style datasets have a length
+        self.position = 0
+
+    def __len__(self) -> int:
+        return self.size // self.batch_size
+
+    def __iter__(self) -> Iterator[Batch]:
+        epoch, start = divmod(self.position, len(self))
+        order = np.random.default_rng([self.seed, epoch]).permutation(self.size)
+        for index in range(start, len(self)):
+            batch = self._take(order[index * self.batch_size : (index + 1) * self.batch_size])
+            self.position += 1
+            yield batch
+
+    def _take(self, indices: np.ndarray[Any, Any]) -> Batch:
+        if isinstance(self.dataset, TensorDataset):
+            chosen = torch.from_numpy(indices)
+            batch: Batch = [tensor[chosen] for tensor in self.dataset.tensors]
+        else:
+            batch = default_collate([self.dataset[index] for index in indices.tolist()])
+        if isinstance(batch, Tensor):
+            return self.prepare(batch) if self.prepare else batch
+        if self.prepare:
+            batch[0] = self.prepare(batch[0])
+        return batch[0] if len(batch) == 1 else batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Batches delivered so far."""
+        return {"position": self.position}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on behind the batches delivered when the state was saved."""
+        self.position = state["position"]
+
+
+class GANData(lightning.LightningDataModule):
+    """Training data for the reference GAN.
+
+    Parameters
+    ----------
+    source : str
+        ``digits`` (1,797 real handwritten digits of 8x8 pixels with labels, from scikit-learn), ``folder`` (PNG and JPEG files
+        below ``path``), ``ring`` (8 Gaussians at radius 1, sigma .01, labels are the modes), ``grid`` (5x5 Gaussians 2 apart,
+        sigma .05, times ``GRID_FACTOR``), or ``package.module:attribute``, a Dataset or a callable that returns one.
+    path : path or None
+        The folder, for ``folder``.
+    size : int, pixels
+        Images of a folder are resized with antialiasing and cropped at the centre to this square.
+    grey : bool
+        One channel instead of three, for ``folder``.
+    samples : int
+        How many points ``ring`` and ``grid`` draw.
+    batch_size : int
+        Samples in a batch; incomplete batches are left out.
+    scale : {"signed", "unit", "raw"}
+        Values in [-1, 1], [0, 1] or [0, 255]. Applies to every source but imported ones with floating samples, which are taken
+        as they are; imported uint8 samples are pixels.
+    seed : int
+        Decides the order of the batches and the points of ``ring`` and ``grid``.
+
+    Raises
+    ------
+    UserError
+        An argument breaks a rule, or (from ``setup``, before the first step) the data cannot be used.
+    """
+
+    def __init__(
+        self,
+        source: str = "digits",
+        *,
+        path: str | Path | None = None,
+        size: int = 64,
+        grey: bool = False,
+        samples: int = 10_000,
+        batch_size: int = 64,
+        scale: Literal["signed", "unit", "raw"] = "signed",
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if source not in {"digits", "folder", "ring", "grid"} and ":" not in source:
+            raise UserError(f"source must be digits, folder, ring, grid or package.module:attribute, got {source!r}")
+        if source == "folder" and path is None:
+            raise UserError("path must name a folder of PNG or JPEG files for source='folder', got None")
+        if scale not in SCALES:
+            raise UserError(f"scale must be one of {tuple(SCALES)}, got {scale!r}")
+        for name, value in {"size": size, "samples": samples, "batch_size": batch_size}.items():
+            if value < 1:
+                raise UserError(f"{name} must be >= 1, got {value}")
+        if seed < 0:
+            raise UserError(f"seed must be >= 0, got {seed}")
+        self.source, self.path, self.size, self.grey, self.samples = source, path, size, grey, samples
+        self.batch_size, self.scale, self.seed = batch_size, scale, seed
+        self.save_hyperparameters()
+        self.dataset: Dataset[Any] | None = None
+
+    def setup(self, stage: str | None = None) -> None:  # noqa: ARG002  # Lightning's signature
+        """Load the data; images stay in memory as bytes."""
+        if self.dataset is not None:
+            return
+        if self.source == "digits":
+            self.dataset = load_digits()
+        elif self.source == "folder":
+            self.dataset = load_folder(Path(str(self.path)), self.size, grey=self.grey)
+        elif self.source == "ring":
+            self.dataset = draw_mixture(ring_centres(), 0.01, self.samples, self.seed)
+        elif self.source == "grid":
+            self.dataset = draw_mixture(grid_centres() * GRID_FACTOR, 0.05 * GRID_FACTOR, self.samples, self.seed)
+        else:
+            self.dataset = import_dataset(self.source)
+        count = len(self.dataset)  # type: ignore[arg-type]  # map-style datasets have a length
+        if count < self.batch_size:
+            raise UserError(f"batch_size must be <= the number of samples, {count} in {self.path or self.source}, got {self.batch_size}")
+
+    def train_dataloader(self) -> Batches:
+        """Batches of ``(x, y)`` where the source has labels, of ``x`` otherwise."""
+        self.setup()
+        if self.dataset is None:
+            raise RuntimeError("setup left no dataset")
+        factor, offset = SCALES[self.scale]
+        given = self.dataset.tensors[0] if isinstance(self.dataset, TensorDataset) else None
+
+        def prepare(samples: Tensor) -> Tensor:
+            if samples.dtype == torch.uint8:
+                return samples.to(torch.float32).mul_(factor / 127.5).add_(offset - factor)
+            return samples if ":" in self.source or self.scale == "signed" else samples * factor + offset
+
+        unchanged = given is not None and given.dtype != torch.uint8 and self.scale == "signed"
+        return Batches(self.dataset, batch_size=self.batch_size, seed=self.seed, prepare=None if unchanged else prepare)
+
+
+def load_digits() -> TensorDataset:
+    """1,797 real digits ``(1797, 1, 8, 8)`` float32 in [-1, 1] and their labels ``(1797,)`` int64, bundled with scikit-learn."""
+    from sklearn import datasets
+
+    found = datasets.load_digits()
+    images = torch.from_numpy(found.images).to(torch.float32).unsqueeze(1) / 8.0 - 1.0
+    return TensorDataset(images, torch.from_numpy(found.target).to(torch.int64))
+
+
+def load_folder(folder: Path, size: int, *, grey: bool = False) -> TensorDataset:
+    """The PNG and JPEG files of a folder and those below, sorted by path, as ``(N, C, size, size)`` uint8.
+
+    Raises
+    ------
+    UserError
+        The folder does not exist, holds no image, or a file cannot be read.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    if not folder.is_dir():
+        found = "a file" if folder.exists() else "not there"
+        raise UserError(f"path must be a folder of PNG or JPEG files, got {folder}, which is {found}")
+    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+    if not files:
+        raise UserError(f"path must hold at least one PNG or JPEG file, got {folder} without any")
+    images = np.empty((len(files), size, size, 1 if grey else 3), np.uint8)
+    for index, file in enumerate(files):
+        try:
+            with Image.open(file) as image:
+                fitted = ImageOps.fit(image.convert("L" if grey else "RGB"), (size, size), Image.Resampling.LANCZOS)
+        except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise UserError(f"path must hold readable images, got {file}: {error}") from error
+        images[index] = np.asarray(fitted).reshape(size, size, -1)
+    return TensorDataset(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()))
+
+
+def ring_centres() -> Tensor:
+    """Eight centres ``(8, 2)`` at angles 2πi/8 and radius 1."""
+    angles = torch.arange(8, dtype=torch.float64) * (2.0 * math.pi / 8.0)
+    return torch.stack((angles.cos(), angles.sin()), 1).to(torch.float32)
+
+
+def grid_centres() -> Tensor:
+    """25 centres ``(25, 2)``, 5x5 and 2 apart, from -4 to 4."""
+    line = torch.arange(-4.0, 5.0, 2.0)
+    return torch.cartesian_prod(line, line)
+
+
+def draw_mixture(centres: Tensor, sigma: float, count: int, seed: int) -> TensorDataset:
+    """Points ``(count, F)`` of equally likely Gaussians and the index ``(count,)`` int64 of each one's centre."""
+    generator = torch.Generator().manual_seed(seed)
+    modes = torch.randint(len(centres), (count,), generator=generator)
+    return TensorDataset(centres[modes] + sigma * torch.randn(count, centres.shape[1], generator=generator), modes)
+
+
+def import_dataset(target: str) -> Dataset[Any]:
+    """The dataset at ``package.module:attribute``, called first where it is a callable.
+
+    Raises
+    ------
+    UserError
+        Nothing can be imported from there, or it is no map-style dataset.
+    """
+    module, _, attribute = target.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"source must name an importable package.module:attribute, got {target!r}: {error}") from error
+    dataset = found if isinstance(found, Dataset | Sequence) or not callable(found) else found()
+    if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
+        raise UserError(f"source must give a dataset with __len__ and __getitem__, got {type(dataset).__name__} from {target!r}")
+    return dataset  # type: ignore[no-any-return]  # checked above

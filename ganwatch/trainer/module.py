@@ -1,0 +1,318 @@
+"""The reference GAN: a Lightning module with manual optimisation."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import lightning
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from ganwatch.trainer import losses, networks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from lightning.pytorch.core.optimizer import LightningOptimizer
+
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "sgd": lambda parameters, lr, betas: torch.optim.SGD(parameters, lr, momentum=betas[0]),
+    "rmsprop": lambda parameters, lr, betas: torch.optim.RMSprop(parameters, lr, alpha=betas[1]),
+}
+CONV_SIZES = (8, 16, 32, 64, 128)
+
+
+class GAN(lightning.LightningModule):
+    """A generator and a discriminator that are trained in turn.
+
+    One batch is one update of D and ``g_steps`` updates of G; with ``d_steps`` > 1 G is updated at every ``d_steps``-th batch.
+
+    Parameters
+    ----------
+    shape : (C, S, S) or (F,)
+        Of one sample, images or vectors.
+    latent_dim : int
+        Size of the standard normal latent.
+    network : {"conv", "mlp"} or None
+        None takes ``conv`` for images and ``mlp`` for vectors. ``conv`` needs square images of 8 to 128 pixels, a power of two.
+    channels : int
+        Channels of the convolutional networks at full resolution.
+    width : int
+        Units of a hidden layer of the fully connected networks.
+    depth : int or None
+        Hidden layers of the fully connected networks (None: 3); additional 3x3 convolutions per resolution (None: 0).
+    activation, d_activation : {"relu", "leaky_relu", "sigmoid", "tanh"}
+        Of the hidden layers of G and D.
+    g_norm : {"batch", "none"}
+        Normalisation in G.
+    d_norm : {"batch", "spectral", "none"}
+        Normalisation in D.
+    dropout : float, in [0, 1)
+        Share of D's hidden units (channels) that are dropped.
+    init_std : float or None
+        Standard deviation of all initial weights; None keeps the scale of the signal from layer to layer.
+    loss : {"minimax", "non-saturating", "hinge", "least-squares", "wgan-gp", "relativistic"}
+        See ``ganwatch.trainer.losses.LOSSES``.
+    stable : bool
+        False computes logarithms of probabilities as the paper writes them, which is infinite once D is certain.
+    gp_weight : float
+        Weight of the gradient penalty of ``wgan-gp``.
+    r1_weight : float
+        Weight of the R1 penalty, 0 for none.
+    r1_every : int, D updates
+        The penalty is computed that seldom and weighted that much more (Karras et al. 2019, arXiv 1912.04958).
+    ema : float or None, in (0, 1)
+        Decay of an averaged copy of G, from which ``sample`` then draws.
+    classes : int
+        Number of labels; with 0 the GAN is unconditional and ignores labels.
+    optimizer : {"adam", "sgd", "rmsprop"}
+        ``sgd`` takes the first beta as momentum, ``rmsprop`` the second as smoothing.
+    g_lr, d_lr : float
+        Learning rates.
+    g_betas, d_betas : (float, float)
+        Decay rates of the optimizers.
+    d_steps, g_steps : int
+        Updates of D per update of G, and the reverse; one of them is 1.
+    output : {"tanh", "identity"} or None
+        Last layer of G; None takes ``tanh`` for images and ``identity`` for vectors.
+
+    Attributes
+    ----------
+    batches, d_updates, g_updates : int
+        Counted so far, saved in the checkpoint.
+
+    Raises
+    ------
+    ValueError
+        An argument breaks a rule.
+
+    Examples
+    --------
+    >>> gan = GAN(shape=(1, 8, 8), latent_dim=16)
+    >>> tuple(gan.sample(3).shape)
+    (3, 1, 8, 8)
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...] = (1, 8, 8),
+        *,
+        latent_dim: int = 32,
+        network: Literal["conv", "mlp"] | None = None,
+        channels: int = 16,
+        width: int = 128,
+        depth: int | None = None,
+        activation: Literal["relu", "leaky_relu", "sigmoid", "tanh"] = "relu",
+        d_activation: Literal["relu", "leaky_relu", "sigmoid", "tanh"] = "leaky_relu",
+        g_norm: Literal["batch", "none"] = "batch",
+        d_norm: Literal["batch", "spectral", "none"] = "none",
+        dropout: float = 0.0,
+        init_std: float | None = None,
+        loss: Literal["minimax", "non-saturating", "hinge", "least-squares", "wgan-gp", "relativistic"] = "non-saturating",
+        stable: bool = True,
+        gp_weight: float = 10.0,
+        r1_weight: float = 0.0,
+        r1_every: int = 16,
+        ema: float | None = None,
+        classes: int = 0,
+        optimizer: Literal["adam", "sgd", "rmsprop"] = "adam",
+        g_lr: float = 5e-4,
+        d_lr: float = 5e-4,
+        g_betas: tuple[float, float] = (0.5, 0.999),
+        d_betas: tuple[float, float] = (0.5, 0.999),
+        d_steps: int = 1,
+        g_steps: int = 1,
+        output: Literal["tanh", "identity"] | None = None,
+    ) -> None:
+        shape = tuple(shape)
+        network = network or ("conv" if len(shape) == 3 else "mlp")  # noqa: PLR2004  # C, H, W
+        output = output or ("tanh" if len(shape) == 3 else "identity")  # noqa: PLR2004  # C, H, W
+        _check(locals())
+        super().__init__()
+        self.automatic_optimization = False
+        self.save_hyperparameters()
+        self.shape = shape
+        self.latent_dim, self.classes, self.d_steps, self.g_steps = latent_dim, classes, d_steps, g_steps
+        self.optimizer_name, self.rates = optimizer, ((g_lr, tuple(g_betas)), (d_lr, tuple(d_betas)))
+        self.loss = losses.loss(loss, stable=stable)
+        self.gp_weight = gp_weight if loss == "wgan-gp" else 0.0
+        self.r1_weight, self.r1_every = r1_weight, r1_every
+        self.batches = self.d_updates = self.g_updates = 0
+
+        inputs = latent_dim * 2 if classes else latent_dim
+        if network == "conv":
+            image = cast("tuple[int, int, int]", shape)
+            body = networks.conv_generator(
+                image, inputs, channels=channels, depth=depth or 0, activation=activation, norm=g_norm, output=output
+            )
+            features, found = networks.conv_features(
+                image, channels=channels, depth=depth or 0, activation=d_activation, norm=d_norm, dropout=dropout
+            )
+        else:
+            layers = 3 if depth is None else depth
+            body = networks.mlp_generator(shape, inputs, width=width, depth=layers, activation=activation, norm=g_norm, output=output)
+            features, found = networks.mlp_features(
+                shape, width=width, depth=layers, activation=d_activation, norm=d_norm, dropout=dropout
+            )
+        self.generator = networks.Generator(body, latent_dim=latent_dim, classes=classes)
+        self.discriminator = networks.Discriminator(nn.Sequential(*features), nn.Linear(found, 1), width=found, classes=classes)
+        networks.initialise(self.generator, activation, init_std)
+        networks.initialise(self.discriminator, d_activation, init_std)
+        if d_norm == "spectral":
+            networks.normalise_spectrally(self.discriminator)
+        self.average: AveragedModel | None = None
+        if ema is not None:
+            decay = get_ema_multi_avg_fn(ema)  # type: ignore[no-untyped-call]  # untyped in torch
+            self.average = AveragedModel(self.generator, multi_avg_fn=decay).float().requires_grad_(requires_grad=False)
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        """The optimizers of G and D, in this order."""
+        make = OPTIMIZERS[self.optimizer_name]
+        nets = (self.generator, self.discriminator)
+        return [make(net.parameters(), lr=lr, betas=betas) for net, (lr, betas) in zip(nets, self.rates, strict=True)]
+
+    def latents(self, count: int) -> Tensor:
+        """Standard normal latents ``(count, latent_dim)`` float32 on the module's device."""
+        return torch.randn(count, self.latent_dim, device=self.device)
+
+    def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        """Samples of latents, from the averaged generator where there is one."""
+        network: nn.Module = self.generator if self.average is None else self.average
+        out: Tensor = network(latent, label)
+        return out
+
+    @torch.no_grad()
+    def sample(self, count: int, label: Tensor | None = None) -> Tensor:
+        """Draw samples in evaluation mode.
+
+        Parameters
+        ----------
+        count : int
+            How many.
+        label : (count,) int64 or None
+            The labels to ask for; None draws them evenly where the GAN is conditional.
+
+        Returns
+        -------
+        Tensor
+            ``(count, *shape)`` float32.
+        """
+        if self.classes and label is None:
+            label = torch.randint(self.classes, (count,), device=self.device)
+        with _evaluating(self):
+            return cast("Tensor", self(self.latents(count), label))
+
+    def training_step(self, batch: Tensor | list[Tensor] | tuple[Tensor, ...], batch_idx: int) -> None:  # noqa: ARG002  # Lightning's signature
+        """Update D, then G where it is its turn."""
+        real, label = (batch, None) if isinstance(batch, Tensor) else (batch[0], batch[1] if self.classes else None)
+        if tuple(real.shape[1:]) != self.shape:
+            raise ValueError(f"shape must equal that of the data's samples, {tuple(real.shape[1:])}, got {self.shape}")
+        if self.classes and label is None:
+            raise ValueError(f"classes > 0 needs batches of (samples, labels), got samples alone and classes={self.classes}")
+        self.batches += 1
+        g_optimizer, d_optimizer = cast("list[LightningOptimizer]", self.optimizers())
+        seen = {"d": self._update_d(d_optimizer, real, label)}
+        if self.batches % self.d_steps == 0:
+            for _ in range(self.g_steps):
+                seen["g"] = self._update_g(g_optimizer, real, label)
+        if self.trainer.loggers or self.trainer.progress_bar_callback:
+            self.log_dict({f"loss/{name}": value.detach() for name, value in seen.items()}, prog_bar=True)
+
+    def _update_d(self, optimizer: LightningOptimizer, real: Tensor, label: Tensor | None) -> Tensor:
+        def discriminate(batch: Tensor) -> Tensor:
+            return cast("Tensor", self.discriminator(batch, label))
+
+        with torch.no_grad():
+            fake = self.generator(self.latents(len(real)), label)
+        self.toggle_optimizer(optimizer)
+        loss = self.loss.discriminator(discriminate(real), discriminate(fake.detach()))
+        if self.gp_weight:
+            loss = loss + self.gp_weight * losses.gradient_penalty(discriminate, real, fake)
+        if self.r1_weight and self.d_updates % self.r1_every == 0:
+            loss = loss + self.r1_weight * self.r1_every * losses.r1_penalty(discriminate, real)
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        optimizer.step()
+        self.untoggle_optimizer(optimizer)
+        self.d_updates += 1
+        return loss
+
+    def _update_g(self, optimizer: LightningOptimizer, real: Tensor, label: Tensor | None) -> Tensor:
+        self.toggle_optimizer(optimizer)
+        fake = self.discriminator(self.generator(self.latents(len(real)), label), label)
+        reference = fake.new_empty(0)
+        if self.loss.relative:
+            with torch.no_grad():
+                reference = self.discriminator(real, label)
+        loss = self.loss.generator(reference, fake)
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        optimizer.step()
+        self.untoggle_optimizer(optimizer)
+        self.g_updates += 1
+        if self.average is not None:
+            self.average.update_parameters(self.generator)
+        return loss
+
+    def optimizer_steps(self, g_updates: int) -> int:
+        """What Lightning's ``global_step`` shows after so many updates of G: it counts the steps of both optimizers."""
+        batches = -(-g_updates // self.g_steps) * self.d_steps
+        return batches + batches // self.d_steps * self.g_steps
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the counters."""
+        checkpoint["updates"] = {"batches": self.batches, "d": self.d_updates, "g": self.g_updates}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the counters up again."""
+        updates = checkpoint["updates"]
+        self.batches, self.d_updates, self.g_updates = updates["batches"], updates["d"], updates["g"]
+
+
+@contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+
+
+def _check(given: dict[str, Any]) -> None:
+    choices = {
+        "network": ("conv", "mlp"),
+        "activation": tuple(networks.ACTIVATIONS),
+        "d_activation": tuple(networks.ACTIVATIONS),
+        "g_norm": ("batch", "none"),
+        "d_norm": ("batch", "spectral", "none"),
+        "optimizer": tuple(OPTIMIZERS),
+        "output": tuple(networks.OUTPUTS),
+    }
+    for name, allowed in choices.items():
+        if given[name] not in allowed:
+            raise ValueError(f"{name} must be one of {allowed}, got {given[name]!r}")
+    shape, conv = given["shape"], given["network"] == "conv"
+    lowest = dict.fromkeys(("latent_dim", "channels", "width", "r1_every", "d_steps", "g_steps"), 1)
+    lowest |= dict.fromkeys(("gp_weight", "r1_weight", "classes", "g_lr", "d_lr"), 0) | {"depth": 0 if conv else 1}
+    for name, low in lowest.items():
+        if given[name] is not None and not given[name] >= low:
+            raise ValueError(f"{name} must be >= {low}, got {given[name]}")
+    vector, image = 1, 3
+    square = len(shape) == image and shape[1] == shape[2] and shape[1] in CONV_SIZES
+    rules = {
+        "shape": (len(shape) in {vector, image} and min(shape) >= 1, "(channels, height, width) or (features,), all >= 1"),
+        "shape for network='conv'": (square or not conv, f"(channels, S, S) with S of {CONV_SIZES}"),
+        "dropout": (0.0 <= given["dropout"] < 1.0, "in [0, 1)"),
+        "ema": (given["ema"] is None or 0.0 < given["ema"] < 1.0, "in (0, 1) (decay per update) or None"),
+        "init_std": (given["init_std"] is None or given["init_std"] > 0.0, "> 0 or None"),
+        "g_steps": (min(given["d_steps"], given["g_steps"]) == 1, "1 where d_steps is greater"),
+    }
+    rules |= {name: (all(0.0 <= beta < 1.0 for beta in given[name]), "two numbers in [0, 1)") for name in ("g_betas", "d_betas")}
+    for name, (kept, rule) in rules.items():
+        if not kept:
+            raise ValueError(f"{name} must be {rule}, got {given[name.partition(' ')[0]]}")

@@ -1,0 +1,85 @@
+"""What a Lightning checkpoint lacks for an exact resume, and files that a kill cannot truncate."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.plugins import TorchCheckpointIO
+
+if TYPE_CHECKING:
+    from lightning.fabric.utilities.types import _PATH
+
+
+class ExactResume(lightning.Callback):
+    """Saves the random states of torch, NumPy and Python with the checkpoint, as plain types, and restores them.
+
+    Together with batches that know their position (``ganwatch.trainer.data.Batches``) a resumed run then equals an uninterrupted
+    one bit for bit, on one device and the same machine.
+    """
+
+    def __init__(self) -> None:
+        self._pending: dict[str, Any] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """The random states, as tensors, lists and numbers."""
+        return random_state()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keep the states until the first batch is about to be fetched."""
+        self._pending = state_dict
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002  # Lightning's signature
+        """Restore the states: whatever set-up drew is forgotten."""
+        if self._pending is not None:
+            restore_random_state(self._pending)
+            self._pending = None
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes beside the target and renames.
+
+    Lightning's own writer goes through the temporary directory, which may lie on another file system: then the last act is a copy,
+    and a kill within it leaves a truncated file.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: _PATH, storage_options: Any | None = None) -> None:  # noqa: ARG002  # the base's signature
+        """Write the checkpoint to a local path; until it is complete and on disk the former file stays."""
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f".{target.name}.partial")
+        with partial.open("wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(target)
+
+
+def random_state() -> dict[str, Any]:
+    """The global random states as plain types that ``torch.load(weights_only=True)`` accepts."""
+    version, internal, gauss = random.getstate()
+    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)  # noqa: NPY002  # the global state is what is saved
+    state = {
+        "torch": torch.get_rng_state(),
+        "numpy": [str(name), [int(key) for key in keys], int(position), int(has_gauss), float(cached)],
+        "python": [version, list(internal), gauss],
+    }
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def restore_random_state(state: dict[str, Any]) -> None:
+    """Go back to a state of ``random_state``."""
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    name, keys, *rest = state["numpy"]
+    np.random.set_state((name, np.asarray(keys, np.uint32), *rest))  # noqa: NPY002  # the global state is what is restored
+    torch.set_rng_state(state["torch"])
+    if "cuda" in state:
+        torch.cuda.set_rng_state_all(state["cuda"])

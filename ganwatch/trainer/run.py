@@ -1,0 +1,175 @@
+"""Train the reference GAN quietly, for so many updates of the generator."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from ganwatch.errors import UserError
+from ganwatch.trainer.resume import AtomicCheckpointIO, ExactResume
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ganwatch.trainer.module import GAN
+
+CHECKPOINT = "last.ckpt"
+
+
+def make_trainer(
+    *,
+    max_steps: int,
+    callbacks: Sequence[lightning.Callback] = (),
+    root: Path | None = None,
+    checkpoint_every: int | None = None,
+    progress: bool = False,
+) -> lightning.Trainer:
+    """A Trainer without logger, summary and sanity checks.
+
+    Parameters
+    ----------
+    max_steps, checkpoint_every : int, optimizer steps
+        In Lightning's count, see ``GAN.optimizer_steps``. One checkpoint is kept, ``root / "last.ckpt"``.
+    callbacks : sequence of Callback
+        Called before those of this function.
+    root : path or None
+        Folder of the checkpoint.
+    progress : bool
+        Whether to show Lightning's progress bar.
+    """
+    own: list[lightning.Callback] = [ExactResume()]
+    if checkpoint_every is not None:
+        own.append(
+            ModelCheckpoint(
+                dirpath=root,
+                filename=Path(CHECKPOINT).stem,
+                every_n_train_steps=checkpoint_every,
+                save_on_train_epoch_end=False,
+                enable_version_counter=False,
+            )
+        )
+    with quiet():
+        return lightning.Trainer(
+            accelerator="auto",
+            devices=1,
+            max_steps=max_steps,
+            max_epochs=-1,
+            callbacks=[*callbacks, *own],
+            default_root_dir=root,
+            logger=False,
+            enable_checkpointing=checkpoint_every is not None,
+            enable_progress_bar=progress,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            limit_val_batches=0,
+            plugins=[AtomicCheckpointIO()],
+        )
+
+
+def fit(
+    model: GAN,
+    data: lightning.LightningDataModule,
+    *,
+    steps: int,
+    callbacks: Sequence[lightning.Callback] = (),
+    seed: int | None = None,
+    root: Path | None = None,
+    checkpoint_every: int | None = None,
+    resume: Path | bool | None = None,
+    threads: int | None = None,
+    progress: bool = False,
+) -> lightning.Trainer:
+    """Train until the generator has had ``steps`` updates.
+
+    Parameters
+    ----------
+    model : GAN
+        Trained in place. Its initial weights are its own: seed before it is made.
+    data : LightningDataModule
+        Such as ``GANData``.
+    steps : int, updates of G
+        Counted from the start of the run, also of a resumed one.
+    callbacks : sequence of Callback
+        Such as ganwatch's own.
+    seed : int or None
+        Seeds latents, dropout and whatever else the training draws; None leaves the random state as it is.
+    root : path or None
+        Folder of the checkpoint.
+    checkpoint_every : int or None, updates of G
+        None saves no checkpoint.
+    resume : path, bool or None
+        A checkpoint to go on from; True takes ``root / "last.ckpt"``.
+    threads : int or None
+        Threads of torch during the training; None leaves them.
+    progress : bool
+        Whether to show Lightning's progress bar.
+
+    Raises
+    ------
+    UserError
+        An argument breaks a rule, the checkpoint is not there, or the data cannot be used.
+    """
+    if steps < 1:
+        raise UserError(f"steps must be >= 1 (updates of the generator), got {steps}")
+    if checkpoint_every is not None and (checkpoint_every < 1 or root is None):
+        raise UserError(f"checkpoint_every must be >= 1 (updates of the generator) and needs root, got {checkpoint_every} and root={root}")
+    checkpoint = find_checkpoint(root, resume)
+    if seed is not None:
+        lightning.seed_everything(seed, verbose=False)
+    trainer = make_trainer(
+        max_steps=model.optimizer_steps(steps),
+        callbacks=callbacks,
+        root=root,
+        checkpoint_every=None if checkpoint_every is None else model.optimizer_steps(checkpoint_every),
+        progress=progress,
+    )
+    before = torch.get_num_threads()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        with quiet():
+            trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
+    finally:
+        torch.set_num_threads(before)
+    return trainer
+
+
+def find_checkpoint(root: Path | None, resume: Path | bool | None) -> Path | None:
+    """The checkpoint to go on from, or None.
+
+    Raises
+    ------
+    UserError
+        It is asked for and not there.
+    """
+    if not resume:
+        return None
+    if resume is True and root is None:
+        raise UserError("resume=True needs root, got root=None")
+    path = Path(str(root)) / CHECKPOINT if resume is True else Path(str(resume))
+    if not path.is_file():
+        raise UserError(f"resume must name a checkpoint, got {path}, which is not there")
+    return path
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep back Lightning's notices on hardware, workers and tips; warnings of other packages pass."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels: list[Any] = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\..*")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
