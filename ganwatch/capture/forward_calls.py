@@ -1,0 +1,76 @@
+"""Sees every forward call of a watched module, also ``module.forward(x)``, without touching the instance.
+
+The class's ``forward`` is wrapped and looks the instance up by identity. The instance carries nothing, so deepcopy, pickle
+and ``torch.save`` of it work and their results are not watched.
+"""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+OnCall = Callable[[nn.Module, tuple[Any, ...], dict[str, Any], Any], None]
+
+
+class _Watched:
+    __slots__ = ("depth", "on_call", "ref")
+
+    def __init__(self, module: nn.Module, on_call: OnCall) -> None:
+        self.ref = weakref.ref(module)
+        self.on_call = on_call
+        self.depth = 0
+
+
+_watched: dict[int, _Watched] = {}
+_wrapped: dict[type[nn.Module], tuple[int, bool]] = {}
+"""Class to (instances watched, whether the class had a forward of its own)."""
+
+
+def watch(module: nn.Module, on_call: OnCall) -> None:
+    """Call ``on_call(module, args, kwargs, output)`` after every outermost forward call of exactly this instance."""
+    if id(module) in _watched and _watched[id(module)].ref() is module:
+        raise ValueError(f"module must not be watched twice, got {type(module).__name__} again")
+    _watched[id(module)] = _Watched(module, on_call)
+    cls = type(module)
+    count, own = _wrapped.get(cls, (0, "forward" in vars(cls)))
+    if count == 0:
+        cls.forward = _wrap(cls.forward)  # type: ignore[method-assign]  # this is the mechanism
+    _wrapped[cls] = (count + 1, own)
+
+
+def unwatch(module: nn.Module) -> None:
+    """Undo ``watch``; the class is as before once none of its instances is watched."""
+    if _watched.pop(id(module), None) is None:
+        return
+    cls = type(module)
+    count, own = _wrapped[cls]
+    if count > 1:
+        _wrapped[cls] = (count - 1, own)
+        return
+    del _wrapped[cls]
+    if own:
+        cls.forward = cls.forward.__wrapped__  # type: ignore[method-assign,attr-defined]  # set by functools.wraps
+    else:
+        del cls.forward  # type: ignore[misc]  # was inherited before
+
+
+def _wrap(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        watched = None if torch.compiler.is_compiling() else _watched.get(id(self))
+        if watched is None or watched.depth or watched.ref() is not self:
+            return original(self, *args, **kwargs)
+        watched.depth += 1
+        try:
+            output = original(self, *args, **kwargs)
+        finally:
+            watched.depth -= 1
+        watched.on_call(self, args, kwargs, output)
+        return output
+
+    return forward

@@ -1,0 +1,148 @@
+"""Images for people: fixed latents through time, real samples beside them, and the recent past of an incident."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from ganwatch.capture.randomness import preserved_random_state
+from ganwatch.capture.step import Step
+from ganwatch.records import Samples
+
+TILES = 36
+"""Images in a grid."""
+PINNED_EVERY = 20
+"""Steps between two batches that are remembered for incidents."""
+PINNED_KEPT = 6
+"""Batches remembered."""
+PLOT_SIDE = 96
+"""Pixels a side of the scatter plot that stands for vectors."""
+
+
+class Gallery:
+    """Draws the generator from its own first inputs, in evaluation mode, on cloned buffers: the run does not notice.
+
+    Parameters
+    ----------
+    generator : nn.Module
+    emit : callable
+        Gets ``Samples``.
+    every : int, steps
+        Shortest distance of two grids. It doubles with the length of the run, so that disk use grows with its logarithm only.
+    """
+
+    def __init__(self, generator: nn.Module, emit: Callable[[Samples], None], *, every: int = 100) -> None:
+        if every < 1:
+            raise ValueError(f"every must be >= 1 (steps), got {every}")
+        self.generator, self.emit, self.every = generator, emit, every
+        self.fixed: tuple[Tensor, ...] | None = None
+        self._range: tuple[float, float] | None = None
+        self._recent: deque[tuple[int, Tensor]] = deque(maxlen=PINNED_KEPT)
+
+    def due(self, step: int) -> bool:
+        """Whether a grid is drawn: at the first step, then every ``every`` steps up to 32 grids, then half as often, and so on."""
+        stride = self.every
+        while step > stride * 32:
+            stride *= 2
+        return step == 1 or step % stride == 0
+
+    def observe(self, step: Step) -> None:
+        """Remember this step's fakes, and draw a grid where one is due."""
+        if self.fixed is None:
+            latent = step.last("g", "latent")
+            if latent is not None and latent.inputs:
+                self.fixed = tuple(x[:TILES].clone() if x.ndim else x.clone() for x in latent.inputs)
+        fake = step.batch("fake")
+        if fake is not None and step.index % PINNED_EVERY == 0:
+            self._recent.append((step.index, fake[:TILES].clone()))
+        if not self.due(step.index):
+            return
+        real = step.batch("real")
+        if real is not None:
+            self._range = self._range or _range_of(real)
+            self._show(step.index, "real", real)
+        if self.fixed is not None:
+            self._show(step.index, "fixed", self.draw())
+
+    def draw(self) -> Any:
+        """The generator's output for the fixed latents, nothing of the run touched."""
+        assert self.fixed is not None
+        with torch.no_grad(), preserved_random_state(), _evaluating(self.generator):
+            state = {name: p.detach() for name, p in self.generator.named_parameters()}
+            state |= {name: b.detach().clone() for name, b in self.generator.named_buffers()}
+            return functional_call(self.generator, state, self.fixed)
+
+    def pin(self, incident: str, step: Step | None = None) -> None:
+        """Emit what is remembered as evidence of an incident, and the current step's fakes where given."""
+        batches = list(self._recent)
+        fake = step.batch("fake") if step is not None else None
+        if step is not None and fake is not None:
+            batches.append((step.index, fake))
+        for index, batch in batches:
+            self._show(index, "pinned", batch, incident)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Fixed latents and value range, as plain types."""
+        fixed = None if self.fixed is None else [[str(x.dtype).removeprefix("torch."), list(x.shape), x.flatten().tolist()] for x in self.fixed]
+        return {"fixed": fixed, "range": list(self._range) if self._range else None}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on with the same latents."""
+        device = next(self.generator.parameters()).device
+        if state["fixed"] is not None:
+            self.fixed = tuple(
+                torch.tensor(values, dtype=getattr(torch, dtype), device=device).reshape(shape) for dtype, shape, values in state["fixed"]
+            )
+        self._range = tuple(state["range"]) if state["range"] else None
+
+    def _show(self, step: int, kind: str, batch: Any, incident: str | None = None) -> None:
+        tensor = batch if isinstance(batch, Tensor) else next((x for x in batch if isinstance(x, Tensor)), None)
+        if tensor is None:
+            return
+        pixels = to_pixels(tensor.detach()[: TILES if tensor.ndim == 4 else None], self._range or (-1.0, 1.0))
+        if pixels is not None:
+            self.emit(Samples(step, kind, tuple(pixels.shape), pixels.numpy().tobytes(), incident))  # type: ignore[arg-type]  # four sizes
+
+
+def to_pixels(batch: Tensor, value_range: tuple[float, float]) -> Tensor | None:
+    """Images (N, C, H, W) with 1 or 3 channels, or vectors (N, F >= 2) as one scatter plot, as uint8 of shape (N, H, W, C) on the host.
+
+    Values are mapped linearly from ``value_range``; what is not finite becomes mid-grey. None for other shapes.
+    """
+    low, high = value_range
+    batch = torch.nan_to_num((batch.float() - low) / max(high - low, 1e-12), nan=0.5).clamp(0.0, 1.0)
+    if batch.ndim == 4 and batch.shape[1] in {1, 3}:
+        return (batch * 255.0).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu()
+    if batch.ndim == 2 and batch.shape[1] >= 2:
+        place = (batch[:, :2] * (PLOT_SIDE - 1)).round().long().cpu()
+        plot = torch.full((1, PLOT_SIDE, PLOT_SIDE, 1), 255, dtype=torch.uint8)
+        plot[0, PLOT_SIDE - 1 - place[:, 1], place[:, 0], 0] = 0
+        return plot
+    return None
+
+
+def _range_of(real: Tensor) -> tuple[float, float]:
+    clean = real[torch.isfinite(real)]
+    if not clean.numel():
+        return (-1.0, 1.0)
+    low, high = float(clean.min()), float(clean.max())
+    margin = 0.1 * (high - low) if real.ndim == 2 else 0.0
+    return (low - margin, high + margin)
+
+
+@contextlib.contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode for the time being, each sub-module's own flag restored."""
+    flags = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in flags:
+            part.training = training

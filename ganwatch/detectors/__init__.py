@@ -1,0 +1,1 @@
+"""Readings in, verdicts out: one failure a file, found by being here."""

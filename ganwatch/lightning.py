@@ -1,0 +1,180 @@
+"""The Lightning callback: one line in ``Trainer(callbacks=[…])``, no change to the module."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning
+from torch import nn
+
+from ganwatch.contracts import Detector, Probe, Sink
+from ganwatch.errors import UserError
+from ganwatch.observer import Observer
+from ganwatch.presets import STORE, default_detectors, default_probes, default_sinks
+from ganwatch.provenance import optimizers
+from ganwatch.starting import exporter, start_run
+
+log = logging.getLogger("ganwatch")
+
+GENERATORS = ("generator", "netG", "net_g", "G", "gen", "g", "gen_model", "model_G")
+DISCRIMINATORS = ("discriminator", "netD", "net_d", "D", "disc", "d", "critic", "model_D")
+
+
+class GanWatch(lightning.Callback):
+    """Watch a GAN that Lightning trains.
+
+    Parameters
+    ----------
+    generator, discriminator : str or None
+        Attributes of the LightningModule, dots allowed. None looks for the usual names.
+    store : str, Path or None
+        A folder (SQLite inside it) or any SQLAlchemy URL; None keeps nothing.
+    name : str or None
+        What people call the run. None takes the module's class name.
+    prometheus_port : int or None
+        Port on 127.0.0.1 to export at, 0 for any free one; None exports nothing.
+    probes, detectors : sequences or None
+        None takes all that ganwatch has.
+    sinks : sequence of Sink
+        Further destinations.
+    facts : mapping
+        Further provenance, plain JSON types.
+
+    Raises
+    ------
+    UserError
+        Before the first step: networks not found or without parameters, a store that cannot be opened, a loader without batches.
+
+    Examples
+    --------
+    >>> from lightning import Trainer
+    >>> trainer = Trainer(callbacks=[GanWatch(store=None)], logger=False, enable_checkpointing=False, accelerator="cpu")
+    """
+
+    def __init__(
+        self,
+        generator: str | None = None,
+        discriminator: str | None = None,
+        *,
+        store: str | Path | None = STORE,
+        name: str | None = None,
+        prometheus_port: int | None = None,
+        probes: Sequence[Probe] | None = None,
+        detectors: Sequence[Detector] | None = None,
+        sinks: Sequence[Sink] = (),
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        for argument, value in (("generator", generator), ("discriminator", discriminator), ("name", name)):
+            if value is not None and not isinstance(value, str):
+                raise UserError(f"{argument} must be the name of an attribute (str) or None, got {type(value).__name__}")
+        self.generator, self.discriminator, self.store, self.name = generator, discriminator, store, name
+        self.prometheus_port, self.probes, self.detectors = prometheus_port, probes, detectors
+        self.sinks, self.facts = list(sinks), dict(facts or {})
+        self.observer: Observer | None = None
+        self._pending: dict[str, Any] | None = None
+        self._started = False
+        self._failed = False
+        self._waiting_since = 0.0
+
+    @property
+    def disabled(self) -> bool:
+        """Whether GANWATCH_DISABLED=1 turns everything off."""
+        return os.environ.get("GANWATCH_DISABLED") == "1"
+
+    def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:  # noqa: ARG002  # Lightning's signature
+        """Fail now rather than after the first epoch."""
+        if stage == "fit" and not self.disabled:
+            self._started = self._failed = False
+            self._networks(pl_module)
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Everything is in place, a checkpoint is restored: begin."""
+        self._started = True
+        if self.disabled:
+            return
+        facts = self.facts | {
+            "module": f"{type(pl_module).__module__}.{type(pl_module).__qualname__}",
+            "configuration": dict(pl_module.hparams),
+            "optimizers": optimizers({str(index): optimizer for index, optimizer in enumerate(trainer.optimizers)}),
+            "seed": os.environ.get("PL_GLOBAL_SEED"),
+            "precision": str(trainer.precision),
+            "world_size": trainer.world_size,
+        }
+        writes = trainer.is_global_zero
+        store = self.store if writes else None
+        run = start_run(
+            store, self.name or type(pl_module).__name__, facts, data=trainer.train_dataloader, resumed=(self._pending or {}).get("run")
+        )
+        sinks = default_sinks(store, prometheus=exporter(self.prometheus_port)) if writes else []
+        self.observer = Observer(
+            self._networks(pl_module),
+            run=run,
+            probes=default_probes() if self.probes is None else self.probes,
+            detectors=default_detectors() if self.detectors is None else self.detectors,
+            sinks=[*sinks, *(self.sinks if writes else [])],
+            state=self._pending,
+        )
+        self._pending = None
+        self._waiting_since = time.perf_counter()
+
+    def on_train_batch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int) -> None:  # noqa: ARG002  # Lightning's signature
+        """A batch has arrived."""
+        if self.observer is not None:
+            self.observer.arrived(batch, time.perf_counter() - self._waiting_since)
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int  # noqa: ARG002  # Lightning's signature
+    ) -> None:
+        """The batch is used up; from here the loop waits for the next one."""
+        self._waiting_since = time.perf_counter()
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002  # Lightning's signature
+        """The run ended as planned."""
+        self._close("finished")
+
+    def on_exception(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException) -> None:  # noqa: ARG002  # Lightning's signature
+        """The run ended otherwise."""
+        self._failed = True
+        self._close("stopped" if isinstance(exception, KeyboardInterrupt) else "failed")
+
+    def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:  # noqa: ARG002  # Lightning's signature
+        """Say so where the training never began."""
+        if stage == "fit" and not (self._started or self._failed or self.disabled) and trainer.train_dataloader is not None:
+            raise UserError("train_dataloaders must give at least one batch, got none: is the dataset smaller than the batch (drop_last)?")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain types only, for the Lightning checkpoint."""
+        return self.observer.state_dict() if self.observer is not None else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keep what a checkpoint brought until the training starts."""
+        self._pending = state_dict or None
+
+    def _close(self, state: str) -> None:
+        if self.observer is not None:
+            self.observer.close(state)
+
+    def _networks(self, module: lightning.LightningModule) -> dict[str, nn.Module]:
+        return {
+            "g": _find(module, "generator", self.generator, GENERATORS),
+            "d": _find(module, "discriminator", self.discriminator, DISCRIMINATORS),
+        }
+
+
+def _find(module: lightning.LightningModule, argument: str, name: str | None, usual: Sequence[str]) -> nn.Module:
+    """The sub-module of that name, or the one with a usual name."""
+    children = dict(module.named_modules())
+    if name is None:
+        name = next((candidate for candidate in usual if candidate in children), None)
+    network = children.get(name) if name else None
+    if network is None:
+        have = ", ".join(child for child, _ in module.named_children()) or "none"
+        raise UserError(f"{argument} must name a network of {type(module).__name__}, got {name!r}; it has: {have}")
+    if not any(p.requires_grad for p in network.parameters()):
+        raise UserError(f"{argument} must have trainable parameters, got {name!r} ({type(network).__name__}) without any")
+    return network

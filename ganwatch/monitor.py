@@ -1,0 +1,167 @@
+"""The loop's counterpart: probes in, readings through detectors, incidents and sinks out. Knows contracts only."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any, Protocol
+
+from ganwatch.contracts import Detector, Incident, NotApplicable, Outcome, Probe, Sink, Verdict
+from ganwatch.incidents import IncidentBook
+from ganwatch.records import Readings, Run, Samples
+
+log = logging.getLogger("ganwatch")
+
+OBSERVER_EVERY = 100
+"""Steps between two readings of ganwatch's own errors and drops."""
+
+
+class Gatherer(Protocol):
+    """Takes values that may still be on a device and gives them back as floats, complete, at a fixed lag."""
+
+    def put(self, step: int, values: Mapping[str, Any], wall_time: float) -> list[tuple[int, dict[str, float], float]]:
+        """Hand in the values of a step; steps that are complete by now."""
+
+    def flush(self) -> list[tuple[int, dict[str, float], float]]:
+        """Steps that have not been given back yet."""
+
+
+class Monitor:
+    """Judges one run.
+
+    ``observe`` is for live runs, ``judge`` is all that a replay needs. An error in a probe, a detector or a sink is counted,
+    logged once and goes no further.
+
+    Parameters
+    ----------
+    probes, detectors, sinks : sequences
+        Parts to run, in this order of calls.
+    gatherer : Gatherer or None
+        Needed by ``observe`` only.
+    attempt : int
+        Which start of the process this is.
+    """
+
+    def __init__(
+        self,
+        *,
+        detectors: Sequence[Detector] = (),
+        probes: Sequence[Probe] = (),
+        sinks: Sequence[Sink] = (),
+        gatherer: Gatherer | None = None,
+        attempt: int = 1,
+    ) -> None:
+        self.probes, self.detectors, self.sinks = list(probes), list(detectors), list(sinks)
+        self.gatherer = gatherer
+        self.attempt = attempt
+        self.incidents = IncidentBook()
+        self.errors: Counter[str] = Counter()
+        self.latest: dict[str, float] = {}
+        self.listeners: list[Callable[[Incident], None]] = []
+        self._outcomes: dict[str, Outcome] = {}
+        self._stepped = 0
+
+    def start(self, run: Run) -> None:
+        """Tell every sink which run this is."""
+        self.attempt = run.attempt
+        self._each_sink("start", run)
+
+    def observe(self, step: Any) -> None:
+        """Measure what is due at a captured step and judge what has become complete. Never raises."""
+        values: dict[str, Any] = {}
+        for probe in self.probes:
+            if probe.due(step.index):
+                self.guard(f"probe {probe.name}", lambda probe=probe: values.update(probe.read(step)))
+        if step.index % OBSERVER_EVERY == 0:
+            values["observer_errors"] = float(self.errors.total() + sum(getattr(sink, "failures", 0) for sink in self.sinks))
+            values["observer_dropped"] = float(sum(getattr(sink, "dropped", 0) for sink in self.sinks))
+        if self.gatherer is not None and values:
+            complete = self.guard("gatherer", lambda: self.gatherer.put(step.index, values, time.time()))  # type: ignore[union-attr]  # checked above
+            self._deliver(complete or ())
+
+    def flush(self) -> None:
+        """Judge every step that the gatherer still holds."""
+        if self.gatherer is not None:
+            self._deliver(self.guard("gatherer", self.gatherer.flush) or ())
+
+    def _deliver(self, complete: Iterable[tuple[int, dict[str, float], float]]) -> None:
+        for step, values, wall_time in complete:
+            self.judge(Readings(step, values, self.attempt, wall_time))
+
+    def judge(self, readings: Readings) -> list[Incident]:
+        """Run detectors over complete readings; the incidents that changed."""
+        self.latest.update(readings.values)
+        self._stepped = readings.step
+        changed: list[Incident] = []
+        for detector in self.detectors:
+            if any(name in readings.values for name in detector.inputs):
+                self.guard(
+                    f"detector {detector.code}",
+                    lambda detector=detector: self._outcomes.__setitem__(detector.code, detector.update(readings)),
+                )
+            changed += self.incidents.update(readings.step, detector, self._outcomes.get(detector.code))
+        self._each_sink("readings", [readings])
+        for incident in changed:
+            self._each_sink("incident", replace(incident))
+            for listener in self.listeners:
+                self.guard("listener", lambda listener=listener, incident=incident: listener(incident))
+        return changed
+
+    def samples(self, samples: Samples) -> None:
+        """Hand images to every sink."""
+        self._each_sink("samples", samples)
+
+    def not_applicable(self) -> dict[str, str]:
+        """Detector code to what it needs, for those that cannot judge this run."""
+        missing = {}
+        for detector in self.detectors:
+            outcome = self._outcomes.get(detector.code)
+            if isinstance(outcome, NotApplicable):
+                missing[detector.code] = outcome.reason
+            elif detector.code not in self._outcomes:
+                missing[detector.code] = f"needs one of {', '.join(detector.inputs)}"
+        return missing
+
+    def finish(self, state: str) -> None:
+        """The run ended; flush, tell the sinks and close them."""
+        self.flush()
+        self._each_sink("finish", state)
+        self._each_sink("close")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain types only; what has been measured is judged first, so nothing is lost between save and resume."""
+        self.flush()
+        return {
+            "step": self._stepped,
+            "detectors": {detector.code: detector.state_dict() for detector in self.detectors},
+            "outcomes": {code: asdict(outcome) for code, outcome in self._outcomes.items() if outcome is not None},
+            "incidents": self.incidents.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a saved state; a detector that was unknown then starts afresh."""
+        self._stepped = state["step"]
+        self.incidents.load_state_dict(state["incidents"])
+        for detector in self.detectors:
+            if detector.code in state["detectors"]:
+                detector.load_state_dict(state["detectors"][detector.code])
+            outcome = state["outcomes"].get(detector.code)
+            if outcome is not None:
+                self._outcomes[detector.code] = Verdict(**outcome) if "value" in outcome else NotApplicable(**outcome)
+
+    def guard(self, part: str, action: Callable[[], Any]) -> Any:
+        """Run a part of ganwatch so that its error is counted, logged once, and goes no further."""
+        try:
+            return action()
+        except Exception:
+            if not self.errors[part]:
+                log.exception("%s failed; training goes on, further errors of it are counted only", part)
+            self.errors[part] += 1
+            return None
+
+    def _each_sink(self, method: str, *args: Any) -> None:
+        for sink in self.sinks:
+            self.guard(f"sink {sink.name}", lambda sink=sink: getattr(sink, method)(*args))

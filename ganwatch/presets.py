@@ -1,0 +1,53 @@
+"""The parts of a default set-up, wired lazily: what is watched, how it is judged, where it goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ganwatch.contracts import Detector, Probe, Sink, discover
+
+if TYPE_CHECKING:
+    from ganwatch.sinks.prometheus import PrometheusSink
+
+STORE = "runs"
+"""Where runs are kept unless something else is said: a folder below the current one."""
+
+
+def default_probes() -> list[Probe]:
+    """One of every probe in ``ganwatch.probes``."""
+    return [cls() for cls in discover("ganwatch.probes", Probe)]  # type: ignore[type-abstract]  # the base is only compared with
+
+
+def default_detectors() -> list[Detector]:
+    """One of every detector in ``ganwatch.detectors``, at its calibrated thresholds."""
+    return [cls() for cls in discover("ganwatch.detectors", Detector)]  # type: ignore[type-abstract]  # the base is only compared with
+
+
+def default_sinks(store: str | Path | None = STORE, *, prometheus: PrometheusSink | None = None) -> list[Sink]:
+    """Store and exporter behind queues of their own, and the log.
+
+    Parameters
+    ----------
+    store : str, Path or None
+        A folder (SQLite inside it) or a SQLAlchemy URL; None keeps nothing.
+    prometheus : PrometheusSink or None
+        An exporter that listens already.
+
+    Raises
+    ------
+    UserError
+        The store cannot be opened.
+    """
+    from ganwatch.sinks.background import Background
+    from ganwatch.sinks.log import LogSink
+
+    sinks: list[Sink] = [LogSink()]
+    if store is not None:
+        from ganwatch.sinks.sql import SqlSink
+        from ganwatch.store.database import open_store
+
+        sinks.append(Background(SqlSink(open_store(str(store)))))
+    if prometheus is not None:
+        sinks.append(Background(prometheus))
+    return sinks

@@ -1,0 +1,1 @@
+"""Tensors in, readings out: one file a probe."""

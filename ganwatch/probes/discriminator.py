@@ -1,0 +1,83 @@
+"""How well the discriminator separates, independent of its loss."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ganwatch.capture.step import Step, scores
+from ganwatch.contracts import Probe
+
+RANKED = 256
+"""Samples per side that are ranked against each other."""
+
+
+class Discriminator(Probe):
+    """Outputs on real and on fake samples of the discriminator's own phase: means, margin, and the share of pairs ranked right."""
+
+    name = "discriminator"
+    signals = ("d_output", "d_auc", "d_margin")
+    every = 2
+
+    def read(self, step: Step) -> dict[str, Tensor]:
+        real_call = step.last("d", "real")
+        fake_call = step.last("d", "fake", attached=False) or step.last("d", "fake")
+        values: dict[str, Tensor] = {}
+        real = scores(real_call.output) if real_call else None
+        fake = scores(fake_call.output) if fake_call else None
+        if real is not None:
+            values["d_output/real"] = real.mean()
+        if fake is not None:
+            values["d_output/fake"] = fake.mean()
+        if real is None or fake is None:
+            return values
+        values["d_auc"] = auc(real[:RANKED], fake[:RANKED])
+        pooled = ((real.var(correction=0) + fake.var(correction=0)) / 2).sqrt()
+        values["d_margin"] = (values["d_output/real"] - values["d_output/fake"]) / pooled.clamp_min(1e-12)
+        return values
+
+
+class Saturation(Probe):
+    """Share of outputs at which the loss has (almost) no slope left, against the steepest batch of the run so far."""
+
+    name = "saturation"
+    signals = ("d_saturation",)
+    every = 10
+    wants_slopes = True
+
+    def __init__(self, flat: float = 0.01) -> None:
+        self.flat = flat
+        self._steepest: dict[str, Tensor] = {}
+
+    def read(self, step: Step) -> dict[str, Tensor]:
+        values = {}
+        for batch in ("real", "fake"):
+            call = step.last("d", batch, attached=False)
+            if call is None or call.slope is None:
+                continue
+            slope = (call.slope.float().flatten(1).sum(1) if call.slope.ndim > 1 else call.slope.float()).abs()
+            steepest = torch.maximum(self._steepest.get(batch, slope.max()), slope.max())
+            self._steepest[batch] = steepest
+            values[f"d_saturation/{batch}"] = (slope < self.flat * steepest).float().mean()
+        return values
+
+
+def auc(real: Tensor, fake: Tensor) -> Tensor:
+    """Share of pairs in which the real score is the higher one, ties half.
+
+    Parameters
+    ----------
+    real, fake : Tensor, shape (N,) and (M,)
+
+    Returns
+    -------
+    Tensor, shape (), in [0, 1]
+        NaN where a score is NaN.
+
+    Examples
+    --------
+    >>> auc(torch.tensor([1.0, 2.0]), torch.tensor([0.0, 1.0]))
+    tensor(0.8750)
+    """
+    difference = real[:, None] - fake[None, :]
+    return (torch.sign(difference) + 1).mean() / 2

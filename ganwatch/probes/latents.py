@@ -1,0 +1,24 @@
+"""The generator's inputs, where they can be seen."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ganwatch.capture.step import Step
+from ganwatch.contracts import Probe
+
+
+class Latents(Probe):
+    """Scale of the latents, and the share that repeats another one of the batch."""
+
+    name = "latents"
+    signals = ("latent_scale", "latent_repeated")
+    every = 20
+
+    def read(self, step: Step) -> dict[str, Tensor]:
+        latents = step.batch("latent")
+        if latents is None or not latents.is_floating_point() or latents.ndim < 2:
+            return {}
+        flat = latents.float().flatten(1)
+        ordered = flat.sum(1).sort().values
+        return {"latent_scale": flat.std(correction=0), "latent_repeated": (ordered[1:] == ordered[:-1]).sum() / len(flat)}

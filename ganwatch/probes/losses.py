@@ -1,0 +1,18 @@
+"""Losses as they were back-propagated."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ganwatch.capture.step import Step
+from ganwatch.contracts import Probe
+
+
+class Losses(Probe):
+    """Sum of the scalars that were back-propagated before a network's own update."""
+
+    name = "losses"
+    signals = ("loss",)
+
+    def read(self, step: Step) -> dict[str, Tensor]:
+        return {f"loss/{network}": loss for network, loss in step.losses.items()}

@@ -1,0 +1,23 @@
+"""Learning rates, batch sizes and the number of updates per step."""
+
+from __future__ import annotations
+
+from ganwatch.capture.step import Step
+from ganwatch.contracts import Probe
+
+
+class Training(Probe):
+    """What the loop itself has set."""
+
+    name = "training"
+    signals = ("learning_rate", "batch_size", "updates")
+    every = 10
+
+    def read(self, step: Step) -> dict[str, float]:
+        values = {f"learning_rate/{network}": rate for network, rate in step.learning_rates.items()}
+        values |= {f"updates/{network}": float(count) for network, count in step.updates.items()}
+        for kind in ("real", "fake"):
+            batch = step.batch(kind)
+            if batch is not None:
+                values[f"batch_size/{kind}"] = float(len(batch))
+        return values

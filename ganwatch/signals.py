@@ -1,0 +1,141 @@
+"""The catalogue of signals: one entry per family of scalar series.
+
+Gauge help, dashboard labels and documents are read from here. A series is named ``family`` or ``family/label``, for
+example ``loss/g``; the label's meaning (network, layer, batch) is part of the entry.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+Better = Literal["higher", "lower", "neither"]
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One family of scalar series.
+
+    Parameters
+    ----------
+    name : str
+        Family name, snake case.
+    help : str
+        One sentence, shown wherever the signal is.
+    unit : str
+        ``ratio``, ``seconds``, ``bytes``, ``nats``, ``norm``, ``value`` or ``count``.
+    label : str
+        What the part after the slash names (``network``, ``layer``, ``batch``), empty where there is none.
+    low, high : float
+        Range of finite values.
+    better : {"higher", "lower", "neither"}
+        Which way is better while a run is healthy.
+    exported : bool
+        Whether Prometheus gets it. Layer-wise series stay in the store.
+    group : str
+        The heading under which screens show it.
+    """
+
+    name: str
+    help: str
+    unit: str = "value"
+    label: str = ""
+    low: float = float("-inf")
+    high: float = float("inf")
+    better: Better = "neither"
+    exported: bool = True
+    group: str = "other"
+
+    @property
+    def metric(self) -> str:
+        """The name as a Prometheus gauge, with the unit as suffix where Prometheus' conventions name one."""
+        suffix = f"_{self.unit}" if self.unit in {"seconds", "bytes", "ratio"} and not self.name.endswith(self.unit) else ""
+        name = re.sub(r"^d_", "discriminator_", self.name)  # Prometheus' linter reads a lone d as days
+        return f"ganwatch_{name}{suffix}"
+
+
+_CATALOGUE: dict[str, Signal] = {}
+
+
+def register(*signals: Signal) -> None:
+    """Add families to the catalogue.
+
+    Raises
+    ------
+    ValueError
+        A family of that name exists with another definition.
+    """
+    for signal in signals:
+        if _CATALOGUE.setdefault(signal.name, signal) != signal:
+            raise ValueError(f"signal name must be unique, got a second definition of {signal.name!r}")
+
+
+def catalogue() -> dict[str, Signal]:
+    """Every family by name, in the order of registration."""
+    return dict(_CATALOGUE)
+
+
+def family(series: str) -> Signal | None:
+    """The entry of a series, or None where the catalogue does not know it.
+
+    >>> family("loss/g").label
+    'network'
+    """
+    return _CATALOGUE.get(series.partition("/")[0])
+
+
+def _positive(name: str, help: str, **facts: object) -> Signal:
+    return Signal(name, help, low=0.0, **facts)  # type: ignore[arg-type]  # keyword facts of Signal, checked by its own signature
+
+
+register(
+    Signal("loss", "Loss that was back-propagated before the network's own update.", label="network", group="losses"),
+    _positive("grad_norm", "L2 norm of the network's gradient at its own update.", unit="norm", label="network", group="gradients"),
+    _positive("layer_grad_norm", "L2 norm of one layer's gradient.", unit="norm", label="layer", group="layers", exported=False),
+    _positive("grad_first_to_last", "Gradient of the first layer against the last, per root of the parameter count.", unit="ratio",
+              label="network", group="gradients"),
+    _positive("grad_to_output", "Gradient norm against the norm of the loss's slope at the discriminator's output.", unit="ratio",
+              label="network", group="gradients"),
+    _positive("output_slope", "Root mean square slope of the loss at the discriminator's output, per sample.", label="network",
+              group="gradients"),
+    _positive("update_to_weight", "Norm of one update against the norm of the weights.", unit="ratio", label="network",
+              group="gradients"),
+    _positive("weight_norm", "L2 norm of the network's trained weights.", unit="norm", label="network", group="gradients"),
+    _positive("learning_rate", "Learning rate of the network's first parameter group.", label="network", group="training"),
+    _positive("batch_size", "Samples in the batch.", unit="count", label="batch", group="training"),
+    _positive("updates", "Updates of the network since the previous step.", unit="count", label="network", group="training"),
+    Signal("d_output", "Mean output of the discriminator.", label="batch", group="discriminator"),
+    Signal("d_auc", "Probability that the discriminator ranks a real sample above a fake one.", unit="ratio", low=0.0, high=1.0,
+           group="discriminator"),
+    Signal("d_margin", "Difference of the mean outputs on real and fake, in pooled standard deviations.", group="discriminator"),
+    Signal("d_saturation", "Share of outputs at which the loss has no slope left.", unit="ratio", low=0.0, high=1.0, label="batch",
+           group="discriminator"),
+    _positive("pairwise_ratio", "Mean pairwise distance of fakes against that of reals, same sample size.", unit="ratio",
+              better="higher", group="diversity"),
+    _positive("vendi_ratio", "Vendi score of fakes against that of reals, same sample size.", unit="ratio", better="higher",
+              group="diversity"),
+    Signal("energy_distance", "Normalised energy distance of fakes to reals: 0 equal, 1 apart.", unit="ratio", high=1.0,
+           better="lower", group="quality"),
+    Signal("data_min", "Smallest value in the batch.", label="batch", group="data"),
+    Signal("data_max", "Largest value in the batch.", label="batch", group="data"),
+    Signal("data_mean", "Mean value of the batch.", label="batch", group="data"),
+    _positive("data_std", "Standard deviation of the batch's values.", label="batch", group="data"),
+    _positive("data_constant", "Share of samples in the batch that are constant.", unit="ratio", high=1.0, label="batch", group="data"),
+    _positive("data_repeated", "Share of samples in the batch that repeat another one exactly.", unit="ratio", high=1.0, label="batch",
+              group="data"),
+    _positive("data_nonfinite", "Share of values in the batch that are NaN or infinite.", unit="ratio", high=1.0, label="batch",
+              group="data"),
+    _positive("latent_scale", "Standard deviation of the latents.", group="latents"),
+    _positive("latent_repeated", "Share of latents that repeat another one of the batch.", unit="ratio", high=1.0, group="latents"),
+    _positive("step_time", "Wall time from one step to the next.", unit="seconds", better="lower", group="resources"),
+    _positive("data_time", "Time spent waiting for data since the previous step.", unit="seconds", better="lower", group="resources"),
+    _positive("observer_time", "ganwatch's own time in the training thread since the previous step.", unit="seconds", better="lower",
+              group="resources"),
+    _positive("process_memory", "Resident memory of the training process.", unit="bytes", group="resources"),
+    _positive("gpu_memory", "Memory allocated by torch on the accelerator.", unit="bytes", group="resources"),
+    _positive("observer_errors", "Errors inside ganwatch so far, all isolated from the training.", unit="count", better="lower",
+              group="observer"),
+    _positive("observer_dropped", "Records that a full queue dropped so far.", unit="count", better="lower", group="observer"),
+    _positive("store_failures", "Writes to the store that failed so far.", unit="count", better="lower", group="observer"),
+)

@@ -1,0 +1,127 @@
+"""Runs a sink in a thread of its own behind a bounded queue, so that the training never waits for it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from ganwatch.contracts import Incident, Sink
+from ganwatch.records import Readings, Run, Samples
+
+log = logging.getLogger("ganwatch")
+
+
+class Background(Sink):
+    """Wrap a slow sink.
+
+    Readings and samples beyond ``capacity`` are dropped, oldest first, and counted; incidents are never dropped. An error of
+    the wrapped sink is counted, logged once, and goes no further.
+
+    Parameters
+    ----------
+    sink : Sink
+        Called from the background thread only, after ``start``.
+    capacity : int, records
+        Bound of the queue.
+    interval : float, seconds
+        Longest time that a record waits for company in a batch.
+    """
+
+    def __init__(self, sink: Sink, *, capacity: int = 10_000, interval: float = 0.5) -> None:
+        if capacity < 1:
+            raise ValueError(f"capacity must be >= 1 (records), got {capacity}")
+        self.sink, self.capacity, self.interval = sink, capacity, interval
+        self.name = sink.name  # type: ignore[misc]  # speaks for the sink that it wraps
+        self.dropped = 0
+        self.failures = 0
+        self._queue: deque[tuple[str, tuple[Any, ...]]] = deque()
+        self._droppable = 0
+        self._condition = threading.Condition()
+        self._closing = False
+        self._thread: threading.Thread | None = None
+
+    def start(self, run: Run) -> None:
+        self._put("start", run)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name=f"ganwatch-{self.name}", daemon=True)
+            self._thread.start()
+
+    def readings(self, readings: Sequence[Readings]) -> None:
+        for one in readings:
+            self._put("readings", one)
+
+    def incident(self, incident: Incident) -> None:
+        self._put("incident", incident)
+
+    def samples(self, samples: Samples) -> None:
+        self._put("samples", samples)
+
+    def finish(self, state: str) -> None:
+        self._put("finish", state)
+
+    def close(self, timeout: float = 30.0) -> None:
+        """Write what is queued, close the sink, end the thread; gives up after ``timeout`` seconds."""
+        with self._condition:
+            self._closing = True
+            self._condition.notify()
+        if self._thread is not None:
+            self._thread.join(timeout)
+            if self._thread.is_alive():
+                log.warning("sink %s did not finish within %g s; what it had not written is lost", self.name, timeout)
+            self._thread = None
+
+    def _put(self, method: str, *args: Any) -> None:
+        with self._condition:
+            if method in {"readings", "samples"}:
+                if self._droppable >= self.capacity:
+                    self._drop_oldest()
+                self._droppable += 1
+            self._queue.append((method, args))
+            if method not in {"readings", "samples"}:
+                self._condition.notify()
+
+    def _drop_oldest(self) -> None:
+        for position, (method, _) in enumerate(self._queue):
+            if method in {"readings", "samples"}:
+                del self._queue[position]
+                self._droppable -= 1
+                self.dropped += 1
+                return
+
+    def _work(self) -> None:
+        while True:
+            with self._condition:
+                if not self._closing:
+                    self._condition.wait(self.interval)
+                batch = list(self._queue)
+                self._queue.clear()
+                self._droppable = 0
+                closing = self._closing
+            self._write(batch)
+            if closing:
+                self._call("close")
+                return
+
+    def _write(self, batch: list[tuple[str, tuple[Any, ...]]]) -> None:
+        pending: list[Readings] = []
+        for method, args in batch:
+            if method == "readings":
+                pending.append(args[0])
+                continue
+            if pending:
+                self._call("readings", pending)
+                pending = []
+            self._call(method, *args)
+        if pending:
+            self._call("readings", pending)
+
+    def _call(self, method: str, *args: Any) -> None:
+        try:
+            getattr(self.sink, method)(*args)
+        except Exception:
+            if not self.failures:
+                log.exception("sink %s failed; training goes on, further errors of it are counted only", self.name)
+            self.failures += 1

@@ -1,0 +1,69 @@
+"""Which run this is: a new one, or a further attempt at one that was killed."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ganwatch.provenance import fingerprint, provenance
+from ganwatch.records import Run
+
+if TYPE_CHECKING:
+    from ganwatch.sinks.prometheus import PrometheusSink
+
+
+def start_run(store: str | Path | None, name: str, facts: Mapping[str, Any], *, data: Any = None, resumed: str | None = None) -> Run:
+    """Describe the run that begins now.
+
+    Parameters
+    ----------
+    store : str, Path or None
+        Where earlier attempts are looked up.
+    name : str
+    facts : mapping
+        Provenance beyond what is gathered here.
+    data : dataset or loader, optional
+        Its identity (size, hash of a fixed sample, label shares) is recorded.
+    resumed : str or None
+        The run that a checkpoint belongs to. Without a checkpoint a run with the same arguments and configuration whose process
+        died before it could save one is continued.
+
+    Returns
+    -------
+    Run
+    """
+    gathered = provenance(**facts, dataset=_identity(data))
+    gathered["fingerprint"] = fingerprint(gathered)
+    run_id, attempt = resumed, 1
+    if store is not None:
+        from ganwatch.store import queries
+        from ganwatch.store.database import open_store
+
+        with open_store(str(store)) as opened:
+            run_id = run_id or queries.find_unfinished(opened, gathered["fingerprint"])
+            if run_id is not None:
+                attempt = queries.last_attempt(opened, run_id) + 1
+    return Run(run_id or uuid.uuid4().hex[:12], name, attempt, time.time(), gathered)
+
+
+def exporter(port: int | None) -> PrometheusSink | None:
+    """A Prometheus exporter on that port of 127.0.0.1, or None where none is asked for."""
+    if port is None:
+        return None
+    from ganwatch.sinks.prometheus import PrometheusSink
+
+    return PrometheusSink(port)
+
+
+def _identity(data: Any) -> dict[str, Any] | None:
+    if data is None:
+        return None
+    from ganwatch.audit.identity import dataset_identity
+
+    try:
+        return dataset_identity(data)
+    except (TypeError, ValueError, OSError) as error:
+        return {"unknown": str(error)}

@@ -1,0 +1,192 @@
+"""Small streaming statistics that detectors are made of. All save and restore their state as plain types."""
+
+from __future__ import annotations
+
+import bisect
+import math
+from typing import Any
+
+
+class Stateful:
+    """Saves and restores every attribute whose name starts with an underscore.
+
+    Attributes may be numbers, strings, booleans, None, lists of those, dicts of those by string, or further ``Stateful``
+    objects. Configuration lives in attributes without an underscore and is not part of the state.
+    """
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state as plain types, independent of the object."""
+        return {name: _plain(value) for name, value in vars(self).items() if name.startswith("_")}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state. Unknown names are ignored, missing ones keep their value."""
+        for name, value in state.items():
+            current = vars(self).get(name)
+            if isinstance(current, Stateful):
+                current.load_state_dict(value)
+            elif name in vars(self):
+                setattr(self, name, _plain(value))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Stateful):
+        return value.state_dict()
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return value
+
+
+class Streak(Stateful):
+    """Counts consecutive true updates.
+
+    >>> streak = Streak(3)
+    >>> [streak.extend(sign) for sign in (True, True, False, True, True, True)]
+    [False, False, False, False, False, True]
+    """
+
+    def __init__(self, length: int) -> None:
+        if length < 1:
+            raise ValueError(f"length must be >= 1 (steps), got {length}")
+        self.length = length
+        self._count = 0
+
+    def extend(self, sign: bool) -> bool:
+        """Take one update; whether the last ``length`` were all true."""
+        self._count = self._count + 1 if sign else 0
+        return self._count >= self.length
+
+
+class Window(Stateful):
+    """The last ``size`` values, with their median and other order statistics.
+
+    >>> window = Window(3)
+    >>> for value in (5.0, 1.0, 2.0, 3.0):
+    ...     window.push(value)
+    >>> window.full, window.median, window.low
+    (True, 2.0, 1.0)
+    """
+
+    def __init__(self, size: int) -> None:
+        if size < 1:
+            raise ValueError(f"size must be >= 1 (values), got {size}")
+        self.size = size
+        self._values: list[float] = []
+
+    def push(self, value: float) -> None:
+        """Add a finite value; anything else is left out."""
+        if math.isfinite(value):
+            self._values.append(float(value))
+            if len(self._values) > self.size:
+                del self._values[0]
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    @property
+    def full(self) -> bool:
+        return len(self._values) == self.size
+
+    def quantile(self, q: float) -> float:
+        """Order statistic at share ``q`` in [0, 1]; NaN while empty."""
+        if not self._values:
+            return math.nan
+        ordered = sorted(self._values)
+        return ordered[min(int(q * len(ordered)), len(ordered) - 1)]
+
+    @property
+    def median(self) -> float:
+        return self.quantile(0.5)
+
+    @property
+    def mean(self) -> float:
+        return math.fsum(self._values) / len(self._values) if self._values else math.nan
+
+    @property
+    def low(self) -> float:
+        return min(self._values, default=math.nan)
+
+    @property
+    def high(self) -> float:
+        return max(self._values, default=math.nan)
+
+
+class HealthyMedian(Stateful):
+    """The median of a series while it is healthy, over a bounded, evenly thinned history.
+
+    Parameters
+    ----------
+    warmup : int, updates
+        Values to see before ``ready``.
+    capacity : int, values
+        Values kept. When full, every second one is dropped and every second further one skipped, so old and recent values weigh
+        the same and memory is constant.
+
+    Examples
+    --------
+    >>> healthy = HealthyMedian(warmup=3)
+    >>> for value in (1.0, 2.0, 3.0):
+    ...     healthy.learn(value)
+    >>> healthy.ready, healthy.value
+    (True, 2.0)
+    """
+
+    def __init__(self, *, warmup: int, capacity: int = 256) -> None:
+        if warmup < 1:
+            raise ValueError(f"warmup must be >= 1 (updates), got {warmup}")
+        self.warmup, self.capacity = warmup, capacity
+        self._sorted: list[float] = []
+        self._order: list[float] = []
+        self._seen = 0
+        self._stride = 1
+
+    def learn(self, value: float | None, *, unless: bool = False) -> None:
+        """Take a value into the healthy past, unless something is wrong with it."""
+        if unless or value is None or not math.isfinite(value):
+            return
+        self._seen += 1
+        if self._seen % self._stride:
+            return
+        self._order.append(float(value))
+        bisect.insort(self._sorted, float(value))
+        if len(self._order) >= self.capacity:
+            self._order = self._order[::2]
+            self._sorted = sorted(self._order)
+            self._stride *= 2
+
+    @property
+    def ready(self) -> bool:
+        return self._seen >= self.warmup
+
+    @property
+    def value(self) -> float:
+        return self._sorted[len(self._sorted) // 2] if self._sorted else math.nan
+
+
+class Smooth(Stateful):
+    """Exponentially weighted mean, unbiased at the start.
+
+    >>> smooth = Smooth(span=3)
+    >>> smooth.push(4.0), smooth.push(4.0)
+    (4.0, 4.0)
+    """
+
+    def __init__(self, *, span: int) -> None:
+        if span < 1:
+            raise ValueError(f"span must be >= 1 (updates), got {span}")
+        self.span = span
+        self._sum = 0.0
+        self._weight = 0.0
+
+    def push(self, value: float) -> float:
+        """Take a value and give the mean; a value that is not finite is left out."""
+        if math.isfinite(value):
+            decay = 1.0 - 2.0 / (self.span + 1.0)
+            self._sum = decay * self._sum + value
+            self._weight = decay * self._weight + 1.0
+        return self.value
+
+    @property
+    def value(self) -> float:
+        return self._sum / self._weight if self._weight else math.nan
