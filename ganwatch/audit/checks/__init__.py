@@ -1,0 +1,1 @@
+"""One fault of the data a file; ``ganwatch.audit.engine`` discovers them."""

@@ -1,0 +1,77 @@
+"""A short vector for an item, such that near copies lie near each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SIDE = 12
+"""Pixels a side to which images are brought."""
+BUCKETS = 512
+"""Length to which long vectors are brought."""
+_CHANNELS = (1, 2, 3, 4)
+
+
+def channels_first(item: NDArray[Any]) -> NDArray[Any] | None:
+    """An image as (C, H, W), or None where the item is not an image: fewer than two axes, more than three, or no channel axis.
+
+    >>> channels_first(np.zeros((8, 8))).shape, channels_first(np.zeros((8, 8, 3))).shape, channels_first(np.zeros(2))
+    ((1, 8, 8), (3, 8, 8), None)
+    """
+    if item.ndim == 2:  # noqa: PLR2004  # height and width
+        return item[None]
+    if item.ndim != 3:  # noqa: PLR2004  # with channels
+        return None
+    if item.shape[0] in _CHANNELS:
+        return item
+    return np.moveaxis(item, -1, 0) if item.shape[-1] in _CHANNELS else None
+
+
+def describe(item: NDArray[Any], *, channels: int, side: int) -> NDArray[np.float32]:
+    """Describe an item.
+
+    An image is averaged over areas to ``side`` by ``side`` pixels, then its mean is taken away and its norm brought to 1, so
+    that brightness, contrast, size and compression do not count. Anything else is kept as it is up to 512 numbers; longer
+    vectors are summed in 512 consecutive groups with random signs, which keeps distances in expectation (feature hashing,
+    Weinberger et al. 2009, arXiv:0902.2206).
+
+    Parameters
+    ----------
+    item : (H, W), (C, H, W), (H, W, C) or any other shape
+        Finite numbers.
+    channels, side : int
+        Shape of the description of an image; ``channels`` is 1 or 3.
+
+    Returns
+    -------
+    ndarray of float32
+        ``channels * side * side`` long for an image.
+    """
+    image = channels_first(item)
+    if image is None:
+        return _hash(item.reshape(-1).astype(np.float64))
+    image = image.astype(np.float64)
+    colour = image[:3] if image.shape[0] >= 3 else image[:1].repeat(3, axis=0)  # noqa: PLR2004  # red, green, blue
+    small = _resize(_resize(colour if channels > 1 else colour.mean(0, keepdims=True), side, 1), side, 2).reshape(-1)
+    small = small - small.mean()
+    norm = float(np.linalg.norm(small))
+    return (small / norm if norm > 0 else small).astype(np.float32)
+
+
+def _resize(image: NDArray[np.float64], size: int, axis: int) -> NDArray[np.float64]:
+    length = image.shape[axis]
+    starts = np.arange(size) * length // size
+    if length <= size:
+        return image.take(starts, axis=axis)
+    shape = [1] * image.ndim
+    shape[axis] = size
+    return np.add.reduceat(image, starts, axis=axis) / np.diff(np.append(starts, length)).reshape(shape)
+
+
+def _hash(vector: NDArray[np.float64]) -> NDArray[np.float32]:
+    if len(vector) <= BUCKETS:
+        return vector.astype(np.float32)
+    signs = np.random.default_rng(0).choice((-1.0, 1.0), len(vector))
+    return np.add.reduceat(vector * signs, np.arange(BUCKETS) * len(vector) // BUCKETS).astype(np.float32)

@@ -1,0 +1,149 @@
+"""The audit: read within the budget, then let every check judge."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ganwatch.audit.check import Check, CheckOutcome, Material
+from ganwatch.audit.report import Finding, Level, Report
+from ganwatch.audit.source import NotIndexableError, Source, open_source, to_array
+from ganwatch.audit.survey import survey
+from ganwatch.capture.randomness import preserved_random_state
+from ganwatch.contracts import NotApplicable, discover
+from ganwatch.errors import UserError
+
+_log = logging.getLogger(__name__)
+_READING, _READING_WITH_HELD_OUT = 0.7, 0.5
+
+
+def audit(
+    data: Any,
+    *,
+    held_out: Any = None,
+    generated: Any = None,
+    generator_range: tuple[float, float] | None = None,
+    batch_size: int | None = None,
+    budget: float = 10.0,
+    limit: int = 10_000,
+    seed: int = 0,
+    clock: Callable[[], float] = time.monotonic,
+) -> Report:
+    """Look for faults in training data before the first step.
+
+    The data are read by index, never through an iterator of the user's, on a shallow copy of the data set, with every random state
+    put back afterwards. Given enough time the report depends on the data and ``seed`` alone.
+
+    Parameters
+    ----------
+    data : Dataset, DataLoader, tensor, ndarray, pair of arrays, path or "digits"
+        Real training data. Items are arrays, images, or pairs or mappings that hold one, with a label where there is one. A path is
+        a folder of images, an ``.npy`` or an ``.npz`` file. Of a DataLoader the data set alone is read.
+    held_out : like ``data``, or None
+        Data kept from training.
+    generated : (N, ...) tensor or ndarray, or None
+        A sample of what the generator puts out, as the discriminator gets it.
+    generator_range : (low, high) or None
+        Values that the generator can put out, (-1, 1) for a final tanh; infinite where there is no bound.
+    batch_size : int or None, >= 1
+        Items a training step takes; None takes that of the DataLoader, if any.
+    budget : float, seconds, > 0
+        Time to take. It is watched between items, so a single slow item may exceed it.
+    limit : int, >= 1
+        Items to read at most, chosen by chance.
+    seed : int, >= 0
+        Decides which items are read, and in what order.
+    clock : callable
+        Seconds, never going back.
+
+    Returns
+    -------
+    Report
+        Findings with code GW503, and for each check how it ended.
+
+    Raises
+    ------
+    UserError
+        An argument is out of its range, or the data are empty, missing or of an unknown kind.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> images = np.random.default_rng(0).random((1200, 8, 8))
+    >>> images[7] = 0.5
+    >>> [(finding.check, finding.examples) for finding in audit(images).findings]
+    [('constant', (7,))]
+    """
+    _require(budget > 0, "budget must be > 0 (seconds)", budget)
+    _require(limit >= 1, "limit must be >= 1 (items)", limit)
+    _require(seed >= 0, "seed must be >= 0", seed)
+    _require(batch_size is None or batch_size >= 1, "batch_size must be >= 1 (items)", batch_size)
+    if generator_range is not None:
+        _require(len(generator_range) == 2 and generator_range[0] < generator_range[1], "generator_range must be (low, high)", generator_range)  # noqa: PLR2004
+    start = clock()
+
+    def expired_after(part: float) -> Callable[[], bool]:
+        return lambda: clock() - start > part * budget
+
+    checks = sorted((check() for check in discover("ganwatch.audit.checks", Check)), key=lambda check: check.order)
+    try:
+        source = open_source(data)
+    except NotIndexableError as reason:
+        return Report(type(data).__name__, 0, 0, outcomes={check.name: f"not applicable: {reason}" for check in checks})
+    other = _open_held_out(held_out)
+    sample = None if generated is None else _generated(generated)
+    owners = source.owners + (other.owners if isinstance(other, Source) else ())
+    with preserved_random_state(*owners, seed=seed):
+        train = survey(source, limit=limit, seed=seed, expired=expired_after(_READING if other is None else _READING_WITH_HELD_OUT))
+        kept = survey(other, limit=limit, seed=seed + 1, expired=expired_after(_READING)) if isinstance(other, Source) else other
+    material = Material(train, kept, sample, generator_range, batch_size or source.batch_size, expired_after(1.0))
+    results = {check.name: _examine(check, material) for check in checks}
+    findings = sorted((result for result in results.values() if isinstance(result, Finding)), key=lambda one: one.severity is not Level.WARNING)
+    return Report(source.name, source.size, train.looked, tuple(findings), {name: _word(result) for name, result in results.items()})
+
+
+def _require(rule: bool, text: str, got: object) -> None:
+    if not rule:
+        raise UserError(f"{text}, got {got!r}")
+
+
+def _open_held_out(held_out: Any) -> Source | NotApplicable | None:
+    if held_out is None:
+        return None
+    try:
+        return open_source(held_out, "held_out")
+    except NotIndexableError as reason:
+        return NotApplicable(f"held_out: {reason}")
+
+
+def _generated(generated: Any) -> NDArray[Any]:
+    array = np.asarray(to_array(generated), dtype=np.float64)
+    _require(array.ndim > 1 and array.size > 0, "generated must have shape (N, ...) with N >= 1", array.shape)
+    return array
+
+
+def _examine(check: Check, material: Material) -> CheckOutcome | Exception:
+    try:
+        if not material.train.rows and check.name != "unreadable":
+            return NotApplicable("no item could be read")
+        return check.examine(material)
+    except Exception as error:
+        _log.exception("data check %s failed", check.name)
+        return error
+
+
+def _word(result: CheckOutcome | Exception) -> str:
+    if result is None:
+        return "passed"
+    if isinstance(result, Finding):
+        return "finding"
+    if isinstance(result, NotApplicable):
+        return f"not applicable: {result.reason}"
+    return f"failed: {type(result).__name__}: {result}" if isinstance(result, Exception) else str(result)
+
+
