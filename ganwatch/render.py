@@ -25,12 +25,12 @@ SECTIONS = ("How it is detected", "Why it matters", "Likely causes", "What to do
 _MARK = "Rendered by `ganwatch render` from the detectors: change those, not this file."
 _PLATFORM = ("GW511", "GW521", "GW6", "GW9")
 _WHERE = "instance {{ $labels.instance }} of job {{ $labels.job }}"
+_INFO = "ganwatch_run_info"
 _RUN = (
-    '{{ with printf "last_over_time(ganwatch_run_info{job=%q,instance=%q}[1h])" $labels.job $labels.instance | query }}'
-    ', run {{ . | first | label "run_id" }}{{ end }}'
+    f'{{{{ with printf "{_INFO}{{job=%[1]q,instance=%[2]q}} or on (job, instance) last_over_time({_INFO}{{job=%[1]q,instance=%[2]q}}[1h])"'
+    ' $labels.job $labels.instance | query }}, run {{ . | first | label "run_id" }}{{ end }}'
 )
 _TARGET = {"instance": "trainer:9464", "job": "ganwatch"}
-_INFO = "ganwatch_run_info"
 
 
 @dataclass(frozen=True, slots=True)

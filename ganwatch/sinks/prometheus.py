@@ -78,7 +78,7 @@ class PrometheusSink(Sink, Collector):
         address: str = "127.0.0.1",
         *,
         detectors: Iterable[type[Detector]] | None = None,
-        linger: float = 30.0,
+        linger: float = 20.0,
     ) -> None:
         if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= _MAX_PORT:
             raise UserError(f"port must be an integer from 0 to {_MAX_PORT} (0 takes a free one), got {port!r}")

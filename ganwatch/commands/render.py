@@ -1,0 +1,47 @@
+"""Write or verify the alert files that are rendered from the detectors."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+HELP = "write the alert rules, their tests and the runbooks from the detectors"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 and name the files that are not up to date")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="folder of the alert files (default: alerts/ of this checkout)")
+    parser.add_argument("--runbook-base", metavar="URL", help="what runbook links start with (default: the path in the checkout)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Render, or compare."""
+    import ganwatch
+    from ganwatch import render
+    from ganwatch.contracts import Detector, discover
+    from ganwatch.errors import UserError
+
+    folder = args.output or Path(ganwatch.__path__[0]).parent / "alerts"
+    if not folder.is_dir():
+        raise UserError(f"--output must be a folder that exists (outside a checkout there is no default), got {str(folder)!r}")
+    detectors = discover("ganwatch.detectors", Detector)  # type: ignore[type-abstract]  # a base to look for
+    rendered = render.files(detectors, base=args.runbook_base or render.RUNBOOKS)
+    differing = render.stale(rendered, folder)
+    if args.check:
+        for path in differing:
+            print(f"{folder / path} is not up to date: run `ganwatch render`", file=sys.stderr)
+        return int(bool(differing))
+    for path in differing:
+        target = folder / path
+        if path in rendered:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(rendered[path], "utf-8")
+        else:
+            target.unlink()
+        print(target)
+    return 0
