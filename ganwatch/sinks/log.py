@@ -1,0 +1,55 @@
+"""One line in the log for each change of an incident's state."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import ClassVar
+
+from ganwatch.contracts import Incident, Severity, Sink, State
+from ganwatch.records import Readings
+
+log = logging.getLogger("ganwatch")
+
+
+class LogSink(Sink):
+    """Say through ``logging`` (logger ``ganwatch``) what has fired and what is over; readings are not logged."""
+
+    name: ClassVar[str] = "log"
+
+    def __init__(self) -> None:
+        self._said: dict[str, State] = {}
+
+    def readings(self, readings: Sequence[Readings]) -> None:
+        """Nothing: a log is no place for series."""
+
+    def incident(self, incident: Incident) -> None:
+        """One line when it fires and one when it is over; errors for pages, warnings for tickets."""
+        if incident.state == State.PENDING or self._said.get(incident.id) == incident.state:
+            return
+        self._said[incident.id] = incident.state
+        if incident.state == State.RESOLVED:
+            log.info("%s %s resolved at step %s", incident.code, incident.title, incident.resolved)
+        else:
+            log.log(logging.ERROR if incident.severity == Severity.PAGE else logging.WARNING, "%s", describe(incident))
+
+
+def describe(incident: Incident) -> str:
+    """A firing incident in one line: what, since when, the value against its threshold, what to try first, where to read on."""
+    parts = [f"{incident.code} {incident.title} since step {incident.onset} (seen at step {incident.seen or incident.opened})"]
+    if incident.evidence is not None:
+        now = incident.evidence
+        parts.append(f"{now.signal} = {now.value:.4g} against {now.threshold:.4g} ({now.origin}): {now.explanation}")
+    if incident.cause is not None:
+        parts.append(f"explained by {incident.cause}")
+    if incident.remedies:
+        parts.append(f"try first: {_first(incident.remedies)}")
+    if incident.runbook:
+        parts.append(f"see {incident.runbook}")
+    return "; ".join(parts)
+
+
+def _first(remedies: str) -> str:
+    """The first item of a list, or the first sentence of a text, on one line."""
+    line = " ".join(remedies.strip().split("\n\n")[0].split("\n- ")[0].split())
+    return line.removeprefix("- ").removeprefix("1. ").partition(". ")[0].rstrip(".")

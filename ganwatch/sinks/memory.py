@@ -1,0 +1,74 @@
+"""Everything in lists: for tests and notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import ClassVar
+
+from ganwatch.contracts import Incident, Sink
+from ganwatch.records import Readings, Run, Samples
+
+
+class MemorySink(Sink):
+    """Keep every record in a list, in order of arrival.
+
+    Attributes
+    ----------
+    runs, steps, reports, images : lists of Run, Readings, Incident, Samples
+        ``reports`` holds a copy of each report of an incident.
+    state : str or None
+        What ``finish`` was given.
+    closed : bool
+
+    Examples
+    --------
+    >>> sink = MemorySink()
+    >>> sink.readings([Readings(1, {"loss/g": 0.7}), Readings(2, {"loss/g": 0.6, "loss/d": 1.2})])
+    >>> sink.series("loss/g")
+    ([1, 2], [0.7, 0.6])
+    """
+
+    name: ClassVar[str] = "memory"
+
+    def __init__(self) -> None:
+        self.runs: list[Run] = []
+        self.steps: list[Readings] = []
+        self.reports: list[Incident] = []
+        self.images: list[Samples] = []
+        self.state: str | None = None
+        self.closed = False
+
+    def start(self, run: Run) -> None:
+        """A run begins."""
+        self.runs.append(run)
+
+    def readings(self, readings: Sequence[Readings]) -> None:
+        """Take readings."""
+        self.steps.extend(readings)
+
+    def incident(self, incident: Incident) -> None:
+        """Take a report."""
+        self.reports.append(deepcopy(incident))
+
+    def samples(self, samples: Samples) -> None:
+        """Take images."""
+        self.images.append(samples)
+
+    def finish(self, state: str) -> None:
+        """The run ended."""
+        self.state = state
+
+    def close(self) -> None:
+        """No more will come."""
+        self.closed = True
+
+    @property
+    def incidents(self) -> dict[str, Incident]:
+        """The last report of each incident by id, in order of the first."""
+        return {report.id: report for report in self.reports}
+
+    def series(self, name: str) -> tuple[list[int], list[float]]:
+        """Steps and values of a series."""
+        taken = [reading for reading in self.steps if name in reading.values]
+        return [reading.step for reading in taken], [reading.values[name] for reading in taken]

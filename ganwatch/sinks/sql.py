@@ -1,0 +1,80 @@
+"""Runs, readings, incidents and images into the store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from ganwatch.contracts import Incident, Sink
+from ganwatch.records import Readings, Run, Samples
+from ganwatch.store.database import DEFAULT, Store, open_store
+from ganwatch.store.writer import Writer
+
+
+class SqlSink(Sink):
+    """Write to a SQL database, one transaction a call.
+
+    A call that fails raises, keeps what it was given (within the bounds of ``Writer``), and the next call writes both.
+
+    Parameters
+    ----------
+    store : str, Path or Store
+        What ``open_store`` takes, or an open store; ``close`` closes it.
+
+    Raises
+    ------
+    UserError
+        The store cannot be opened.
+    """
+
+    name: ClassVar[str] = "sql"
+
+    def __init__(self, store: str | Path | Store = DEFAULT) -> None:
+        self.store = store if isinstance(store, Store) else open_store(store)
+        self._writer: Writer | None = None
+
+    @property
+    def dropped(self) -> int:
+        """Readings and sets of samples given up because the store could not be written for too long."""
+        return self._writer.dropped if self._writer else 0
+
+    def start(self, run: Run) -> None:
+        """Write the run and its attempt."""
+        if self._writer is not None:
+            self._writer.flush()
+        self._writer = Writer(self.store, run)
+        self._writer.flush()
+
+    def readings(self, readings: Sequence[Readings]) -> None:
+        """Write readings."""
+        self._started().add(readings)
+        self._started().flush()
+
+    def incident(self, incident: Incident) -> None:
+        """Write a report and add it to the evidence."""
+        self._started().incident(incident)
+        self._started().flush()
+
+    def samples(self, samples: Samples) -> None:
+        """Write images as files and where they are."""
+        self._started().samples(samples)
+        self._started().flush()
+
+    def finish(self, state: str) -> None:
+        """Write how the run ended."""
+        self._started().finish(state)
+        self._started().flush()
+
+    def close(self) -> None:
+        """Write what is left and close the store."""
+        try:
+            if self._writer is not None:
+                self._writer.flush()
+        finally:
+            self.store.close()
+
+    def _started(self) -> Writer:
+        if self._writer is None:
+            raise RuntimeError("start(run) must come before records")
+        return self._writer

@@ -1,0 +1,129 @@
+"""Images as files: one PNG contact sheet a set of samples, at native resolution, through fsspec under one root."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from ganwatch.errors import UserError
+from ganwatch.records import Samples
+
+Pixels = npt.NDArray[np.uint8]
+THUMBNAIL = 512
+"""Longest side of a thumbnail, in pixels; a sheet that is not larger has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """Where a contact sheet lies and how to cut it.
+
+    Parameters
+    ----------
+    path, thumbnail : str
+        Relative to the artifact root.
+    sha256 : str
+        Of the PNG file.
+    shape : (N, H, W, C)
+        Of the samples.
+    columns : int
+        Tiles to a row; tiles touch, row by row, and what is left of the last row is black.
+    """
+
+    path: str
+    thumbnail: str | None
+    sha256: str
+    shape: tuple[int, int, int, int]
+    columns: int
+
+
+def tile_sheet(samples: Samples) -> tuple[Pixels, int]:
+    """The contact sheet of samples, uint8 of shape (rows*H, columns*W, C), and its number of columns."""
+    count, height, width, channels = samples.shape
+    columns = max(1, math.ceil(math.sqrt(count)))
+    rows = max(1, math.ceil(count / columns))
+    grid = np.zeros((rows * columns, height, width, channels), dtype=np.uint8)
+    grid[:count] = np.frombuffer(samples.pixels, dtype=np.uint8).reshape(samples.shape)
+    sheet = grid.reshape(rows, columns, height, width, channels).transpose(0, 2, 1, 3, 4)
+    return sheet.reshape(rows * height, columns * width, channels), columns
+
+
+def cut(png: bytes, shape: tuple[int, int, int, int], columns: int) -> Pixels:
+    """The samples of a contact sheet, uint8 of shape (N, H, W, C), exactly as they were stored."""
+    count, height, width, channels = shape
+    with Image.open(io.BytesIO(png)) as image:
+        sheet = np.asarray(image, dtype=np.uint8)
+    rows = sheet.shape[0] // height
+    grid = sheet.reshape(rows, height, columns, width, channels).transpose(0, 2, 1, 3, 4)
+    return grid.reshape(rows * columns, height, width, channels)[:count]
+
+
+class ArtifactRoot:
+    """A folder, or any fsspec URL, under which artifacts lie.
+
+    Parameters
+    ----------
+    url : str
+        ``runs/artifacts``, ``s3://bucket/prefix``, ``memory://artifacts``, …
+
+    Raises
+    ------
+    UserError
+        fsspec does not know the protocol, or misses its package.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            self._files, self._root = fsspec.core.url_to_fs(url)
+        except (ValueError, ImportError) as error:
+            raise UserError(f"artifacts must be a folder or a URL that fsspec can open, got {url.partition('://')[0]!r}: {error}") from None
+        self.url = str(Path(url).absolute()) if "://" not in url else url
+
+    def read(self, path: str) -> bytes:
+        """The bytes of a file; FileNotFoundError where it is gone."""
+        content: bytes = self._files.cat_file(self._full(path))
+        return content
+
+    def write(self, path: str, content: bytes) -> None:
+        """Write a file and the folders above it."""
+        full = self._full(path)
+        self._files.makedirs(full.rpartition("/")[0], exist_ok=True)
+        self._files.pipe_file(full, content)
+
+    def save(self, run: str, samples: Samples) -> Sheet:
+        """Write samples as a PNG contact sheet, and a thumbnail of a large one.
+
+        The name holds the content's checksum: a file that a row points to is never overwritten with another.
+        """
+        pixels, columns = tile_sheet(samples)
+        image = Image.fromarray(pixels[..., 0] if samples.shape[3] == 1 else pixels)
+        png = _png(image)
+        digest = hashlib.sha256(png).hexdigest()
+        folder = "/".join(filter(None, (run, samples.kind, samples.incident)))
+        stem = f"{folder}/{samples.step:08d}-{digest[:12]}"
+        self.write(f"{stem}.png", png)
+        thumbnail = None
+        if max(image.size) > THUMBNAIL:
+            thumbnail = f"{stem}.thumbnail.png"
+            image.thumbnail((THUMBNAIL, THUMBNAIL))
+            self.write(thumbnail, _png(image))
+        return Sheet(f"{stem}.png", thumbnail, digest, samples.shape, columns)
+
+    def _full(self, path: str) -> str:
+        parts = path.split("/")
+        if path.startswith("/") or ".." in parts:
+            raise ValueError(f"path must lie under the artifact root, got {path!r}")
+        return f"{self._root.rstrip('/')}/{path}"
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG")
+    return buffer.getvalue()

@@ -1,0 +1,237 @@
+"""Opening a store: SQLite in a folder by default, any SQLAlchemy URL otherwise; migrated when opened for writing."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+
+from ganwatch.errors import UserError
+from ganwatch.store.artifacts import ArtifactRoot
+
+DEFAULT = "runs"
+"""The store where none is named."""
+FILE = "ganwatch.db"
+_SUFFIXES = {".db", ".sqlite", ".sqlite3"}
+_LOCK = 0x67616E77  # PostgreSQL's advisory lock on the migration: "ganw"
+
+
+class Store:
+    """A database and the artifacts beside it. Made by ``open_store``; safe to share between threads, not to fork."""
+
+    def __init__(self, engine: Engine, artifacts: ArtifactRoot, artifact_root: str | None, file: Path | None) -> None:
+        self.engine = engine
+        self.artifacts = artifacts
+        self.artifact_root = artifact_root
+        self.file = file
+        self._identity = self._stat()
+
+    def begin(self) -> AbstractContextManager[Connection]:
+        """A transaction that writes: committed at the end of the block, rolled back by an exception."""
+        return _writing(self.engine)
+
+    def read(self) -> AbstractContextManager[Connection]:
+        """A transaction that reads one consistent state."""
+        return self.engine.begin()
+
+    def ensure(self) -> bool:
+        """Create the database anew where its file was deleted or replaced; whether that was so."""
+        if self._identity == self._stat() is not None or self.file is None:
+            return False
+        self.engine.dispose()
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        _migrate(self.engine, self.file)
+        self._identity = self._stat()
+        return True
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self.engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _stat(self) -> tuple[int, int] | None:
+        try:
+            stat = self.file.stat() if self.file else None
+        except OSError:
+            return None
+        return (stat.st_dev, stat.st_ino) if stat else None
+
+
+def open_store(url: str | Path = DEFAULT, *, create: bool = True, artifacts: str | None = None) -> Store:
+    """Open a store.
+
+    Parameters
+    ----------
+    url : str
+        A folder (SQLite in ``<folder>/ganwatch.db``), a file ending in ``.db``, ``.sqlite`` or ``.sqlite3``, or a SQLAlchemy URL such as
+        ``postgresql://user@host/ganwatch``.
+    create : bool
+        Create what is missing and bring the schema up to date. False opens an existing store for reading only.
+    artifacts : str or None
+        Folder or fsspec URL for images; None means ``artifacts`` beside the SQLite file, or ``runs/artifacts`` for other databases.
+
+    Raises
+    ------
+    UserError
+        The store cannot be opened; the message never holds a password.
+    """
+    address = _parse(str(url))
+    file = _sqlite_file(address)
+    root = artifacts or str((file.parent if file else Path(DEFAULT).absolute()) / "artifacts")
+    store_root = ArtifactRoot(root)
+    try:
+        if file and not create and not file.is_file():
+            raise UserError(f"store must exist, got {str(url)!r} without a database in it; a training with this store creates it")
+        if file and create:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        engine = _engine(address, file, create=create)
+        try:
+            if create:
+                _migrate(engine, file)
+            else:
+                _check_schema(engine)
+        except BaseException:
+            engine.dispose()
+            raise
+    except ImportError as error:
+        hint = "pip install 'ganwatch[postgres]'" if address.get_backend_name() == "postgresql" else f"install {error.name}"
+        raise UserError(f"store needs a database driver for {address.drivername!r} that is not installed ({error}); {hint}") from None
+    except (OSError, SQLAlchemyError, sqlite3.Error) as error:
+        raise UserError(f"store must be a database that can be opened, got {_public(address)}: {_reason(error, address)}") from None
+    return Store(engine, store_root, None if file and not artifacts else store_root.url, file)
+
+
+def _parse(url: str) -> URL:
+    if not url:
+        raise UserError("store must be a folder, a file or a SQLAlchemy URL, got an empty text")
+    if "://" not in url:
+        path = Path(url).expanduser().absolute()
+        is_file = path.is_file() or path.suffix in _SUFFIXES
+        return URL.create("sqlite", database=str(path if is_file else path / FILE))
+    try:
+        address = make_url(url)
+        address.get_dialect()
+    except (ArgumentError, NoSuchModuleError, ValueError):
+        scheme = url.partition("://")[0]
+        raise UserError(f"store must be a folder, a file or a SQLAlchemy URL, got {scheme!r}:// with something that is none") from None
+    except ImportError:
+        return make_url(url)
+    return address.set(drivername="postgresql+psycopg") if address.drivername == "postgresql" else address
+
+
+def _sqlite_file(address: URL) -> Path | None:
+    if address.get_backend_name() != "sqlite":
+        return None
+    if not address.database or address.database == ":memory:":
+        raise UserError("store must be a file that other processes can read, got a SQLite database in memory")
+    return Path(address.database).absolute()
+
+
+def _engine(address: URL, file: Path | None, *, create: bool) -> Engine:
+    options: dict[str, Any] = {"json_serializer": partial(json.dumps, allow_nan=False)}
+    if file is None:
+        arguments = {"connect_timeout": 10} if address.drivername == "postgresql+psycopg" else {}
+        readonly = {"postgresql_readonly": not create} if arguments else {}
+        return create_engine(address, connect_args=arguments, execution_options=readonly, pool_pre_ping=True, **options)
+    if not create:
+        address = address.set(database=file.as_uri()).update_query_dict({"mode": "ro", "uri": "true"})
+    engine = create_engine(address, **options)
+    event.listen(engine, "connect", _sqlite_connect)
+    event.listen(engine, "begin", _sqlite_begin)
+    return engine
+
+
+def _sqlite_connect(connection: Any, _: object) -> None:
+    connection.isolation_level = None  # transactions are begun by _sqlite_begin alone
+    with closing(connection.cursor()) as cursor:
+        cursor.execute("PRAGMA synchronous=NORMAL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+
+
+def _sqlite_begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("ganwatch_writes") else "BEGIN")
+
+
+@contextmanager
+def _writing(engine: Engine) -> Iterator[Connection]:
+    with engine.connect().execution_options(ganwatch_writes=True) as connection, connection.begin():
+        yield connection
+
+
+def _config(connection: Connection | None = None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _migrate(engine: Engine, file: Path | None) -> None:
+    """Bring the schema up to date, one process at a time."""
+    if file:
+        _use_wal(file)
+    with _writing(engine) as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        if not _known(connection):
+            command.upgrade(_config(connection), "head")
+
+
+def _check_schema(engine: Engine) -> None:
+    with engine.begin() as connection:
+        if not _known(connection):
+            raise UserError("store must have this version's schema, got an older one or none; a training brings it up to date")
+
+
+def _known(connection: Connection) -> bool:
+    """Whether the schema is this version's; raises where it is a newer one."""
+    scripts = ScriptDirectory.from_config(_config())
+    current = MigrationContext.configure(connection).get_current_revision()
+    if current is not None and current not in {script.revision for script in scripts.walk_revisions()}:
+        raise UserError(f"store must have a schema that this version of ganwatch knows, got revision {current!r}; update ganwatch")
+    return current == scripts.get_current_head()
+
+
+def _use_wal(file: Path, patience: float = 10.0) -> None:
+    """Switch to a write-ahead log. SQLite does not wait for another process that does the same, so we do."""
+    deadline = time.monotonic() + patience
+    with closing(sqlite3.connect(file)) as connection:
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode=WAL")
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+            else:
+                return
+
+
+def _public(address: URL) -> str:
+    if address.get_backend_name() == "sqlite":
+        return repr(address.database)
+    return str(URL.create(address.drivername, host=address.host, port=address.port, database=address.database))
+
+
+def _reason(error: Exception, address: URL) -> str:
+    lines = str(error.orig if isinstance(error, DBAPIError) and error.orig else error).strip().splitlines()
+    reason = lines[0] if lines else type(error).__name__
+    for secret in (str(address.password or ""), str(address.query.get("password", ""))):
+        reason = reason.replace(secret, "***") if secret else reason
+    return reason

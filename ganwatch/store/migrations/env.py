@@ -1,0 +1,11 @@
+"""What Alembic runs for every command; the connection is handed over by ``ganwatch.store.database``."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from ganwatch.store.tables import Base
+
+if __name__ == "env_py":  # the name under which Alembic loads this file, as opposed to a plain import
+    context.configure(connection=context.config.attributes["connection"], target_metadata=Base.metadata)
+    context.run_migrations()

@@ -1,0 +1,59 @@
+"""Plain JSON for anything: numbers that are not finite become null, and a flag names them, as JSON has no NaN."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+FLAG = "nonfinite"
+
+
+def encode(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """A mapping as JSON types; the key ``nonfinite`` lists the path and the text of each number that had to become null.
+
+    What is neither a number, a text, a bool, None, a mapping nor a sequence is kept as its ``str``.
+
+    >>> encode({"value": float("inf"), "steps": (1, 2)})
+    {'value': None, 'steps': [1, 2], 'nonfinite': [[['value'], 'inf']]}
+    """
+    flags: list[list[Any]] = []
+    encoded: dict[str, Any] = _encode(mapping, [], flags)
+    if flags:
+        encoded[FLAG] = flags
+    return encoded
+
+
+def decode(encoded: Mapping[str, Any]) -> dict[str, Any]:
+    """Undo ``encode``, up to tuples, which come back as lists.
+
+    >>> decode({"value": None, "nonfinite": [[["value"], "-inf"]]})
+    {'value': -inf}
+    """
+    flags = dict(encoded).get(FLAG, [])
+    decoded: dict[str, Any] = _copy({key: value for key, value in encoded.items() if key != FLAG})
+    for path, text in flags:
+        place: Any = decoded
+        for part in path[:-1]:
+            place = place[part]
+        place[path[-1]] = float(text)
+    return decoded
+
+
+def _encode(value: Any, path: list[Any], flags: list[list[Any]]) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _encode(item, [*path, str(key)], flags) for key, item in value.items()}
+    if isinstance(value, Sequence | set | frozenset) and not isinstance(value, str | bytes | bytearray):
+        return [_encode(item, [*path, index], flags) for index, item in enumerate(value)]
+    if isinstance(value, float) and not math.isfinite(value):
+        flags.append([path, str(float(value))])
+        return None
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return str(value).replace("\x00", "\ufffd")  # PostgreSQL refuses the NUL
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copy(item) for key, item in value.items()}
+    return [_copy(item) for item in value] if isinstance(value, list) else value

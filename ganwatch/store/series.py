@@ -1,0 +1,139 @@
+"""Reading series back: attempts merged, long ones thinned."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from sqlalchemy import Connection, func, select
+
+from ganwatch.store import tables
+from ganwatch.store.blocks import WALL_TIME, WIDTH, Steps, Values, envelope, unpack
+from ganwatch.store.database import Store
+
+_ATTEMPT, _BLOCK, _ROLLUP = (tables.table(model) for model in (tables.Attempt, tables.ReadingBlock, tables.Rollup))
+_END = 2**31 - 1
+
+
+def series_names(store: Store, run: str) -> list[str]:
+    """Names of the series of a run, sorted."""
+    query = select(_ROLLUP.c.series).where(_ROLLUP.c.run_id == run, _ROLLUP.c.series != WALL_TIME).distinct()
+    with store.read() as connection:
+        return sorted(connection.execute(query).scalars())
+
+
+def series(
+    store: Store, run: str, name: str, *, start: int | None = None, end: int | None = None, max_points: int | None = None
+) -> tuple[Steps, Values]:
+    """A series, the last attempt winning: from the first step of an attempt on, nothing of earlier ones is left.
+
+    Parameters
+    ----------
+    store : Store
+    run : str
+        The run's id.
+    name : str
+        The series; ``"wall_time"`` gives the Unix time of each step.
+    start, end : int or None, steps
+        First and last step, both included.
+    max_points : int or None
+        Thin to about so many points, keeping the smallest and largest value of each stretch. For a long series they come from the
+        rollups, at the first and last step of 256 each. None gives every reading.
+
+    Returns
+    -------
+    steps : int64 array of shape (N,)
+    values : float64 array of shape (N,)
+        NaN and infinite values as they were; a thinned stretch that has a finite one shows its finite ones only.
+    """
+    if max_points is not None and max_points < 2:  # noqa: PLR2004  # a smallest and a largest
+        raise ValueError(f"max_points must be >= 2 (points), got {max_points}")
+    whole = _Window(run, 0, 0 if start is None else start, _END if end is None else end)
+    parts: list[tuple[Steps, Values]] = []
+    with store.read() as connection:
+        windows = list(_windows(connection, whole))
+        blocks = sum(_count_blocks(connection, window, name) for window in windows)
+        read = _rollups if max_points is not None and blocks > max_points else _readings
+        for window in windows:
+            parts += read(connection, window, name)
+    steps, values = _join(parts)
+    return (steps, values) if max_points is None else envelope(steps, values, max_points)
+
+
+def last_values(store: Store, run: str) -> dict[str, tuple[int, float]]:
+    """The last step and value of each series of a run."""
+    last: dict[str, tuple[int, float]] = {}
+    with store.read() as connection:
+        for window in _windows(connection, _Window(run, 0, 0, _END)):
+            owned = (_BLOCK.c.run_id == run, _BLOCK.c.attempt == window.attempt, _BLOCK.c.block <= window.high // WIDTH)
+            newest = select(_BLOCK.c.series, func.max(_BLOCK.c.block).label("block")).where(*owned).group_by(_BLOCK.c.series).subquery()
+            query = select(_BLOCK).join(newest, (_BLOCK.c.series == newest.c.series) & (_BLOCK.c.block == newest.c.block)).where(*owned)
+            for row in connection.execute(query).all():
+                steps, values = _clip(*unpack(row.block, row.offsets, row.readings), window)
+                if not len(steps):  # the whole block belongs to a later attempt
+                    steps, values = _join(list(_readings(connection, window, row.series)))
+                if len(steps):
+                    last[row.series] = int(steps[-1]), float(values[-1])
+    last.pop(WALL_TIME, None)
+    return dict(sorted(last.items()))
+
+
+class _Window(NamedTuple):
+    """Steps, both ends included, for which an attempt at a run is the one that counts."""
+
+    run: str
+    attempt: int
+    low: int
+    high: int
+
+
+def _windows(connection: Connection, whole: _Window) -> Iterator[_Window]:
+    """Each attempt's part of a window, in order."""
+    query = select(_ATTEMPT.c.attempt, _ATTEMPT.c.first_step).where(_ATTEMPT.c.run_id == whole.run, _ATTEMPT.c.first_step.is_not(None))
+    attempts = list(connection.execute(query.order_by(_ATTEMPT.c.attempt)))
+    for position, (attempt, _) in enumerate(attempts):
+        cut = min((later.first_step for later in attempts[position + 1 :]), default=_END)
+        if whole.low < cut:
+            yield whole._replace(attempt=attempt, high=min(whole.high, cut - 1))
+
+
+def _owned(table: Any, place: Any, window: _Window, name: str) -> tuple[Any, ...]:
+    owner = table.c.run_id == window.run, table.c.attempt == window.attempt, table.c.series == name
+    return *owner, place >= window.low // WIDTH, place <= window.high // WIDTH
+
+
+def _count_blocks(connection: Connection, window: _Window, name: str) -> int:
+    owned = _owned(_ROLLUP, _ROLLUP.c.bucket, window, name)
+    return int(connection.execute(select(func.count()).select_from(_ROLLUP).where(*owned, _ROLLUP.c.width == WIDTH)).scalar_one())
+
+
+def _readings(connection: Connection, window: _Window, name: str) -> Iterator[tuple[Steps, Values]]:
+    owned = _owned(_BLOCK, _BLOCK.c.block, window, name)
+    for row in connection.execute(select(_BLOCK.c.block, _BLOCK.c.offsets, _BLOCK.c.readings).where(*owned).order_by(_BLOCK.c.block)):
+        yield _clip(*unpack(row.block, row.offsets, row.readings), window)
+
+
+def _rollups(connection: Connection, window: _Window, name: str) -> Iterator[tuple[Steps, Values]]:
+    """Two points a bucket, its lowest and highest; a bucket that reaches beyond the window is read in full."""
+    owned = _owned(_ROLLUP, _ROLLUP.c.bucket, window, name)
+    for row in connection.execute(select(_ROLLUP).where(*owned, _ROLLUP.c.width == WIDTH).order_by(_ROLLUP.c.bucket)).all():
+        if row.first_step < window.low or row.last_step > window.high:
+            inside = window._replace(low=max(window.low, row.first_step), high=min(window.high, row.last_step))
+            yield from _readings(connection, inside, name)
+        elif row.first_step == row.last_step or row.low is None:
+            yield np.array([row.first_step]), np.array([math.nan if row.low is None else row.low])
+        else:
+            yield np.array([row.first_step, row.last_step]), np.array([row.low, row.high])
+
+
+def _clip(steps: Steps, values: Values, window: _Window) -> tuple[Steps, Values]:
+    inside = (steps >= window.low) & (steps <= window.high)
+    return steps[inside], values[inside]
+
+
+def _join(parts: list[tuple[Steps, Values]]) -> tuple[Steps, Values]:
+    if not parts:
+        return np.empty(0, np.int64), np.empty(0, np.float64)
+    return np.concatenate([steps for steps, _ in parts]), np.concatenate([values for _, values in parts])

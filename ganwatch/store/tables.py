@@ -1,0 +1,247 @@
+"""The schema, as SQLModel tables. A change here needs a migration in ``migrations/versions``.
+
+Times are Unix seconds. JSON columns hold what ``ganwatch.store.plain.encode`` gives: a non-finite number is null and named in a flag.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import JSON, Column, ForeignKeyConstraint, Index, MetaData, Table, UniqueConstraint
+from sqlalchemy.orm import registry
+from sqlmodel import Field, SQLModel
+
+_NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Base(SQLModel, registry=registry(metadata=MetaData(naming_convention=_NAMES))):
+    """Base of all tables, with metadata of its own so that a user's SQLModel classes stay apart.
+
+    Every constraint has a name, as a later migration can only change what it can name.
+    """
+
+
+def _json() -> Any:
+    return Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+
+
+def _run(**options: Any) -> Any:
+    return Field(foreign_key="run.id", **options)
+
+
+class Run(Base, table=True):
+    """One training, however often its process was started.
+
+    ``artifact_root`` is null where artifacts lie beside the database, so that the folder can be moved as a whole.
+    """
+
+    __tablename__ = "run"
+    id: str = Field(primary_key=True)
+    name: str = Field(index=True)
+    state: str
+    started: float
+    ended: float | None = None
+    heartbeat: float
+    fingerprint: str | None = Field(default=None, index=True)
+    artifact_root: str | None = None
+    provenance: dict[str, Any] = _json()
+
+
+class Attempt(Base, table=True):
+    """One start of the process; ``host``, ``pid`` and ``process_started`` tell later whether it is still there."""
+
+    __tablename__ = "attempt"
+    run_id: str = _run(primary_key=True)
+    attempt: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    state: str
+    started: float
+    ended: float | None = None
+    heartbeat: float
+    first_step: int | None = None
+    last_step: int | None = None
+    host: str
+    pid: int
+    process_started: float
+    provenance: dict[str, Any] = _json()
+
+
+class ReadingBlock(Base, table=True):
+    """The readings of one series in steps ``block * 256`` to ``block * 256 + 255``.
+
+    ``offsets`` holds one byte a reading (step minus the block's first), ``readings`` one little-endian float64 each. The wall time is
+    a series of its own, as all series of a step share it.
+    """
+
+    __tablename__ = "reading_block"
+    run_id: str = _run(primary_key=True)
+    attempt: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    series: str = Field(primary_key=True)
+    block: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    offsets: bytes
+    readings: bytes
+
+
+class Rollup(Base, table=True):
+    """Summary of ``width`` steps of a series, over its finite values; ``low``, ``high`` and ``mean`` are null where there is none."""
+
+    __tablename__ = "rollup"
+    run_id: str = _run(primary_key=True)
+    attempt: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    series: str = Field(primary_key=True)
+    width: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    bucket: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    first_step: int
+    last_step: int
+    count: int
+    nonfinite: int
+    low: float | None = None
+    high: float | None = None
+    mean: float | None = None
+
+
+class Incident(Base, table=True):
+    """The latest state of an incident; ``attempt`` is the last one that spoke of it."""
+
+    __tablename__ = "incident"
+    run_id: str = _run(primary_key=True)
+    id: str = Field(primary_key=True)
+    attempt: int
+    updated: float
+    code: str = Field(index=True)
+    title: str
+    severity: str
+    state: str = Field(index=True)
+    onset: int
+    opened: int
+    fired: int | None = None
+    resolved: int | None = None
+    seen: int
+    cause: str | None = None
+    likely_causes: str
+    remedies: str
+    runbook: str
+    verdict: dict[str, Any] = _json()
+    extras: dict[str, Any] = _json()
+
+
+class Evidence(Base, table=True):
+    """Append-only history of an incident: one row for each state, step and attempt that was reported."""
+
+    __tablename__ = "evidence"
+    __table_args__ = (
+        ForeignKeyConstraint(["run_id", "incident_id"], ["incident.run_id", "incident.id"]),
+        UniqueConstraint("run_id", "incident_id", "attempt", "step", "state"),
+    )
+    id: int | None = Field(default=None, primary_key=True)
+    run_id: str
+    incident_id: str
+    attempt: int
+    step: int
+    state: str
+    recorded: float
+    verdict: dict[str, Any] = _json()
+
+
+class Artifact(Base, table=True):
+    """A file under the artifact root: a contact sheet of ``count`` tiles, ``columns`` to a row, without gaps, row by row."""
+
+    __tablename__ = "artifact"
+    __table_args__ = (UniqueConstraint("run_id", "path"), Index(None, "run_id", "kind", "step"))
+    id: int | None = Field(default=None, primary_key=True)
+    run_id: str = _run()
+    attempt: int
+    step: int
+    kind: str
+    path: str
+    thumbnail: str | None = None
+    sha256: str
+    count: int
+    height: int
+    width: int
+    channels: int
+    columns: int
+    incident_id: str | None = None
+    created: float
+
+
+class Annotation(Base, table=True):
+    """Append-only: what a person said about a run, an incident, an artifact or one tile of it."""
+
+    __tablename__ = "annotation"
+    id: int | None = Field(default=None, primary_key=True)
+    run_id: str = _run(index=True)
+    incident_id: str | None = None
+    artifact_id: int | None = Field(default=None, foreign_key="artifact.id")
+    tile: int | None = None
+    step: int | None = None
+    author: str
+    created: float
+    kind: str
+    label: str
+    note: str = ""
+    extras: dict[str, Any] = _json()
+
+
+class Model(Base, table=True):
+    """A model in production, with pointers to its current and its last good version."""
+
+    __tablename__ = "model"
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(unique=True)
+    created: float
+    current_version: int | None = None
+    last_good_version: int | None = None
+
+
+class Checkpoint(Base, table=True):
+    """A saved state of a run; ``verdict`` is ``good``, ``bad`` or ``unknown``."""
+
+    __tablename__ = "checkpoint"
+    __table_args__ = (UniqueConstraint("run_id", "path", "sha256"),)
+    id: int | None = Field(default=None, primary_key=True)
+    run_id: str = _run()
+    attempt: int
+    step: int
+    path: str
+    sha256: str
+    size: int
+    verdict: str
+    created: float
+    extras: dict[str, Any] = _json()
+
+
+class ModelVersion(Base, table=True):
+    """One version of a model, with where it came from and its scores."""
+
+    __tablename__ = "model_version"
+    __table_args__ = (UniqueConstraint("model_id", "version"),)
+    id: int | None = Field(default=None, primary_key=True)
+    model_id: int = Field(foreign_key="model.id")
+    version: int
+    run_id: str | None = Field(default=None, foreign_key="run.id")
+    checkpoint_id: int | None = Field(default=None, foreign_key="checkpoint.id")
+    created: float
+    scores: dict[str, Any] = _json()
+    provenance: dict[str, Any] = _json()
+
+
+class Audit(Base, table=True):
+    """Append-only: who or what did what, and why."""
+
+    __tablename__ = "audit"
+    id: int | None = Field(default=None, primary_key=True)
+    created: float
+    actor: str
+    action: str
+    subject: str
+    detail: dict[str, Any] = _json()
+
+
+def table(model: type[Base]) -> Table:
+    """The table behind a model, for statements that write many rows."""
+    return Base.metadata.tables[str(model.__tablename__)]
