@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  # the field's own name
 
+from ganwatch.errors import UserError
+
 Discriminate = Callable[[Tensor], Tensor]
 
 
@@ -114,7 +116,7 @@ def loss(name: str, *, stable: bool = True) -> Loss:
 
     Raises
     ------
-    ValueError
+    UserError
         The name is unknown, or ``stable=False`` is asked of a loss without a logarithm.
 
     Examples
@@ -124,11 +126,11 @@ def loss(name: str, *, stable: bool = True) -> Loss:
     [-200.0, -inf]
     """
     if name not in LOSSES:
-        raise ValueError(f"loss must be one of {sorted(LOSSES)}, got {name!r}")
+        raise UserError(f"loss must be one of {sorted(LOSSES)}, got {name!r}")
     if stable:
         return LOSSES[name]
     if name not in TEXTBOOK:
-        raise ValueError(f"stable=False needs a loss of {sorted(TEXTBOOK)}, got loss={name!r}")
+        raise UserError(f"stable=False needs a loss of {sorted(TEXTBOOK)}, got loss={name!r}")
     return TEXTBOOK[name]
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from ganwatch.errors import UserError
 from ganwatch.trainer import losses, networks
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class GAN(lightning.LightningModule):
 
     Raises
     ------
-    ValueError
+    UserError
         An argument breaks a rule.
 
     Examples
@@ -209,9 +210,9 @@ class GAN(lightning.LightningModule):
         """Update D, then G where it is its turn."""
         real, label = (batch, None) if isinstance(batch, Tensor) else (batch[0], batch[1] if self.classes else None)
         if tuple(real.shape[1:]) != self.shape:
-            raise ValueError(f"shape must equal that of the data's samples, {tuple(real.shape[1:])}, got {self.shape}")
+            raise UserError(f"shape must equal that of the data's samples, {tuple(real.shape[1:])}, got {self.shape}")
         if self.classes and label is None:
-            raise ValueError(f"classes > 0 needs batches of (samples, labels), got samples alone and classes={self.classes}")
+            raise UserError(f"classes > 0 needs batches of (samples, labels), got samples alone and classes={self.classes}")
         self.batches += 1
         g_optimizer, d_optimizer = cast("list[LightningOptimizer]", self.optimizers())
         seen = {"d": self._update_d(d_optimizer, real, label)}
@@ -295,13 +296,13 @@ def _check(given: dict[str, Any]) -> None:
     }
     for name, allowed in choices.items():
         if given[name] not in allowed:
-            raise ValueError(f"{name} must be one of {allowed}, got {given[name]!r}")
+            raise UserError(f"{name} must be one of {allowed}, got {given[name]!r}")
     shape, conv = given["shape"], given["network"] == "conv"
     lowest = dict.fromkeys(("latent_dim", "channels", "width", "r1_every", "d_steps", "g_steps"), 1)
     lowest |= dict.fromkeys(("gp_weight", "r1_weight", "classes", "g_lr", "d_lr"), 0) | {"depth": 0 if conv else 1}
     for name, low in lowest.items():
         if given[name] is not None and not given[name] >= low:
-            raise ValueError(f"{name} must be >= {low}, got {given[name]}")
+            raise UserError(f"{name} must be >= {low}, got {given[name]}")
     vector, image = 1, 3
     square = len(shape) == image and shape[1] == shape[2] and shape[1] in CONV_SIZES
     rules = {
@@ -315,4 +316,4 @@ def _check(given: dict[str, Any]) -> None:
     rules |= {name: (all(0.0 <= beta < 1.0 for beta in given[name]), "two numbers in [0, 1)") for name in ("g_betas", "d_betas")}
     for name, (kept, rule) in rules.items():
         if not kept:
-            raise ValueError(f"{name} must be {rule}, got {given[name.partition(' ')[0]]}")
+            raise UserError(f"{name} must be {rule}, got {given[name.partition(' ')[0]]}")

@@ -5,15 +5,22 @@ from __future__ import annotations
 import os
 import random
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import lightning
 import numpy as np
 import torch
+from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins import TorchCheckpointIO
+
+from ganwatch.errors import UserError
 
 if TYPE_CHECKING:
     from lightning.fabric.utilities.types import _PATH
+
+    from ganwatch.trainer.module import GAN
+
+CHECKPOINT = "last.ckpt"
 
 
 class ExactResume(lightning.Callback):
@@ -39,6 +46,37 @@ class ExactResume(lightning.Callback):
         if self._pending is not None:
             restore_random_state(self._pending)
             self._pending = None
+
+
+class SaveLast(Checkpoint):
+    """Keeps one checkpoint, ``folder / "last.ckpt"``, replaced every so many updates of the generator and after the last one.
+
+    Lightning's own callback counts the steps of both optimizers together and can miss a multiple.
+
+    Parameters
+    ----------
+    folder : path
+        Made where it is missing.
+    every : int, updates of G
+        How often.
+    """
+
+    def __init__(self, folder: Path, every: int) -> None:
+        if every < 1:
+            raise UserError(f"checkpoint_every must be >= 1 (updates of the generator), got {every}")
+        self.folder, self.every = folder, every
+        self._saved = 0
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002  # Lightning's signature
+        """What the checkpoint that is resumed holds is saved already."""
+        self._saved = cast("GAN", pl_module).g_updates
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *_: Any) -> None:
+        """Save where it is time."""
+        updates = cast("GAN", pl_module).g_updates
+        if updates // self.every > self._saved // self.every or (trainer.global_step >= trainer.max_steps > 0 and updates > self._saved):
+            self._saved = updates
+            trainer.save_checkpoint(self.folder / CHECKPOINT)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

@@ -10,67 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
 
 from ganwatch.errors import UserError
-from ganwatch.trainer.resume import AtomicCheckpointIO, ExactResume
+from ganwatch.trainer.resume import CHECKPOINT, AtomicCheckpointIO, ExactResume, SaveLast
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ganwatch.trainer.module import GAN
 
-CHECKPOINT = "last.ckpt"
-
-
-def make_trainer(
-    *,
-    max_steps: int,
-    callbacks: Sequence[lightning.Callback] = (),
-    root: Path | None = None,
-    checkpoint_every: int | None = None,
-    progress: bool = False,
-) -> lightning.Trainer:
-    """A Trainer without logger, summary and sanity checks.
-
-    Parameters
-    ----------
-    max_steps, checkpoint_every : int, optimizer steps
-        In Lightning's count, see ``GAN.optimizer_steps``. One checkpoint is kept, ``root / "last.ckpt"``.
-    callbacks : sequence of Callback
-        Called before those of this function.
-    root : path or None
-        Folder of the checkpoint.
-    progress : bool
-        Whether to show Lightning's progress bar.
-    """
-    own: list[lightning.Callback] = [ExactResume()]
-    if checkpoint_every is not None:
-        own.append(
-            ModelCheckpoint(
-                dirpath=root,
-                filename=Path(CHECKPOINT).stem,
-                every_n_train_steps=checkpoint_every,
-                save_on_train_epoch_end=False,
-                enable_version_counter=False,
-            )
-        )
-    with quiet():
-        return lightning.Trainer(
-            accelerator="auto",
-            devices=1,
-            max_steps=max_steps,
-            max_epochs=-1,
-            callbacks=[*callbacks, *own],
-            default_root_dir=root,
-            logger=False,
-            enable_checkpointing=checkpoint_every is not None,
-            enable_progress_bar=progress,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            limit_val_batches=0,
-            plugins=[AtomicCheckpointIO()],
-        )
+QUIET: dict[str, Any] = {
+    "logger": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "num_sanity_val_steps": 0,
+    "limit_val_batches": 0,
+    "devices": 1,
+    "max_epochs": -1,
+}
+"""Arguments of a Trainer that prints nothing and leaves nothing behind."""
 
 
 def fit(
@@ -118,23 +76,23 @@ def fit(
     """
     if steps < 1:
         raise UserError(f"steps must be >= 1 (updates of the generator), got {steps}")
-    if checkpoint_every is not None and (checkpoint_every < 1 or root is None):
-        raise UserError(f"checkpoint_every must be >= 1 (updates of the generator) and needs root, got {checkpoint_every} and root={root}")
+    if checkpoint_every is not None and root is None:
+        raise UserError(f"checkpoint_every needs root, the folder of the checkpoint, got checkpoint_every={checkpoint_every} and root=None")
     checkpoint = find_checkpoint(root, resume)
     if seed is not None:
         lightning.seed_everything(seed, verbose=False)
-    trainer = make_trainer(
-        max_steps=model.optimizer_steps(steps),
-        callbacks=callbacks,
-        root=root,
-        checkpoint_every=None if checkpoint_every is None else model.optimizer_steps(checkpoint_every),
-        progress=progress,
-    )
+    own: list[lightning.Callback] = [ExactResume()]
+    if checkpoint_every is not None and root is not None:
+        own.append(SaveLast(root, checkpoint_every))
+    options = QUIET | {"enable_progress_bar": progress, "enable_checkpointing": len(own) > 1, "default_root_dir": root}
     before = torch.get_num_threads()
     if threads is not None:
         torch.set_num_threads(threads)
     try:
         with quiet():
+            trainer = lightning.Trainer(
+                **options, max_steps=model.optimizer_steps(steps), callbacks=[*callbacks, *own], plugins=[AtomicCheckpointIO()]
+            )
             trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
     finally:
         torch.set_num_threads(before)

@@ -1,0 +1,87 @@
+"""LightningCLI for the reference trainer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lightning.pytorch.cli import LightningCLI
+
+from ganwatch.errors import UserError
+from ganwatch.trainer.data import GANData
+from ganwatch.trainer.module import GAN
+from ganwatch.trainer.resume import CHECKPOINT, AtomicCheckpointIO, ExactResume, SaveLast
+from ganwatch.trainer.run import QUIET, find_checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lightning import Callback, Trainer
+    from lightning.pytorch.cli import LightningArgumentParser
+
+
+class TrainCLI(LightningCLI):
+    """Parses a configuration, makes module, data and trainer, and trains with ``fit``.
+
+    The effective configuration is written to ``root / "config.yaml"`` as the training starts.
+
+    Parameters
+    ----------
+    args : sequence of str
+        Command line, such as ``["--config", "ring.yaml", "--steps", "100"]``.
+    build_callbacks : callable
+        From the effective configuration to further callbacks.
+    """
+
+    def __init__(self, args: Sequence[str], *, build_callbacks: Callable[[Any], list[Callback]]) -> None:
+        self._build_callbacks = build_callbacks
+        super().__init__(
+            GAN,
+            GANData,
+            args=list(args),
+            run=False,
+            seed_everything_default=0,
+            auto_configure_optimizers=False,
+            trainer_defaults=dict(QUIET),
+            save_config_kwargs={"overwrite": True},
+            parser_kwargs={"prog": "ganwatch train"},
+        )
+
+    def fit(self) -> None:
+        """Train, from the last checkpoint in ``root`` where that was asked for."""
+        checkpoint = find_checkpoint(self.root, self.resume)
+        if checkpoint is None and (self.root / CHECKPOINT).exists():
+            raise UserError(f"root must be a folder without {CHECKPOINT}, or --resume be given, got {self.root}")
+        self.trainer.fit(self.model, datamodule=self.datamodule, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
+
+    @property
+    def root(self) -> Path:
+        """Folder of the run."""
+        return Path(self.config.root)
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Keys beside Lightning's own."""
+        parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in the folder of the run")
+        parser.add_argument("--steps", type=int, default=2000, help="updates of the generator")
+        parser.add_argument("--root", type=str, default="runs/gan", help="folder of the checkpoint and the effective configuration")
+        parser.add_argument("--checkpoint_every", type=int, default=200, help="updates of the generator from one checkpoint to the next")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Take the arguments given, whatever the process itself was started with; ``resume`` is no part of the configuration."""
+        self.config = parser.parse_args(args)
+        self.resume, self.config.resume = self.config.resume, False
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Count in updates of the generator, save what an exact resume needs."""
+        steps = self.config.steps
+        if steps < 1:
+            raise UserError(f"steps must be >= 1 (updates of the generator), got {steps}")
+        own = [*self._build_callbacks(self.config), ExactResume(), SaveLast(self.root, self.config.checkpoint_every)]
+        given = self.config_init.trainer
+        kwargs |= {
+            "callbacks": [*(given.callbacks or []), *own],
+            "plugins": [*(given.plugins or []), AtomicCheckpointIO()],
+            "max_steps": self.model.optimizer_steps(steps),
+            "default_root_dir": self.root,
+        }
+        return super().instantiate_trainer(**kwargs)
