@@ -7,14 +7,16 @@ test cases, one that fires and one that does not, for ``promtool test rules``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ganwatch.contracts import Detector, Severity
 from ganwatch.errors import UserError
 from ganwatch.signals import family
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
 RUNBOOKS = "alerts/runbooks"
 """Where runbook links point by default: relative to the checkout."""
@@ -24,12 +26,37 @@ SECTIONS = ("How it is detected", "Why it matters", "Likely causes", "What to do
 
 _MARK = "Rendered by `ganwatch render` from the detectors: change those, not this file."
 _PLATFORM = ("GW511", "GW521", "GW6", "GW9")
+_DIAGNOSIS = """\
+The run id is in the alert. `ganwatch incidents RUN` shows the evidence: value, threshold, window and onset, and the incident that
+explains this one, if any. Then compare the samples pinned to the incident with real ones in the dashboard's gallery."""
 _WHERE = "instance {{ $labels.instance }} of job {{ $labels.job }}"
 _INFO = "ganwatch_run_info"
 _RUN = (
     f'{{{{ with printf "{_INFO}{{job=%[1]q,instance=%[2]q}} or on (job, instance) last_over_time({_INFO}{{job=%[1]q,instance=%[2]q}}[1h])"'
     ' $labels.job $labels.instance | query }}, run {{ . | first | label "run_id" }}{{ end }}'
 )
+_COUNTERS = {
+    "GanwatchStoreFailures": (
+        "ganwatch_store_failures_total",
+        "Writes to the store fail",
+        "Writes to the store failed lately: the record of the run has gaps. The training goes on.",
+    ),
+    "GanwatchObserverErrors": (
+        "ganwatch_observer_errors_total",
+        "The observer has errors",
+        "A probe, detector or sink raised lately; it was isolated and the training goes on, observed in part.",
+    ),
+    "GanwatchRecordsDropped": (
+        "ganwatch_observer_dropped_total",
+        "The observer drops records",
+        "A full queue dropped records lately: a sink is slower than the training.",
+    ),
+    "GanwatchSeriesRejected": (
+        "ganwatch_exporter_rejected_readings_total",
+        "The exporter leaves series out",
+        "A family has more label values than are exported; the store has them all.",
+    ),
+}
 _TARGET = {"instance": "trainer:9464", "job": "ganwatch"}
 
 
@@ -103,10 +130,11 @@ class Alert:
 def of_detector(detector: type[Detector]) -> Alert:
     """The alert on a detector's incidents.
 
-    An incident that another firing one explains raises none: the cause does.
+    An incident that another firing one, at least as severe, explains raises none: the cause does.
     """
     guide, code = _guide(detector), detector.code
-    gauge, explained = _series("ganwatch_incident", code=code, severity=detector.severity), _series("ganwatch_incident_explained", code=code)
+    gauge = _series("ganwatch_incident", code=code, severity=detector.severity)
+    explained = _series("ganwatch_incident_explained", code=code)
     other = _series("ganwatch_incident", code=code, severity=detector.severity, instance="other:9464")
     return Alert(
         name="Ganwatch" + "".join(word[:1].upper() + word[1:] for word in re.findall(r"\w+", detector.title)),
@@ -156,14 +184,7 @@ def operational(scale: float = 1.0) -> list[Alert]:
             fires={last: "0+60x3 180x40", running: "1x40"},
             quiet={last: "0+60x40", running: "1x40", **_elsewhere({last: "0x40", running: "0x40", finished: "1x40"})},
         ),
-        _rising("GanwatchStoreFailures", "store-failures", "ganwatch_store_failures_total", recent, "Writes to the store fail",
-                f"Writes to the store failed in the last {recent}: the record of the run has gaps. The training goes on."),
-        _rising("GanwatchObserverErrors", "observer-errors", "ganwatch_observer_errors_total", recent, "The observer has errors",
-                f"A probe, detector or sink raised in the last {recent}; it was isolated and the training goes on, observed in part."),
-        _rising("GanwatchRecordsDropped", "records-dropped", "ganwatch_observer_dropped_total", recent, "The observer drops records",
-                f"A full queue dropped records in the last {recent}: a sink is slower than the training."),
-        _rising("GanwatchSeriesRejected", "series-rejected", "ganwatch_exporter_rejected_readings_total", recent,
-                "The exporter leaves series out", "A family has more label values than are exported; the store has them all."),
+        *(_rising(name, recent, *facts) for name, facts in _COUNTERS.items()),
     ]
 
 
@@ -222,8 +243,7 @@ def runbook(detector: type[Detector]) -> str:
         f"Alert `{alert.name}`, severity {alert.severity}, owner {alert.owner}.",
         f"## Meaning\n\n{guide['summary']}\n\n{guide['How it is detected']}",
         f"## Impact\n\n{guide['Why it matters']}",
-        "## Diagnosis\n\nThe run id is in the alert. `ganwatch incidents RUN` shows the evidence: value, threshold, window and onset, and the"
-        " incident that explains this one, if any. Then compare the samples pinned to the incident with real ones in the dashboard's gallery.",
+        f"## Diagnosis\n\n{_DIAGNOSIS}",
         "### Likely causes\n\n" + guide["Likely causes"],
         "### Signals\n\n" + "\n".join(["| signal | exported as | meaning |", "|---|---|---|", *table]),
         f"## Mitigation\n\n{guide['What to do']}",
@@ -245,13 +265,13 @@ def stale(rendered: Mapping[str, str], folder: Path) -> list[str]:
     return sorted({*differing, *left - rendered.keys()})
 
 
-def _rising(name: str, page: str, counter: str, window: str, summary: str, text: str) -> Alert:
+def _rising(name: str, window: str, counter: str, summary: str, text: str) -> Alert:
     return Alert(
         name=name,
         expr=f"increase({counter}[{window}]) > 0",
         summary=summary,
         text=text,
-        runbook=page,
+        runbook=re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name.removeprefix("Ganwatch")).lower(),
         severity=Severity.TICKET,
         owner="platform",
         keep=900,

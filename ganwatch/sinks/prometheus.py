@@ -6,9 +6,8 @@ import errno
 import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
 from socketserver import ThreadingMixIn
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
@@ -17,8 +16,12 @@ from prometheus_client.registry import Collector
 
 from ganwatch.contracts import Detector, Incident, Severity, Sink, State, discover
 from ganwatch.errors import UserError
-from ganwatch.records import Readings, Run
 from ganwatch.signals import Signal, catalogue, family
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from ganwatch.records import Readings, Run
 
 LABEL_VALUES = 32
 """Most label values of one family that are exported; readings of further ones are counted, not exported."""
@@ -62,6 +65,7 @@ class PrometheusSink(Sink, Collector):
     Examples
     --------
     >>> from urllib.request import urlopen
+    >>> from ganwatch.records import Readings
     >>> sink = PrometheusSink(detectors=[])
     >>> sink.readings([Readings(step=7, values={"loss/g": 0.5}, wall_time=1.0)])
     >>> page = urlopen(f"http://127.0.0.1:{sink.port}/metrics").read().decode()
@@ -180,16 +184,22 @@ class PrometheusSink(Sink, Collector):
     def _incidents(self) -> Iterator[Metric]:
         firing = GaugeMetricFamily("ganwatch_incident", "Whether an incident of the code is firing.", labels=["code", "severity"])
         explained = GaugeMetricFamily(
-            "ganwatch_incident_explained", "Whether every firing incident of the code is explained by another firing one.", labels=["code"]
+            "ganwatch_incident_explained",
+            "Whether another firing incident, at least as severe, explains each firing one of the code.",
+            labels=["code"],
         )
         fired = CounterMetricFamily("ganwatch_incidents", "Incidents that have fired in this process.", labels=["code"])
         for code, severities in sorted(self._severities.items()):
             mine = [incident for incident in self._firing.values() if incident.code == code]
             for severity in sorted(severities):
                 firing.add_metric([code, severity], any(incident.severity == severity for incident in mine))
-            explained.add_metric([code], bool(mine) and all(incident.cause in self._firing for incident in mine))
+            explained.add_metric([code], bool(mine) and all(map(self._explained, mine)))
             fired.add_metric([code], self._fired[code])
         return iter((firing, explained, fired))
+
+    def _explained(self, incident: Incident) -> bool:
+        cause = self._firing.get(incident.cause or "")
+        return cause is not None and (cause.severity is Severity.PAGE or incident.severity is not Severity.PAGE)
 
     def _job(self) -> Iterator[Metric]:
         yield GaugeMetricFamily("ganwatch_step", "Observed steps: main-phase updates of the primary generator.", self._step)

@@ -118,7 +118,7 @@ class Rehearsal:
                   f"--web.listen-address={self.alertmanager}", "--cluster.listen-address=")
         self._run("prometheus", "--config.file=prometheus.yml", "--storage.tsdb.path=series", f"--web.listen-address={self.prometheus}")
         for address in (self.alertmanager, self.prometheus):
-            self.until(f"{address} is ready", lambda at=address: self._get(f"http://{at}/-/ready"))
+            self.until(f"{address} is ready", lambda at=address: self._get(at, "/-/ready"))
 
     def watch(self, port: int, **labels: str) -> None:
         """Scrape a training's exporter, with labels of the target; every later call adds one."""
@@ -129,23 +129,23 @@ class Rehearsal:
 
     def query(self, expr: str) -> list[dict]:
         """What an instant query finds."""
-        answer = self._get(f"http://{self.prometheus}/api/v1/query?{urlencode({'query': expr})}")
+        answer = self._get(self.prometheus, f"/api/v1/query?{urlencode({'query': expr})}")
         return json.loads(answer)["data"]["result"] if answer else []
 
     def alerts(self, name: str) -> list[dict]:
         """Alerts of a name that fire in Prometheus."""
-        answer = self._get(f"http://{self.prometheus}/api/v1/alerts")
+        answer = self._get(self.prometheus, "/api/v1/alerts")
         found = json.loads(answer)["data"]["alerts"] if answer else []
         return [alert for alert in found if alert["labels"]["alertname"] == name and alert["state"] == "firing"]
 
     def rules(self) -> list[dict]:
         """The rules as Prometheus has loaded them."""
-        groups = json.loads(self._get(f"http://{self.prometheus}/api/v1/rules"))["data"]["groups"]
+        groups = json.loads(self._get(self.prometheus, "/api/v1/rules"))["data"]["groups"]
         return [rule for group in groups for rule in group["rules"]]
 
     def received(self, name: str) -> list[dict]:
         """Alerts of a name as Alertmanager holds them."""
-        answer = self._get(f"http://{self.alertmanager}/api/v2/alerts")
+        answer = self._get(self.alertmanager, "/api/v2/alerts")
         return [alert for alert in json.loads(answer or b"[]") if alert["labels"]["alertname"] == name]
 
     def notified(self, name: str, status: str = "firing") -> list[tuple[str, dict]]:
@@ -215,9 +215,9 @@ class Rehearsal:
     def _log(self, child: subprocess.Popen) -> str:
         return (self.folder / f"{child.args[0]}.log").read_text("utf-8")[-2000:]
 
-    def _get(self, url: str) -> bytes:
+    def _get(self, address: str, path: str) -> bytes:
         try:
-            with urlopen(url, timeout=10) as answer:
+            with urlopen(f"http://{address}{path}", timeout=10) as answer:
                 return answer.read()
         except OSError:
             return b""

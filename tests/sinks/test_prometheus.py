@@ -23,8 +23,7 @@ class Collapse:
     code, severity = "GW101", Severity.PAGE
 
 
-def incident(number: int, *, code: str = "GW101", state: State = State.FIRING, cause: str | None = None) -> Incident:
-    severity = Severity.PAGE if code == "GW101" else Severity.TICKET
+def incident(number: int, *, code="GW101", state=State.FIRING, cause: str | None = None, severity=Severity.PAGE) -> Incident:
     return Incident(f"{code}-{number}", code, "title", severity, state, onset=1, opened=2, cause=cause)
 
 
@@ -108,6 +107,13 @@ def test_a_code_is_explained_while_the_cause_of_all_its_incidents_fires(sink):
     sink.incident(incident(2, state=State.RESOLVED))
     sink.incident(incident(1, code="GW501", state=State.RESOLVED))
     assert scrape(sink)["ganwatch_incident_explained", "GW101"] == 0
+
+
+@pytest.mark.parametrize("severity", [Severity.PAGE, Severity.TICKET])
+def test_a_cause_that_nobody_is_paged_for_does_not_explain_a_page(sink, severity):
+    sink.incident(incident(1, code="GW301", severity=Severity.TICKET))
+    sink.incident(incident(1, cause="GW301-1", severity=severity))
+    assert scrape(sink)["ganwatch_incident_explained", "GW101"] == (severity is Severity.TICKET)
 
 
 def test_the_run_is_identified_in_one_place_and_its_state_is_told(sink):
