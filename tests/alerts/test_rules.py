@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ganwatch import render
+from ganwatch import alerting, render
 from ganwatch.commands import render as command
 from ganwatch.contracts import Detector, discover
 from ganwatch.errors import UserError
@@ -57,7 +57,7 @@ def test_every_shipped_alert_is_static_routed_and_has_a_runbook():
 def test_every_shipped_detector_has_an_alert_on_its_own_gauge():
     rules = {rule["alert"]: rule for rule in rules_of((ALERTS / render.RULES).read_text("utf-8"))}
     for detector in discover("ganwatch.detectors", Detector):
-        rule = rules[render.of_detector(detector).name]
+        rule = rules[alerting.of_detector(detector).name]
         assert f'ganwatch_incident{{code="{detector.code}"}}' in rule["expr"]
         assert rule["labels"]["severity"] == detector.severity
 
@@ -83,7 +83,7 @@ def test_links_start_with_the_base(detectors):
     assert {rule["annotations"]["runbook_url"].rpartition("/")[0] for rule in rules} == {"https://wiki.example/gan"}
 
 
-@pytest.mark.parametrize("section", render.SECTIONS)
+@pytest.mark.parametrize("section", alerting.SECTIONS)
 def test_a_section_that_is_missing_is_named(make_detectors, section):
     found = make_detectors((section, "Something else"))
     with pytest.raises(UserError, match=f"must say '{section}' .*GW101"):
@@ -99,7 +99,7 @@ def test_two_detectors_of_one_title_are_refused(detectors, make_detectors):
 def test_order_of_detectors_does_not_matter(detectors, make_detectors):
     twin = make_detectors(("GW101", "GW901"), ("mode collapse", "own fault"), name="detectors_of_another")
     assert render.files([*detectors, *twin]) == render.files([*twin, *detectors])
-    assert render.of_detector(twin[0]).owner == "platform"
+    assert alerting.of_detector(twin[0]).owner == "platform"
 
 
 def test_the_command_writes_verifies_and_removes(tmp_path, capsys):
