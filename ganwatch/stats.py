@@ -88,6 +88,10 @@ class Window(Stateful):
     def full(self) -> bool:
         return len(self._values) == self.size
 
+    @property
+    def oldest(self) -> float:
+        return self._values[0] if self._values else math.nan
+
     def quantile(self, q: float) -> float:
         """Order statistic at share ``q`` in [0, 1]; NaN while empty."""
         if not self._values:

@@ -1,0 +1,86 @@
+"""Batches of real data are constant, repeated or not finite.
+
+How it is detected
+    Shares within the real batch: samples that are constant, samples that repeat another one exactly, values that are NaN or infinite.
+    Non-finite data counts at once; constant and repeated samples count when they stay above a share of the batch.
+
+Why it matters
+    The generator learns what it is shown. A NaN in one sample reaches every weight within one step.
+
+Likely causes
+    Corrupt files, a transform that divides by a zero spread, a sampler that returns the same item, a cache that serves one batch
+    again and again.
+
+What to do
+    Look at the pinned samples; run `ganwatch audit` on the data; mend the pipeline before anything else.
+
+Blind spots
+    Repeats are compared exactly, so copies with noise or augmentation pass. Data whose samples are legitimately constant (blank
+    tiles) reaches the bound only where they are the majority.
+
+Calibration
+    See the table of detections in the README; printed by `make table`.
+
+References
+    Breck et al., The ML test score, 2017.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ganwatch.contracts import Detector, Outcome, Severity, Verdict
+from ganwatch.records import Readings
+from ganwatch.stats import Window
+
+
+class BadBatch(Detector):
+    """Fire when real batches hold what no training should see.
+
+    Parameters
+    ----------
+    share : float, in (0, 1]
+        Of constant or repeated samples, above which a batch counts as bad.
+    batches : int
+        Readings in a row that must be bad, for constant and repeated samples.
+
+    Examples
+    --------
+    >>> readings, onset = BadBatch.demo(seed=0)
+    >>> detector = BadBatch()
+    >>> next(r.step for r in readings if detector.update(r)) == onset
+    True
+    """
+
+    code = "GW502"
+    title = "bad input batch"
+    severity = Severity.TICKET
+    inputs = ("data_nonfinite/real", "data_constant/real", "data_repeated/real")
+
+    def __init__(self, *, share: float = 0.5, batches: int = 3) -> None:
+        self.share, self.batches = share, batches
+        self._constant, self._repeated = Window(batches), Window(batches)
+
+    def update(self, readings: Readings) -> Outcome:
+        nonfinite, constant, repeated = readings.select(self.inputs)
+        if constant is not None:
+            self._constant.push(constant)
+        if repeated is not None:
+            self._repeated.push(repeated)
+        if nonfinite:
+            return self._verdict("data_nonfinite/real", nonfinite, 0.0, 1, "are not finite")
+        if self._constant.full and self._constant.low > self.share:
+            return self._verdict("data_constant/real", self._constant.median, self.share, self.batches * 10, "belong to constant samples")
+        if self._repeated.full and self._repeated.low > self.share:
+            return self._verdict("data_repeated/real", self._repeated.median, self.share, self.batches * 10, "belong to repeated samples")
+        return None
+
+    @staticmethod
+    def _verdict(signal: str, value: float, threshold: float, window: int, what: str) -> Verdict:
+        return Verdict(value, threshold, signal, window, "definition", f"In the real batch {value:.1%} of the values {what}.")
+
+    @classmethod
+    def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
+        """A stream that is healthy up to its onset, and the onset."""
+        before = {"data_nonfinite/real": 0.0, "data_constant/real": 0.0, "data_repeated/real": 0.0}
+        return cls.stream(seed, onset=200, before=before, after={"data_nonfinite/real": 0.02}), 200

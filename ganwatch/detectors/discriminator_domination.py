@@ -1,0 +1,109 @@
+"""The discriminator has won, and the generator has stopped improving.
+
+How it is detected
+    The share of (real, fake) pairs that the discriminator ranks right does not depend on the loss. A verdict needs it to stay near 1
+    and, over the same time, an energy distance between fakes and reals that stays large and does not shrink. A discriminator that is
+    merely ahead of a generator that still improves is left alone.
+
+Why it matters
+    The generator gets gradients that no longer tell it where to go. The losses look excellent: the discriminator's is near zero.
+
+Likely causes
+    The discriminator has too high a learning rate, too many updates or too much capacity for this generator; real and fake samples
+    can be told apart by something trivial, such as their value range.
+
+What to do
+    Check that real and generated samples are scaled and augmented alike. Then a loss that does not saturate, or a gradient penalty;
+    fewer discriminator updates, a lower discriminator learning rate, spectral normalisation.
+
+Blind spots
+    Needs to know which batch is real and which is generated. Distances are taken in pixels, so progress that is invisible there
+    (semantics at equal pixel statistics) does not count.
+
+Calibration
+    See the table of detections in the README; printed by `make table`.
+
+References
+    Arjovsky and Bottou, Towards principled methods for training GANs, 2017, arXiv:1701.04862.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ganwatch.contracts import Detector, Outcome, Severity, Verdict
+from ganwatch.records import Readings
+from ganwatch.stats import Window
+
+
+class DiscriminatorDomination(Detector):
+    """Fire when D separates almost perfectly while fakes come no nearer to reals.
+
+    Parameters
+    ----------
+    level : float, in (0.5, 1)
+        Share of pairs ranked right from which on D counts as ahead.
+    far : float, in (0, 1)
+        Energy distance below which the generator is good enough to be let alone.
+    gain : float, ratio
+        Reduction of the energy distance from one window to the next that counts as improvement.
+    window : int, steps
+        Two of these make the evidence.
+
+    Examples
+    --------
+    >>> readings, onset = DiscriminatorDomination.demo(seed=0)
+    >>> detector = DiscriminatorDomination()
+    >>> fired = next(r.step for r in readings if detector.update(r))
+    >>> onset <= fired <= onset + 500
+    True
+    """
+
+    code = "GW201"
+    title = "discriminator domination"
+    severity = Severity.TICKET
+    inputs = ("d_auc", "energy_distance")
+
+    def __init__(self, *, level: float = 0.98, far: float = 0.1, gain: float = 0.1, window: int = 200) -> None:
+        self.level, self.far, self.gain, self.window = level, far, gain, window
+        self._auc = Window(window // 2)
+        self._energy = Window(window // 5)
+        self._past = Window(window // 5)
+
+    def update(self, readings: Readings) -> Outcome:
+        auc, energy = readings.select(self.inputs)
+        if auc is not None:
+            self._auc.push(auc)
+        if energy is not None:
+            if self._energy.full:
+                self._past.push(self._energy.oldest)
+            self._energy.push(energy)
+        if not (self._auc.full and self._past.full):
+            return None
+        ahead, distance, before = self._auc.quantile(0.25), self._energy.median, self._past.median
+        if ahead < self.level or distance < self.far or distance < (1.0 - self.gain) * before:
+            return None
+        return Verdict(
+            value=ahead,
+            threshold=self.level,
+            signal="d_auc",
+            window=2 * self.window,
+            origin="ranking of real above fake; the generator's progress over the same window",
+            explanation=(
+                f"D ranks {ahead:.1%} of pairs right, and the distance of fakes to reals went from {before:.2f} to {distance:.2f} "
+                f"in {self.window} steps."
+            ),
+        )
+
+    @classmethod
+    def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
+        """A stream that is healthy up to its onset, and the onset."""
+        readings = cls.stream(
+            seed,
+            onset=500,
+            before={"d_auc": 0.8, "energy_distance": 0.03},
+            after={"d_auc": 0.999, "energy_distance": 0.5},
+            length=600,
+            noise=0.001,
+        )
+        return readings, 500

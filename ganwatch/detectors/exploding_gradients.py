@@ -1,0 +1,112 @@
+"""Gradients grow out of all proportion.
+
+How it is detected
+    Gradient norm of each network, as a median over a short window (so that lazy regularisation every 16th step does not count),
+    against the run's own early and healthy level; and the update against the weights, which needs no past.
+
+Why it matters
+    Adam hides it for a while. Then weights, outputs and losses leave the range in which floating point is exact, and the run ends
+    in non-finite values or in noise.
+
+Likely causes
+    A learning rate that is far too high; an unbounded critic (Wasserstein without penalty, no normalisation); initial weights that
+    are far too large.
+
+What to do
+    Look for outliers and unscaled values in the data first. Then a gradient penalty or spectral normalisation, clipping, a lower
+    learning rate.
+
+Blind spots
+    A loop that clips shows the clip value at most: the norm then says nothing, and the update-to-weight ratio has to speak.
+
+Calibration
+    See the table of detections in the README; printed by `make table`.
+
+References
+    Pascanu et al., On the difficulty of training recurrent neural networks, 2013, arXiv:1211.5063. Wardat et al., DeepDiagnosis,
+    ICSE 2022, arXiv:2112.03817 (update against weight).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ganwatch.contracts import Detector, Outcome, Severity, Verdict
+from ganwatch.records import Readings
+from ganwatch.stats import HealthyMedian, Window
+
+
+class ExplodingGradients(Detector):
+    """Fire when a network's gradient stays far above its healthy level, or its updates rival its weights.
+
+    Parameters
+    ----------
+    rise : float, ratio
+        Median norm above ``rise`` times the healthy median counts as exploding. Larger is stricter.
+    leap : float, ratio
+        Update-to-weight norm above which a step replaces what was learned.
+    window : int, steps
+        Length of the evidence.
+    warmup : int, updates
+        Healthy norms to learn from first.
+
+    Examples
+    --------
+    >>> readings, onset = ExplodingGradients.demo(seed=0)
+    >>> detector = ExplodingGradients()
+    >>> fired = next(r.step for r in readings if detector.update(r))
+    >>> onset <= fired <= onset + 40
+    True
+    """
+
+    code = "GW302"
+    title = "exploding gradients"
+    severity = Severity.PAGE
+    inputs = ("grad_norm/g", "grad_norm/d", "update_to_weight/g", "update_to_weight/d")
+
+    def __init__(self, *, rise: float = 100.0, leap: float = 0.3, window: int = 20, warmup: int = 20) -> None:
+        self.rise, self.leap, self.window = rise, leap, window
+        self._healthy = [HealthyMedian(warmup=warmup), HealthyMedian(warmup=warmup)]
+        self._norms = [Window(window), Window(window)]
+        self._moved = [Window(3), Window(3)]
+
+    def update(self, readings: Readings) -> Outcome:
+        values = readings.select(self.inputs)
+        for position, network in enumerate("gd"):
+            norm, moved = values[position], values[position + 2]
+            if norm is not None:
+                self._norms[position].push(norm)
+            if moved is not None:
+                self._moved[position].push(moved)
+            verdict = self._judge(network, self._healthy[position], self._norms[position], self._moved[position])
+            self._healthy[position].learn(norm, unless=verdict is not None)
+            if verdict is not None:
+                return verdict
+        return None
+
+    def _judge(self, network: str, healthy: HealthyMedian, norms: Window, moved: Window) -> Verdict | None:
+        who = {"g": "generator", "d": "discriminator"}[network]
+        if moved.full and moved.low > self.leap:
+            return Verdict(
+                value=moved.median,
+                threshold=self.leap,
+                signal=f"update_to_weight/{network}",
+                window=self.window,
+                origin="the weights of the same step",
+                explanation=f"One update moves the {who}'s weights by {moved.median:.0%} of their norm.",
+            )
+        if healthy.ready and norms.full and norms.median > self.rise * healthy.value:
+            return Verdict(
+                value=norms.median,
+                threshold=self.rise * healthy.value,
+                signal=f"grad_norm/{network}",
+                window=self.window,
+                origin="the run's own healthy median",
+                explanation=f"The {who}'s gradient norm is {norms.median:.3g}, {norms.median / healthy.value:.0f} times its healthy level.",
+            )
+        return None
+
+    @classmethod
+    def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
+        """A stream that is healthy up to its onset, and the onset."""
+        return cls.stream(seed, onset=500, before={"grad_norm/g": 1.0, "grad_norm/d": 1.0}, after={"grad_norm/d": 1e4}), 500

@@ -1,0 +1,127 @@
+"""The generator gives few distinct outputs.
+
+How it is detected
+    Fakes against reals, both at the same sample size and within one batch: the mean pairwise distance and the Vendi score
+    (effective number of distinct samples). A verdict needs both, either below a fixed share of the reals' value or fallen to a share
+    of the run's own best, and a distance to the real data that no longer shrinks: an untrained generator is poor too, but improves.
+
+Why it matters
+    Losses and gradients look ordinary. Whatever is trained, sampled or published from here on shows a handful of images.
+
+Likely causes
+    The generator learns faster than the discriminator can follow, batch statistics leak, or the discriminator sees no variety
+    within a batch.
+
+What to do
+    Check that batches are shuffled and augmented alike on both sides. Then lower the generator's learning rate or update the
+    discriminator more often; a loss with a gradient penalty; minibatch discrimination or packing.
+
+Blind spots
+    A generator that hops between modes shows one at a time and is found; one that loses a few kinds of data out of many keeps its
+    diversity and is not. The distance is taken in pixels, so photographs that differ in background alone look diverse.
+
+Calibration
+    See the table of detections in the README; printed by `make table`.
+
+References
+    Friedman and Dieng, The Vendi score, 2023, arXiv:2210.02410. Srivastava et al., VEEGAN, 2017, arXiv:1705.07761.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ganwatch.contracts import Detector, Outcome, Severity, Verdict
+from ganwatch.records import Readings
+from ganwatch.stats import Window
+
+
+class ModeCollapse(Detector):
+    """Fire when fakes stay far less diverse than reals and get no closer to them.
+
+    Parameters
+    ----------
+    floor : float, ratio
+        Vendi score of fakes against reals below which diversity counts as lost.
+    near : float, ratio
+        Pairwise distance of fakes against reals that must be undercut as well.
+    fall : float, ratio
+        Share of the run's own best level, of both, that counts as lost too. Smaller is stricter.
+    warmup : int, steps
+        Low diversity before is normal unless it fell.
+    gain : float, ratio
+        Reduction of the energy distance over ``window`` steps that counts as improvement.
+    window : int, steps
+        Evidence that a verdict rests on.
+
+    Examples
+    --------
+    >>> readings, onset = ModeCollapse.demo(seed=0)
+    >>> detector = ModeCollapse()
+    >>> fired = next(r.step for r in readings if detector.update(r))
+    >>> onset <= fired <= onset + 200
+    True
+    """
+
+    code = "GW101"
+    title = "mode collapse"
+    severity = Severity.PAGE
+    inputs = ("pairwise_ratio", "vendi_ratio", "energy_distance")
+
+    def __init__(
+        self,
+        *,
+        floor: float = 0.35,
+        near: float = 0.6,
+        fall: float = 0.6,
+        warmup: int = 300,
+        gain: float = 0.25,
+        window: int = 100,
+    ) -> None:
+        self.floor, self.near, self.fall, self.warmup, self.gain, self.window = floor, near, fall, warmup, gain, window
+        self._pairwise = Window(window // 5)
+        self._vendi = Window(max(window // 20, 1))
+        self._energy = Window(window // 5)
+        self._past_energy = Window(window // 5)
+        self._best = [0.0, 0.0]
+        self._since: int | None = None
+
+    def update(self, readings: Readings) -> Outcome:
+        pairwise, vendi, energy = readings.select(self.inputs)
+        if pairwise is not None:
+            self._pairwise.push(pairwise)
+        if vendi is not None:
+            self._vendi.push(vendi)
+        if energy is not None:
+            if self._energy.full:
+                self._past_energy.push(self._energy.oldest)
+            self._energy.push(energy)
+        if not (self._pairwise.full and self._vendi.full):
+            return None
+        spread, kinds = self._pairwise.median, self._vendi.median
+        poor = kinds < self.floor and spread < self.near and readings.step > self.warmup
+        fallen = kinds < self.fall * self._best[1] and spread < self.fall * self._best[0]
+        improving = self._past_energy.full and self._energy.median < (1.0 - self.gain) * self._past_energy.median
+        if not (poor or fallen) or improving:
+            self._since = None
+            if not (poor or fallen):
+                self._best = [max(self._best[0], min(spread, 1.0)), max(self._best[1], min(kinds, 1.0))]
+            return None
+        self._since = self._since or max(1, readings.step - self.window // 2)
+        threshold = self.floor if poor else self.fall * self._best[1]
+        return Verdict(
+            value=kinds,
+            threshold=threshold,
+            signal="vendi_ratio",
+            window=self.window,
+            origin="real data at the same sample size" if poor else "the run's own best level",
+            explanation=f"Fakes show {kinds:.0%} of the effective variety and {spread:.0%} of the spread of real samples, and get no closer.",
+            onset=self._since,
+        )
+
+    @classmethod
+    def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
+        """A stream that is healthy up to its onset, and the onset."""
+        before = {"pairwise_ratio": 0.95, "vendi_ratio": 0.95, "energy_distance": 0.01}
+        after = {"pairwise_ratio": 0.2, "vendi_ratio": 0.05, "energy_distance": 0.4}
+        return cls.stream(seed, onset=500, before=before, after=after), 500

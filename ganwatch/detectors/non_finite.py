@@ -1,0 +1,94 @@
+"""The training has produced NaN or infinity.
+
+How it is detected
+    Every loss, every gradient norm, the weights' norm and the generated batch are checked for values that are not finite. One is
+    enough: a non-finite weight never recovers. Where the real batch itself holds such values, the fault is the data's
+    (`bad_batch`) and this verdict is withheld.
+
+Why it matters
+    Every further step is wasted, and a checkpoint that is saved from here on is worthless.
+
+Likely causes
+    Logarithm of a probability that underflows to zero (a loss on probabilities instead of logits); division by a norm without an
+    epsilon; half precision without a scaler; gradients that exploded before.
+
+What to do
+    Go back to the last checkpoint with finite weights. Compute the loss on logits (softplus, `binary_cross_entropy_with_logits`), add
+    the epsilon, lower the learning rate, clip.
+
+Blind spots
+    A loop that checks for itself and skips such steps shows them only if its loss was back-propagated.
+
+Calibration
+    By definition no false alarm: a value is finite or it is not. Delay: one step for losses and gradients.
+
+References
+    Wardat et al., DeepDiagnosis, ICSE 2022, arXiv:2112.03817.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from ganwatch.contracts import Detector, Outcome, Severity, Verdict
+from ganwatch.records import Readings
+
+
+class NonFinite(Detector):
+    """Fire at the first value that is not finite, unless the real data brought it.
+
+    Examples
+    --------
+    >>> readings, onset = NonFinite.demo(seed=0)
+    >>> detector = NonFinite()
+    >>> next(r.step for r in readings if detector.update(r)) == onset
+    True
+    """
+
+    code = "GW303"
+    title = "non-finite values"
+    severity = Severity.PAGE
+    inputs = (
+        "loss/g",
+        "loss/d",
+        "grad_norm/g",
+        "grad_norm/d",
+        "weight_norm/g",
+        "weight_norm/d",
+        "d_output/fake",
+        "data_nonfinite/fake",
+        "data_nonfinite/real",
+    )
+    rank = 1
+
+    def __init__(self) -> None:
+        self._bad_data = False
+        self._onset: int | None = None
+
+    def update(self, readings: Readings) -> Outcome:
+        *numbers, fake, real = readings.select(self.inputs)
+        if real is not None and self._onset is None:
+            self._bad_data = real > 0.0
+        bad = next(
+            (name for name, value in zip(self.inputs, numbers, strict=False) if value is not None and not math.isfinite(value)),
+            "data_nonfinite/fake" if fake else None,
+        )
+        if bad is None or self._bad_data:
+            self._onset = None
+            return None
+        self._onset = self._onset or readings.step
+        return Verdict(
+            value=readings.values[bad],
+            threshold=0.0,
+            signal=bad,
+            window=1,
+            origin="definition",
+            explanation=f"{bad} is {readings.values[bad]:g} although the real data is finite.",
+            onset=self._onset,
+        )
+
+    @classmethod
+    def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
+        """A stream that is healthy up to its onset, and the onset."""
+        return cls.stream(seed, onset=200, before={"loss/g": 0.7, "loss/d": 1.2}, after={"loss/d": math.nan}), 200

@@ -1,0 +1,98 @@
+"""Real and generated samples live in different value ranges.
+
+How it is detected
+    The range of the generated batch against that of the real batch of the same step, in units of the real range. Either the real
+    values reach several times further than anything the generator has ever given (0…255 against a tanh), or the generated ones go
+    on leaving the real range by half of it (0…1 against a tanh).
+
+Why it matters
+    The discriminator needs no more than the brightness to win, and the generator spends its capacity on an offset. Everything that
+    follows, domination and collapse included, is a consequence.
+
+Likely causes
+    Data in 0…1 or 0…255 for a generator that ends in a tanh, or in -1…1 for one that ends in a sigmoid; a normalisation that is
+    applied to real samples only.
+
+What to do
+    Scale the real data to the generator's output range, or give the generator an output layer for the data's range. Apply whatever
+    is applied to real samples to generated ones too.
+
+Blind spots
+    A generator with an unbounded output learns the right range by itself and is given time for it. Differences in mean and spread
+    within the same range are not this fault.
+
+Calibration
+    See the table of detections in the README; printed by `make table`.
+
+References
+    Chintala et al., How to train a GAN (ganhacks), 2016: normalise the inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ganwatch.contracts import Detector, Outcome, Severity, Verdict
+from ganwatch.records import Readings
+from ganwatch.stats import Window
+
+
+class RangeMismatch(Detector):
+    """Fire when the ranges of real and generated batches stay apart.
+
+    Parameters
+    ----------
+    reach : float, ratio
+        Largest absolute real value against the largest absolute generated value so far, above which the generator cannot get there.
+    excess : float, ratio
+        Part of the real range by which generated values leave it.
+    window : int, steps
+        Length of the evidence.
+
+    Examples
+    --------
+    >>> readings, onset = RangeMismatch.demo(seed=0)
+    >>> detector = RangeMismatch()
+    >>> fired = next(r.step for r in readings if detector.update(r))
+    >>> onset <= fired <= onset + 200
+    True
+    """
+
+    code = "GW501"
+    title = "range mismatch"
+    severity = Severity.TICKET
+    inputs = ("data_min/real", "data_max/real", "data_min/fake", "data_max/fake")
+
+    def __init__(self, *, reach: float = 8.0, excess: float = 0.5, window: int = 100) -> None:
+        self.reach, self.excess, self.window = reach, excess, window
+        self._reach = Window(max(window // 10, 1))
+        self._excess = Window(max(window // 10, 1))
+        self._furthest = 0.0
+
+    def update(self, readings: Readings) -> Outcome:
+        real_low, real_high, fake_low, fake_high = readings.select(self.inputs)
+        if real_low is None or real_high is None or fake_low is None or fake_high is None:
+            return None
+        self._furthest = max(self._furthest, abs(fake_low), abs(fake_high))
+        span = max(real_high - real_low, 1e-30)
+        self._reach.push(max(abs(real_low), abs(real_high)) / max(self._furthest, 1e-30))
+        self._excess.push(max(real_low - fake_low, fake_high - real_high) / span)
+        if not self._reach.full:
+            return None
+        short, over = self._reach.low > self.reach, self._excess.quantile(0.25) > self.excess
+        if not (short or over):
+            return None
+        return Verdict(
+            value=self._reach.median if short else self._excess.median,
+            threshold=self.reach if short else self.excess,
+            signal="data_max/real" if short else "data_min/fake",
+            window=self.window,
+            origin="the real batch of the same step",
+            explanation=f"Real values lie in {real_low:.3g}…{real_high:.3g}, generated ones in {fake_low:.3g}…{fake_high:.3g}.",
+        )
+
+    @classmethod
+    def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
+        """A stream whose real batches change from -1…1 to 0…255, and the step at which they do."""
+        before = {"data_min/real": -1.0, "data_max/real": 1.0, "data_min/fake": -1.0, "data_max/fake": 1.0}
+        return cls.stream(seed, onset=300, before=before, after={"data_min/real": 0.0, "data_max/real": 255.0}, noise=0.001), 300

@@ -1,0 +1,108 @@
+"""The generator's learning signal dies out.
+
+How it is detected
+    Ratios of one step that no scaling of a loss changes: the gradient of the first layer against the last (depth swallows the
+    signal), the update against the weights, and the gradient norm against the run's own healthy median. Two signs together, over a
+    window, make a verdict. The first two also catch a run that was dead from the first step.
+
+Why it matters
+    Nothing else on the screen moves: losses look settled while the generator has stopped learning.
+
+Likely causes
+    A saturating loss (minimax) against a discriminator that is certain; many layers with saturating activations and without
+    normalisation or residual connections; initial weights that are far too small.
+
+What to do
+    Check value ranges of real and generated data first. Then the loss (non-saturating, Wasserstein with penalty), then fewer
+    discriminator steps, then normalisation and residual connections.
+
+Blind spots
+    Adam rescales small gradients, so a fall of the norm alone is not a verdict. A discriminator that has won looks similar from the
+    generator's side: see `discriminator_domination`.
+
+Calibration
+    See the table of detections in the README; printed by `make table`.
+
+References
+    Arjovsky and Bottou, Towards principled methods for training GANs, 2017, arXiv:1701.04862. Zhang et al., AutoTrainer, ICSE 2021
+    (first against last layer).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ganwatch.contracts import Detector, Outcome, Severity, Verdict
+from ganwatch.records import Readings
+from ganwatch.stats import HealthyMedian, Window
+
+
+class VanishingGradients(Detector):
+    """Fire when the generator's learning signal stays dead.
+
+    Parameters
+    ----------
+    fall : float, ratio
+        Gradient norm below ``fall`` times its healthy median counts as dead. Smaller is stricter.
+    depth : float, ratio
+        First-to-last-layer gradient ratio below which depth swallows the signal.
+    still : float, ratio
+        Update-to-weight norm below which a step changes nothing.
+    window : int, steps
+        Length of the evidence. Longer delays the verdict and lowers the false-alarm rate.
+
+    Examples
+    --------
+    >>> readings, onset = VanishingGradients.demo(seed=0)
+    >>> detector = VanishingGradients()
+    >>> fired = next(r.step for r in readings if detector.update(r))
+    >>> onset <= fired <= onset + 100
+    True
+    """
+
+    code = "GW301"
+    title = "vanishing gradients"
+    severity = Severity.TICKET
+    inputs = ("grad_norm/g", "grad_first_to_last/g", "update_to_weight/g")
+
+    def __init__(self, *, fall: float = 1e-2, depth: float = 1e-4, still: float = 1e-5, window: int = 60) -> None:
+        self.fall, self.depth, self.still, self.window = fall, depth, still, window
+        self._healthy = HealthyMedian(warmup=100)
+        self._norm = Window(window)
+        self._depth = Window(max(window // 10, 1))
+        self._moved = Window(max(window // 10, 1))
+
+    def update(self, readings: Readings) -> Outcome:
+        norm, depth, moved = readings.select(self.inputs)
+        for window, value in ((self._norm, norm), (self._depth, depth), (self._moved, moved)):
+            if value is not None:
+                window.push(value)
+        if not self._norm.full:
+            return None
+        level = self._norm.median
+        fallen = self._healthy.ready and level < self.fall * self._healthy.value
+        swallowed = self._depth.full and self._depth.median < self.depth
+        still = self._moved.full and self._moved.median < self.still
+        self._healthy.learn(norm, unless=fallen or swallowed or still)
+        if fallen + swallowed + still < 2:
+            return None
+        value, threshold, signal, origin = (
+            (self._depth.median, self.depth, "grad_first_to_last/g", "first layer against last layer of the same step")
+            if swallowed
+            else (level, self.fall * self._healthy.value, "grad_norm/g", "the run's own healthy median")
+        )
+        return Verdict(
+            value=value,
+            threshold=threshold,
+            signal=signal,
+            window=self.window,
+            origin=origin,
+            explanation=f"Of the generator's gradient {level:.2g} is left, {signal} is {value:.2g}; one update moves "
+            f"{self._moved.median:.1g} of the weights.",
+        )
+
+    @classmethod
+    def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
+        """A stream that is healthy up to its onset, and the onset."""
+        before = {"grad_norm/g": 1.0, "update_to_weight/g": 1e-3, "grad_first_to_last/g": 0.02}
+        return cls.stream(seed, onset=500, before=before, after={"grad_norm/g": 1e-4, "update_to_weight/g": 1e-8}), 500
