@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -56,22 +57,29 @@ def describe(item: NDArray[Any], *, channels: int, side: int) -> NDArray[np.floa
     colour = image[:3] if image.shape[0] >= 3 else image[:1].repeat(3, axis=0)  # noqa: PLR2004  # red, green, blue
     small = _resize(_resize(colour if channels > 1 else colour.mean(0, keepdims=True), side, 1), side, 2).reshape(-1)
     small = small - small.mean()
-    norm = float(np.linalg.norm(small))
-    return (small / norm if norm > 0 else small).astype(np.float32)
+    unit: NDArray[np.float32] = (small / max(float(np.linalg.norm(small)), 1e-12)).astype(np.float32)
+    return unit
 
 
 def _resize(image: NDArray[np.float64], size: int, axis: int) -> NDArray[np.float64]:
     length = image.shape[axis]
     starts = np.arange(size) * length // size
     if length <= size:
-        return image.take(starts, axis=axis)
-    shape = [1] * image.ndim
-    shape[axis] = size
-    return np.add.reduceat(image, starts, axis=axis) / np.diff(np.append(starts, length)).reshape(shape)
+        repeated: NDArray[np.float64] = image.take(starts, axis=axis)
+        return repeated
+    shape = tuple(size if place == axis else 1 for place in range(image.ndim))
+    sums: NDArray[np.float64] = np.add.reduceat(image, starts, axis=axis)
+    sums /= np.diff(np.append(starts, length)).reshape(shape)
+    return sums
 
 
 def _hash(vector: NDArray[np.float64]) -> NDArray[np.float32]:
     if len(vector) <= BUCKETS:
         return vector.astype(np.float32)
-    signs = np.random.default_rng(0).choice((-1.0, 1.0), len(vector))
-    return np.add.reduceat(vector * signs, np.arange(BUCKETS) * len(vector) // BUCKETS).astype(np.float32)
+    sums: NDArray[np.float64] = np.add.reduceat(vector * _signs(len(vector)), np.arange(BUCKETS) * len(vector) // BUCKETS)
+    return sums.astype(np.float32)
+
+
+@lru_cache(maxsize=4)
+def _signs(length: int) -> NDArray[np.float64]:
+    return np.random.default_rng(0).choice(np.array([-1.0, 1.0]), length)

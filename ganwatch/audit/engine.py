@@ -84,13 +84,14 @@ def audit(
     _require(seed >= 0, "seed must be >= 0", seed)
     _require(batch_size is None or batch_size >= 1, "batch_size must be >= 1 (items)", batch_size)
     if generator_range is not None:
-        _require(len(generator_range) == 2 and generator_range[0] < generator_range[1], "generator_range must be (low, high)", generator_range)  # noqa: PLR2004
+        ordered = len(generator_range) == 2 and generator_range[0] < generator_range[1]  # noqa: PLR2004  # a pair
+        _require(ordered, "generator_range must be (low, high) with low < high", generator_range)
     start = clock()
 
     def expired_after(part: float) -> Callable[[], bool]:
         return lambda: clock() - start > part * budget
 
-    checks = sorted((check() for check in discover("ganwatch.audit.checks", Check)), key=lambda check: check.order)
+    checks = sorted((check() for check in discover("ganwatch.audit.checks", Check)), key=lambda check: check.order)  # type: ignore[type-abstract]  # a base to look for
     try:
         source = open_source(data)
     except NotIndexableError as reason:
@@ -103,7 +104,8 @@ def audit(
         kept = survey(other, limit=limit, seed=seed + 1, expired=expired_after(_READING)) if isinstance(other, Source) else other
     material = Material(train, kept, sample, generator_range, batch_size or source.batch_size, expired_after(1.0))
     results = {check.name: _examine(check, material) for check in checks}
-    findings = sorted((result for result in results.values() if isinstance(result, Finding)), key=lambda one: one.severity is not Level.WARNING)
+    findings = [result for result in results.values() if isinstance(result, Finding)]
+    findings.sort(key=lambda finding: finding.severity is not Level.WARNING)
     return Report(source.name, source.size, train.looked, tuple(findings), {name: _word(result) for name, result in results.items()})
 
 
@@ -132,7 +134,7 @@ def _examine(check: Check, material: Material) -> CheckOutcome | Exception:
         if not material.train.rows and check.name != "unreadable":
             return NotApplicable("no item could be read")
         return check.examine(material)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # a check that fails must not keep the training from starting
         _log.exception("data check %s failed", check.name)
         return error
 
@@ -145,5 +147,3 @@ def _word(result: CheckOutcome | Exception) -> str:
     if isinstance(result, NotApplicable):
         return f"not applicable: {result.reason}"
     return f"failed: {type(result).__name__}: {result}" if isinstance(result, Exception) else str(result)
-
-

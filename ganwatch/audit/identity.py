@@ -30,8 +30,8 @@ def dataset_identity(data: Any, *, sample: int = 256, seed: int = 0) -> dict[str
     dict
         Plain types: ``name``, ``size``, ``sample`` (items hashed), ``sha256`` over index, dtype, shape, bytes and label of each,
         ``shape`` and ``dtype`` of the first, ``unreadable`` (count in the sample) and ``label_shares`` (label to share, None without
-        labels; over all labels where they are known without reading items, else over the sample). For data that can only be iterated: ``name`` and
-        ``reason``.
+        labels; over all labels where they are known without reading items, else over the sample). For data that can only be iterated:
+        ``name`` and ``reason``.
 
     Raises
     ------

@@ -155,16 +155,34 @@ def _open_arrays(items: Any, labels: Any, name: str, argument: str) -> Source:
 
 
 def _open_loader(loader: Any, argument: str) -> Source:
+    """The data set of a loader. ``prepare``, where a loader has it, is applied to samples as the loader does (``trainer.data.Batches``)."""
     source = _open_dataset(loader.dataset, argument)
-    sampler = getattr(loader, "sampler", None)
-    weighted = type(sampler).__name__ == "WeightedRandomSampler"
-    chosen = getattr(sampler, "indices", None) if type(sampler).__name__ == "SubsetRandomSampler" else None
-    if chosen is None:
-        return replace(source, batch_size=loader.batch_size, weighted=weighted)
-    rows = [int(row) for row in chosen]
+    sampler: Any = getattr(loader, "sampler", None)
+    kind = type(sampler).__name__
+    rows = [int(row) for row in sampler.indices] if kind == "SubsetRandomSampler" else range(source.size)
+    prepare = getattr(loader, "prepare", None)
+
+    def read(index: int) -> Item:
+        item = source.read(rows[index])
+        return item if prepare is None else replace(item, array=_prepared(prepare, item.array))
+
+    weighted = kind == "WeightedRandomSampler"
     return replace(
-        source, size=len(rows), read=lambda index: source.read(rows[index]), where=lambda index: rows[index], batch_size=loader.batch_size
+        source,
+        size=len(rows),
+        read=read,
+        where=lambda index: source.where(rows[index]),
+        labels=None,
+        batch_size=loader.batch_size,
+        weighted=weighted,
+        owners=(*source.owners, prepare),
     )
+
+
+def _prepared(prepare: Callable[[Any], Any], array: NDArray[Any]) -> NDArray[Any]:
+    import torch
+
+    return to_array(prepare(torch.from_numpy(array.copy())[None])[0])
 
 
 def _open_dataset(dataset: Any, argument: str) -> Source:
@@ -179,6 +197,8 @@ def _open_dataset(dataset: Any, argument: str) -> Source:
         size = len(dataset)
     except TypeError as error:
         raise NotIndexableError(f"{type(dataset).__name__} has no length") from error
+    if isinstance(dataset, np.ndarray) or _is_tensor(dataset):
+        return _open_arrays(dataset, None, type(dataset).__name__, argument)
     view = _detached(dataset)
     classes = getattr(dataset, "classes", None)
     declared = tuple(range(len(classes))) if isinstance(classes, list | tuple) else ()

@@ -22,7 +22,8 @@ class Row:
     """What stays of one item.
 
     ``low``, ``high``, ``mean`` and ``spread`` (standard deviation) are over finite values, NaN where there are none; ``broken`` counts
-    the others; ``digest`` is a hash of dtype, shape and bytes; ``vector`` is the description, None where values are not finite.
+    the others; ``constant`` says that there are several pixels (or values, where it is no image), all equal; ``digest`` is a hash of
+    dtype, shape and bytes; ``vector`` is the description, None where values are not finite.
     """
 
     index: int
@@ -32,15 +33,11 @@ class Row:
     mean: float
     spread: float
     broken: int
+    constant: bool
     shape: tuple[int, ...]
     mode: str
     label: int | str | None
     vector: NDArray[np.float32] | None
-
-    @property
-    def constant(self) -> bool:
-        """Whether the item has several values, all equal."""
-        return self.low == self.high and not self.broken and math.prod(self.shape) > 1
 
 
 @dataclass(slots=True)
@@ -154,8 +151,21 @@ def _measure(index: int, item: Item, form: tuple[int, int]) -> Row:
         mean=float(mean),
         spread=float(spread),
         broken=int(array.size - values.size),
+        constant=whole and _constant(array),
         shape=array.shape,
         mode=item.mode,
         label=item.label,
         vector=describe(array, channels=form[0], side=form[1]) if whole else None,
     )
+
+
+def _constant(array: NDArray[Any]) -> bool:
+    image = channels_first(array)
+    pixels = array.reshape(1, -1) if image is None else image.reshape(len(image), -1)
+    return pixels.shape[1] > 1 and bool((pixels == pixels[:, :1]).all())
+
+
+def moments(rows: list[Row]) -> tuple[float, float]:
+    """Mean and standard deviation over the finite values of some rows, each row weighing the same."""
+    mean = float(np.mean([row.mean for row in rows]))
+    return mean, float(np.sqrt(np.mean([row.spread**2 + (row.mean - mean) ** 2 for row in rows])))

@@ -1,7 +1,8 @@
 """Labels that come unequally often.
 
-Against equal shares: a chi-squared test says whether chance explains the differences, and two effect sizes whether they matter: Cohen's w (1988; 0.1
-small, 0.5 large) and the rarest label's share of what is even. A warning needs p < 0.001 together with w >= 0.5 or a label below a fifth of its even share.
+Against equal shares: a chi-squared test says whether chance explains the differences, and two effect sizes whether they matter: Cohen's w
+(1988; 0.1 small, 0.5 large) and the rarest label's share of what is even. A warning needs p < 0.001 together with w >= 0.5 or a label below
+a fifth of its even share.
 """
 
 from __future__ import annotations
@@ -23,17 +24,20 @@ class Balance(Check):
     remedy = "Weight the sampler, collect more of the rare labels, or condition on the label; a GAN drops rare kinds first."
 
     def examine(self, material: Material) -> CheckOutcome:
+        """Judge by every label where they are known without reading the items, else by those of the sample."""
         from scipy.special import chdtrc
 
-        train = material.train
+        train, labels = material.train, material.train.source.labels
         if train.source.weighted:
             return NotApplicable("a weighted sampler decides how often labels come")
-        labels = list(train.source.labels) if train.source.labels is not None else [row.label for row in train.rows if row.label is not None]
+        known = labels is not None
+        if labels is None:
+            labels = [row.label for row in train.rows if row.label is not None]
+            if len(labels) < len(train.rows):
+                return NotApplicable("items have no labels that are classes")
         counts = Counter(labels)
-        if not counts:
-            return NotApplicable("items have no labels that are classes")
         if len(counts) > max(2, len(labels) // 5):
-            return NotApplicable(f"{len(counts):,} different labels among {len(labels):,} items look like identifiers or measurements, not classes")
+            return NotApplicable(f"{len(counts):,} different labels of {len(labels):,} are identifiers or measurements, not classes")
         for label in train.source.classes or _gaps(counts):
             counts.setdefault(label, 0)
         if len(counts) == 1:
@@ -44,11 +48,11 @@ class Balance(Check):
         ordered = counts.most_common()
         rare = [label for label, count in ordered[::-1] if count < RARE * even]
         if p >= SIGNIFICANT or (w < SMALL and not rare):
-            return self.clean(train)
+            return None if known else self.clean(train)
         (most, high), (least, low) = ordered[0], ordered[-1]
         text = (
-            f"Of {len(labels):,} labels{'' if train.source.labels is not None else train.sample}, {most!r} comes {high:,} times and {least!r} "
-            f"{low:,} times ({low / even:.1%} of an even share; {len(rare)} of {len(counts)} labels are below a fifth of it). "
+            f"Of {len(labels):,} labels{'' if known else train.sample}, {most!r} comes {high:,} times and {least!r} {low:,} "
+            f"times ({low / even:.1%} of an even share; {len(rare)} of {len(counts)} labels are below a fifth of it). "
             f"Chi-squared {squares:.4g}, p = {p:.2g}, Cohen's w = {w:.2f}."
         )
         some = [row for label in rare or [least] for row in train.rows if row.label == label]

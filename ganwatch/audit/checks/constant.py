@@ -1,4 +1,4 @@
-"""Items whose values are all equal: blank images."""
+"""Items whose pixels or values are all equal: blank images."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ class Constant(Check):
     remedy = "Look at them: blank images come from failed downloads, masks or crops. Remove them, or the generator learns to make blanks."
 
     def examine(self, material: Material) -> CheckOutcome:
+        """Judge by what the survey noted for each item."""
         train = material.train
         if all(math.prod(row.shape) == 1 for row in train.rows):
             return NotApplicable("items are single numbers")
         blank = [row for row in train.rows if row.constant]
         if not blank:
             return self.clean(train)
-        return self.finding(f"{share(len(blank), len(train.rows))} items{train.sample} have one value throughout.", train.where(blank))
+        return self.finding(f"{share(len(blank), len(train.rows))} items{train.sample} are the same throughout.", train.where(blank))

@@ -20,6 +20,7 @@ class Duplicates(Check):
     remedy = "Keep one of each. What is repeated is learned by heart first, and copies on both sides of a split spoil every held-out score."
 
     def examine(self, material: Material) -> CheckOutcome:
+        """Judge by the hashes of the items."""
         train = material.train
         rows = [row for row in train.rows if not row.broken and not row.constant]
         counts = Counter(row.digest for row in rows)

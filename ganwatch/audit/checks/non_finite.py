@@ -9,9 +9,10 @@ class NonFinite(Check):
     """Speaks at the first value that is not finite: one makes every weight NaN."""
 
     name, title, order = "non-finite", "NaN or infinite values", 40
-    remedy = "Find where they arise (division by a zero range, missing values) and mend or remove the items; one is enough to ruin the weights."
+    remedy = "Find where they arise (division by zero, missing values); mend or remove the items. One is enough to ruin the weights."
 
     def examine(self, material: Material) -> CheckOutcome:
+        """Judge by each item's count of values that are not finite."""
         train = material.train
         broken = [row for row in train.rows if row.broken]
         if not broken:

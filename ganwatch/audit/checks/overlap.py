@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ganwatch.audit.check import Check, CheckOutcome, Material, share
-from ganwatch.audit.neighbours import MINIMUM, feature_scale, near_copies, vectors
+from ganwatch.audit.neighbours import MINIMUM, near_copies
 from ganwatch.audit.report import Unfinished
 from ganwatch.audit.survey import Row, Survey
 from ganwatch.contracts import NotApplicable
@@ -20,6 +20,7 @@ class Overlap(Check):
     remedy = "Take the copies out of one side; until then held-out scores and memorisation checks say nothing."
 
     def examine(self, material: Material) -> CheckOutcome:
+        """Judge by hashes, then by distances between descriptions."""
         train, held_out = material.train, material.held_out
         if held_out is None:
             return NotApplicable("needs held-out data (held_out)")
@@ -49,6 +50,5 @@ def _near(train: Survey, rows: list[Row], material: Material) -> tuple[list[Row]
         return [], None
     if math.prod(base[0].shape) < NARROW or len(rows[0].vector) != len(base[0].vector):
         return [], None
-    scale = feature_scale(train)
-    result = near_copies(vectors(rows) / scale, vectors(base) / scale, expired=material.expired)
+    result = near_copies(rows, base, train, expired=material.expired)
     return [rows[query] for query, _ in result.pairs], None if result.looked == len(rows) else result.looked

@@ -16,8 +16,9 @@ class Shapes(Check):
     remedy = "Bring every item to one size and one mode before it is stacked; look first at the rare ones, they are often strays."
 
     def examine(self, material: Material) -> CheckOutcome:
+        """Judge by each item's shape and mode."""
         train = material.train
-        kinds = [" ".join(filter(None, ("×".join(map(str, row.shape)), row.mode))) for row in train.rows]
+        kinds = [" ".join(filter(None, (" x ".join(map(str, row.shape)), row.mode))) for row in train.rows]
         counts = Counter(kinds).most_common()
         if len(counts) == 1:
             return self.clean(train)

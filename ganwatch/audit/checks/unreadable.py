@@ -12,6 +12,7 @@ class Unreadable(Check):
     remedy = "Restore the files from their origin, or remove them from the data."
 
     def examine(self, material: Material) -> CheckOutcome:
+        """Judge by the errors that reading raised."""
         train = material.train
         if not train.unreadable:
             return self.clean(train)
