@@ -69,7 +69,7 @@ class TrainCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Take the arguments given, whatever the process itself was started with; ``resume`` is no part of the configuration."""
         self.config = parser.parse_args(args)
-        self.resume, self.config.resume = self.config.resume, False
+        self.resume, self.config.resume = "--resume" in args, False
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Count in updates of the generator, save what an exact resume needs."""

@@ -313,7 +313,8 @@ def _check(given: dict[str, Any]) -> None:
         "init_std": (given["init_std"] is None or given["init_std"] > 0.0, "> 0 or None"),
         "g_steps": (min(given["d_steps"], given["g_steps"]) == 1, "1 where d_steps is greater"),
     }
-    rules |= {name: (all(0.0 <= beta < 1.0 for beta in given[name]), "two numbers in [0, 1)") for name in ("g_betas", "d_betas")}
+    for name in ("g_betas", "d_betas"):
+        rules[name] = (len(given[name]) == 2 and all(0.0 <= beta < 1.0 for beta in given[name]), "two numbers in [0, 1)")  # noqa: PLR2004  # a pair
     for name, (kept, rule) in rules.items():
         if not kept:
             raise UserError(f"{name} must be {rule}, got {given[name.partition(' ')[0]]}")

@@ -79,6 +79,8 @@ def fit(
     if checkpoint_every is not None and root is None:
         raise UserError(f"checkpoint_every needs root, the folder of the checkpoint, got checkpoint_every={checkpoint_every} and root=None")
     checkpoint = find_checkpoint(root, resume)
+    if model.batches:
+        raise UserError(f"model must be untrained, the checkpoint restores what it had learned, got one with {model.g_updates} updates")
     if seed is not None:
         lightning.seed_everything(seed, verbose=False)
     own: list[lightning.Callback] = [ExactResume()]

@@ -1,0 +1,17 @@
+"""Settings under which the GAN learns the bundled digits, all ten of them, whatever the seed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_COMMON: dict[str, Any] = {"shape": (1, 8, 8), "latent_dim": 32, "channels": 16, "g_lr": 5e-4, "d_lr": 5e-4}
+
+DIGITS: dict[str, dict[str, Any]] = {
+    "non-saturating": _COMMON | {"loss": "non-saturating"},
+    "hinge": _COMMON | {"loss": "hinge"},
+    "least-squares": _COMMON | {"loss": "least-squares"},
+    "wgan-gp": _COMMON | {"loss": "wgan-gp"},
+    "minimax": _COMMON | {"loss": "minimax"},
+    "relativistic": _COMMON | {"loss": "relativistic"},
+}
+"""Arguments of ``GAN`` by loss, for ``GANData("digits")`` with batches of 64."""
