@@ -116,28 +116,31 @@ class Alert:
         }
 
 
-def of_detector(detector: type[Detector]) -> Alert:
+def of_detector(detector: type[Detector], scale: float = 1.0) -> Alert:
     """The alert on a detector's incidents.
 
-    An incident that another firing one, at least as severe, explains raises none: the cause does.
+    An incident that another firing one, at least as severe, explains raises none: the cause does. What a process said last counts
+    for a while after it has gone, so that an incident in the last minute of a run is told, too.
     """
     guide, code = sections(detector), detector.code
     gauge = _series("ganwatch_incident", code=code, severity=detector.severity)
     explained = _series("ganwatch_incident_explained", code=code)
-    other = _series("ganwatch_incident", code=code, severity=detector.severity, instance="other:9464")
+    brief = _series("ganwatch_incident", code=code, severity=detector.severity, instance="other:9464")
+    matching = f'{{code="{code}"}}[{_duration(900 * scale)}]'
     return Alert(
         name="Ganwatch" + "".join(word[:1].upper() + word[1:] for word in re.findall(r"\w+", detector.title)),
-        expr=f'max without (severity) (ganwatch_incident{{code="{code}"}}) == 1 unless ganwatch_incident_explained{{code="{code}"}} == 1',
+        expr=f"max without (severity) (last_over_time(ganwatch_incident{matching})) == 1"
+        f" unless last_over_time(ganwatch_incident_explained{matching}) == 1",
         summary=f"{code} {detector.title}",
         text=" ".join(guide["summary"].split("\n\n")[0].split()).replace("{{", "{ {"),
         runbook=code,
         severity=detector.severity,
         owner="platform" if code.startswith(_PLATFORM) else "model",
         hold=60,
-        keep=900,
+        keep=300,
         labels={"code": code},
-        fires={gauge: "0x4 1x30", explained: "0x34"},
-        quiet={gauge: "0x4 1x30", explained: "0x4 1x30", other: "0x4 1 0x30"},
+        fires={gauge: "0x4 1x2 _x30", explained: "0x7 _x30"},
+        quiet={gauge: "0x4 1x30", explained: "0x4 1x30", brief: "0x4 1 0x30"},
     )
 
 

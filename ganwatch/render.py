@@ -34,7 +34,8 @@ def alerts(detectors: Iterable[type[Detector]], scale: float = 1.0) -> list[Aler
     UserError
         Two detectors would give alerts of one name, or a detector's docstring lacks a section.
     """
-    found = [*map(of_detector, sorted(detectors, key=lambda detector: detector.code)), *operational(scale)]
+    by_code = sorted(detectors, key=lambda detector: detector.code)
+    found = [*(of_detector(detector, scale) for detector in by_code), *operational(scale)]
     names = [alert.name for alert in found]
     for name in names:
         if names.count(name) > 1:

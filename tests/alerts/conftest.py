@@ -90,11 +90,6 @@ def detectors(make_detectors):
     return make_detectors()
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
-
-
 class Rehearsal:
     """Prometheus with our rules, Alertmanager with our routes, and receivers that keep what they are sent.
 
@@ -107,7 +102,7 @@ class Rehearsal:
         self._receivers = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._receivers.serve_forever, args=(0.05,))
         self._thread.start()
-        self.prometheus, self.alertmanager = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+        self.prometheus, self.alertmanager = f"127.0.0.1:{self.free_port()}", f"127.0.0.1:{self.free_port()}"
         (folder / "targets").mkdir()
         (folder / render.RULES).write_text(render.rules(detectors, scale=scale), "utf-8")
         self._write("alertmanager.yml", self._routes)
@@ -119,6 +114,12 @@ class Rehearsal:
         self._run("prometheus", "--config.file=prometheus.yml", "--storage.tsdb.path=series", f"--web.listen-address={self.prometheus}")
         for address in (self.alertmanager, self.prometheus):
             self.until(f"{address} is ready", lambda at=address: self._get(at, "/-/ready"))
+
+    @staticmethod
+    def free_port() -> int:
+        """A port that nothing listens on."""
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            return server.getsockname()[1]
 
     def watch(self, port: int, **labels: str) -> None:
         """Scrape a training's exporter, with labels of the target; every later call adds one."""

@@ -66,9 +66,10 @@ def test_a_detector_dropped_into_a_package_gets_alert_test_and_runbook(detectors
     rendered = render.files(detectors)
     assert rules_of(rendered[render.RULES])[0] | {"annotations": ...} == {
         "alert": "GanwatchModeCollapse",
-        "expr": 'max without (severity) (ganwatch_incident{code="GW101"}) == 1 unless ganwatch_incident_explained{code="GW101"} == 1',
+        "expr": 'max without (severity) (last_over_time(ganwatch_incident{code="GW101"}[15m])) == 1'
+        ' unless last_over_time(ganwatch_incident_explained{code="GW101"}[15m]) == 1',
         "for": "1m",
-        "keep_firing_for": "15m",
+        "keep_firing_for": "5m",
         "labels": {"severity": "page", "owner": "model"},
         "annotations": ...,
     }
@@ -143,8 +144,9 @@ def test_the_rule_tests_pass_and_notice_every_weakened_rule(detectors, tmp_path)
     tests = yaml.safe_load((folder / render.RULE_TESTS).read_text("utf-8"))
     weaker = [
         ("ModeCollapse", r"\) == 1 unless", ") == 2 unless"),
-        ("ModeCollapse", r" unless ganwatch_incident_explained.*", ""),
-        ("ModeCollapse", r"for: 1m\n    keep_firing_for: 15m", "keep_firing_for: 15m"),
+        ("ModeCollapse", r" unless last_over_time\(ganwatch_incident_explained.*", ""),
+        ("ModeCollapse", r'last_over_time\((ganwatch_incident{code="GW101"})\[15m\]\)', r"\1"),
+        ("ModeCollapse", r"for: 1m\n    keep_firing_for: 5m", "keep_firing_for: 5m"),
         ("ModeCollapse", r"severity: page", "severity: ticket"),
         ("TargetDown", r" unless on \(job, instance\).*", ""),
         ("TargetDown", r" and on \(job, instance\) last_over_time\(ganwatch_step\[1d\]\)", ""),
@@ -165,4 +167,4 @@ def test_the_rule_tests_pass_and_notice_every_weakened_rule(detectors, tmp_path)
 def test_scaled_rules_are_valid_and_shorter(detectors, tmp_path):
     (tmp_path / "scaled.yml").write_text(render.rules(detectors, scale=1 / 60), "utf-8")
     assert promtool(tmp_path, "check", "rules", "scaled.yml").returncode == 0
-    assert rules_of((tmp_path / "scaled.yml").read_text())[0]["keep_firing_for"] == "15s"
+    assert rules_of((tmp_path / "scaled.yml").read_text())[0]["keep_firing_for"] == "5s"
