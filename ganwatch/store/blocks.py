@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-import struct
-from collections.abc import Mapping
+from array import array
+from bisect import bisect_left
 from typing import Any
 
 import numpy as np
@@ -19,39 +18,82 @@ Steps = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
 
 
-def pack(readings: Mapping[int, float]) -> tuple[bytes, bytes]:
-    r"""Readings by offset within the block, as offsets (uint8) and values (float64, little-endian), in order of step.
+class Block:
+    r"""Readings of one series within one block, in order of step.
 
-    >>> pack({1: 0.5})
+    Attributes
+    ----------
+    fresh : int
+        Readings taken since the block was last written.
+    whole : bool
+        Whether the store is known to hold no reading of the block that is missing here.
+
+    Examples
+    --------
+    >>> block = Block()
+    >>> block.put(1, 0.5)
+    >>> block.pack()
     (b'\x01', b'\x00\x00\x00\x00\x00\x00\xe0?')
     """
-    ordered = sorted(readings)
-    return bytes(ordered), struct.pack(f"<{len(ordered)}d", *(readings[offset] for offset in ordered))
+
+    __slots__ = ("fresh", "offsets", "values", "whole")
+
+    def __init__(self) -> None:
+        self.offsets = bytearray()
+        self.values = array("d")
+        self.fresh = 0
+        self.whole = False
+
+    def put(self, offset: int, value: float) -> None:
+        """Take a reading; of two of one step the later one holds."""
+        self.fresh += 1
+        if not self.offsets or offset > self.offsets[-1]:
+            self.offsets.append(offset)
+            self.values.append(value)
+            return
+        position = bisect_left(self.offsets, offset)
+        if self.offsets[position] == offset:
+            self.values[position] = value
+        else:
+            self.offsets.insert(position, offset)
+            self.values.insert(position, value)
+
+    def complete(self, offsets: bytes, readings: bytes) -> None:
+        """Add what was written earlier, where there is nothing newer."""
+        taken, fresh = set(self.offsets), self.fresh
+        for offset, value in zip(offsets, np.frombuffer(readings, "<f8").tolist(), strict=True):
+            if offset not in taken:
+                self.put(offset, value)
+        self.fresh = fresh
+
+    def pack(self) -> tuple[bytes, bytes]:
+        """Offsets within the block (uint8) and values (float64, little-endian)."""
+        return bytes(self.offsets), np.asarray(self.values, "<f8").tobytes()
+
+    def summary(self, number: int) -> dict[str, Any]:
+        """The row of a rollup, without its key; ``number`` is the block's own."""
+        values = np.asarray(self.values)
+        finite = values[np.isfinite(values)]
+        some = len(finite) > 0
+        return {
+            "first_step": number * WIDTH + self.offsets[0],
+            "last_step": number * WIDTH + self.offsets[-1],
+            "count": len(values),
+            "nonfinite": len(values) - len(finite),
+            "low": float(finite.min()) if some else None,
+            "high": float(finite.max()) if some else None,
+            "mean": float((finite / len(finite)).sum()) if some else None,
+        }
 
 
 def unpack(block: int, offsets: bytes, readings: bytes) -> tuple[Steps, Values]:
-    """Undo ``pack``: steps and values of a block.
+    r"""Steps and values of a packed block.
 
-    >>> unpack(2, *pack({0: 1.5, 7: float("nan")}))
+    >>> unpack(2, b"\x00\x07", np.array([1.5, np.nan]).tobytes())
     (array([512, 519]), array([1.5, nan]))
     """
     steps = np.frombuffer(offsets, dtype=np.uint8).astype(np.int64) + block * WIDTH
     return steps, np.frombuffer(readings, dtype="<f8").astype(np.float64)
-
-
-def summarise(block: int, readings: Mapping[int, float]) -> dict[str, Any]:
-    """The row of a rollup over a block, without its key."""
-    finite = [value for value in readings.values() if math.isfinite(value)]
-    mean = math.fsum(value / len(finite) for value in finite) if finite else None
-    return {
-        "first_step": block * WIDTH + min(readings),
-        "last_step": block * WIDTH + max(readings),
-        "count": len(readings),
-        "nonfinite": len(readings) - len(finite),
-        "low": min(finite, default=None),
-        "high": max(finite, default=None),
-        "mean": mean,
-    }
 
 
 def envelope(steps: Steps, values: Values, max_points: int) -> tuple[Steps, Values]:

@@ -19,7 +19,7 @@ _END = 2**31 - 1
 
 def series_names(store: Store, run: str) -> list[str]:
     """Names of the series of a run, sorted."""
-    query = select(_ROLLUP.c.series).where(_ROLLUP.c.run_id == run, _ROLLUP.c.series != WALL_TIME).distinct()
+    query = select(_BLOCK.c.series).where(_BLOCK.c.run_id == run, _BLOCK.c.series != WALL_TIME).distinct()
     with store.read() as connection:
         return sorted(connection.execute(query).scalars())
 
@@ -105,8 +105,8 @@ def _owned(table: Any, place: Any, window: _Window, name: str) -> tuple[Any, ...
 
 
 def _count_blocks(connection: Connection, window: _Window, name: str) -> int:
-    owned = _owned(_ROLLUP, _ROLLUP.c.bucket, window, name)
-    return int(connection.execute(select(func.count()).select_from(_ROLLUP).where(*owned, _ROLLUP.c.width == WIDTH)).scalar_one())
+    owned = _owned(_BLOCK, _BLOCK.c.block, window, name)
+    return int(connection.execute(select(func.count()).select_from(_BLOCK).where(*owned)).scalar_one())
 
 
 def _readings(connection: Connection, window: _Window, name: str) -> Iterator[tuple[Steps, Values]]:
@@ -116,12 +116,14 @@ def _readings(connection: Connection, window: _Window, name: str) -> Iterator[tu
 
 
 def _rollups(connection: Connection, window: _Window, name: str) -> Iterator[tuple[Steps, Values]]:
-    """Two points a bucket, its lowest and highest; a bucket that reaches beyond the window is read in full."""
-    owned = _owned(_ROLLUP, _ROLLUP.c.bucket, window, name)
-    for row in connection.execute(select(_ROLLUP).where(*owned, _ROLLUP.c.width == WIDTH).order_by(_ROLLUP.c.bucket)).all():
-        if row.first_step < window.low or row.last_step > window.high:
-            inside = window._replace(low=max(window.low, row.first_step), high=min(window.high, row.last_step))
-            yield from _readings(connection, inside, name)
+    """Two points a block, its lowest and highest; a block without a rollup, or that reaches beyond the window, is read in full."""
+    blocks, owned = _owned(_BLOCK, _BLOCK.c.block, window, name), _owned(_ROLLUP, _ROLLUP.c.bucket, window, name)
+    rolled = {row.bucket: row for row in connection.execute(select(_ROLLUP).where(*owned, _ROLLUP.c.width == WIDTH))}
+    for number in connection.execute(select(_BLOCK.c.block).where(*blocks).order_by(_BLOCK.c.block)).scalars().all():
+        row = rolled.get(number)
+        if row is None or row.first_step < window.low or row.last_step > window.high:
+            low, high = max(window.low, number * WIDTH), min(window.high, number * WIDTH + WIDTH - 1)
+            yield from _readings(connection, window._replace(low=low, high=high), name)
         elif row.first_step == row.last_step or row.low is None:
             yield np.array([row.first_step]), np.array([math.nan if row.low is None else row.low])
         else:

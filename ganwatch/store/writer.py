@@ -5,25 +5,28 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import psutil
-from sqlalchemy import Connection, and_, bindparam, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from ganwatch.contracts import Incident
 from ganwatch.records import Readings, Run, Samples
 from ganwatch.store import tables
-from ganwatch.store.blocks import WALL_TIME, WIDTH, pack, summarise, unpack
+from ganwatch.store.blocks import WALL_TIME, WIDTH, Block
 from ganwatch.store.database import Store
 from ganwatch.store.plain import encode
 
-Key = tuple[str, int]  # series, block
 _RUN, _ATTEMPT = tables.table(tables.Run), tables.table(tables.Attempt)
 _BLOCK, _ROLLUP = tables.table(tables.ReadingBlock), tables.table(tables.Rollup)
 _INCIDENT, _EVIDENCE = tables.table(tables.Incident), tables.table(tables.Evidence)
 _ARTIFACT = tables.table(tables.Artifact)
+_INSERT = {table: table.insert() for table in (_BLOCK, _ROLLUP)}
+_DELETE = {
+    table: table.delete().where(*(column == bindparam(f"key_{column.name}") for column in table.primary_key)) for table in (_BLOCK, _ROLLUP)
+}
 
 
 class Writer:
@@ -46,9 +49,8 @@ class Writer:
         self.store, self.run, self.capacity, self.images = store, run, capacity, images
         self.dropped = 0
         """Readings and sets of samples given up because the store could not be written for too long."""
-        self._blocks: dict[Key, dict[int, float]] = {}
-        self._dirty: dict[Key, int] = {}  # readings that are not committed yet
-        self._partial: set[Key] = set()  # blocks of which the store may hold more than memory does
+        self._blocks: dict[int, dict[str, Block]] = {}
+        self._fresh = 0  # readings that are not committed yet
         self._top: dict[str, int] | None = None  # last committed block of each series
         self._incidents: dict[tuple[str, str], dict[str, Any]] = {}  # the newest of each state, in order of arrival
         self._samples: list[Samples] = []
@@ -62,17 +64,20 @@ class Writer:
     def add(self, readings: Iterable[Readings]) -> None:
         """Take readings; of two of one step and series the later one holds."""
         for reading in readings:
-            block, offset = divmod(reading.step, WIDTH)
+            number, offset = divmod(reading.step, WIDTH)
             low, high = self._steps or (reading.step, reading.step)
             self._steps = min(low, reading.step), max(high, reading.step)
+            blocks = self._blocks.setdefault(number, {})
             for series, value in (*reading.values.items(), (WALL_TIME, reading.wall_time)):
-                key = series, block
-                if key not in self._blocks:
-                    self._blocks[key] = {}
-                    self._partial.add(key)
-                self._blocks[key][offset] = float(value)
-                self._dirty[key] = self._dirty.get(key, 0) + 1
-        self._shed()
+                block = blocks.get(series)
+                if block is None:
+                    block = blocks[series] = Block()
+                block.put(offset, value)
+            self._fresh += len(reading.values) + 1
+        while self._fresh > self.capacity and len(self._blocks) > 1:
+            lost = sum(block.fresh for block in self._blocks.pop(min(self._blocks)).values())
+            self._fresh -= lost
+            self.dropped += lost
 
     def incident(self, incident: Incident) -> None:
         """Take the present state of an incident."""
@@ -106,7 +111,8 @@ class Writer:
         """
         if self.store.ensure():
             self._top, self._introduced = None, False
-            self._dirty = {key: len(block) for key, block in self._blocks.items()}
+            for _, _, block in self._all():
+                block.fresh = len(block.values)
         with self.store.begin() as connection:
             self._write_run(connection)
             top = self._committed(connection) if self._top is None else self._top
@@ -114,8 +120,8 @@ class Writer:
             self._write_blocks(connection)
             for row in self._incidents.values():
                 self._write_incident(connection, row)
-        self._top, self._introduced = top, True
-        self._forget()
+        self._introduced = True
+        self._forget(top)
         self._write_samples()
 
     def _write_run(self, connection: Connection) -> None:
@@ -129,11 +135,12 @@ class Writer:
             run |= {"fingerprint": None if fingerprint is None else str(fingerprint), "artifact_root": self.store.artifact_root}
             run["provenance"] = self._provenance or (known.provenance if known else {})
             attempt |= {"started": self._started, "provenance": self._provenance, **_process()}
+            query = select(_ATTEMPT.c.first_step, _ATTEMPT.c.last_step).where(*self._mine(_ATTEMPT))
+            steps = [step for step in (*(connection.execute(query).first() or ()), *(self._steps or ())) if step is not None]
+            self._steps = (min(steps), max(steps)) if steps else None
         _upsert(connection, _RUN, ("id",), run)
         if self._steps is not None:
-            query = select(_ATTEMPT.c.first_step, _ATTEMPT.c.last_step).where(*self._mine(_ATTEMPT))
-            steps = [step for step in (*(connection.execute(query).first() or ()), *self._steps) if step is not None]
-            attempt |= {"first_step": min(steps), "last_step": max(steps)}
+            attempt |= {"first_step": self._steps[0], "last_step": self._steps[1]}
         _upsert(connection, _ATTEMPT, ("run_id", "attempt"), attempt)
 
     def _committed(self, connection: Connection) -> dict[str, int]:
@@ -142,25 +149,26 @@ class Writer:
 
     def _merge(self, connection: Connection, top: Mapping[str, int]) -> None:
         """Complete blocks in memory with what the store holds of them, as a block is written as a whole."""
-        for key in sorted(self._partial):
-            series, block = key
-            if block <= top.get(series, -1):
-                here = _BLOCK.c.series == series, _BLOCK.c.block == block
-                for offsets, readings in connection.execute(select(_BLOCK.c.offsets, _BLOCK.c.readings).where(*self._mine(_BLOCK), *here)):
-                    steps, values = unpack(0, offsets, readings)
-                    self._blocks[key] = dict(zip(steps.tolist(), values.tolist(), strict=True)) | self._blocks[key]
-        self._partial.clear()
+        for series, number, block in self._all():
+            if not block.whole and number <= top.get(series, -1):
+                here = *self._mine(_BLOCK), _BLOCK.c.series == series, _BLOCK.c.block == number
+                for row in connection.execute(select(_BLOCK.c.offsets, _BLOCK.c.readings).where(*here)):
+                    block.complete(*row)
+            block.whole = True
 
     def _write_blocks(self, connection: Connection) -> None:
+        """Write blocks with fresh readings; a rollup only where no more are expected, as a query reads the others in full."""
         owner = {"run_id": self.run.id, "attempt": self.run.attempt}
+        latest = max(self._blocks, default=0) if self._ended is None else None
         blocks, rollups = [], []
-        for series, block in self._dirty:
-            readings = self._blocks[series, block]
-            offsets, values = pack(readings)
-            blocks.append(owner | {"series": series, "block": block, "offsets": offsets, "readings": values})
-            rollups.append(owner | {"series": series, "width": WIDTH, "bucket": block} | summarise(block, readings))
-        _replace(connection, _BLOCK, ("run_id", "attempt", "series", "block"), blocks)
-        _replace(connection, _ROLLUP, ("run_id", "attempt", "series", "width", "bucket"), rollups)
+        for series, number, block in self._all():
+            if block.fresh:
+                offsets, readings = block.pack()
+                blocks.append(owner | {"series": series, "block": number, "offsets": offsets, "readings": readings})
+            if number != latest:
+                rollups.append(owner | {"series": series, "width": WIDTH, "bucket": number} | block.summary(number))
+        _replace(connection, _BLOCK, blocks)
+        _replace(connection, _ROLLUP, rollups)
 
     def _write_incident(self, connection: Connection, row: dict[str, Any]) -> None:
         _upsert(connection, _INCIDENT, ("run_id", "id"), row)
@@ -181,24 +189,20 @@ class Writer:
                 _upsert(connection, _ARTIFACT, ("run_id", "path"), row)
             del self._samples[0]
 
-    def _forget(self) -> None:
+    def _forget(self, top: dict[str, int]) -> None:
         """After a commit only the newest blocks stay in memory."""
-        top = self._top or {}
-        self._top = top | {series: max(block, top.get(series, block)) for series, block in sorted(self._dirty)}
-        latest = max((block for _, block in self._blocks), default=0)
-        self._blocks = {key: readings for key, readings in self._blocks.items() if key[1] == latest}
-        self._dirty.clear()
+        for series, number, block in self._all():
+            top[series] = max(number, top.get(series, number))
+            block.fresh = 0
+        newest = max(self._blocks, default=0)
+        self._blocks = {number: blocks for number, blocks in self._blocks.items() if number == newest}
+        self._top, self._fresh = top, 0
         self._incidents.clear()
 
-    def _shed(self) -> None:
-        if sum(self._dirty.values()) <= self.capacity:
-            return
-        for key in sorted(self._dirty, key=lambda key: key[1]):
-            self.dropped += self._dirty.pop(key)
-            del self._blocks[key]
-            self._partial.discard(key)
-            if sum(self._dirty.values()) <= self.capacity:
-                return
+    def _all(self) -> Iterator[tuple[str, int, Block]]:
+        for number in sorted(self._blocks):
+            for series, block in self._blocks[number].items():
+                yield series, number, block
 
     def _mine(self, table: Any) -> tuple[Any, ...]:
         return table.c.run_id == self.run.id, table.c.attempt == self.run.attempt
@@ -220,9 +224,8 @@ def _upsert(connection: Connection, table: Any, key: Sequence[str], row: Mapping
         connection.execute(table.insert(), dict(row))
 
 
-def _replace(connection: Connection, table: Any, key: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Delete and insert many rows, two ``executemany`` in all."""
+def _replace(connection: Connection, table: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Delete and insert many rows by primary key, two ``executemany`` in all."""
     if rows:
-        gone = table.delete().where(and_(*(table.c[name] == bindparam(f"key_{name}") for name in key)))
-        connection.execute(gone, [{f"key_{name}": row[name] for name in key} for row in rows])
-        connection.execute(table.insert(), list(rows))
+        connection.execute(_DELETE[table], [{f"key_{column.name}": row[column.name] for column in table.primary_key} for row in rows])
+        connection.execute(_INSERT[table], list(rows))
