@@ -2,7 +2,9 @@
 
 How it is detected
     Gradient norm of each network, as a median over a short window (so that lazy regularisation every 16th step does not count),
-    against the run's own early and healthy level; and the update against the weights, which needs no past.
+    against the run's own healthy level; where it can be seen, the gradient against the slope of the loss at the discriminator's
+    output must have risen too, because a discriminator that was certain and no longer is gets its gradient back and explodes
+    nothing. And the update against the weights, which needs no past.
 
 Why it matters
     Adam hides it for a while. Then weights, outputs and losses leave the range in which floating point is exact, and the run ends
@@ -43,6 +45,8 @@ class ExplodingGradients(Detector):
     ----------
     rise : float, ratio
         Median norm above ``rise`` times the healthy median counts as exploding. Larger is stricter.
+    gain : float, ratio
+        Gradient against output slope above ``gain`` times its healthy median: the network amplifies.
     leap : float, ratio
         Update-to-weight norm above which a step replaces what was learned.
     window : int, steps
@@ -62,29 +66,32 @@ class ExplodingGradients(Detector):
     code = "GW302"
     title = "exploding gradients"
     severity = Severity.PAGE
-    inputs = ("grad_norm/g", "grad_norm/d", "update_to_weight/g", "update_to_weight/d")
+    inputs = ("grad_norm/g", "grad_norm/d", "update_to_weight/g", "update_to_weight/d", "grad_to_output/g", "grad_to_output/d")
 
-    def __init__(self, *, rise: float = 100.0, leap: float = 0.3, window: int = 20, warmup: int = 20) -> None:
-        self.rise, self.leap, self.window = rise, leap, window
+    def __init__(self, *, rise: float = 50.0, gain: float = 5.0, leap: float = 0.3, window: int = 20, warmup: int = 20) -> None:
+        self.rise, self.gain, self.leap, self.window = rise, gain, leap, window
         self._healthy = [HealthyMedian(warmup=warmup), HealthyMedian(warmup=warmup)]
         self._norms = [Window(window), Window(window)]
         self._moved = [Window(3), Window(3)]
+        self._healthy_gain = [HealthyMedian(warmup=3), HealthyMedian(warmup=3)]
+        self._gain = [Window(3), Window(3)]
 
     def update(self, readings: Readings) -> Outcome:
         values = readings.select(self.inputs)
         for position, network in enumerate("gd"):
-            norm, moved = values[position], values[position + 2]
-            if norm is not None:
-                self._norms[position].push(norm)
-            if moved is not None:
-                self._moved[position].push(moved)
-            verdict = self._judge(network, self._healthy[position], self._norms[position], self._moved[position])
+            norm, moved, gain = values[position::2]
+            for window, value in ((self._norms[position], norm), (self._moved[position], moved), (self._gain[position], gain)):
+                if value is not None:
+                    window.push(value)
+            verdict = self._judge(network, position)
             self._healthy[position].learn(norm, unless=verdict is not None)
+            self._healthy_gain[position].learn(gain, unless=verdict is not None)
             if verdict is not None:
                 return verdict
         return None
 
-    def _judge(self, network: str, healthy: HealthyMedian, norms: Window, moved: Window) -> Verdict | None:
+    def _judge(self, network: str, position: int) -> Verdict | None:
+        healthy, norms, moved = self._healthy[position], self._norms[position], self._moved[position]
         who = {"g": "generator", "d": "discriminator"}[network]
         if moved.full and moved.low > self.leap:
             return Verdict(
@@ -95,7 +102,9 @@ class ExplodingGradients(Detector):
                 origin="the weights of the same step",
                 explanation=f"One update moves the {who}'s weights by {moved.median:.0%} of their norm.",
             )
-        if healthy.ready and norms.full and norms.median > self.rise * healthy.value:
+        healthy_gain = self._healthy_gain[position]
+        amplified = not healthy_gain.ready or self._gain[position].median > self.gain * healthy_gain.value
+        if healthy.ready and norms.full and norms.median > self.rise * healthy.value and amplified:
             return Verdict(
                 value=norms.median,
                 threshold=self.rise * healthy.value,

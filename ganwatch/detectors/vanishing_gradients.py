@@ -1,9 +1,11 @@
 """The generator's learning signal dies out.
 
 How it is detected
-    Ratios of one step that no scaling of a loss changes: the gradient of the first layer against the last (depth swallows the
-    signal), the update against the weights, and the gradient norm against the run's own healthy median. Two signs together, over a
-    window, make a verdict. The first two also catch a run that was dead from the first step.
+    Ratios that no scaling of a loss changes: the gradient of the first layer against the last (depth swallows the signal), the
+    update against the weights, and the gradient norm against the run's own healthy median. Two signs together, over a window, make
+    a verdict. The first two also catch a run that was dead from the first step. Where the gradient falls only because the loss has
+    no slope left at the output of a discriminator that ranks everything right, the generator passes on what it gets: that is
+    `discriminator_domination`, and this verdict is withheld.
 
 Why it matters
     Nothing else on the screen moves: losses look settled while the generator has stopped learning.
@@ -48,6 +50,8 @@ class VanishingGradients(Detector):
         First-to-last-layer gradient ratio below which depth swallows the signal.
     still : float, ratio
         Update-to-weight norm below which a step changes nothing.
+    perfect : float, in (0.5, 1)
+        Share of pairs ranked right from which on a lost slope is put down to the discriminator.
     window : int, steps
         Length of the evidence. Longer delays the verdict and lowers the false-alarm rate.
 
@@ -63,18 +67,19 @@ class VanishingGradients(Detector):
     code = "GW301"
     title = "vanishing gradients"
     severity = Severity.TICKET
-    inputs = ("grad_norm/g", "grad_first_to_last/g", "update_to_weight/g")
+    inputs = ("grad_norm/g", "grad_first_to_last/g", "update_to_weight/g", "d_auc")
 
-    def __init__(self, *, fall: float = 1e-2, depth: float = 1e-4, still: float = 1e-5, window: int = 60) -> None:
-        self.fall, self.depth, self.still, self.window = fall, depth, still, window
+    def __init__(self, *, fall: float = 1e-2, depth: float = 1e-4, still: float = 1e-5, perfect: float = 0.98, window: int = 60) -> None:
+        self.fall, self.depth, self.still, self.perfect, self.window = fall, depth, still, perfect, window
         self._healthy = HealthyMedian(warmup=100)
         self._norm = Window(window)
         self._depth = Window(max(window // 10, 1))
         self._moved = Window(max(window // 10, 1))
+        self._auc = Window(max(window // 2, 1))
 
     def update(self, readings: Readings) -> Outcome:
-        norm, depth, moved = readings.select(self.inputs)
-        for window, value in ((self._norm, norm), (self._depth, depth), (self._moved, moved)):
+        norm, depth, moved, auc = readings.select(self.inputs)
+        for window, value in ((self._norm, norm), (self._depth, depth), (self._moved, moved), (self._auc, auc)):
             if value is not None:
                 window.push(value)
         if not self._norm.full:
@@ -84,7 +89,7 @@ class VanishingGradients(Detector):
         swallowed = self._depth.full and self._depth.median < self.depth
         still = self._moved.full and self._moved.median < self.still
         self._healthy.learn(norm, unless=fallen or swallowed or still)
-        if fallen + swallowed + still < 2:
+        if fallen + swallowed + still < 2 or (not swallowed and self._auc.median >= self.perfect):
             return None
         value, threshold, signal, origin = (
             (self._depth.median, self.depth, "grad_first_to_last/g", "first layer against last layer of the same step")

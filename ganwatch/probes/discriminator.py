@@ -72,12 +72,12 @@ def auc(real: Tensor, fake: Tensor) -> Tensor:
     Returns
     -------
     Tensor, shape (), in [0, 1]
-        NaN where a score is NaN.
+        NaN where a score is not finite.
 
     Examples
     --------
     >>> auc(torch.tensor([1.0, 2.0]), torch.tensor([0.0, 1.0]))
     tensor(0.8750)
     """
-    difference = real[:, None] - fake[None, :]
-    return (torch.sign(difference) + 1).mean() / 2
+    order = torch.sign(real[:, None] - fake[None, :])
+    return (order.mean() + 1) / 2 + 0.0 * (real.sum() + fake.sum())

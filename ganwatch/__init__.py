@@ -1,0 +1,26 @@
+"""ganwatch watches GAN training and names the failure, with evidence, while it happens.
+
+``GanWatch`` is the Lightning callback. Everything is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ganwatch.lightning import GanWatch
+
+__version__ = "0.1.0"
+__all__ = ["GanWatch", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "GanWatch":
+        try:
+            from ganwatch.lightning import GanWatch
+        except ModuleNotFoundError as error:
+            if error.name != "lightning":
+                raise
+            raise ImportError('GanWatch needs lightning: pip install "ganwatch[lightning]"') from error
+        return GanWatch
+    raise AttributeError(f"module 'ganwatch' has no attribute {name!r}")

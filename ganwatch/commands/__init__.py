@@ -1,0 +1,1 @@
+"""Subcommands of ``ganwatch``: one light module each."""
