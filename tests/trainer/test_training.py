@@ -1,0 +1,246 @@
+"""Updates, exact resume and the command."""
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import warnings
+
+import lightning
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from ganwatch.commands import train
+from ganwatch.errors import UserError
+from ganwatch.trainer.data import GANData
+from ganwatch.trainer.losses import LOSSES
+from ganwatch.trainer.module import GAN
+from ganwatch.trainer.resume import AtomicCheckpointIO, random_state, restore_random_state
+from ganwatch.trainer.run import fit
+
+OPTIONS = {
+    "batch": {"d_norm": "batch"},
+    "spectral": {"d_norm": "spectral"},
+    "dropout": {"dropout": 0.3},
+    "ema": {"ema": 0.9},
+    "labels": {"classes": 10, "r1_weight": 1.0},
+}
+
+
+def build(seed=0, **options):
+    lightning.seed_everything(seed, verbose=False)
+    return GAN(**{"channels": 4, "latent_dim": 8} | options)
+
+
+def moved(before, after):
+    return [name for name in before if not torch.equal(before[name], after[name])]
+
+
+def layer(name):
+    return name.partition(".parametrizations")[0].removesuffix(".weight").removesuffix(".bias")
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_loss_trains_with_every_option(loss, option):
+    gan = build(loss=loss, **OPTIONS[option])
+    before = {name: tensor.clone() for name, tensor in gan.named_parameters()}
+    fit(gan, GANData(batch_size=16), steps=2, seed=0)
+    after = dict(gan.named_parameters())
+    assert all(torch.isfinite(tensor).all() for tensor in after.values())
+    assert {layer(name) for name in before} == {layer(name) for name in moved(before, after)}
+    assert (gan.g_updates, gan.d_updates) == (2, 2)
+
+
+@pytest.mark.parametrize(("ratio", "expected"), [({"d_steps": 3}, (12, 4, 12)), ({"g_steps": 2}, (2, 4, 2)), ({}, (4, 4, 4))])
+def test_update_ratio(ratio, expected):
+    gan = build(shape=(2,), width=4, **ratio)
+    trainer = fit(gan, GANData("ring", samples=64, batch_size=8), steps=4)
+    assert (gan.batches, gan.g_updates, gan.d_updates) == expected
+    assert trainer.global_step == gan.optimizer_steps(4) == gan.g_updates + gan.d_updates
+
+
+def test_each_network_is_updated_alone():
+    gan = build(shape=(2,), width=4, g_lr=0.0)
+    before = {name: tensor.clone() for name, tensor in gan.state_dict().items()}
+    fit(gan, GANData("ring", samples=64, batch_size=8), steps=1)
+    names = [name for name in moved(before, gan.state_dict()) if "running" not in name and "num_batches" not in name]
+    assert names
+    assert all(name.startswith("discriminator") for name in names)
+    assert all(parameter.requires_grad for parameter in gan.parameters())
+
+
+class Follow(lightning.Callback):
+    def __init__(self):
+        self.generator, self.average = [], []
+
+    def on_train_batch_end(self, trainer, module, *_):
+        for seen, network in ((self.generator, module.generator), (self.average, module.average.module)):
+            seen.append({name: tensor.clone() for name, tensor in network.state_dict().items()})
+
+
+def test_average_follows_the_generator_and_samples_come_from_it():
+    gan, follow = build(ema=0.5), Follow()
+    fit(gan, GANData(batch_size=16), steps=2, callbacks=[follow])
+    assert moved(follow.generator[0], follow.average[0]) == []
+    name, buffer = "body.0.weight", "body.2.running_mean"
+    assert moved({name: follow.generator[0][name]}, follow.generator[1]) == [name]
+    torch.testing.assert_close(follow.average[1][name], torch.lerp(follow.generator[0][name], follow.generator[1][name], 0.5))
+    assert moved({buffer: follow.average[1][buffer]}, follow.generator[1]) == []
+    with torch.no_grad():
+        gan.generator.body[0].weight.fill_(torch.nan)
+    assert gan.sample(2).isfinite().all()
+
+
+def test_textbook_minimax_breaks_by_itself():
+    gan = build(loss="minimax", stable=False, d_lr=10.0, g_lr=10.0)
+    fit(gan, GANData(batch_size=16), steps=30)
+    assert not all(torch.isfinite(parameter).all() for parameter in gan.parameters())
+
+
+def draw():
+    return torch.rand(3).tolist(), np.random.rand(3).tolist(), random.random(), random.gauss(0.0, 1.0)  # noqa: NPY002  # the global state
+
+
+def test_random_state_round_trip(tmp_path):
+    torch.save(random_state(), tmp_path / "state.pt")
+    drawn = draw()
+    restore_random_state(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert draw() == drawn
+
+
+VECTOR = {"shape": (2,), "width": 8}
+VARIANTS = {
+    "dropout, ema, batch norm": (VECTOR | {"dropout": 0.3, "ema": 0.9, "d_norm": "batch"}, [10, 13, 14, 15]),
+    "gradient penalty": (VECTOR | {"loss": "wgan-gp", "d_steps": 3, "ema": 0.9}, [7, 10]),
+    "two updates of G": (VECTOR | {"g_steps": 2, "loss": "relativistic", "dropout": 0.3}, [10, 14]),
+    "convolutions, spectral norm, lazy penalty, labels": ({"d_norm": "spectral", "r1_weight": 0.1, "r1_every": 4, "classes": 10}, [12]),
+}
+
+
+@pytest.mark.parametrize(("options", "stops"), VARIANTS.values(), ids=VARIANTS)
+def test_resumed_run_equals_the_uninterrupted_one(options, stops, tmp_path):
+    def train_to(steps, seed, **how):
+        gan = build(seed, **options)
+        data = GANData("ring", samples=58, batch_size=8) if "shape" in options else GANData(batch_size=32)
+        trainer = fit(gan, data, steps=steps, seed=seed, **how)
+        return gan, [optimizer.state_dict() for optimizer in trainer.optimizers], torch.get_rng_state()
+
+    gan, optimizers, state = train_to(24, 5)
+    for stop in stops:  # within and at the end of an epoch of 7 batches
+        train_to(stop, 5, root=tmp_path / str(stop), checkpoint_every=100)
+        resumed, theirs, its_state = train_to(24, 99, root=tmp_path / str(stop), resume=True)
+        assert moved(gan.state_dict(), resumed.state_dict()) == []
+        for ours, other in zip(optimizers, theirs, strict=True):
+            assert all(moved(values, other["state"][index]) == [] for index, values in ours["state"].items())
+        assert its_state.equal(state)
+        assert (gan.batches, gan.d_updates, gan.g_updates) == (resumed.batches, resumed.d_updates, resumed.g_updates)
+
+
+def test_killed_process_goes_on_to_the_same_weights(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent("""
+        import os, signal, sys
+        from pathlib import Path
+        import lightning
+        from ganwatch.trainer.data import GANData
+        from ganwatch.trainer.module import GAN
+        from ganwatch.trainer.run import fit
+
+        class Kill(lightning.Callback):
+            def on_train_batch_end(self, trainer, module, *_):
+                if module.g_updates == 8:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        lightning.seed_everything(1, verbose=False)
+        gan = GAN((2,), width=8, dropout=0.2, ema=0.9)
+        fit(gan, GANData("ring"), steps=12, seed=1, root=Path(sys.argv[1]), checkpoint_every=5, callbacks=[Kill()])
+        """)
+    )
+
+    def train_to_12(seed, **how):
+        gan = build(seed, shape=(2,), width=8, latent_dim=32, dropout=0.2, ema=0.9)
+        fit(gan, GANData("ring"), steps=12, seed=seed, **how)
+        return gan.state_dict()
+
+    killed = subprocess.run([sys.executable, script, tmp_path], check=False, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert killed.returncode == -signal.SIGKILL
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["updates"]["g"] == 5
+    assert moved(train_to_12(1), train_to_12(2, root=tmp_path, resume=True)) == []
+
+
+def test_failed_write_leaves_the_former_checkpoint(tmp_path):
+    target = tmp_path / "last.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"step": 1}, target)
+    with pytest.raises((AttributeError, TypeError)):
+        AtomicCheckpointIO().save_checkpoint({"step": 2, "unwritable": (x for x in ())}, target)
+    assert torch.load(target, weights_only=True) == {"step": 1}
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"steps": 0}, "steps must be >= 1"),
+        ({"steps": 1, "checkpoint_every": 5}, "checkpoint_every needs root"),
+        ({"steps": 1, "resume": True}, "resume=True needs root"),
+        ({"steps": 1, "resume": "nowhere.ckpt"}, "nowhere.ckpt, which is not there"),
+    ],
+)
+def test_fit_refuses(how, message):
+    with pytest.raises(UserError, match=message):
+        fit(build(), GANData(), **how)
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "message"),
+    [
+        ({"shape": (2,)}, {}, r"shape must equal that of the data's samples, \(1, 8, 8\), got \(2,\)"),
+        ({}, {"source": "digits", "batch_size": 1798}, "batch_size must be <="),
+    ],
+)
+def test_model_and_data_must_fit(model, data, message):
+    with pytest.raises(UserError, match=message):
+        fit(build(**model), GANData(**data), steps=1)
+
+
+def command(*arguments):
+    parser = argparse.ArgumentParser()
+    train.add_arguments(parser.add_subparsers().add_parser("train"))
+    return train.run(parser.parse_args(["train", *arguments]))
+
+
+def test_command_trains_stores_its_configuration_and_resumes(tmp_path, capsys):
+    config = tmp_path / "config.yaml"
+    run = tmp_path / "run"
+    config.write_text(yaml.safe_dump({"steps": 3, "root": str(run), "model": {"shape": [2], "loss": "hinge"}, "data": {"source": "ring"}}))
+    assert command("--config", str(config), "--model.width", "8") == 0
+    assert "3 updates of the generator" in capsys.readouterr().out
+    effective = yaml.safe_load((run / "config.yaml").read_text())
+    assert (effective["model"]["width"], effective["model"]["loss"], effective["seed_everything"]) == (8, "hinge", 0)
+    with pytest.raises(UserError, match=r"root must be a folder without last.ckpt, or --resume be given"):
+        command("--config", str(config))
+    assert command("--resume", "--config", str(run / "config.yaml"), "--steps", "5") == 0
+    assert torch.load(run / "last.ckpt", weights_only=True)["updates"]["g"] == 5
+    assert sorted(path.name for path in run.iterdir()) == ["config.yaml", "last.ckpt"]
+
+
+def test_a_trained_model_is_not_trained_again_from_its_first_step():
+    gan = build(**VECTOR)
+    fit(gan, GANData("ring", samples=64), steps=1)
+    with pytest.raises(UserError, match=r"model must be untrained.*got one with 1 updates"):
+        fit(gan, GANData("ring", samples=64), steps=2)
+
+
+def test_training_is_silent(capfd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit(build(), GANData(), steps=1)
+    assert capfd.readouterr() == ("", "")
+    assert list(tmp_path.iterdir()) == []
