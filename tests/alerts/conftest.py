@@ -158,7 +158,7 @@ class Rehearsal:
             if alert["labels"]["alertname"] == name and alert["status"] == status
         ]
 
-    def until(self, what: str, true, attempts: int = 400):
+    def until(self, what: str, true, attempts: int = 600):
         """Poll, ten times a second, until something true is returned, and return it."""
         for _ in range(attempts):
             if found := true():
