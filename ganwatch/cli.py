@@ -22,7 +22,7 @@ def parser() -> argparse.ArgumentParser:
         module = importlib.import_module(f"{commands.__name__}.{info.name}")
         sub = subparsers.add_parser(info.name.replace("_", "-"), help=module.HELP, description=module.HELP)
         module.add_arguments(sub)
-        sub.set_defaults(run=module.run)
+        sub.set_defaults(handler=module.run)
     return top
 
 
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 2 for bad input."""
     arguments = parser().parse_args(argv)
     try:
-        return int(arguments.run(arguments))
+        return int(arguments.handler(arguments))
     except UserError as error:
         print(f"ganwatch {arguments.command}: {error}", file=sys.stderr)  # noqa: T201  # this is the command line
         return 2

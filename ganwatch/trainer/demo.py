@@ -36,7 +36,7 @@ def demo(
     callbacks: Sequence[lightning.Callback] = (),
     progress: bool = True,
     prometheus_port: int | None = None,
-    threads: int | None = None,
+    threads: int = 1,
 ) -> tuple[GanWatch, GAN]:
     """Train on the digits under observation.
 
@@ -47,6 +47,7 @@ def demo(
     loss : str or None
         One of ``ganwatch.trainer.defaults.DIGITS``. None takes the fault's own, or non-saturating.
     seed, steps, threads : int
+        One thread is as fast as two for networks this small, and gives the same run on every machine load.
     store, sinks, prometheus_port
         See ``GanWatch``.
     callbacks : sequence of Callback
