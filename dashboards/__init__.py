@@ -1,0 +1,1 @@
+"""The dashboard: Streamlit screens that read a store and nothing else."""

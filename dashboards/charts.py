@@ -1,0 +1,131 @@
+"""Curves with incidents marked on them, as Altair charts. Needs no running screen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import altair as alt
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ganwatch.contracts import Severity
+from ganwatch.signals import Signal
+from ganwatch.store.queries import IncidentRecord
+
+Curve = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]
+COLOURS = {"g": "#2b6cb0", "fake": "#2b6cb0", "d": "#dd7a1f", "real": "#2f8f6b"}
+OTHERS = ("#2b6cb0", "#dd7a1f", "#2f8f6b", "#8a5fb0", "#b0485c", "#5f6f7f", "#b39321", "#3aa0b8", "#7a9a2e", "#a3683f")
+SEVERITIES = {Severity.PAGE: "#c53030", Severity.TICKET: "#b7791f"}
+HEIGHT = 210
+WIDE = 30.0
+"""Ratio of the largest to the smallest value from which a logarithmic scale reads better."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """An incident on the step axis; ``end`` is None while it is open."""
+
+    code: str
+    title: str
+    start: int
+    end: int | None
+    colour: str
+
+
+def spans(incidents: Sequence[IncidentRecord]) -> list[Span]:
+    """Where incidents lie, from onset to resolution; what a later attempt superseded is left out."""
+    return [
+        Span(one.code, one.title, one.onset, one.resolved, SEVERITIES[one.severity]) for one in incidents if not one.superseded
+    ]
+
+
+def wants_log(signal: Signal | None, curves: Mapping[str, Curve]) -> bool:
+    """Whether a logarithmic scale reads better: a positive quantity that covers more than a factor of 30."""
+    if signal is not None and (signal.low < 0 or signal.high <= 1):
+        return False
+    values = np.concatenate([values[np.isfinite(values)] for _, values in curves.values()] or [np.empty(0)])
+    return bool(values.size and values.min() > 0 and values.max() > WIDE * values.min())
+
+
+def curve_chart(
+    curves: Mapping[str, Curve],
+    marked: Sequence[Span] = (),
+    *,
+    steps: tuple[int, int],
+    log: bool = False,
+    height: int = HEIGHT,
+    threshold: float | None = None,
+) -> alt.LayerChart:
+    """The curves of one family of signals.
+
+    Parameters
+    ----------
+    curves : mapping of str to (steps, values)
+        By label; the empty label stands for a family without one.
+    marked : sequence of Span
+        Incidents.
+    steps : (int, int)
+        First and last step of the axis.
+    log : bool
+        Logarithmic value axis.
+    height : int, pixels
+    threshold : float or None
+        A horizontal line.
+
+    Returns
+    -------
+    altair.LayerChart
+        Non-finite readings are ticks at the upper edge, as they have no height.
+    """
+    frame = pd.concat([pd.DataFrame({"step": at, "value": values, "series": label}) for label, (at, values) in curves.items()])
+    finite = frame[np.isfinite(frame["value"])]
+    labels = list(curves)
+    colour = alt.Color(
+        "series:N",
+        scale=alt.Scale(domain=labels, range=[COLOURS.get(label, OTHERS[place % len(OTHERS)]) for place, label in enumerate(labels)]),
+        legend=alt.Legend(orient="top", title=None, symbolType="stroke", offset=2) if labels != [""] else None,
+    )
+    x = alt.X("step:Q", scale=alt.Scale(domain=list(steps), nice=False, clamp=True), title=None, axis=alt.Axis(format=",d", tickCount=6, grid=False))
+    y = alt.Y("value:Q", scale=alt.Scale(type="log" if log else "linear", zero=False), title=None, axis=alt.Axis(tickCount=5, format="~g" if log else "~r"))
+    tips = [alt.Tooltip("step:Q", format=",d"), alt.Tooltip("value:Q", format=".4g"), *([alt.Tooltip("series:N")] if labels != [""] else [])]
+    layers: list[alt.Chart] = _marks(marked, steps)
+    layers.append(alt.Chart(finite).mark_line(strokeWidth=1.6, clip=True).encode(x=x, y=y, color=colour))
+    layers.append(alt.Chart(finite).mark_point(size=60, opacity=0).encode(x=x, y=y, tooltip=tips))
+    broken = frame[~np.isfinite(frame["value"])].assign(text=lambda rows: rows["value"].astype(str))
+    if len(broken):
+        tip = [alt.Tooltip("step:Q", format=",d"), alt.Tooltip("text:N", title="value"), alt.Tooltip("series:N")]
+        layers.append(alt.Chart(broken).mark_tick(color="#c53030", thickness=2, size=12).encode(x=x, y=alt.value(6), tooltip=tip))
+    if threshold is not None and np.isfinite(threshold) and (not log or threshold > 0):
+        bound = pd.DataFrame({"value": [threshold]})
+        layers.append(alt.Chart(bound).mark_rule(strokeDash=[5, 4], color="#52606d").encode(y=y, tooltip=[alt.Tooltip("value:Q", title="threshold", format=".4g")]))
+    return alt.layer(*layers).properties(height=height)
+
+
+def _marks(marked: Sequence[Span], steps: tuple[int, int]) -> list[alt.Chart]:
+    """A band from onset to resolution, a line at the onset, the code above it."""
+    first, last = steps
+    rows = [
+        {
+            "from": max(span.start, first),
+            "to": last if span.end is None else min(span.end, last),
+            "code": span.code,
+            "incident": f"{span.code} {span.title}",
+            "until": "open" if span.end is None else f"resolved at step {span.end:,}",
+            "colour": span.colour,
+        }
+        for span in marked
+        if span.start <= last and (span.end is None or span.end >= first)
+    ]
+    if not rows:
+        return []
+    base = alt.Chart(pd.DataFrame(rows)).encode(
+        x=alt.X("from:Q"),
+        color=alt.Color("colour:N", scale=None),
+        tooltip=[alt.Tooltip("incident:N"), alt.Tooltip("from:Q", title="onset", format=",d"), alt.Tooltip("until:N", title="until")],
+    )
+    band = base.mark_rect(opacity=0.08).encode(x2="to:Q")
+    rule = base.mark_rule(strokeWidth=1.5, opacity=0.8)
+    text = base.mark_text(align="left", baseline="top", dx=3, fontSize=10, fontWeight=600).encode(y=alt.value(2), text="code:N")
+    return [band, rule, text]

@@ -1,0 +1,117 @@
+"""The debug screen: every signal through time, incidents marked."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import streamlit as st
+
+from ganwatch.signals import Signal, catalogue, family
+from ganwatch.store import queries
+from ganwatch.store.database import Store
+
+from .charts import Curve, Span, curve_chart, spans, wants_log
+from .state import choose_run, is_active, link, live, open_shown_store, run_header
+from .words import number
+
+POINTS = 400
+"""Points of a curve; a longer one shows the smallest and largest value of each stretch."""
+FIRST = ("losses", "gradients", "discriminator", "diversity", "quality")
+LAYERS = "layers"
+WINDOWS = {"All": None, "Last 1,000": 1_000, "Last 200": 200}
+
+
+def page() -> None:
+    """Curves of the chosen run."""
+    record = choose_run()
+    if record is None:
+        return
+    live(_header, record.id, active=is_active(record))
+    groups = _groups()
+    choice, span, scale = st.columns([6, 3, 2], vertical_alignment="bottom")
+    chosen = choice.pills("Groups", groups, selection_mode="multi", default=FIRST, format_func=str.capitalize, key="curves_groups")
+    window = span.segmented_control("Steps", list(WINDOWS), default="All", required=True, key="curves_steps")
+    log = scale.toggle("Log scales", value=True, key="curves_log", help="Logarithmic where a positive signal covers more than a factor of 30.")
+    live(_body, record.id, tuple(chosen), WINDOWS[window or "All"], log, active=is_active(record))
+
+
+def _header(run: str) -> None:
+    store = open_shown_store()
+    record = queries.run(store, run)
+    run_header(record)
+    for incident in queries.incidents(store, run, open_only=True):
+        if incident.cause is None:
+            link("incidents", f":red[**{incident.code} {incident.title}**] since step {incident.onset:,}", run=run, incident=incident.id)
+
+
+def _groups() -> list[str]:
+    """Headings, the most asked for first."""
+    known = dict.fromkeys(signal.group for signal in catalogue().values() if signal.group != LAYERS)
+    return [*FIRST, *(group for group in known if group not in FIRST), "other"]
+
+
+def _body(run: str, groups: Sequence[str], window: int | None, log: bool) -> None:
+    store = open_shown_store()
+    record = queries.run(store, run)
+    if record.last_step is None:
+        st.info("No step was recorded yet. Curves appear with the first ones.", icon=":material/hourglass_empty:")
+        return
+    steps = (max(1, record.last_step - window + 1) if window else 1, max(record.last_step, 2))
+    marked = spans(queries.incidents(store, run))
+    families: dict[str, list[str]] = defaultdict(list)
+    for name in queries.series_names(store, run):
+        families[name.partition("/")[0]].append(name)
+    for group in _groups():
+        shown = [name for name in families if _group(name) == group]
+        if group not in groups or not shown:
+            continue
+        st.subheader(group.capitalize(), anchor=False)
+        for start in range(0, len(shown), 2):
+            for column, name in zip(st.columns(2, gap="medium"), shown[start : start + 2], strict=False):
+                with column:
+                    curves = {series.partition("/")[2]: _read(store, run, series, steps) for series in families[name]}
+                    _draw(family(name), name, curves, steps, marked, log=log)
+    layers = [name for name in families if _group(name) == LAYERS]
+    if layers:
+        with st.expander("Layer by layer"):
+            for name in layers:
+                _layers(store, run, name, families[name], steps, marked, log=log)
+
+
+def _layers(
+    store: Store, run: str, name: str, series: Sequence[str], steps: tuple[int, int], marked: Sequence[Span], *, log: bool
+) -> None:
+    """One chart a network, as layers are many."""
+    networks: dict[str, list[str]] = defaultdict(list)
+    for one in series:
+        networks[one.partition("/")[2].partition(".")[0]].append(one)
+    for column, (network, members) in zip(st.columns(max(2, len(networks)), gap="medium"), networks.items(), strict=False):
+        with column:
+            curves = {one.partition("/")[2].removeprefix(f"{network}."): _read(store, run, one, steps) for one in members}
+            _draw(family(name), f"{name}/{network}", curves, steps, marked, log=log)
+
+
+def _read(store: Store, run: str, series: str, steps: tuple[int, int]) -> Curve:
+    return queries.series(store, run, series, start=steps[0], end=steps[1], max_points=POINTS)
+
+
+def _draw(
+    signal: Signal | None, name: str, curves: Mapping[str, Curve], steps: tuple[int, int], marked: Sequence[Span], *, log: bool
+) -> None:
+    present = {label: curve for label, curve in curves.items() if len(curve[0])}
+    unit = f" ({signal.unit})" if signal and signal.unit in {"seconds", "bytes", "ratio"} else ""
+    last = ", ".join(
+        f"{label} {number(float(values[-1]), signal.unit if signal else '')}".strip() for label, (_, values) in list(present.items())[:3]
+    )
+    st.markdown(f"**{name}**{unit} :small[:gray[now {last}]]" if len(present) <= 3 and last else f"**{name}**{unit}", help=signal.help if signal else None)  # noqa: PLR2004  # what fits in a line
+    if not present:
+        st.caption("Not measured in these steps.")
+        return
+    scaled = log and wants_log(signal, present)
+    st.altair_chart(curve_chart(present, marked, steps=steps, log=scaled), width="stretch", key=f"chart_{name}")
+
+
+def _group(name: str) -> str:
+    signal = family(name)
+    return signal.group if signal else "other"

@@ -1,0 +1,93 @@
+"""The on-call screen: what is open, which runs train, which have gone silent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import streamlit as st
+
+from ganwatch.contracts import Severity
+from ganwatch.store import queries
+
+from .state import is_silent, link, live, no_runs, open_shown_store
+from .words import age, comparison, incident_badges, state_badge
+
+PER_PAGE = 12
+CARDS = 6
+"""Open incidents that are shown in full."""
+WIDTHS = (3.2, 1.2, 1.1, 1.2, 1.4, 1.2)
+
+
+def page() -> None:
+    """Overview, refreshed by itself."""
+    st.title("Overview", anchor=False)
+    live(_body, active=True)
+
+
+def _body() -> None:
+    store = open_shown_store()
+    runs = queries.runs(store)
+    if not runs:
+        no_runs()
+        return
+    silent = {record.id for record in runs if is_silent(record)}
+    names = {record.id: record.name for record in runs}
+    found = queries.incidents(store, open_only=True)
+    found.sort(key=lambda one: (one.severity is not Severity.PAGE, one.cause is not None, -one.updated))
+    training = sum(record.state == "running" for record in runs) - len(silent)
+    pages = sum(one.severity is Severity.PAGE for one in found)
+    figures = (("Training now", training), ("Gone silent", len(silent)), ("Open, page", pages), ("Open, ticket", len(found) - pages))
+    for column, (label, value) in zip(st.columns(4), figures, strict=True):
+        column.metric(label, value, border=True)
+    st.header("Open incidents", anchor=False)
+    if not found:
+        st.success("Nothing is open.", icon=":material/check_circle:")
+    for incident in found[:CARDS]:
+        _card(incident, names.get(incident.run, incident.run))
+    if len(found) > CARDS:
+        st.caption(f"{len(found) - CARDS} more are listed with their runs.")
+    st.header("Runs", anchor=False)
+    _table(runs, silent)
+
+
+def _card(incident: queries.IncidentRecord, run: str) -> None:
+    with st.container(border=True, gap="small"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            incident_badges(incident)
+            st.markdown(f"**{incident.code} {incident.title}** in {run}", width="stretch")
+            link("incidents", "Evidence", run=incident.run, incident=incident.id, icon=":material/arrow_forward:")
+        evidence = incident.evidence
+        facts = [f"onset at step {incident.onset:,}", f"opened at step {incident.opened:,}", f"{age(time.time() - incident.updated)} ago"]
+        if incident.cause:
+            facts.append(f"explained by {incident.cause}")
+        if evidence:
+            st.markdown(evidence.explanation)
+            facts.insert(0, comparison(evidence))
+        st.caption(" · ".join(facts))
+
+
+def _table(runs: Sequence[queries.RunRecord], silent: set[str]) -> None:
+    count = -(-len(runs) // PER_PAGE)
+    chosen = st.pagination(count, key="runs_page") if count > 1 else 1
+    with st.container(border=True, gap="small"):
+        for column, label in zip(st.columns(WIDTHS), ("Run", "State", "Last step", "Last record", "Started", "Incidents"), strict=True):
+            column.caption(label)
+        for record in runs[(chosen - 1) * PER_PAGE : chosen * PER_PAGE]:
+            _row(record, silent=record.id in silent)
+
+
+def _row(record: queries.RunRecord, *, silent: bool) -> None:
+    name, state, step, last, started, incidents = st.columns(WIDTHS, vertical_alignment="center")
+    with name:
+        link("curves", f"{record.name} · {record.id[:8]}", run=record.id)
+    with state:
+        state_badge(record.state, silent=silent)
+    step.markdown("–" if record.last_step is None else f"{record.last_step:,}")
+    last.markdown(f"{age(time.time() - record.heartbeat)} ago")
+    started.markdown(time.strftime("%Y-%m-%d %H:%M", time.localtime(record.started)))
+    with incidents:
+        if record.open_incidents:
+            link("incidents", f":red[**{record.open_incidents} open**]", run=record.id)
+        else:
+            st.markdown("none open")

@@ -1,0 +1,102 @@
+"""What a run was made with: enough to make it again."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from ganwatch.store import queries
+from ganwatch.store.plain import encode
+
+from .state import choose_run, open_shown_store, run_header
+from .words import number
+
+SECTIONS = ("configuration", "optimizers", "packages", "dataset", "device", "code")
+
+
+def page() -> None:
+    """Provenance of the chosen run."""
+    record = choose_run()
+    if record is None:
+        return
+    run_header(record)
+    facts = dict(record.provenance)
+    if not facts:
+        st.info("Nothing is recorded on how this run was made.", icon=":material/info:")
+        return
+    left, right = st.columns(2, gap="large")
+    with left:
+        _table("Run", {key: value for key, value in facts.items() if key not in SECTIONS})
+        _table("Code and device", {**_nested("code", facts), **_nested("device", facts)})
+        _table("Packages", facts.get("packages"))
+    with right:
+        _table("Configuration", facts.get("configuration"))
+        _optimizers(facts.get("optimizers"))
+        _dataset(facts.get("dataset"))
+    _attempts(record.id)
+    text = json.dumps(encode(facts), indent=2, allow_nan=False)
+    with st.expander("All of it as JSON", icon=":material/data_object:"):
+        st.json(text)
+    st.download_button("Download JSON", text, file_name=f"{record.id}.json", mime="application/json", icon=":material/download:")
+
+
+def _nested(key: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+    inner = facts.get(key)
+    return {f"{key}.{name}": value for name, value in inner.items()} if isinstance(inner, Mapping) else {key: inner}
+
+
+def _table(title: str, facts: Any) -> None:
+    if not isinstance(facts, Mapping) or not facts:
+        return
+    st.subheader(title, anchor=False)
+    st.table([{"name": str(name), "value": _text(value)} for name, value in facts.items()], border="horizontal", hide_index=True, hide_header=True)
+
+
+def _optimizers(facts: Any) -> None:
+    if not isinstance(facts, Mapping):
+        return
+    for name, optimizer in facts.items():
+        for index, group in enumerate(optimizer.get("groups", [])):
+            kind = str(optimizer.get("class", "")).rpartition(".")[2]
+            _table(f"Optimizer {name}" + f", group {index}" * (index > 0), {"class": kind} | dict(group))
+
+
+def _dataset(facts: Any) -> None:
+    if not isinstance(facts, Mapping):
+        return
+    shares = facts.get("label_shares")
+    _table("Dataset", {key: value for key, value in facts.items() if key != "label_shares"})
+    if isinstance(shares, Mapping) and shares:
+        st.caption("Label shares: " + ", ".join(f"{label} {share:.1%}" for label, share in shares.items()))
+
+
+def _attempts(run: str) -> None:
+    st.subheader("Attempts", anchor=False)
+    rows = [
+        {
+            "attempt": str(one.attempt),
+            "state": one.state,
+            "started": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.started)),
+            "steps": "–" if one.first_step is None else f"{one.first_step:,} to {one.last_step:,}",
+            "host": one.host,
+            "process": str(one.pid),
+        }
+        for one in queries.attempts(open_shown_store(), run)
+    ]
+    st.table(rows, border="horizontal", hide_index=True)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return number(value)
+    if isinstance(value, list):
+        return " ".join(_text(item) for item in value) if all(not isinstance(item, list | dict) for item in value) else json.dumps(value)
+    return json.dumps(value) if isinstance(value, Mapping) else str(value)

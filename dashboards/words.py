@@ -1,0 +1,80 @@
+"""Numbers, ages and states in words, the same on every screen."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import streamlit as st
+
+from ganwatch.contracts import Incident, Severity, State, Verdict
+from ganwatch.signals import family
+
+Colour = Literal["red", "orange", "blue", "green", "gray"]
+STATES: dict[str, Colour] = {"running": "blue", "finished": "green", "failed": "red", "stopped": "gray", "silent": "orange"}
+_BINARY = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def number(value: float | None, unit: str = "") -> str:
+    """A value with four significant digits.
+
+    >>> number(0.00012345), number(12345.6), number(float("nan")), number(3 * 2**20, "bytes"), number(0.5, "seconds"), number(None)
+    ('0.0001235', '12,346', 'NaN', '3.0 MiB', '0.5 s', '–')
+    """
+    if value is None:
+        return "–"
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "∞" if value > 0 else "−∞"
+    if unit == "bytes":
+        power = min(int(math.log2(max(abs(value), 1)) // 10), len(_BINARY) - 1)
+        return f"{value / 1024**power:.1f} {_BINARY[power]}"
+    text = f"{value:,.0f}" if abs(value) >= 10_000 or value == 0 else f"{value:.4g}"  # noqa: PLR2004  # four digits
+    return f"{text} s" if unit == "seconds" else text.replace("-", "−", 1) if value < 0 else text
+
+
+def age(seconds: float) -> str:
+    """A duration in its largest unit.
+
+    >>> age(0.4), age(75), age(7200), age(200_000)
+    ('0 s', '1 min', '2 h', '2 d')
+    """
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
+
+
+def comparison(verdict: Verdict) -> str:
+    """A value against its threshold.
+
+    >>> comparison(Verdict(0.08, 0.35, "vendi_ratio", 100, "real data", "Few kinds."))
+    'vendi_ratio 0.08, below 0.35'
+    """
+    unit = signal.unit if (signal := family(verdict.signal)) else ""
+    if not math.isfinite(verdict.value):
+        return f"{verdict.signal} {number(verdict.value)}"
+    side = "below" if verdict.value < verdict.threshold else "above" if verdict.value > verdict.threshold else "at"
+    return f"{verdict.signal} {number(verdict.value, unit)}, {side} {number(verdict.threshold, unit)}"
+
+
+def incident_state(incident: Incident) -> str:
+    """Whether an incident is open."""
+    return "superseded" if getattr(incident, "superseded", False) else {"firing": "open"}.get(str(incident.state), str(incident.state))
+
+
+def severity_colour(severity: Severity) -> Colour:
+    """Red wakes somebody, orange waits."""
+    return "red" if severity is Severity.PAGE else "orange"
+
+
+def state_badge(state: str, *, silent: bool = False) -> None:
+    """State of a run."""
+    shown = "silent" if silent else state
+    st.badge(shown, color=STATES.get(shown, "gray"))
+
+
+def incident_badges(incident: Incident) -> None:
+    """Severity and state of an incident."""
+    is_open = incident.state is State.FIRING and not getattr(incident, "superseded", False)
+    st.badge(str(incident.severity), color=severity_colour(incident.severity) if is_open else "gray")
+    st.badge(incident_state(incident), color="red" if is_open else "green" if incident.state is State.RESOLVED else "gray")

@@ -1,0 +1,87 @@
+"""``ganwatch dashboard``: the screens, in a browser, on a store."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+from ganwatch.errors import UserError
+
+if TYPE_CHECKING:
+    import argparse
+    from pathlib import Path
+
+HELP = "show the runs in a store in the browser, live"
+
+THEME = {
+    "base": "light",
+    "primaryColor": "#2b6cb0",
+    "backgroundColor": "#ffffff",
+    "secondaryBackgroundColor": "#f4f6f8",
+    "textColor": "#1f2933",
+    "borderColor": "#dde3e9",
+    "font": "sans-serif",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """``--store``, ``--port`` and ``--address``."""
+    parser.add_argument("--store", default="runs", metavar="STORE", help="folder, SQLite file or SQLAlchemy URL (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=8501, metavar="PORT", help="port to listen at, 0 for any free one (default: %(default)s)")
+    parser.add_argument(
+        "--address", default="127.0.0.1", metavar="ADDRESS", help="address to listen at; the dashboard has no login (default: %(default)s)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Become the server; never returns unless something is wrong."""
+    from ganwatch.packaged import packaged_folder
+    from ganwatch.store.database import open_store
+
+    if importlib.util.find_spec("streamlit") is None:
+        raise UserError('the dashboard needs streamlit, which is not installed: pip install "ganwatch[dashboard]"')
+    open_store(args.store, create=False).close()
+    port = _free_port(args.address, args.port)
+    app = packaged_folder("dashboards") / "app.py"
+    host = f"[{args.address}]" if ":" in args.address else args.address
+    print(f"dashboard of {_shown(args.store)} at http://{host}:{port} (Ctrl+C ends it)", flush=True)
+    # S606: no shell on purpose; exec so that signals reach the server itself
+    os.execve(sys.executable, command(app, args.address, port), os.environ | {"GANWATCH_STORE": args.store})  # noqa: S606
+
+
+def command(app: Path, address: str, port: int) -> list[str]:
+    """How the server is started: nothing opened, nothing reported home, nothing watched but the store."""
+    options = {
+        "server.address": address,
+        "server.port": port,
+        "server.headless": "true",
+        "server.fileWatcherType": "none",
+        "browser.gatherUsageStats": "false",
+        "client.toolbarMode": "minimal",
+        "logger.hideWelcomeMessage": "true",
+    } | {f"theme.{name}": value for name, value in THEME.items()}
+    return [sys.executable, "-m", "streamlit", "run", str(app), *(f"--{name}={value}" for name, value in options.items())]
+
+
+def _free_port(address: str, port: int) -> int:
+    if not 0 <= port <= 65535:  # noqa: PLR2004  # 16 bits
+        raise UserError(f"--port must be in 0…65535, got {port}")
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(place)
+            return int(probe.getsockname()[1])
+    except OSError as error:
+        raise UserError(f"--port and --address must be free to listen at, got {address}:{port} ({error.strerror}); try --port 0") from None
+
+
+def _shown(store: str) -> str:
+    if "://" not in store:
+        return store
+    from sqlalchemy import make_url
+
+    return make_url(store).render_as_string(hide_password=True)
