@@ -194,6 +194,10 @@ class Sink(ABC):
     """Where records go. Called from a background thread; may be slow, may raise."""
 
     name: ClassVar[str] = "sink"
+    failures: int = 0
+    """Errors so far that the training did not notice."""
+    dropped: int = 0
+    """Records given up so far."""
 
     def start(self, run: Run) -> None:  # noqa: B027  # optional
         """A run (or a further attempt at it) begins."""
@@ -205,6 +209,11 @@ class Sink(ABC):
     @abstractmethod
     def incident(self, incident: Incident) -> None:
         """An incident was opened or changed. The same id may come again: the last one holds."""
+
+    def restore(self, incident: Incident) -> None:  # noqa: B027  # optional
+        """An earlier attempt at this run has reported this incident. Told after ``start``, with the state that holds now:
+        ``pending`` where the resumed run has yet to come to it again. Nobody needs to be notified a second time.
+        """
 
     def samples(self, samples: Samples) -> None:  # noqa: B027  # optional
         """Images of a step."""

@@ -107,7 +107,7 @@ class GanWatch(lightning.Callback):
         }
         writes = trainer.is_global_zero
         store = self.store if writes else None
-        run = start_run(
+        run, reported = start_run(
             store, self.name or type(pl_module).__name__, facts, data=trainer.train_dataloader, resumed=(self._pending or {}).get("run")
         )
         sinks = default_sinks(store, prometheus=exporter(self.prometheus_port)) if writes else []
@@ -117,6 +117,7 @@ class GanWatch(lightning.Callback):
             probes=default_probes() if self.probes is None else self.probes,
             detectors=default_detectors() if self.detectors is None else self.detectors,
             sinks=[*sinks, *(self.sinks if writes else [])],
+            reported=reported,
             state=self._pending,
         )
         self._pending = None
@@ -168,7 +169,7 @@ class GanWatch(lightning.Callback):
 
 def _find(module: lightning.LightningModule, argument: str, name: str | None, usual: Sequence[str]) -> nn.Module:
     """The sub-module of that name, or the one with a usual name."""
-    children = dict(module.named_modules())
+    children: dict[str, nn.Module] = dict(module.named_modules())
     if name is None:
         name = next((candidate for candidate in usual if candidate in children), None)
     network = children.get(name) if name else None

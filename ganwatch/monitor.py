@@ -7,9 +7,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any, Protocol
 
-from ganwatch.contracts import Detector, Incident, NotApplicable, Outcome, Probe, Sink, Verdict
+from ganwatch.contracts import Detector, Incident, NotApplicable, Outcome, Probe, Sink, State, Verdict
 from ganwatch.incidents import IncidentBook
 from ganwatch.records import Readings, Run, Samples
 
@@ -64,23 +65,33 @@ class Monitor:
         self._outcomes: dict[str, Outcome] = {}
         self._stepped = 0
 
-    def start(self, run: Run) -> None:
-        """Tell every sink which run this is."""
+    def start(self, run: Run, reported: Iterable[Incident] = ()) -> None:
+        """Tell every sink which run this is, and what earlier attempts at it have reported already.
+
+        Parameters
+        ----------
+        run : Run
+        reported : iterable of Incident
+            From the store. Those that lie ahead of a resumed run again are passed on as pending.
+        """
         self.attempt = run.attempt
         self._each_sink("start", run)
+        ahead = {incident.id: replace(incident, state=State.PENDING) for incident in reported}
+        for incident in (ahead | {incident.id: replace(incident) for incident in self.incidents.known}).values():
+            self._each_sink("restore", incident)
 
     def observe(self, step: Any) -> None:
         """Measure what is due at a captured step and judge what has become complete. Never raises."""
         values: dict[str, Any] = {}
         for probe in self.probes:
             if probe.due(step.index):
-                self.guard(f"probe {probe.name}", lambda probe=probe: values.update(probe.read(step)))
+                values.update(self.guard(f"probe {probe.name}", partial(probe.read, step)) or {})
         if step.index % OBSERVER_EVERY == 0:
-            values["observer_errors"] = float(self.errors.total() + sum(getattr(sink, "failures", 0) for sink in self.sinks))
-            values["observer_dropped"] = float(sum(getattr(sink, "dropped", 0) for sink in self.sinks))
+            values["observer_errors"] = float(self.errors.total() + sum(sink.failures for sink in self.sinks))
+            values["observer_dropped"] = float(sum(sink.dropped for sink in self.sinks))
+            values["store_failures"] = float(sum(sink.failures for sink in self.sinks if sink.name == "sql"))
         if self.gatherer is not None and values:
-            complete = self.guard("gatherer", lambda: self.gatherer.put(step.index, values, time.time()))  # type: ignore[union-attr]  # checked above
-            self._deliver(complete or ())
+            self._deliver(self.guard("gatherer", partial(self.gatherer.put, step.index, values, time.time())) or ())
 
     def flush(self) -> None:
         """Judge every step that the gatherer still holds."""
@@ -98,17 +109,17 @@ class Monitor:
         changed: list[Incident] = []
         for detector in self.detectors:
             if any(name in readings.values for name in detector.inputs):
-                self.guard(
-                    f"detector {detector.code}",
-                    lambda detector=detector: self._outcomes.__setitem__(detector.code, detector.update(readings)),
-                )
+                self.guard(f"detector {detector.code}", partial(self._ask, detector, readings))
             changed += self.incidents.update(readings.step, detector, self._outcomes.get(detector.code))
         self._each_sink("readings", [readings])
         for incident in changed:
             self._each_sink("incident", replace(incident))
             for listener in self.listeners:
-                self.guard("listener", lambda listener=listener, incident=incident: listener(incident))
+                self.guard("listener", partial(listener, incident))
         return changed
+
+    def _ask(self, detector: Detector, readings: Readings) -> None:
+        self._outcomes[detector.code] = detector.update(readings)
 
     def samples(self, samples: Samples) -> None:
         """Hand images to every sink."""
@@ -164,4 +175,4 @@ class Monitor:
 
     def _each_sink(self, method: str, *args: Any) -> None:
         for sink in self.sinks:
-            self.guard(f"sink {sink.name}", lambda sink=sink: getattr(sink, method)(*args))
+            self.guard(f"sink {sink.name}", partial(getattr(sink, method), *args))

@@ -25,6 +25,8 @@ class Observer:
         ``{"g": generator, "d": discriminator}``.
     run : Run
     probes, detectors, sinks : sequences
+    reported : sequence of Incident
+        What earlier attempts at this run have reported.
     state : mapping or None
         From ``state_dict`` of an earlier attempt.
 
@@ -42,6 +44,7 @@ class Observer:
         probes: Sequence[Probe],
         detectors: Sequence[Detector],
         sinks: Sequence[Sink],
+        reported: Sequence[Incident] = (),
         state: Mapping[str, Any] | None = None,
     ) -> None:
         self.run = run
@@ -52,7 +55,7 @@ class Observer:
         if state is not None:
             self.load_state_dict(state)
         self.monitor.listeners.append(self._on_incident)
-        self.monitor.start(run)
+        self.monitor.start(run, reported)
 
     def arrived(self, batch: Any, waited: float) -> None:
         """Real data is about to be used, after that many seconds of waiting for it."""

@@ -27,7 +27,7 @@ def provenance(**facts: Any) -> dict[str, Any]:
         Anything that belongs to the run (configuration, optimizers, seed, dataset identity). Values that JSON cannot hold become
         their ``repr``; values whose name speaks of a secret become ``"***"``.
     """
-    return plain(
+    gathered: dict[str, Any] = plain(
         {
             "arguments": _arguments(),
             "script": sys.argv[0] if sys.argv else "",
@@ -42,6 +42,7 @@ def provenance(**facts: Any) -> dict[str, Any]:
         }
         | facts
     )
+    return gathered
 
 
 def optimizers(named: Mapping[str, Any]) -> dict[str, Any]:

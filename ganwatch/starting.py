@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganwatch.contracts import Incident
 from ganwatch.provenance import fingerprint, provenance
 from ganwatch.records import Run
 
@@ -15,7 +17,9 @@ if TYPE_CHECKING:
     from ganwatch.sinks.prometheus import PrometheusSink
 
 
-def start_run(store: str | Path | None, name: str, facts: Mapping[str, Any], *, data: Any = None, resumed: str | None = None) -> Run:
+def start_run(
+    store: str | Path | None, name: str, facts: Mapping[str, Any], *, data: Any = None, resumed: str | None = None
+) -> tuple[Run, list[Incident]]:
     """Describe the run that begins now.
 
     Parameters
@@ -33,11 +37,12 @@ def start_run(store: str | Path | None, name: str, facts: Mapping[str, Any], *, 
 
     Returns
     -------
-    Run
+    Run, list of Incident
+        The second is what earlier attempts have reported.
     """
     gathered = provenance(**facts, dataset=_identity(data))
     gathered["fingerprint"] = fingerprint(gathered)
-    run_id, attempt = resumed, 1
+    run_id, attempt, reported = resumed, 1, []
     if store is not None:
         from ganwatch.store import queries
         from ganwatch.store.database import open_store
@@ -46,7 +51,8 @@ def start_run(store: str | Path | None, name: str, facts: Mapping[str, Any], *, 
             run_id = run_id or queries.find_unfinished(opened, gathered["fingerprint"])
             if run_id is not None:
                 attempt = queries.last_attempt(opened, run_id) + 1
-    return Run(run_id or uuid.uuid4().hex[:12], name, attempt, time.time(), gathered)
+                reported = [_plain(record) for record in queries.incidents(opened, run_id)]
+    return Run(run_id or uuid.uuid4().hex[:12], name, attempt, time.time(), gathered), reported
 
 
 def exporter(port: int | None) -> PrometheusSink | None:
@@ -56,6 +62,11 @@ def exporter(port: int | None) -> PrometheusSink | None:
     from ganwatch.sinks.prometheus import PrometheusSink
 
     return PrometheusSink(port)
+
+
+def _plain(record: Incident) -> Incident:
+    """Without what the store adds."""
+    return Incident(**{field.name: getattr(record, field.name) for field in dataclasses.fields(Incident)})
 
 
 def _identity(data: Any) -> dict[str, Any] | None:

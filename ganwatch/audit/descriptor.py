@@ -21,9 +21,9 @@ def channels_first(item: NDArray[Any]) -> NDArray[Any] | None:
     >>> channels_first(np.zeros((8, 8))).shape, channels_first(np.zeros((8, 8, 3))).shape, channels_first(np.zeros(2))
     ((1, 8, 8), (3, 8, 8), None)
     """
-    if item.ndim == 2:  # noqa: PLR2004  # height and width
+    if item.ndim == 2:  # height and width
         return item[None]
-    if item.ndim != 3:  # noqa: PLR2004  # with channels
+    if item.ndim != 3:  # with channels
         return None
     if item.shape[0] in _CHANNELS:
         return item
@@ -54,7 +54,7 @@ def describe(item: NDArray[Any], *, channels: int, side: int) -> NDArray[np.floa
     if image is None:
         return _hash(item.reshape(-1).astype(np.float64))
     image = image.astype(np.float64)
-    colour = image[:3] if image.shape[0] >= 3 else image[:1].repeat(3, axis=0)  # noqa: PLR2004  # red, green, blue
+    colour = image[:3] if image.shape[0] >= 3 else image[:1].repeat(3, axis=0)  # red, green, blue
     small = _resize(_resize(colour if channels > 1 else colour.mean(0, keepdims=True), side, 1), side, 2).reshape(-1)
     small = small - small.mean()
     unit: NDArray[np.float32] = (small / max(float(np.linalg.norm(small)), 1e-12)).astype(np.float32)

@@ -84,7 +84,7 @@ def audit(
     _require(seed >= 0, "seed must be >= 0", seed)
     _require(batch_size is None or batch_size >= 1, "batch_size must be >= 1 (items)", batch_size)
     if generator_range is not None:
-        ordered = len(generator_range) == 2 and generator_range[0] < generator_range[1]  # noqa: PLR2004  # a pair
+        ordered = len(generator_range) == 2 and generator_range[0] < generator_range[1]  # a pair
         _require(ordered, "generator_range must be (low, high) with low < high", generator_range)
     start = clock()
 

@@ -93,7 +93,7 @@ def _open(data: Any, argument: str) -> Source:
         return _open_name(data, argument)
     if isinstance(data, np.ndarray) or _is_tensor(data):
         return _open_arrays(data, None, type(data).__name__, argument)
-    if isinstance(data, tuple) and len(data) == 2 and all(isinstance(part, np.ndarray) or _is_tensor(part) for part in data):  # noqa: PLR2004
+    if isinstance(data, tuple) and len(data) == 2 and all(isinstance(part, np.ndarray) or _is_tensor(part) for part in data):
         return _open_arrays(data[0], data[1], "arrays", argument)
     if hasattr(data, "dataset") and hasattr(data, "batch_size") and not hasattr(data, "__getitem__"):
         return _open_loader(data, argument)
@@ -252,7 +252,7 @@ def to_array(value: Any) -> NDArray[Any]:
     """
     if _is_tensor(value):
         value = value.detach().cpu()
-        array: NDArray[Any] = (value.float() if value.dtype.itemsize == 2 and value.is_floating_point() else value).numpy()  # noqa: PLR2004
+        array: NDArray[Any] = (value.float() if value.dtype.itemsize == 2 and value.is_floating_point() else value).numpy()
     else:
         array = np.asarray(value)
     if array.dtype.kind not in "biuf":

@@ -134,7 +134,7 @@ def _form(item: Item) -> tuple[int, int]:
     image = channels_first(item.array)
     if image is None:
         return 1, 0
-    return 3 if image.shape[0] >= 3 else 1, min(SIDE, *image.shape[1:])  # noqa: PLR2004  # red, green, blue
+    return 3 if image.shape[0] >= 3 else 1, min(SIDE, *image.shape[1:])  # red, green, blue
 
 
 def _measure(index: int, item: Item, form: tuple[int, int]) -> Row:

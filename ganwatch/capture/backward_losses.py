@@ -28,7 +28,7 @@ def _backward(tensors: Any, *args: Any, **kwargs: Any) -> Any:
 def listen(listener: OnLoss) -> None:
     """Call ``listener(loss)`` with every back-propagated scalar, detached, after its backward pass."""
     if not _listeners:
-        torch.autograd.backward = _backward  # type: ignore[attr-defined]  # this is the mechanism
+        torch.autograd.backward = _backward
     _listeners.append(listener)
 
 
@@ -36,4 +36,4 @@ def unlisten(listener: OnLoss) -> None:
     """Undo ``listen``."""
     _listeners.remove(listener)
     if not _listeners:
-        torch.autograd.backward = _original  # type: ignore[attr-defined]  # as it was
+        torch.autograd.backward = _original

@@ -39,7 +39,7 @@ def watch(module: nn.Module, on_call: OnCall) -> None:
     cls = type(module)
     count, own = _wrapped.get(cls, (0, "forward" in vars(cls)))
     if count == 0:
-        cls.forward = _wrap(cls.forward)  # type: ignore[method-assign]  # this is the mechanism
+        cls.forward = _wrap(cls.forward)
     _wrapped[cls] = (count + 1, own)
 
 
@@ -54,9 +54,9 @@ def unwatch(module: nn.Module) -> None:
         return
     del _wrapped[cls]
     if own:
-        cls.forward = cls.forward.__wrapped__  # type: ignore[method-assign,attr-defined]  # set by functools.wraps
+        cls.forward = cls.forward.__wrapped__  # type: ignore[attr-defined]  # set by functools.wraps
     else:
-        del cls.forward  # type: ignore[misc]  # was inherited before
+        del cls.forward
 
 
 def _wrap(original: Callable[..., Any]) -> Callable[..., Any]:

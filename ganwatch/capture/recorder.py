@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -138,7 +139,7 @@ class Recorder:
         for _, call in calls:
             self._keep(call)
         if leaf.requires_grad and any(probe.wants_slopes and probe.due(self.index + 1) for probe in self.probes):
-            leaf.register_hook(lambda grad: _take_slope(grad, calls))
+            leaf.register_hook(partial(_take_slope, calls))  # type: ignore[no-untyped-call]  # torch publishes no type here
 
     def _keep(self, call: Call) -> None:
         self._current.calls.append(call)
@@ -188,7 +189,7 @@ class Recorder:
             if first:
                 for probe in self.probes:
                     if probe.due(update.index):
-                        self.guard(f"probe {probe.name}", lambda probe=probe, update=update: getattr(probe, moment)(update))
+                        self.guard(f"probe {probe.name}", partial(getattr(probe, moment), update))
             if moment == "before_update":
                 self._take_losses(role)
                 continue
@@ -222,7 +223,7 @@ class Recorder:
         self.on_step(step)
 
 
-def _take_slope(grad: Tensor, calls: Sequence[tuple[slice, Call]]) -> None:
+def _take_slope(calls: Sequence[tuple[slice, Call]], grad: Tensor) -> None:
     if not torch.is_grad_enabled():
         for part, call in calls:
             call.slope = grad.detach()[part]

@@ -67,7 +67,7 @@ def command(app: Path, address: str, port: int) -> list[str]:
 
 
 def _free_port(address: str, port: int) -> int:
-    if not 0 <= port <= 65535:  # noqa: PLR2004  # 16 bits
+    if not 0 <= port <= 65535:  # 16 bits
         raise UserError(f"--port must be in 0…65535, got {port}")
     try:
         family, kind, protocol, _, place = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0]

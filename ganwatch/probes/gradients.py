@@ -47,7 +47,7 @@ class Layers(Probe):
 
     def before_update(self, update: Update) -> None:
         role = update.network
-        norms = torch.stack(torch._foreach_norm([p.grad for p in update.parameters]))  # type: ignore[arg-type]  # grads are not None here
+        norms = torch.stack(torch._foreach_norm([p.grad for p in update.parameters if p.grad is not None]))
         layers: dict[str, list[int]] = {}
         for position, name in enumerate(update.names):
             layers.setdefault(name.rpartition(".")[0], []).append(position)
@@ -80,6 +80,7 @@ class Layers(Probe):
         return values
 
 
-def norm(tensors: list[Any]) -> Tensor:
+def norm(tensors: Any) -> Tensor:
     """L2 norm over a list of tensors, one fused call and no synchronisation; 0-d."""
-    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors)))
+    total: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors)))
+    return total

@@ -35,13 +35,18 @@ class Background(Sink):
             raise ValueError(f"capacity must be >= 1 (records), got {capacity}")
         self.sink, self.capacity, self.interval = sink, capacity, interval
         self.name = sink.name  # type: ignore[misc]  # speaks for the sink that it wraps
-        self.dropped = 0
+        self._dropped = 0
         self.failures = 0
         self._queue: deque[tuple[str, tuple[Any, ...]]] = deque()
         self._droppable = 0
         self._condition = threading.Condition()
         self._closing = False
         self._thread: threading.Thread | None = None
+
+    @property
+    def dropped(self) -> int:  # type: ignore[override]  # counted here and by the wrapped sink
+        """Records that the queue, or the wrapped sink, has given up."""
+        return self._dropped + self.sink.dropped
 
     def start(self, run: Run) -> None:
         self._put("start", run)
@@ -56,6 +61,9 @@ class Background(Sink):
     def incident(self, incident: Incident) -> None:
         self._put("incident", incident)
 
+    def restore(self, incident: Incident) -> None:
+        self._put("restore", incident)
+
     def samples(self, samples: Samples) -> None:
         self._put("samples", samples)
 
@@ -63,7 +71,9 @@ class Background(Sink):
         self._put("finish", state)
 
     def close(self, timeout: float = 30.0) -> None:
-        """Write what is queued, close the sink, end the thread; gives up after ``timeout`` seconds."""
+        """Write what is queued, close the sink, end the thread; gives up after ``timeout`` seconds. A second call does nothing."""
+        if self._closing:
+            return
         with self._condition:
             self._closing = True
             self._condition.notify()
@@ -72,6 +82,8 @@ class Background(Sink):
             if self._thread.is_alive():
                 log.warning("sink %s did not finish within %g s; what it had not written is lost", self.name, timeout)
             self._thread = None
+        else:
+            self._call("close")
 
     def _put(self, method: str, *args: Any) -> None:
         with self._condition:
@@ -88,7 +100,7 @@ class Background(Sink):
             if method in {"readings", "samples"}:
                 del self._queue[position]
                 self._droppable -= 1
-                self.dropped += 1
+                self._dropped += 1
                 return
 
     def _work(self) -> None:

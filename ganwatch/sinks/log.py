@@ -23,6 +23,10 @@ class LogSink(Sink):
     def readings(self, readings: Sequence[Readings]) -> None:
         """Nothing: a log is no place for series."""
 
+    def restore(self, incident: Incident) -> None:
+        """Remember that its firing has been logged."""
+        self._said[incident.id] = State.FIRING
+
     def incident(self, incident: Incident) -> None:
         """One line when it fires and one when it is over; errors for pages, warnings for tickets."""
         if incident.state == State.PENDING or self._said.get(incident.id) == incident.state:

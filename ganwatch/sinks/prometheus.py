@@ -135,6 +135,10 @@ class PrometheusSink(Sink, Collector):
             self._fired[incident.code] += incident.id not in self._firing
             self._firing[incident.id] = incident
 
+    def restore(self, incident: Incident) -> None:
+        """Raise the gauge again where the incident is still firing."""
+        self.incident(incident)
+
     def finish(self, state: str) -> None:
         """Export how the run ended."""
         with self._lock:

@@ -35,7 +35,7 @@ class SqlSink(Sink):
         self._writer: Writer | None = None
 
     @property
-    def dropped(self) -> int:
+    def dropped(self) -> int:  # type: ignore[override]  # counted by the writer
         """Readings and sets of samples given up because the store could not be written for too long."""
         return self._writer.dropped if self._writer else 0
 

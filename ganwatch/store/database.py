@@ -209,10 +209,10 @@ def _known(connection: Connection) -> bool:
 
 
 def _use_wal(file: Path, patience: float = 10.0) -> None:
-    """Switch to a write-ahead log. SQLite does not wait for another process that does the same, so we do."""
+    """Switch to a write-ahead log. SQLite does not always wait for another process that does the same, so we do."""
     deadline = time.monotonic() + patience
-    with closing(sqlite3.connect(file)) as connection:
-        connection.execute("PRAGMA page_size=8192")  # three blocks of readings to a page, where 4096 holds one; heeded by an empty file
+    with closing(sqlite3.connect(file, timeout=0)) as connection:
+        connection.execute("PRAGMA page_size=8192")  # holds three blocks of readings, where 4096 holds one; heeded by an empty file
         while True:
             try:
                 connection.execute("PRAGMA journal_mode=WAL")

@@ -48,7 +48,7 @@ def series(
     values : float64 array of shape (N,)
         NaN and infinite values as they were; a thinned stretch that has a finite one shows its finite ones only.
     """
-    if max_points is not None and max_points < 2:  # noqa: PLR2004  # a smallest and a largest
+    if max_points is not None and max_points < 2:  # a smallest and a largest
         raise ValueError(f"max_points must be >= 2 (points), got {max_points}")
     whole = _Window(run, 0, 0 if start is None else start, _END if end is None else end)
     parts: list[tuple[Steps, Values]] = []

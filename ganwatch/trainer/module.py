@@ -129,8 +129,8 @@ class GAN(lightning.LightningModule):
         output: Literal["tanh", "identity"] | None = None,
     ) -> None:
         shape = tuple(shape)
-        network = network or ("conv" if len(shape) == 3 else "mlp")  # noqa: PLR2004  # C, H, W
-        output = output or ("tanh" if len(shape) == 3 else "identity")  # noqa: PLR2004  # C, H, W
+        network = network or ("conv" if len(shape) == 3 else "mlp")  # C, H, W
+        output = output or ("tanh" if len(shape) == 3 else "identity")  # C, H, W
         _check(locals())
         super().__init__()
         self.automatic_optimization = False
@@ -314,7 +314,7 @@ def _check(given: dict[str, Any]) -> None:
         "g_steps": (min(given["d_steps"], given["g_steps"]) == 1, "1 where d_steps is greater"),
     }
     for name in ("g_betas", "d_betas"):
-        rules[name] = (len(given[name]) == 2 and all(0.0 <= beta < 1.0 for beta in given[name]), "two numbers in [0, 1)")  # noqa: PLR2004  # a pair
+        rules[name] = (len(given[name]) == 2 and all(0.0 <= beta < 1.0 for beta in given[name]), "two numbers in [0, 1)")  # a pair
     for name, (kept, rule) in rules.items():
         if not kept:
             raise UserError(f"{name} must be {rule}, got {given[name.partition(' ')[0]]}")

@@ -52,10 +52,10 @@ def _remedy(rows: list[Row], seen: tuple[float, float], wanted: tuple[float, flo
     """The formula for the conventions that are met most, or a general word."""
     mean, spread = moments(rows)
     lowest, highest = seen
-    if wanted == (-1.0, 1.0) and lowest >= 0.0 and 128.0 < highest <= 255.0:  # noqa: PLR2004  # 8-bit pixels
+    if wanted == (-1.0, 1.0) and lowest >= 0.0 and 128.0 < highest <= 255.0:  # 8-bit pixels
         return "These are 8-bit pixels: use x / 127.5 - 1."
-    if wanted == (-1.0, 1.0) and lowest >= 0.0 and 0.5 < highest <= 1.0:  # noqa: PLR2004  # unit range
+    if wanted == (-1.0, 1.0) and lowest >= 0.0 and 0.5 < highest <= 1.0:  # unit range
         return "These are scaled to [0, 1]: use 2 * x - 1."
-    if abs(mean) < 0.2 and 0.8 < spread < 1.25:  # noqa: PLR2004  # about 0 and 1
+    if abs(mean) < 0.2 and 0.8 < spread < 1.25:  # about 0 and 1
         return "These look standardised by mean and deviation: scale to the range instead, or unbind the generator's last layer."
     return f"Scale the data from [{lowest:.4g}, {highest:.4g}] to [{wanted[0]:g}, {wanted[1]:g}], or change the generator's last layer."
