@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from ganwatch.contracts import Incident, Severity, State
+from ganwatch.records import Readings, Run, Samples
+from ganwatch.sinks.sql import SqlSink
+from ganwatch.store import queries
+from ganwatch.store.database import open_store
+from ganwatch.store.writer import Writer
+
+IMAGE = Samples(1, "fake", (1, 2, 2, 1), b"abcd")
+
+
+def batch(start: int, end: int) -> list[Readings]:
+    return [Readings(step, {"x": float(step)}) for step in range(start, end)]
+
+
+def fired() -> Incident:
+    return Incident("GW101-1", "GW101", "mode collapse", Severity.PAGE, State.FIRING, 1, 2)
+
+
+def test_killed_without_warning_nothing_committed_is_lost_and_the_run_goes_on(tmp_path: Path) -> None:
+    script = f"""
+from itertools import count
+from ganwatch.records import Readings, Run
+from ganwatch.sinks.sql import SqlSink
+sink = SqlSink({str(tmp_path)!r})
+sink.start(Run("r", "demo"))
+for step in count(1):
+    sink.readings([Readings(step, {{"x": float(step), "y": -float(step)}})])
+    print(step, flush=True)
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if int(line) == 300:
+                process.send_signal(signal.SIGKILL)
+                break
+        committed = [300, *(int(line) for line in process.stdout.read().split("\n")[:-1])]
+    with closing(sqlite3.connect(tmp_path / "ganwatch.db")) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    with SqlSink(tmp_path).store as store:
+        steps, values = queries.series(store, "r", "x")
+        assert steps.tolist() == values.tolist() == list(range(1, len(steps) + 1))
+        assert len(steps) >= committed[-1]
+        sink = SqlSink(store)
+        sink.start(Run("r", "demo", attempt=2))
+        sink.readings([Readings(250, {"x": 0.5}, 2)])
+        assert queries.series(store, "r", "x")[0].tolist() == list(range(1, 251))
+        assert queries.last_values(store, "r") == {"x": (250, 0.5), "y": (249, -249.0)}
+
+
+def test_a_locked_store_raises_and_everything_is_written_once_it_is_free(tmp_path: Path) -> None:
+    sink = SqlSink(f"sqlite:///{tmp_path}/ganwatch.db?timeout=0")
+    sink.start(Run("r", "demo"))
+    sink.readings(batch(1, 300))
+    with closing(sqlite3.connect(tmp_path / "ganwatch.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for call in (lambda: sink.readings(batch(300, 600)), lambda: sink.incident(fired()), lambda: sink.samples(IMAGE)):
+            with pytest.raises(OperationalError, match="locked"):
+                call()
+    sink.readings(batch(600, 610))
+    assert queries.series(sink.store, "r", "x")[0].tolist() == list(range(1, 610))
+    assert len(queries.incidents(sink.store, "r")) == len(queries.artifacts(sink.store, "r")) == 1
+    assert sink.dropped == 0
+    sink.close()
+
+
+def test_a_full_disk_raises_and_everything_is_written_once_there_is_room(tmp_path: Path) -> None:
+    sink = SqlSink(tmp_path)
+    sink.start(Run("r", "demo"))
+    with sink.store.read() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count=1")  # no further page: as small as the file may be
+    with pytest.raises(OperationalError, match="full"):
+        sink.readings(batch(1, 2000))
+    with sink.store.read() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count=100000")
+    sink.readings([])
+    assert len(queries.series(sink.store, "r", "x")[0]) == 1999
+    sink.close()
+
+
+def test_a_deleted_store_is_made_anew_with_what_comes(tmp_path: Path) -> None:
+    folder = tmp_path / "runs"
+    sink = SqlSink(folder)
+    sink.start(Run("r", "demo", provenance={"seed": 1}))
+    sink.readings(batch(1, 1000))
+    shutil.rmtree(folder)
+    folder.write_text("in the way")
+    for _ in range(2):
+        with pytest.raises(OSError):
+            sink.readings(batch(1000, 1010))
+    folder.unlink()
+    sink.readings(batch(1010, 1020))
+    with open_store(folder, create=False) as reader:
+        assert queries.run(reader, "r").provenance["seed"] == 1
+        assert queries.series(reader, "r", "x")[0].tolist() == list(range(768, 1020))
+    sink.close()
+
+
+def test_while_nothing_can_be_written_memory_is_bounded_and_losses_are_counted(tmp_path: Path) -> None:
+    with open_store(f"sqlite:///{tmp_path}/ganwatch.db?timeout=0") as store:
+        writer = Writer(store, Run("r", "demo"), capacity=2000, images=2)
+        for start in range(0, 5120, 256):
+            writer.add(batch(start, start + 256))
+            writer.samples(IMAGE)
+            writer.incident(fired())
+        writer.flush()
+        steps, _ = queries.series(store, "r", "x")
+        assert len(steps) * 2 <= 2000  # each step counts twice, with its wall time
+        assert steps.tolist() == list(range(5120 - len(steps), 5120))
+        assert writer.dropped == 2 * (5120 - len(steps)) + 18
+
+
+def test_images_that_cannot_be_written_do_not_hold_up_readings(tmp_path: Path) -> None:
+    sink = SqlSink(tmp_path)
+    sink.start(Run("r", "demo"))
+    (tmp_path / "artifacts").write_text("in the way")
+    with pytest.raises(OSError):
+        sink.samples(IMAGE)
+    with pytest.raises(OSError):
+        sink.readings(batch(1, 5))
+    assert len(queries.series(sink.store, "r", "x")[0]) == 4
+    (tmp_path / "artifacts").unlink()
+    sink.close()
+    with open_store(tmp_path, create=False) as reader:
+        assert len(queries.artifacts(reader, "r")) == 1
+
+
+def test_records_before_the_start_are_refused(tmp_path: Path) -> None:
+    sink = SqlSink(tmp_path)
+    with pytest.raises(RuntimeError, match=r"start\(run\) must come before"):
+        sink.readings(batch(1, 2))
+    sink.close()

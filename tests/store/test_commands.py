@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from ganwatch.commands import incidents, runs
+from ganwatch.contracts import Incident, Severity, State, Verdict
+from ganwatch.errors import UserError
+from ganwatch.records import Readings, Run
+from ganwatch.sinks.sql import SqlSink
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> str:
+    sink = SqlSink(tmp_path)
+    sink.start(Run("abc123", "digits"))
+    sink.readings([Readings(40, {"x": 1.0})])
+    verdict = Verdict(math.nan, 0.25, "vendi_ratio", 50, "reals of the same step", "few distinct outputs")
+    sink.incident(Incident("GW101-1", "GW101", "mode collapse", Severity.PAGE, State.FIRING, 20, 30, evidence=verdict, runbook="GW101.md"))
+    sink.finish("finished")
+    sink.close()
+    return str(tmp_path)
+
+
+def call(command: object, *words: str) -> int:
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    return command.run(parser.parse_args(words))
+
+
+def test_tables_for_people(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(runs, "--store", folder) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[:3] == ["abc123", "digits", "finished"]
+    assert call(incidents, "abc", "--store", folder) == 0
+    out = capsys.readouterr().out
+    assert "run abc123 (digits), finished, step 40: 1 incident\n" in out
+    assert "GW101-1   mode collapse  firing  20     30" in out
+    assert "vendi_ratio = nan against 0.25 over 50 steps (reals of the same step)" in out
+
+
+def test_json_for_programs(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def strict(text: str) -> object:
+        return json.loads(text, parse_constant=lambda name: pytest.fail(name))
+
+    call(runs, "--json", "--store", folder)
+    (run,) = strict(capsys.readouterr().out)
+    assert (run["id"], run["state"], run["last_step"], run["open_incidents"], run["silent"]) == ("abc123", "finished", 40, 1, False)
+    call(incidents, "latest", "--json", "--store", folder)
+    (incident,) = strict(capsys.readouterr().out)
+    assert (incident["code"], incident["state"], incident["evidence"]["value"]) == ("GW101", "firing", None)
+    assert incident["nonfinite"] == [[["evidence", "value"], "nan"]]
+
+
+def test_an_unknown_run_or_store_is_an_error_of_the_user(folder: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="got 'zzz'"):
+        call(incidents, "zzz", "--store", folder)
+    with pytest.raises(UserError, match="store must exist"):
+        call(runs, "--store", str(tmp_path / "nowhere"))
