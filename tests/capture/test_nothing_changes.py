@@ -1,0 +1,80 @@
+"""A run under observation ends bit for bit as the run alone."""
+
+import random
+
+import lightning
+import numpy as np
+import pytest
+import torch
+
+from ganwatch.lightning import GanWatch
+from ganwatch.trainer.data import GANData
+from ganwatch.trainer.losses import LOSSES
+from ganwatch.trainer.module import GAN
+from ganwatch.trainer.run import fit
+
+STEPS = 24
+VECTOR = {"shape": (2,), "width": 8, "latent_dim": 4}
+VARIANTS = {
+    **{loss: VECTOR | {"loss": loss, "d_norm": "none"} for loss in LOSSES},
+    "critic steps": VECTOR | {"loss": "wgan-gp", "d_steps": 3},
+    "two updates of G": VECTOR | {"g_steps": 2},
+    "batch norm, dropout, EMA": VECTOR | {"d_norm": "batch", "dropout": 0.3, "ema": 0.9},
+    "convolutions, spectral norm, EMA": {"channels": 4, "latent_dim": 8, "d_norm": "spectral", "ema": 0.9},
+    "convolutions, batch norm, dropout, R1, labels": {
+        "channels": 4, "latent_dim": 8, "d_norm": "batch", "dropout": 0.3, "r1_weight": 0.1, "r1_every": 4, "classes": 10,
+    },
+}  # fmt: skip
+
+
+class OftenDrawn(lightning.Callback):
+    """Grids every third step, and evidence pinned in between, through the real path."""
+
+    def __init__(self, watch):
+        self.watch = watch
+
+    def on_train_start(self, trainer, module):
+        self.watch.observer.gallery.every = 3
+
+    def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+        if batch_idx % 5 == 0:
+            self.watch.observer.gallery.pin("GW101-1")
+
+
+def end_of_run(options, callbacks):
+    lightning.seed_everything(3, verbose=False)
+    gan = GAN(**options)
+    data = GANData("ring", samples=128, batch_size=16) if "shape" in options else GANData(batch_size=16)
+    trainer = fit(gan, data, steps=STEPS, seed=3, callbacks=callbacks)
+    return {
+        "weights and buffers": gan.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in trainer.optimizers],
+        "modes": [part.training for part in gan.modules()],
+        "counts": [gan.batches, gan.g_updates, gan.d_updates],
+        "torch": torch.get_rng_state(),
+        "numpy": np.random.get_state(legacy=True)[1:],
+        "python": random.getstate(),
+    }
+
+
+def equal(one, other):
+    if isinstance(one, torch.Tensor):
+        return one.dtype == other.dtype and one.numpy().tobytes() == other.numpy().tobytes()
+    if isinstance(one, np.ndarray):
+        return np.array_equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(equal(value, other[key]) for key, value in one.items())
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(equal(value, theirs) for value, theirs in zip(one, other, strict=True))
+    return one == other
+
+
+@pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIANTS)
+def test_bit_identical(options, tmp_path):
+    alone = end_of_run(options, [])
+    watch = GanWatch(store=tmp_path)
+    watched = end_of_run(options, [watch, OftenDrawn(watch)])
+    assert [name for name in alone if not equal(alone[name], watched[name])] == []
+    assert watch.observer.recorder.index == alone["counts"][1]
+    assert watch.observer.monitor.errors.total() == 0
+    assert {"d_auc", "vendi_ratio", "loss/g", "loss/d"} <= watch.observer.monitor.latest.keys()
