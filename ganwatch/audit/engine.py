@@ -53,7 +53,7 @@ def audit(
     batch_size : int or None, >= 1
         Items a training step takes; None takes that of the DataLoader, if any.
     budget : float, seconds, > 0
-        Time to take. It is watched between items, so a single slow item may exceed it.
+        Time to take once the data are open. It is watched between items, so a single slow item may exceed it.
     limit : int, >= 1
         Items to read at most, chosen by chance.
     seed : int, >= 0
@@ -86,11 +86,6 @@ def audit(
     if generator_range is not None:
         ordered = len(generator_range) == 2 and generator_range[0] < generator_range[1]  # a pair
         _require(ordered, "generator_range must be (low, high) with low < high", generator_range)
-    start = clock()
-
-    def expired_after(part: float) -> Callable[[], bool]:
-        return lambda: clock() - start > part * budget
-
     checks = sorted((check() for check in discover("ganwatch.audit.checks", Check)), key=lambda check: check.order)  # type: ignore[type-abstract]  # a base to look for
     try:
         source = open_source(data)
@@ -98,6 +93,11 @@ def audit(
         return Report(type(data).__name__, 0, 0, outcomes={check.name: f"not applicable: {reason}" for check in checks})
     other = _open_held_out(held_out)
     sample = None if generated is None else _generated(generated)
+    start = clock()
+
+    def expired_after(part: float) -> Callable[[], bool]:
+        return lambda: clock() - start > part * budget
+
     owners = source.owners + (other.owners if isinstance(other, Source) else ())
     with preserved_random_state(*owners, seed=seed):
         train = survey(source, limit=limit, seed=seed, expired=expired_after(_READING if other is None else _READING_WITH_HELD_OUT))

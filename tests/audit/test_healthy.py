@@ -32,8 +32,9 @@ def test_subsets_and_float_vectors_pass(images, seed):
     assert not audit(np.concatenate([rng.normal(size=(500, 12)), 100 * rng.normal(size=(500, 12))])).findings
 
 
-def test_patches_of_a_real_photograph_pass():
-    photo = load_sample_images().images[1]
+@pytest.mark.parametrize("which", [0, 1])
+def test_patches_of_a_real_photograph_pass(which):
+    photo = load_sample_images().images[which]
     patches = photo[:416, :640].reshape(26, 16, 40, 16, 3).swapaxes(1, 2).reshape(-1, 16, 16, 3)
     assert patches.shape[0] == 1040
     assert not audit(patches).findings

@@ -1,7 +1,8 @@
 """Near duplicates: items that are the same but for noise, compression, size, brightness or contrast.
 
 Method and assumptions are in ``ganwatch.audit.neighbours``. On the 1,797 digits nothing is flagged (closest ratio 0.33, limit 0.17).
-Blind to mirrored, rotated or cropped copies, to groups of ten and more near copies, and to data of few dimensions.
+Blind to mirrored, rotated or cropped copies, to groups of ten and more near copies, and to data of few dimensions. Small samples of
+vectors that lie in many tight groups (25 groups of eight) are mistaken for copies.
 """
 
 from __future__ import annotations
