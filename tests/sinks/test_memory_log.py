@@ -13,7 +13,7 @@ from ganwatch.sinks.memory import MemorySink
 INCIDENT = Incident(
     "GW101-1", "GW101", "mode collapse", Severity.PAGE, State.PENDING, 100, 110, seen=130, runbook="alerts/runbooks/GW101.md",
     remedies="- Look at the data\n  first.\n- Lower the learning rate.",
-    evidence=Verdict(0.0312, 0.25, "vendi_ratio", 50, "reals of the same step", "few distinct outputs"),
+    evidence=Verdict(0.0312, 0.25, "vendi_ratio", 50, "reals of the same step", "few outputs"),
 )  # fmt: skip
 
 
@@ -46,8 +46,11 @@ def test_the_log_has_one_line_for_each_change_of_state(caplog: pytest.LogCapture
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         (
             "ERROR",
-            "GW101 mode collapse since step 100 (seen at step 130); vendi_ratio = 0.0312 against 0.25 (reals of the same step): few distinct "
-            "outputs; explained by GW302-1; try first: Look at the data first; see alerts/runbooks/GW101.md",
+            (
+                "GW101 mode collapse since step 100 (seen at step 130); "
+                "vendi_ratio = 0.0312 against 0.25 (reals of the same step): few outputs; explained by GW302-1; "
+                "try first: Look at the data first; see alerts/runbooks/GW101.md"
+            ),
         ),
         ("INFO", "GW101 mode collapse resolved at step 300"),
         ("WARNING", "GW101 mode collapse since step 100 (seen at step 130); explained by GW302-1"),

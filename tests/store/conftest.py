@@ -23,15 +23,16 @@ def postgres() -> Iterator[str]:
     user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
     if user:
         shutil.chown(folder, "postgres")
-    data = str(folder / "data")
-    quiet = {"check": True, "stdout": subprocess.DEVNULL, "cwd": "/"}
-    subprocess.run([*user, BINARIES / "initdb", "-D", data, "-U", "postgres", "--auth", "trust", "--no-sync"], **quiet)
-    options = f"-k {folder} -c listen_addresses= -c fsync=off"
-    subprocess.run([*user, BINARIES / "pg_ctl", "-D", data, "-o", options, "-l", str(folder / "log"), "-w", "start"], **quiet)
+
+    def call(program: str, *words: str) -> None:
+        subprocess.run([*user, BINARIES / program, "-D", folder / "data", *words], check=True, stdout=subprocess.DEVNULL, cwd="/")
+
+    call("initdb", "-U", "postgres", "--auth", "trust", "--no-sync")
+    call("pg_ctl", "-o", f"-k {folder} -c listen_addresses= -c fsync=off", "-l", str(folder / "log"), "-w", "start")
     try:
         yield str(folder)
     finally:
-        subprocess.run([*user, BINARIES / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop"], **quiet)
+        call("pg_ctl", "-m", "immediate", "-w", "stop")
         shutil.rmtree(folder)
 
 

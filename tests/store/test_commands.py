@@ -44,7 +44,7 @@ def test_tables_for_people(folder: str, capsys: pytest.CaptureFixture[str]) -> N
 
 def test_json_for_programs(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
     def strict(text: str) -> object:
-        return json.loads(text, parse_constant=lambda name: pytest.fail(name))
+        return json.loads(text, parse_constant=pytest.fail)
 
     call(runs, "--json", "--store", folder)
     (run,) = strict(capsys.readouterr().out)

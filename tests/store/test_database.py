@@ -116,7 +116,7 @@ def test_a_store_that_cannot_be_opened_is_named_without_its_password(
 
 
 def test_reading_needs_a_store_that_exists(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="store must exist, got '.*nowhere'"):
+    with pytest.raises(UserError, match=r"store must exist, got '.*nowhere'"):
         open_store(tmp_path / "nowhere", create=False)
     assert not (tmp_path / "nowhere").exists()
     (tmp_path / "empty.db").touch()

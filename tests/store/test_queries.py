@@ -31,7 +31,8 @@ def incident(state: State = State.FIRING, *, seen: int = 120, opened: int = 110,
 def test_an_incident_comes_back_as_it_was_with_its_history(store: Store) -> None:
     sink = begun(store)
     reports = [incident(State.PENDING, seen=110), incident(fired=120), incident(fired=120, seen=150, cause="GW302-1")]
-    last = incident(State.RESOLVED, seen=150, fired=120, resolved=210, cause="GW302-1", extras={"kinds": [1, math.nan]}, remedies="data first")
+    extras = {"kinds": [1, math.nan]}
+    last = incident(State.RESOLVED, seen=150, fired=120, resolved=210, cause="GW302-1", extras=extras, remedies="data first")
     for report in (*reports, reports[1], last, last):
         sink.incident(report)
     (found,) = queries.incidents(store, "r")
@@ -108,14 +109,14 @@ def test_a_run_tells_its_state_attempts_and_origin(store: Store) -> None:
 
 
 def test_a_person_names_a_run_by_id_beginning_name_or_latest(store: Store) -> None:
-    for number, id in enumerate(("abc1", "abd2", "xyz3")):
-        begun(store, id, started=1.0 + number)
-    assert [queries.resolve(store, text).id for text in ("abc1", "abd", "demo", "latest")] == ["abc1", "abd2", "xyz3", "xyz3"]
+    for number, name in enumerate(("abc1", "abd2", "xyz3")):
+        begun(store, name, started=1.0 + number)
+    assert [queries.resolve(store, meant).id for meant in ("abc1", "abd", "demo", "latest")] == ["abc1", "abd2", "xyz3", "xyz3"]
     with pytest.raises(UserError, match=r"'ab' is the beginning of 2: abc1, abd2"):
         queries.resolve(store, "ab")
-    for text in ("nobody", ""):
-        with pytest.raises(UserError, match=f"got '{text}', and the store holds 3 others"):
-            queries.resolve(store, text)
+    for unknown in ("nobody", ""):
+        with pytest.raises(UserError, match=f"got '{unknown}', and the store holds 3 others"):
+            queries.resolve(store, unknown)
     with pytest.raises(UserError, match="run must be the id of a run in the store, got 'ab'"):
         queries.run(store, "ab")
 
