@@ -10,8 +10,8 @@ from typing import Any
 class Stateful:
     """Saves and restores every attribute whose name starts with an underscore.
 
-    Attributes may be numbers, strings, booleans, None, lists of those, dicts of those by string, or further ``Stateful``
-    objects. Configuration lives in attributes without an underscore and is not part of the state.
+    Attributes may be numbers, strings, booleans, None, further ``Stateful`` objects, lists of those, or dicts of those by string.
+    A ``Stateful`` is restored in place, so a list or dict of them must have its length and keys from the start. Configuration lives in attributes without an underscore and is not part of the state.
     """
 
     def state_dict(self) -> dict[str, Any]:
@@ -21,11 +21,8 @@ class Stateful:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved state. Unknown names are ignored, missing ones keep their value."""
         for name, value in state.items():
-            current = vars(self).get(name)
-            if isinstance(current, Stateful):
-                current.load_state_dict(value)
-            elif name in vars(self):
-                setattr(self, name, _plain(value))
+            if name in vars(self):
+                setattr(self, name, _restored(vars(self)[name], value))
 
 
 def _plain(value: Any) -> Any:
@@ -36,6 +33,17 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return value
+
+
+def _restored(current: Any, saved: Any) -> Any:
+    if isinstance(current, Stateful):
+        current.load_state_dict(saved)
+        return current
+    if isinstance(current, list) and any(isinstance(item, Stateful) for item in current):
+        return [_restored(item, value) for item, value in zip(current, saved, strict=True)]
+    if isinstance(current, dict) and any(isinstance(item, Stateful) for item in current.values()):
+        return {key: _restored(item, saved[key]) if key in saved else item for key, item in current.items()}
+    return _plain(saved)
 
 
 class Streak(Stateful):
@@ -73,13 +81,21 @@ class Window(Stateful):
             raise ValueError(f"size must be >= 1 (values), got {size}")
         self.size = size
         self._values: list[float] = []
+        self.ordered: list[float] = []
+        """The same values, sorted; follows from them and is not part of the state."""
 
     def push(self, value: float) -> None:
         """Add a finite value; anything else is left out."""
         if math.isfinite(value):
             self._values.append(float(value))
+            bisect.insort(self.ordered, float(value))
             if len(self._values) > self.size:
-                del self._values[0]
+                del self.ordered[bisect.bisect_left(self.ordered, self._values.pop(0))]
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state."""
+        super().load_state_dict(state)
+        self.ordered = sorted(self._values)
 
     def __len__(self) -> int:
         return len(self._values)
@@ -94,10 +110,7 @@ class Window(Stateful):
 
     def quantile(self, q: float) -> float:
         """Order statistic at share ``q`` in [0, 1]; NaN while empty."""
-        if not self._values:
-            return math.nan
-        ordered = sorted(self._values)
-        return ordered[min(int(q * len(ordered)), len(ordered) - 1)]
+        return self.ordered[min(int(q * len(self.ordered)), len(self.ordered) - 1)] if self.ordered else math.nan
 
     @property
     def median(self) -> float:
@@ -109,11 +122,11 @@ class Window(Stateful):
 
     @property
     def low(self) -> float:
-        return min(self._values, default=math.nan)
+        return self.quantile(0.0)
 
     @property
     def high(self) -> float:
-        return max(self._values, default=math.nan)
+        return self.quantile(1.0)
 
 
 class HealthyMedian(Stateful):
@@ -162,6 +175,11 @@ class HealthyMedian(Stateful):
     @property
     def ready(self) -> bool:
         return self._seen >= self.warmup
+
+    @property
+    def settled(self) -> float | None:
+        """The median once warm-up is over, None before."""
+        return self.value if self.ready else None
 
     @property
     def value(self) -> float:

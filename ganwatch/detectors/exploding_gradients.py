@@ -2,9 +2,9 @@
 
 How it is detected
     Gradient norm of each network, as a median over a short window (so that lazy regularisation every 16th step does not count),
-    against the run's own healthy level; where it can be seen, the gradient against the slope of the loss at the discriminator's
-    output must have risen too, because a discriminator that was certain and no longer is gets its gradient back and explodes
-    nothing. And the update against the weights, which needs no past.
+    against the run's own level, that of its first updates or its healthy median, whichever is lower. Where it can be seen, the
+    gradient against the slope of the loss at the discriminator's output must have risen too, because a discriminator that was
+    certain and no longer is gets its gradient back and explodes nothing. And the update against the weights, which needs no past.
 
 Why it matters
     Adam hides it for a while. Then weights, outputs and losses leave the range in which floating point is exact, and the run ends
@@ -46,7 +46,7 @@ class ExplodingGradients(Detector):
     rise : float, ratio
         Median norm above ``rise`` times the healthy median counts as exploding. Larger is stricter.
     gain : float, ratio
-        Gradient against output slope above ``gain`` times its healthy median: the network amplifies.
+        Gradient against output slope above ``gain`` times its own level: the network amplifies.
     leap : float, ratio
         Update-to-weight norm above which a step replaces what was learned.
     window : int, steps
@@ -68,12 +68,14 @@ class ExplodingGradients(Detector):
     severity = Severity.PAGE
     inputs = ("grad_norm/g", "grad_norm/d", "update_to_weight/g", "update_to_weight/d", "grad_to_output/g", "grad_to_output/d")
 
-    def __init__(self, *, rise: float = 50.0, gain: float = 5.0, leap: float = 0.3, window: int = 20, warmup: int = 20) -> None:
+    def __init__(self, *, rise: float = 50.0, gain: float = 10.0, leap: float = 0.3, window: int = 20, warmup: int = 20) -> None:
         self.rise, self.gain, self.leap, self.window = rise, gain, leap, window
         self._healthy = [HealthyMedian(warmup=warmup), HealthyMedian(warmup=warmup)]
         self._norms = [Window(window), Window(window)]
         self._moved = [Window(3), Window(3)]
         self._healthy_gain = [HealthyMedian(warmup=3), HealthyMedian(warmup=3)]
+        self._early: list[float | None] = [None, None]
+        self._early_gain: list[float | None] = [None, None]
         self._gain = [Window(3), Window(3)]
 
     def update(self, readings: Readings) -> Outcome:
@@ -83,6 +85,8 @@ class ExplodingGradients(Detector):
             for window, value in ((self._norms[position], norm), (self._moved[position], moved), (self._gain[position], gain)):
                 if value is not None:
                     window.push(value)
+            self._early[position] = self._early[position] or self._healthy[position].settled
+            self._early_gain[position] = self._early_gain[position] or self._healthy_gain[position].settled
             verdict = self._judge(network, position)
             self._healthy[position].learn(norm, unless=verdict is not None)
             self._healthy_gain[position].learn(gain, unless=verdict is not None)
@@ -91,7 +95,7 @@ class ExplodingGradients(Detector):
         return None
 
     def _judge(self, network: str, position: int) -> Verdict | None:
-        healthy, norms, moved = self._healthy[position], self._norms[position], self._moved[position]
+        norms, moved = self._norms[position], self._moved[position]
         who = {"g": "generator", "d": "discriminator"}[network]
         if moved.full and moved.low > self.leap:
             return Verdict(
@@ -102,16 +106,21 @@ class ExplodingGradients(Detector):
                 origin="the weights of the same step",
                 explanation=f"One update moves the {who}'s weights by {moved.median:.0%} of their norm.",
             )
-        healthy_gain = self._healthy_gain[position]
-        amplified = not healthy_gain.ready or self._gain[position].median > self.gain * healthy_gain.value
-        if healthy.ready and norms.full and norms.median > self.rise * healthy.value and amplified:
+        early, early_gain = self._early[position], self._early_gain[position]
+        if early is None or not norms.full:
+            return None
+        level = min(early, self._healthy[position].value)
+        amplified = (
+            early_gain is None or self._gain[position].median > self.gain * min(early_gain, self._healthy_gain[position].value)
+        )
+        if norms.median > self.rise * level and amplified:
             return Verdict(
                 value=norms.median,
-                threshold=self.rise * healthy.value,
+                threshold=self.rise * level,
                 signal=f"grad_norm/{network}",
                 window=self.window,
                 origin="the run's own healthy median",
-                explanation=f"The {who}'s gradient norm is {norms.median:.3g}, {norms.median / healthy.value:.0f} times its healthy level.",
+                explanation=f"The {who}'s gradient norm is {norms.median:.3g}, {norms.median / max(level, 1e-30):.3g} times its healthy level.",
             )
         return None
 

@@ -60,7 +60,7 @@ class NonFinite(Detector):
         "data_nonfinite/fake",
         "data_nonfinite/real",
     )
-    rank = 1
+    rank = 2
 
     def __init__(self) -> None:
         self._bad_data = False

@@ -33,7 +33,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ganwatch.contracts import Detector, Outcome, Severity, Verdict
-from ganwatch.records import Readings
+from ganwatch.records import Readings, finite
 from ganwatch.stats import Window
 
 
@@ -71,7 +71,7 @@ class RangeMismatch(Detector):
 
     def update(self, readings: Readings) -> Outcome:
         real_low, real_high, fake_low, fake_high = readings.select(self.inputs)
-        if real_low is None or real_high is None or fake_low is None or fake_high is None:
+        if not (finite(real_low) and finite(real_high) and finite(fake_low) and finite(fake_high)):
             return None
         self._furthest = max(self._furthest, abs(fake_low), abs(fake_high))
         span = max(real_high - real_low, 1e-30)

@@ -68,6 +68,7 @@ class VanishingGradients(Detector):
     title = "vanishing gradients"
     severity = Severity.TICKET
     inputs = ("grad_norm/g", "grad_first_to_last/g", "update_to_weight/g", "d_auc")
+    rank = 1
 
     def __init__(self, *, fall: float = 1e-2, depth: float = 1e-4, still: float = 1e-5, perfect: float = 0.98, window: int = 60) -> None:
         self.fall, self.depth, self.still, self.perfect, self.window = fall, depth, still, perfect, window

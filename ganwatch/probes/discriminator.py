@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ganwatch.capture.step import Step, scores
 from ganwatch.contracts import Probe
+from ganwatch.probes.gradients import per_sample
 
 RANKED = 256
 """Samples per side that are ranked against each other."""
@@ -55,7 +56,7 @@ class Saturation(Probe):
             call = step.last("d", batch, attached=False)
             if call is None or call.slope is None:
                 continue
-            slope = (call.slope.float().flatten(1).sum(1) if call.slope.ndim > 1 else call.slope.float()).abs()
+            slope = per_sample(call.slope).abs()
             steepest = torch.maximum(self._steepest.get(batch, slope.max()), slope.max())
             self._steepest[batch] = steepest
             values[f"d_saturation/{batch}"] = (slope < self.flat * steepest).float().mean()

@@ -70,14 +70,24 @@ class Layers(Probe):
         self._values[f"update_to_weight/{role}"] = moved / weight.clamp_min(1e-38)
 
     def read(self, step: Step) -> dict[str, Tensor]:
-        for role, call in (("g", step.last("d", "fake", attached=True)), ("d", step.last("d", "fake", attached=False))):
-            if call is not None and call.slope is not None:
-                slope = call.slope.float().flatten(1).sum(1) if call.slope.ndim > 1 else call.slope.float()
-                self._values[f"output_slope/{role}"] = slope.norm() * len(slope) ** 0.5
+        seen = {
+            "g": [step.last("d", "fake", attached=True)],
+            "d": [step.last("d", "fake", attached=False), step.last("d", "real", attached=False)],
+        }
+        for role, calls in seen.items():
+            slopes = [per_sample(call.slope) for call in calls if call is not None and call.slope is not None]
+            if slopes:
+                slope = torch.cat(slopes)
+                self._values[f"output_slope/{role}"] = slope.norm() * len(slope) ** 0.5 / len(slopes)
                 if role in self._norms:
-                    self._values[f"grad_to_output/{role}"] = self._norms[role] / slope.norm().clamp_min(1e-38)
+                    self._values[f"grad_to_output/{role}"] = self._norms[role] / slope.norm()
         values, self._values, self._norms = self._values, {}, {}
         return values
+
+
+def per_sample(slope: Tensor) -> Tensor:
+    """dL/d(output) summed over everything but the batch: shape (N,), float32."""
+    return slope.float().flatten(1).sum(1) if slope.ndim > 1 else slope.float()
 
 
 def norm(tensors: Any) -> Tensor:

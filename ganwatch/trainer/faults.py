@@ -45,8 +45,8 @@ FAULTS: dict[str, Fault] = {
     "non-finite": Fault(
         "GW303",
         "the loss takes logarithms of probabilities, which underflow once the discriminator is certain",
-        {"loss": "non-saturating", "stable": False, "d_lr": 2e-2},
-        steps=600,
+        {"loss": "non-saturating", "stable": False, "d_lr": 5e-2},
+        steps=400,
     ),
     "range-mismatch": Fault(
         "GW501",
