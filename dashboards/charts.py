@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -85,22 +86,38 @@ def curve_chart(
     colour = alt.Color(
         "series:N",
         scale=alt.Scale(domain=labels, range=[COLOURS.get(label, OTHERS[place % len(OTHERS)]) for place, label in enumerate(labels)]),
-        legend=alt.Legend(orient="top", title=None, symbolType="stroke", offset=2) if labels != [""] else None,
+        legend=alt.Legend(orient="top", title=None, symbolType="stroke", symbolStrokeWidth=2.5, offset=4, padding=0) if labels != [""] else None,
     )
-    x = alt.X("step:Q", scale=alt.Scale(domain=list(steps), nice=False, clamp=True), title=None, axis=alt.Axis(format=",d", tickCount=6, grid=False))
-    y = alt.Y("value:Q", scale=alt.Scale(type="log" if log else "linear", zero=False), title=None, axis=alt.Axis(tickCount=5, format="~g" if log else "~r"))
-    tips = [alt.Tooltip("step:Q", format=",d"), alt.Tooltip("value:Q", format=".4g"), *([alt.Tooltip("series:N")] if labels != [""] else [])]
+    across = alt.Axis(format=",d", tickCount=6, grid=False)
+    x = alt.X("step:Q", scale=alt.Scale(domain=list(steps), nice=False, clamp=True), title=None, axis=across)
+    up = alt.Scale(type="log" if log else "linear", zero=False)
+    y = alt.Y("value:Q", scale=up, title=None, axis=_value_axis(finite["value"], log=log))
+    at, who = alt.Tooltip("step:Q", format=",d"), [alt.Tooltip("series:N")] * (labels != [""])
+    tips = [at, alt.Tooltip("value:Q", format=".4g"), *who]
     layers: list[alt.Chart] = _marks(marked, steps)
     layers.append(alt.Chart(finite).mark_line(strokeWidth=1.6, clip=True).encode(x=x, y=y, color=colour))
-    layers.append(alt.Chart(finite).mark_point(size=60, opacity=0).encode(x=x, y=y, tooltip=tips))
+    layers.append(alt.Chart(finite).mark_point(size=60, opacity=0).encode(x=x, y=y, color=alt.value("black"), tooltip=tips))
     broken = frame[~np.isfinite(frame["value"])].assign(text=lambda rows: rows["value"].astype(str))
     if len(broken):
-        tip = [alt.Tooltip("step:Q", format=",d"), alt.Tooltip("text:N", title="value"), alt.Tooltip("series:N")]
+        tip = [at, alt.Tooltip("text:N", title="value"), *who]
         layers.append(alt.Chart(broken).mark_tick(color="#c53030", thickness=2, size=12).encode(x=x, y=alt.value(6), tooltip=tip))
     if threshold is not None and np.isfinite(threshold) and (not log or threshold > 0):
         bound = pd.DataFrame({"value": [threshold]})
-        layers.append(alt.Chart(bound).mark_rule(strokeDash=[5, 4], color="#52606d").encode(y=y, tooltip=[alt.Tooltip("value:Q", title="threshold", format=".4g")]))
-    return alt.layer(*layers).properties(height=height)
+        tip = [alt.Tooltip("value:Q", title="threshold", format=".4g")]
+        layers.append(alt.Chart(bound).mark_rule(strokeDash=[5, 4], color="#52606d").encode(y=y, tooltip=tip))
+    axes = {"labelColor": "#52606d", "labelFontSize": 11, "gridColor": "#e8ecf0", "domainColor": "#cbd3db", "tickColor": "#cbd3db"}
+    config = {"font": "Source Sans, sans-serif", "view": {"stroke": None}, "axis": axes, "legend": {"labelColor": "#1f2933"}}
+    padding = {"left": 0, "top": 2, "right": 4, "bottom": 2}
+    return alt.LayerChart(layer=layers, height=height, padding=padding, background="transparent", config=config)
+
+
+def _value_axis(values: pd.Series[float], *, log: bool) -> alt.Axis:
+    """About five values; powers of ten on a logarithmic scale."""
+    if not log:
+        return alt.Axis(tickCount=5, format="~g")
+    low, high = (math.floor(math.log10(bound)) for bound in (values.min(), values.max()))
+    stride = 1 + (high + 1 - low) // 6
+    return alt.Axis(values=[10.0**power for power in range(low, high + 2, stride)], format="~g")
 
 
 def _marks(marked: Sequence[Span], steps: tuple[int, int]) -> list[alt.Chart]:

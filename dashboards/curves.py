@@ -11,14 +11,16 @@ from ganwatch.signals import Signal, catalogue, family
 from ganwatch.store import queries
 from ganwatch.store.database import Store
 
-from .charts import Curve, Span, curve_chart, spans, wants_log
-from .state import choose_run, is_active, link, live, open_shown_store, run_header
-from .words import number
+from .charts import WIDE, Curve, Span, curve_chart, spans, wants_log
+from .state import choose_run, link, live_run, open_shown_store, run_header
+from .words import literal, number
 
 POINTS = 400
 """Points of a curve; a longer one shows the smallest and largest value of each stretch."""
 FIRST = ("losses", "gradients", "discriminator", "diversity", "quality")
-LAYERS = "layers"
+LAYERS, OTHER = "layers", "other"
+MOST_LABELS = 3
+"""Last values that fit beside a title."""
 WINDOWS = {"All": None, "Last 1,000": 1_000, "Last 200": 200}
 
 
@@ -27,33 +29,30 @@ def page() -> None:
     record = choose_run()
     if record is None:
         return
-    live(_header, record.id, active=is_active(record))
-    groups = _groups()
-    choice, span, scale = st.columns([6, 3, 2], vertical_alignment="bottom")
-    chosen = choice.pills("Groups", groups, selection_mode="multi", default=FIRST, format_func=str.capitalize, key="curves_groups")
-    window = span.segmented_control("Steps", list(WINDOWS), default="All", required=True, key="curves_steps")
-    log = scale.toggle("Log scales", value=True, key="curves_log", help="Logarithmic where a positive signal covers more than a factor of 30.")
-    live(_body, record.id, tuple(chosen), WINDOWS[window or "All"], log, active=is_active(record))
+    live_run(_header, record)
+    chosen = st.pills("Signals", _groups(), selection_mode="multi", default=FIRST, format_func=str.capitalize, key="curves_groups")
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
+        window = st.segmented_control("Steps", list(WINDOWS), default="All", required=True, key="curves_steps")
+        log = st.toggle("Log scales", value=True, key="curves_log", help=f"Where a positive signal covers more than a factor of {WIDE:.0f}.")
+    live_run(_body, record, tuple(chosen), WINDOWS[window or "All"], log)
 
 
-def _header(run: str) -> None:
-    store = open_shown_store()
-    record = queries.run(store, run)
+def _header(record: queries.RunRecord) -> None:
     run_header(record)
-    for incident in queries.incidents(store, run, open_only=True):
+    for incident in queries.incidents(open_shown_store(), record.id, open_only=True):
         if incident.cause is None:
-            link("incidents", f":red[**{incident.code} {incident.title}**] since step {incident.onset:,}", run=run, incident=incident.id)
+            label = f":red[**{incident.code} {incident.title}**] since step {incident.onset:,}"
+            link("incidents", label, run=record.id, incident=incident.id)
 
 
 def _groups() -> list[str]:
     """Headings, the most asked for first."""
     known = dict.fromkeys(signal.group for signal in catalogue().values() if signal.group != LAYERS)
-    return [*FIRST, *(group for group in known if group not in FIRST), "other"]
+    return [*FIRST, *(group for group in known if group not in FIRST), OTHER]
 
 
-def _body(run: str, groups: Sequence[str], window: int | None, log: bool) -> None:
-    store = open_shown_store()
-    record = queries.run(store, run)
+def _body(record: queries.RunRecord, groups: Sequence[str], window: int | None, log: bool) -> None:
+    store, run = open_shown_store(), record.id
     if record.last_step is None:
         st.info("No step was recorded yet. Curves appear with the first ones.", icon=":material/hourglass_empty:")
         return
@@ -62,13 +61,14 @@ def _body(run: str, groups: Sequence[str], window: int | None, log: bool) -> Non
     families: dict[str, list[str]] = defaultdict(list)
     for name in queries.series_names(store, run):
         families[name.partition("/")[0]].append(name)
+    order = [*catalogue(), *families]
     for group in _groups():
-        shown = [name for name in families if _group(name) == group]
+        shown = sorted((name for name in families if _group(name) == group), key=order.index)
         if group not in groups or not shown:
             continue
         st.subheader(group.capitalize(), anchor=False)
         for start in range(0, len(shown), 2):
-            for column, name in zip(st.columns(2, gap="medium"), shown[start : start + 2], strict=False):
+            for column, name in zip(st.columns(min(2, len(shown)), gap="medium"), shown[start : start + 2], strict=False):
                 with column:
                     curves = {series.partition("/")[2]: _read(store, run, series, steps) for series in families[name]}
                     _draw(family(name), name, curves, steps, marked, log=log)
@@ -76,11 +76,11 @@ def _body(run: str, groups: Sequence[str], window: int | None, log: bool) -> Non
     if layers:
         with st.expander("Layer by layer"):
             for name in layers:
-                _layers(store, run, name, families[name], steps, marked, log=log)
+                _layers(store, run, families[name], steps, marked, log=log)
 
 
 def _layers(
-    store: Store, run: str, name: str, series: Sequence[str], steps: tuple[int, int], marked: Sequence[Span], *, log: bool
+    store: Store, run: str, series: Sequence[str], steps: tuple[int, int], marked: Sequence[Span], *, log: bool
 ) -> None:
     """One chart a network, as layers are many."""
     networks: dict[str, list[str]] = defaultdict(list)
@@ -89,7 +89,8 @@ def _layers(
     for column, (network, members) in zip(st.columns(max(2, len(networks)), gap="medium"), networks.items(), strict=False):
         with column:
             curves = {one.partition("/")[2].removeprefix(f"{network}."): _read(store, run, one, steps) for one in members}
-            _draw(family(name), f"{name}/{network}", curves, steps, marked, log=log)
+            name = f"{series[0].partition('/')[0]}/{network}"
+            _draw(family(name), name, curves, steps, marked, log=log)
 
 
 def _read(store: Store, run: str, series: str, steps: tuple[int, int]) -> Curve:
@@ -104,14 +105,14 @@ def _draw(
     last = ", ".join(
         f"{label} {number(float(values[-1]), signal.unit if signal else '')}".strip() for label, (_, values) in list(present.items())[:3]
     )
-    st.markdown(f"**{name}**{unit} :small[:gray[now {last}]]" if len(present) <= 3 and last else f"**{name}**{unit}", help=signal.help if signal else None)  # noqa: PLR2004  # what fits in a line
+    st.markdown(f"**{name}**{unit} :small[:gray[now {last}]]" if len(present) <= 3 and last else f"**{name}**{unit}", help=signal.help if signal else None)  # what fits in a line
     if not present:
         st.caption("Not measured in these steps.")
         return
     scaled = log and wants_log(signal, present)
-    st.altair_chart(curve_chart(present, marked, steps=steps, log=scaled), width="stretch", key=f"chart_{name}")
+    st.altair_chart(curve_chart(present, marked, steps=steps, log=scaled), width="stretch", theme=None)
 
 
 def _group(name: str) -> str:
     signal = family(name)
-    return signal.group if signal else "other"
+    return signal.group if signal else OTHER

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 import streamlit as st
 
 from ganwatch.store import queries
 
-from .pictures import show_sheet
-from .state import choose_run, is_active, live, open_shown_store, run_header, run_name
+from .pictures import show_sheet, show_strip
+from .state import choose_run, link, live_run, open_shown_store, run_header, run_name
 
-SHEET = 540
+SHEET = 450
 """Pixels that a large contact sheet may be wide."""
-SMALL = 250
+SMALL = 210
 PER_PAGE = 12
-THROUGH_TIME, COMPARE = "Through time", "Compare"
+THROUGH_TIME, COMPARE, PINNED = "Through time", "Compare", "Pinned to incidents"
 NAMES = {"fixed": "Fixed latents", "fake": "Training batch", "real": "Real samples"}
 
 
@@ -24,26 +25,24 @@ def page() -> None:
     record = choose_run()
     if record is None:
         return
-    live(_header, record.id, active=is_active(record))
-    view = st.segmented_control("View", [THROUGH_TIME, COMPARE], default=THROUGH_TIME, required=True, key="gallery_view", label_visibility="collapsed")
+    live_run(run_header, record)
+    view = st.segmented_control(
+        "View", [THROUGH_TIME, COMPARE, PINNED], default=THROUGH_TIME, required=True, key="gallery_view", label_visibility="collapsed"
+    )
     if view == COMPARE:
         _compare(record)
     else:
-        live(_through_time, record.id, active=is_active(record))
+        live_run(_pinned if view == PINNED else _through_time, record)
 
 
-def _header(run: str) -> None:
-    run_header(queries.run(open_shown_store(), run))
-
-
-def _through_time(run: str) -> None:
+def _through_time(record: queries.RunRecord) -> None:
     store = open_shown_store()
-    grids = queries.artifacts(store, run, "fixed")
-    real = queries.artifacts(store, run, "real")
+    grids = queries.artifacts(store, record.id, "fixed")
+    real = queries.artifacts(store, record.id, "real")
     if not grids:
-        st.info("No grid was drawn yet. The first one comes with the first step, then one every 100 steps.", icon=":material/hourglass_empty:")
+        st.info("No grid was drawn yet. The first one comes with the first step.", icon=":material/hourglass_empty:")
         return
-    chosen = _choose_step(run, [grid.step for grid in grids])
+    chosen = _choose_step(record.id, [grid.step for grid in grids])
     grid = next(grid for grid in grids if grid.step == chosen)
     left, right = st.columns(2, gap="medium")
     with left:
@@ -74,11 +73,22 @@ def _choose_step(run: str, steps: Sequence[int]) -> int:
 def _strip(grids: Sequence[queries.ArtifactRecord]) -> None:
     count = -(-len(grids) // PER_PAGE)
     chosen = st.pagination(count, key="gallery_page") if count > 1 else 1
-    shown = grids[(chosen - 1) * PER_PAGE : chosen * PER_PAGE]
-    for start in range(0, len(shown), 4):
-        for column, grid in zip(st.columns(4), shown[start : start + 4], strict=False):
-            with column:
-                show_sheet(grid, f"step {grid.step:,}", width=SMALL)
+    show_strip(grids[(chosen - 1) * PER_PAGE : chosen * PER_PAGE], width=SMALL)
+
+
+def _pinned(record: queries.RunRecord) -> None:
+    store = open_shown_store()
+    found = {one.id: one for one in queries.incidents(store, record.id)}
+    sheets: dict[str, list[queries.ArtifactRecord]] = defaultdict(list)
+    for sheet in queries.artifacts(store, record.id, "pinned"):
+        sheets[sheet.incident or ""].append(sheet)
+    if not sheets:
+        st.info("Nothing is pinned. When an incident opens, the samples around its onset are kept here.", icon=":material/push_pin:")
+    for incident_id, pinned in sheets.items():
+        if incident_id in found:
+            incident = found[incident_id]
+            link("incidents", f"**{incident.code} {incident.title}**, onset at step {incident.onset:,}", run=record.id, incident=incident_id)
+        show_strip(pinned, width=SMALL)
 
 
 def _compare(record: queries.RunRecord) -> None:
@@ -93,14 +103,14 @@ def _compare(record: queries.RunRecord) -> None:
 def _side(side: str, runs: Sequence[queries.RunRecord], run: str, *, newest: bool) -> None:
     by_id = {record.id: record for record in runs}
     who, what, when = st.columns([3, 2, 2])
-    chosen = who.selectbox("Run", list(by_id), index=list(by_id).index(run), format_func=lambda id: run_name(by_id[id]), key=f"compare_run_{side}")
+    start = list(by_id).index(run)
+    chosen = who.selectbox("Run", list(by_id), index=start, format_func=lambda one: run_name(by_id[one]), key=f"compare_run_{side}")
     kind = what.selectbox("Samples", list(NAMES), format_func=NAMES.__getitem__, key=f"compare_kind_{side}")
     sheets = queries.artifacts(open_shown_store(), chosen, kind)
     if not sheets:
         st.caption("This run has no such samples.")
         return
     steps = [sheet.step for sheet in sheets]
-    step = when.selectbox(
-        "Step", steps, index=len(steps) - 1 if newest else 0, format_func=lambda step: f"{step:,}", key=f"compare_step_{side}_{chosen}_{kind}"
-    )
+    start = len(steps) - 1 if newest else 0
+    step = when.selectbox("Step", steps, index=start, format_func=lambda step: f"{step:,}", key=f"compare_step_{side}_{chosen}_{kind}")
     show_sheet(next(sheet for sheet in sheets if sheet.step == step), f"{NAMES[kind].lower()}, step {step:,}", width=SHEET)

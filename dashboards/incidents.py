@@ -10,19 +10,19 @@ import streamlit as st
 
 from ganwatch.errors import UserError
 from ganwatch.packaged import packaged_folder
+from ganwatch.signals import family
 from ganwatch.store import queries
 from ganwatch.store.database import Store
 
 from .charts import curve_chart, spans, wants_log
-from .pictures import show_sheet
-from .state import choose_run, is_active, live, open_shown_store, run_header
+from .pictures import show_sheet, show_strip
+from .state import choose_run, live_run, open_shown_store, run_header
 from .trees import causal_tree
-from .words import incident_badges, incident_state, number
-from ganwatch.signals import family
+from .words import incident_badges, incident_state, literal, number
 
 AROUND = 200
 """Steps shown before the onset and after the opening."""
-SHEET = 330
+SHEET = 210
 """Pixels that a contact sheet may be wide."""
 
 
@@ -30,20 +30,19 @@ def page() -> None:
     """Incidents of the chosen run."""
     record = choose_run()
     if record is not None:
-        live(_body, record.id, active=is_active(record))
+        live_run(_body, record)
 
 
-def _body(run: str) -> None:
+def _body(record: queries.RunRecord) -> None:
     store = open_shown_store()
-    record = queries.run(store, run)
     run_header(record)
-    found = queries.incidents(store, run)
+    found = queries.incidents(store, record.id)
     if not found:
         st.success("No incident in this run.", icon=":material/check_circle:")
         st.caption("What would open one: see the runbooks. Curves and gallery show how the run is doing.")
         return
     tree = causal_tree(found)
-    listed, detail = st.columns([3, 8], gap="large")
+    listed, detail = st.columns([3, 9], gap="medium")
     with listed:
         chosen = _choose(tree)
     with detail:
@@ -60,7 +59,7 @@ def _choose(tree: Sequence[tuple[int, queries.IncidentRecord]]) -> queries.Incid
     picked = st.radio(
         "Causes, and what they explain",
         list(by_id),
-        format_func=lambda id: "\u2003" * max(depth[id] - 1, 0) + "↳ " * (depth[id] > 0) + f"{by_id[id].code} {by_id[id].title}",
+        format_func=lambda one: "\u2003" * max(depth[one] - 1, 0) + "↳ " * (depth[one] > 0) + f"{by_id[one].code} {by_id[one].title}",
         captions=[f"{incident_state(one)}, onset {one.onset:,}" for one in by_id.values()],
         key=key,
     )
@@ -79,7 +78,7 @@ def _show(store: Store, incident: queries.IncidentRecord, known: Sequence[querie
         st.markdown(f":material/account_tree: Explains {', '.join(f'**{title}**' for title in symptoms)}.")
     if incident.superseded:
         st.caption("A later attempt went through these steps again without it.")
-    _evidence(store, incident, known)
+    _evidence(store, incident)
     _samples(store, incident)
     causes, remedies = st.columns(2, gap="medium", border=True)
     causes.markdown(f"**Likely causes**\n\n{incident.likely_causes or 'None are recorded.'}")
@@ -90,12 +89,12 @@ def _show(store: Store, incident: queries.IncidentRecord, known: Sequence[querie
         _history(store, incident)
 
 
-def _evidence(store: Store, incident: queries.IncidentRecord, known: Sequence[queries.IncidentRecord]) -> None:
+def _evidence(store: Store, incident: queries.IncidentRecord) -> None:
     evidence = incident.evidence
     if evidence is None:
         st.caption("No evidence is recorded.")
         return
-    st.markdown(evidence.explanation)
+    st.markdown(literal(evidence.explanation))
     signal = family(evidence.signal)
     unit = signal.unit if signal else ""
     facts = (
@@ -103,11 +102,11 @@ def _evidence(store: Store, incident: queries.IncidentRecord, known: Sequence[qu
         ("threshold", number(evidence.threshold, unit), f"Where it comes from: {evidence.origin}"),
         ("onset", f"{incident.onset:,}", "First step of the evidence."),
         ("opened", f"{incident.fired or incident.opened:,}", "Step at which the incident was reported."),
-        ("resolved", "–" if incident.resolved is None else f"{incident.resolved:,}", "Step since which it has been over."),
+        ("resolved", "-" if incident.resolved is None else f"{incident.resolved:,}", "Step since which it has been over."),
     )
-    for column, (label, value, help) in zip(st.columns([1.5, 1, 1, 1, 1]), facts, strict=True):
-        column.metric(label, value, help=help)
-    st.caption(f"Threshold from {evidence.origin}; evidence of {evidence.window} step{'s' * (evidence.window != 1)}.")
+    for column, (label, value, meaning) in zip(st.columns([1.5, 1, 1, 1, 1]), facts, strict=True):
+        column.metric(label, value, help=meaning)
+    st.caption(f"Threshold from {literal(evidence.origin)}; evidence of {evidence.window} step{'s' * (evidence.window != 1)}.")
     last = incident.resolved or incident.seen or incident.opened
     steps = (max(1, incident.onset - AROUND), max(last, incident.opened) + AROUND)
     reached = queries.run(store, incident.run).last_step or steps[1]
@@ -116,7 +115,7 @@ def _evidence(store: Store, incident: queries.IncidentRecord, known: Sequence[qu
     if len(at):
         curves = {evidence.signal.partition("/")[2]: (at, values)}
         chart = curve_chart(curves, spans([incident]), steps=steps, log=wants_log(signal, curves), height=170, threshold=evidence.threshold)
-        st.altair_chart(chart, width="stretch")
+        st.altair_chart(chart, width="stretch", theme=None)
 
 
 def _samples(store: Store, incident: queries.IncidentRecord) -> None:
@@ -128,24 +127,21 @@ def _samples(store: Store, incident: queries.IncidentRecord) -> None:
     before = [one for one in pinned if one.step < incident.onset]
     shown = []
     if before:
-        shown.append((before[-1], f"generated, step {before[-1].step:,}, before the onset"))
+        shown.append((before[-1], f"before the onset, step {before[-1].step:,}"))
     elif len(pinned) > 1:
-        shown.append((pinned[0], f"generated, step {pinned[0].step:,}, the earliest kept"))
+        shown.append((pinned[0], f"earliest kept, step {pinned[0].step:,}"))
     if pinned:
-        shown.append((pinned[-1], f"generated, step {pinned[-1].step:,}, when it was opened"))
+        shown.append((pinned[-1], f"when opened, step {pinned[-1].step:,}"))
     if real:
         nearest = min(real, key=lambda one: abs(one.step - incident.opened))
-        shown.append((nearest, f"real, step {nearest.step:,}"))
-    for column, (artifact, caption) in zip(st.columns(3), shown, strict=False):
-        with column:
+        shown.append((nearest, f"real samples, step {nearest.step:,}"))
+    with st.container(horizontal=True, gap="medium"):
+        for artifact, caption in shown:
             show_sheet(artifact, caption, width=SHEET)
     others = [one for one in pinned if one not in [artifact for artifact, _ in shown]]
     if others:
         with st.expander(f"{len(others)} more pinned sheet{'s' * (len(others) != 1)}", icon=":material/push_pin:"):
-            for start in range(0, len(others), 4):
-                for column, artifact in zip(st.columns(4), others[start : start + 4], strict=False):
-                    with column:
-                        show_sheet(artifact, f"step {artifact.step:,}", width=SHEET * 2 // 3)
+            show_strip(others, width=SHEET)
 
 
 def _history(store: Store, incident: queries.IncidentRecord) -> None:
@@ -155,8 +151,8 @@ def _history(store: Store, incident: queries.IncidentRecord) -> None:
             "attempt": str(one.attempt),
             "step": f"{one.step:,}",
             "state": {"firing": "open"}.get(str(one.state), str(one.state)),
-            "value": number(one.verdict.value) if one.verdict else "–",
-            "threshold": number(one.verdict.threshold) if one.verdict else "–",
+            "value": number(one.verdict.value) if one.verdict else "-",
+            "threshold": number(one.verdict.threshold) if one.verdict else "-",
         }
         for one in queries.evidence(store, incident.run, incident.id)
     ]

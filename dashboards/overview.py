@@ -11,18 +11,18 @@ from ganwatch.contracts import Severity
 from ganwatch.store import queries
 
 from .state import is_silent, link, live, no_runs, open_shown_store
-from .words import age, comparison, incident_badges, state_badge
+from .words import age, comparison, incident_badges, literal, state_badge
 
 PER_PAGE = 12
 CARDS = 6
 """Open incidents that are shown in full."""
-WIDTHS = (3.2, 1.2, 1.1, 1.2, 1.4, 1.2)
+WIDTHS = (3.2, 1.1, 1.0, 1.2, 1.7, 1.3)
 
 
 def page() -> None:
     """Overview, refreshed by itself."""
     st.title("Overview", anchor=False)
-    live(_body, active=True)
+    live(_body)
 
 
 def _body() -> None:
@@ -34,10 +34,16 @@ def _body() -> None:
     silent = {record.id for record in runs if is_silent(record)}
     names = {record.id: record.name for record in runs}
     found = queries.incidents(store, open_only=True)
-    found.sort(key=lambda one: (one.severity is not Severity.PAGE, one.cause is not None, -one.updated))
+    found.sort(key=lambda one: (one.cause is not None, one.severity is not Severity.PAGE, -one.updated))
     training = sum(record.state == "running" for record in runs) - len(silent)
     pages = sum(one.severity is Severity.PAGE for one in found)
-    figures = (("Training now", training), ("Gone silent", len(silent)), ("Open, page", pages), ("Open, ticket", len(found) - pages))
+    tickets = len(found) - pages
+    figures = (
+        ("Training now", training),
+        ("Gone silent", len(silent)),
+        ("Open incidents: page", pages),
+        ("Open incidents: ticket", tickets),
+    )
     for column, (label, value) in zip(st.columns(4), figures, strict=True):
         column.metric(label, value, border=True)
     st.header("Open incidents", anchor=False)
@@ -55,15 +61,15 @@ def _card(incident: queries.IncidentRecord, run: str) -> None:
     with st.container(border=True, gap="small"):
         with st.container(horizontal=True, vertical_alignment="center"):
             incident_badges(incident)
-            st.markdown(f"**{incident.code} {incident.title}** in {run}", width="stretch")
+            st.markdown(f"**{incident.code} {incident.title}** in {literal(run)}", width="stretch")
             link("incidents", "Evidence", run=incident.run, incident=incident.id, icon=":material/arrow_forward:")
         evidence = incident.evidence
         facts = [f"onset at step {incident.onset:,}", f"opened at step {incident.opened:,}", f"{age(time.time() - incident.updated)} ago"]
         if incident.cause:
             facts.append(f"explained by {incident.cause}")
         if evidence:
-            st.markdown(evidence.explanation)
-            facts.insert(0, comparison(evidence))
+            st.markdown(literal(evidence.explanation))
+            facts.insert(0, f"{literal(comparison(evidence))} ({literal(evidence.origin)})")
         st.caption(" · ".join(facts))
 
 
@@ -80,10 +86,10 @@ def _table(runs: Sequence[queries.RunRecord], silent: set[str]) -> None:
 def _row(record: queries.RunRecord, *, silent: bool) -> None:
     name, state, step, last, started, incidents = st.columns(WIDTHS, vertical_alignment="center")
     with name:
-        link("curves", f"{record.name} · {record.id[:8]}", run=record.id)
+        link("curves", f"{literal(record.name)} · {record.id[:8]}", run=record.id)
     with state:
         state_badge(record.state, silent=silent)
-    step.markdown("–" if record.last_step is None else f"{record.last_step:,}")
+    step.markdown("-" if record.last_step is None else f"{record.last_step:,}")
     last.markdown(f"{age(time.time() - record.heartbeat)} ago")
     started.markdown(time.strftime("%Y-%m-%d %H:%M", time.localtime(record.started)))
     with incidents:

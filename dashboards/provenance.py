@@ -13,7 +13,7 @@ from ganwatch.store import queries
 from ganwatch.store.plain import encode
 
 from .state import choose_run, open_shown_store, run_header
-from .words import number
+from .words import literal, number
 
 SECTIONS = ("configuration", "optimizers", "packages", "dataset", "device", "code")
 
@@ -33,10 +33,10 @@ def page() -> None:
         _table("Run", {key: value for key, value in facts.items() if key not in SECTIONS})
         _table("Code and device", {**_nested("code", facts), **_nested("device", facts)})
         _table("Packages", facts.get("packages"))
+        _dataset(facts.get("dataset"))
     with right:
         _table("Configuration", facts.get("configuration"))
         _optimizers(facts.get("optimizers"))
-        _dataset(facts.get("dataset"))
     _attempts(record.id)
     text = json.dumps(encode(facts), indent=2, allow_nan=False)
     with st.expander("All of it as JSON", icon=":material/data_object:"):
@@ -53,16 +53,23 @@ def _table(title: str, facts: Any) -> None:
     if not isinstance(facts, Mapping) or not facts:
         return
     st.subheader(title, anchor=False)
-    st.table([{"name": str(name), "value": _text(value)} for name, value in facts.items()], border="horizontal", hide_index=True, hide_header=True)
+    rows = [{"name": literal(name), "value": _text(value)} for name, value in facts.items()]
+    st.table(rows, border="horizontal", hide_index=True, hide_header=True)
 
 
 def _optimizers(facts: Any) -> None:
+    """One column a parameter group."""
     if not isinstance(facts, Mapping):
         return
-    for name, optimizer in facts.items():
-        for index, group in enumerate(optimizer.get("groups", [])):
-            kind = str(optimizer.get("class", "")).rpartition(".")[2]
-            _table(f"Optimizer {name}" + f", group {index}" * (index > 0), {"class": kind} | dict(group))
+    groups = {
+        f"{name}.{index}" if index else str(name): {"class": str(optimizer.get("class", "")).rpartition(".")[2]} | dict(group)
+        for name, optimizer in facts.items()
+        for index, group in enumerate(optimizer.get("groups", []))
+    }
+    settings = dict.fromkeys(setting for group in groups.values() for setting in group)
+    st.subheader("Optimizers", anchor=False)
+    rows = [{"setting": literal(key)} | {name: _text(group.get(key)) for name, group in groups.items()} for key in settings]
+    st.table(rows, border="horizontal", hide_index=True)
 
 
 def _dataset(facts: Any) -> None:
@@ -81,7 +88,7 @@ def _attempts(run: str) -> None:
             "attempt": str(one.attempt),
             "state": one.state,
             "started": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.started)),
-            "steps": "–" if one.first_step is None else f"{one.first_step:,} to {one.last_step:,}",
+            "steps": "-" if one.first_step is None else f"{one.first_step:,} to {one.last_step:,}",
             "host": one.host,
             "process": str(one.pid),
         }
@@ -92,11 +99,12 @@ def _attempts(run: str) -> None:
 
 def _text(value: Any) -> str:
     if value is None:
-        return "–"
+        return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
         return number(value)
     if isinstance(value, list):
-        return " ".join(_text(item) for item in value) if all(not isinstance(item, list | dict) for item in value) else json.dumps(value)
-    return json.dumps(value) if isinstance(value, Mapping) else str(value)
+        nested = any(isinstance(item, list | dict) for item in value)
+        return literal(json.dumps(value)) if nested else " ".join(_text(item) for item in value)
+    return literal(json.dumps(value)) if isinstance(value, Mapping) else literal(value)

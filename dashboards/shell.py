@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import streamlit as st
+from PIL import Image, ImageDraw
 
 from . import curves, gallery, incidents, overview, provenance
 from .state import HOME, PAGES, guarded, shown_store
 
 STYLE = """
 <style>
-[data-testid="stImage"] img { image-rendering: pixelated; }
-[data-testid="stMainBlockContainer"] { padding-top: 2.6rem; padding-bottom: 3rem; max-width: 1480px; }
+[data-testid="stImage"] img { image-rendering: pixelated; border-radius: 0; }
+[data-testid="stMainBlockContainer"] { padding: 2.6rem 3rem 3rem; max-width: 1480px; }
+[data-testid="stSidebarHeader"]::before { content: "ganwatch"; font-weight: 700; font-size: 1.2rem; color: #2b6cb0; }
 [data-testid="stMetricLabel"] p { color: #52606d; }
+[data-testid="stMetricValue"] { font-size: 1.45rem; }
+[data-testid="stTable"] td { overflow-wrap: anywhere; white-space: normal; }
 h1 { font-size: 1.75rem !important; } h2 { font-size: 1.3rem !important; } h3 { font-size: 1.05rem !important; }
 </style>
 """
@@ -19,7 +23,7 @@ h1 { font-size: 1.75rem !important; } h2 { font-size: 1.3rem !important; } h3 { 
 
 def main() -> None:
     """Draw the page that the address names."""
-    st.set_page_config(page_title="ganwatch", page_icon=":material/visibility:", layout="wide")
+    st.set_page_config(page_title="ganwatch", page_icon=_icon(), layout="wide", initial_sidebar_state=240)
     st.html(STYLE)
     screens = {
         HOME: (overview.page, "Overview", ":material/monitor_heart:"),
@@ -29,9 +33,20 @@ def main() -> None:
         "provenance": (provenance.page, "Provenance", ":material/fact_check:"),
     }
     pages = {
-        path: st.Page(guarded(body), title=title, icon=icon, url_path=path, default=path == HOME) for path, (body, title, icon) in screens.items()
+        path: st.Page(guarded(body), title=title, icon=icon, url_path=path, default=path == HOME)
+        for path, (body, title, icon) in screens.items()
     }
     st.session_state[PAGES] = pages
     chosen = st.navigation(list(pages.values()))
     chosen.run()
     st.sidebar.caption(f"Store: `{shown_store()}`")
+
+
+def _icon() -> Image.Image:
+    """An eye, drawn here: an icon by name would be fetched from the network."""
+    icon = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
+    draw = ImageDraw.Draw(icon)
+    draw.ellipse((2, 14, 62, 50), fill="#2b6cb0")
+    draw.ellipse((18, 18, 46, 46), fill="white")
+    draw.ellipse((25, 25, 39, 39), fill="#1f2933")
+    return icon

@@ -16,7 +16,7 @@ from ganwatch.errors import UserError
 from ganwatch.store import queries
 from ganwatch.store.database import DEFAULT, Store, open_store
 
-from .words import age, state_badge
+from .words import age, literal, state_badge
 
 HOME = "overview"
 PAGES = "ganwatch_pages"
@@ -54,18 +54,33 @@ def guarded(body: Callable[..., None]) -> Callable[..., None]:
         try:
             body(*arguments)
         except UserError as error:
-            st.warning(f"**This cannot be shown.** {error}", icon=":material/info:")
+            st.warning(f"**This cannot be shown.** {literal(error)}", icon=":material/info:")
             st.caption("`ganwatch dashboard --store STORE` names another store.")
         except SQLAlchemyError as error:
             _open.clear()
-            st.warning(f"**The store `{shown_store()}` cannot be read at the moment.** {str(error).splitlines()[0]}", icon=":material/info:")
+            reason = str(error).splitlines()[0]
+            st.warning(f"**The store `{shown_store()}` cannot be read at the moment.** {literal(reason)}", icon=":material/info:")
 
     return screen
 
 
-def live(body: Callable[..., None], *arguments: Any, active: bool) -> None:
-    """Draw a part of a screen, and again every few seconds while ``active``."""
-    st.fragment(guarded(body), run_every=REFRESH if active else None)(*arguments)
+def live(body: Callable[..., None]) -> None:
+    """Draw a part of a screen, and again every few seconds."""
+    st.fragment(guarded(body), run_every=REFRESH)()
+
+
+def live_run(body: Callable[..., None], record: queries.RunRecord, *arguments: Any) -> None:
+    """Draw a part of a run's screen, and again every few seconds until the run is over."""
+    active = is_active(record)
+
+    @functools.wraps(body)
+    def part() -> None:
+        now = queries.run(open_shown_store(), record.id)
+        body(now, *arguments)
+        if active and not is_active(now):
+            st.rerun()
+
+    st.fragment(guarded(part), run_every=REFRESH if active else None)()
 
 
 def link(page: str, label: str, *, run: str, icon: str | None = None, **parameters: str) -> None:
@@ -101,7 +116,7 @@ def choose_run() -> queries.RunRecord | None:
         st.warning(f"**The store has no run `{wanted}`.** The newest one is shown.", icon=":material/info:")
         wanted = known[0].id
     st.session_state[_WIDGET] = wanted
-    st.sidebar.selectbox("Run", list(by_id), format_func=lambda id: run_name(by_id[id]), key=_WIDGET, on_change=_remember)
+    st.sidebar.selectbox("Run", list(by_id), format_func=lambda one: run_name(by_id[one]), key=_WIDGET, on_change=_remember)
     st.session_state[_CHOSEN] = st.query_params["run"] = wanted
     return by_id[wanted]
 
@@ -123,7 +138,7 @@ def is_active(record: queries.RunRecord) -> bool:
 def run_header(record: queries.RunRecord) -> None:
     """Name, state and age of a run."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.header(record.name, anchor=False, width="content")
+        st.header(literal(record.name), anchor=False, width="content")
         state_badge(record.state, silent=is_silent(record))
         if record.open_incidents:
             st.badge(f"{record.open_incidents} open incident{'s' * (record.open_incidents != 1)}", color="red")

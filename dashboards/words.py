@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Literal
 
 import streamlit as st
@@ -19,17 +20,27 @@ def number(value: float | None, unit: str = "") -> str:
     """A value with four significant digits.
 
     >>> number(0.00012345), number(12345.6), number(float("nan")), number(3 * 2**20, "bytes"), number(0.5, "seconds"), number(None)
-    ('0.0001235', '12,346', 'NaN', '3.0 MiB', '0.5 s', '–')
+    ('0.0001235', '12,346', 'NaN', '3.0 MiB', '0.5 s', '-')
     """
     if value is None:
-        return "–"
+        return "-"
     if not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "∞" if value > 0 else "−∞"
+        return "NaN" if math.isnan(value) else "∞" if value > 0 else "-∞"
     if unit == "bytes":
         power = min(int(math.log2(max(abs(value), 1)) // 10), len(_BINARY) - 1)
         return f"{value / 1024**power:.1f} {_BINARY[power]}"
-    text = f"{value:,.0f}" if abs(value) >= 10_000 or value == 0 else f"{value:.4g}"  # noqa: PLR2004  # four digits
-    return f"{text} s" if unit == "seconds" else text.replace("-", "−", 1) if value < 0 else text
+    whole = value == 0 or 10_000 <= abs(value) < 10_000_000  # four digits, but no exponent before ten millions
+    text = f"{value:,.0f}" if whole else f"{value:.4g}"
+    return f"{text} s" if unit == "seconds" else text
+
+
+def literal(text: object) -> str:
+    r"""A text in which Markdown changes nothing.
+
+    >>> print(literal("g_lr*2"))
+    g\_lr\*2
+    """
+    return re.sub(r"([\\`*_{}\[\]()#+\-.!|$:<>~])", r"\\\1", str(text))
 
 
 def age(seconds: float) -> str:

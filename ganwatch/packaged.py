@@ -25,4 +25,4 @@ def packaged_folder(name: Literal["alerts", "dashboards"]) -> Path:
     for folder in (package / name, package.parent / name):
         if folder.is_dir():
             return folder
-    raise UserError(f"the installed ganwatch must carry the folder {name!r}, got none; install it again: pip install --force-reinstall ganwatch")
+    raise UserError(f"the installed ganwatch must carry the folder {name!r}, got none; pip install --force-reinstall ganwatch")

@@ -30,10 +30,8 @@ THEME = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """``--store``, ``--port`` and ``--address``."""
     parser.add_argument("--store", default="runs", metavar="STORE", help="folder, SQLite file or SQLAlchemy URL (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=8501, metavar="PORT", help="port to listen at, 0 for any free one (default: %(default)s)")
-    parser.add_argument(
-        "--address", default="127.0.0.1", metavar="ADDRESS", help="address to listen at; the dashboard has no login (default: %(default)s)"
-    )
+    parser.add_argument("--port", type=int, default=8501, help="port to listen at, 0 for any free one (default: %(default)s)")
+    parser.add_argument("--address", default="127.0.0.1", help="address to listen at; the dashboard has no login (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
