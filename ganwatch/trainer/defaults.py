@@ -9,7 +9,7 @@ _COMMON: dict[str, Any] = {"shape": (1, 8, 8), "latent_dim": 32, "channels": 16,
 DIGITS: dict[str, dict[str, Any]] = {
     "non-saturating": _COMMON | {"loss": "non-saturating"},
     "hinge": _COMMON | {"loss": "hinge"},
-    "least-squares": _COMMON | {"loss": "least-squares"},
+    "least-squares": _COMMON | {"loss": "least-squares", "d_norm": "spectral", "d_lr": 1e-3},
     "wgan-gp": _COMMON | {"loss": "wgan-gp"},
     "minimax": _COMMON | {"loss": "minimax"},
     "relativistic": _COMMON | {"loss": "relativistic"},

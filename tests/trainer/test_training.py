@@ -32,6 +32,9 @@ OPTIONS = {
 }
 
 
+VECTOR = {"shape": (2,), "width": 8}
+
+
 def build(seed=0, **options):
     lightning.seed_everything(seed, verbose=False)
     return GAN(**{"channels": 4, "latent_dim": 8} | options)
@@ -75,6 +78,14 @@ def test_each_network_is_updated_alone():
     assert all(parameter.requires_grad for parameter in gan.parameters())
 
 
+def test_the_generators_update_leaves_no_gradient_in_the_discriminator(monkeypatch):
+    gan = build(**VECTOR)
+    monkeypatch.setattr(gan, "_update_d", lambda *_: torch.zeros(()))
+    fit(gan, GANData("ring", samples=64), steps=1)
+    assert all(parameter.grad is not None for parameter in gan.generator.parameters())
+    assert all(parameter.grad is None for parameter in gan.discriminator.parameters())
+
+
 class Follow(lightning.Callback):
     def __init__(self):
         self.generator, self.average = [], []
@@ -114,7 +125,6 @@ def test_random_state_round_trip(tmp_path):
     assert draw() == drawn
 
 
-VECTOR = {"shape": (2,), "width": 8}
 VARIANTS = {
     "dropout, ema, batch norm": (VECTOR | {"dropout": 0.3, "ema": 0.9, "d_norm": "batch"}, [10, 13, 14, 15]),
     "gradient penalty": (VECTOR | {"loss": "wgan-gp", "d_steps": 3, "ema": 0.9}, [7, 10]),
