@@ -36,14 +36,18 @@ class Store:
         self.artifacts = artifacts
         self.artifact_root = artifact_root
         self.file = file
-        self._identity = self._stat()
+        self._identity = self._read_from = self._stat()
 
     def begin(self) -> AbstractContextManager[Connection]:
         """A transaction that writes: committed at the end of the block, rolled back by an exception."""
         return _writing(self.engine)
 
     def read(self) -> AbstractContextManager[Connection]:
-        """A transaction that reads one consistent state."""
+        """A transaction that reads one consistent state, of the file that is there now."""
+        identity = self._stat()
+        if identity != self._read_from:
+            self.engine.dispose()  # its connections would go on reading a file that was deleted or replaced
+            self._read_from = identity
         return self.engine.begin()
 
     def ensure(self) -> bool:

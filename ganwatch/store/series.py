@@ -68,14 +68,18 @@ def last_values(store: Store, run: str) -> dict[str, tuple[int, float]]:
     with store.read() as connection:
         for window in _windows(connection, _Window(run, 0, 0, _END)):
             owned = (_BLOCK.c.run_id == run, _BLOCK.c.attempt == window.attempt, _BLOCK.c.block <= window.high // WIDTH)
-            newest = select(_BLOCK.c.series, func.max(_BLOCK.c.block).label("block")).where(*owned).group_by(_BLOCK.c.series).subquery()
-            query = select(_BLOCK).join(newest, (_BLOCK.c.series == newest.c.series) & (_BLOCK.c.block == newest.c.block)).where(*owned)
-            for row in connection.execute(query).all():
-                steps, values = _clip(*unpack(row.block, row.offsets, row.readings), window)
-                if not len(steps):  # the whole block belongs to a later attempt
-                    steps, values = _join(list(_readings(connection, window, row.series)))
-                if len(steps):
-                    last[row.series] = int(steps[-1]), float(values[-1])
+            newest: dict[int, list[str]] = {}
+            latest = select(_BLOCK.c.series, func.max(_BLOCK.c.block)).where(*owned).group_by(_BLOCK.c.series)
+            for name, number in connection.execute(latest):
+                newest.setdefault(number, []).append(name)
+            for number, names in newest.items():
+                query = select(_BLOCK).where(*owned, _BLOCK.c.block == number, _BLOCK.c.series.in_(names))
+                for row in connection.execute(query).all():
+                    steps, values = _clip(*unpack(number, row.offsets, row.readings), window)
+                    if not len(steps):  # the whole block belongs to a later attempt
+                        steps, values = _join(list(_readings(connection, window, row.series)))
+                    if len(steps):
+                        last[row.series] = int(steps[-1]), float(values[-1])
     last.pop(WALL_TIME, None)
     return dict(sorted(last.items()))
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -113,6 +114,20 @@ def test_a_store_that_cannot_be_opened_is_named_without_its_password(
         open_store(url)
     assert "s3cret" not in str(raised.value)
     assert Path("file").read_text().startswith("no database")
+
+
+def test_a_reader_follows_a_store_that_is_deleted_and_made_anew(tmp_path: Path) -> None:
+    def begin(name: str) -> None:
+        sink = SqlSink(tmp_path / "runs")
+        sink.start(Run(name, "demo"))
+        sink.close()
+
+    begin("old")
+    with open_store(tmp_path / "runs", create=False) as reader:
+        assert [one.id for one in queries.runs(reader)] == ["old"]
+        shutil.rmtree(tmp_path / "runs")
+        begin("new")
+        assert [one.id for one in queries.runs(reader)] == ["new"]
 
 
 def test_reading_needs_a_store_that_exists(tmp_path: Path) -> None:
