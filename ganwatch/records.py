@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,6 @@ class Samples:
             raise ValueError(f"pixels must hold N*H*W*C = {math.prod(self.shape)} bytes, got {len(self.pixels)}")
 
 
-def finite(value: float | None) -> bool:
+def finite(value: float | None) -> TypeGuard[float]:
     """Whether a value was measured and is neither NaN nor infinite."""
     return value is not None and math.isfinite(value)
