@@ -58,6 +58,7 @@ def curve_chart(
     log: bool = False,
     height: int = HEIGHT,
     threshold: float | None = None,
+    unit: str = "",
 ) -> alt.LayerChart:
     """The curves of one family of signals.
 
@@ -74,6 +75,8 @@ def curve_chart(
     height : int, pixels
     threshold : float or None
         A horizontal line.
+    unit : str
+        ``bytes`` are written with a power of ten as a letter.
 
     Returns
     -------
@@ -83,24 +86,22 @@ def curve_chart(
     frame = pd.concat([pd.DataFrame({"step": at, "value": values, "series": label}) for label, (at, values) in curves.items()])
     finite = frame[np.isfinite(frame["value"])]
     labels = list(curves)
-    colour = alt.Color(
-        "series:N",
-        scale=alt.Scale(domain=labels, range=[COLOURS.get(label, OTHERS[place % len(OTHERS)]) for place, label in enumerate(labels)]),
-        legend=alt.Legend(orient="top", title=None, symbolType="stroke", symbolStrokeWidth=2.5, offset=4, padding=0) if labels != [""] else None,
-    )
+    colours = [COLOURS.get(label, OTHERS[place % len(OTHERS)]) for place, label in enumerate(labels)]
+    legend = alt.Legend(orient="top", title=None, symbolType="stroke", symbolStrokeWidth=2.5, offset=4, padding=0)
+    colour = alt.Color("series:N", scale=alt.Scale(domain=labels, range=colours), legend=legend if labels != [""] else None)
     across = alt.Axis(format=",d", tickCount=6, grid=False)
     x = alt.X("step:Q", scale=alt.Scale(domain=list(steps), nice=False, clamp=True), title=None, axis=across)
     up = alt.Scale(type="log" if log else "linear", zero=False)
-    y = alt.Y("value:Q", scale=up, title=None, axis=_value_axis(finite["value"], log=log))
+    y = alt.Y("value:Q", scale=up, title=None, axis=_value_axis(finite["value"], log=log, unit=unit))
     at, who = alt.Tooltip("step:Q", format=",d"), [alt.Tooltip("series:N")] * (labels != [""])
     tips = [at, alt.Tooltip("value:Q", format=".4g"), *who]
     layers: list[alt.Chart] = _marks(marked, steps)
     layers.append(alt.Chart(finite).mark_line(strokeWidth=1.6, clip=True).encode(x=x, y=y, color=colour))
-    layers.append(alt.Chart(finite).mark_point(size=60, opacity=0).encode(x=x, y=y, color=alt.value("black"), tooltip=tips))
+    layers.append(alt.Chart(finite).mark_point(size=60, opacity=0).encode(x=x, y=y, tooltip=tips))
     broken = frame[~np.isfinite(frame["value"])].assign(text=lambda rows: rows["value"].astype(str))
     if len(broken):
         tip = [at, alt.Tooltip("text:N", title="value"), *who]
-        layers.append(alt.Chart(broken).mark_tick(color="#c53030", thickness=2, size=12).encode(x=x, y=alt.value(6), tooltip=tip))
+        layers.append(alt.Chart(broken).mark_tick(color="#c53030", thickness=2, size=6).encode(x=x, y=alt.value(3), tooltip=tip))
     if threshold is not None and np.isfinite(threshold) and (not log or threshold > 0):
         bound = pd.DataFrame({"value": [threshold]})
         tip = [alt.Tooltip("value:Q", title="threshold", format=".4g")]
@@ -111,38 +112,35 @@ def curve_chart(
     return alt.LayerChart(layer=layers, height=height, padding=padding, background="transparent", config=config)
 
 
-def _value_axis(values: pd.Series[float], *, log: bool) -> alt.Axis:
+def _value_axis(values: pd.Series[float], *, log: bool, unit: str) -> alt.Axis:
     """About five values; powers of ten on a logarithmic scale."""
     if not log:
-        return alt.Axis(tickCount=5, format="~g")
+        return alt.Axis(tickCount=5, format=".3~s" if unit == "bytes" else ".4~g")
     low, high = (math.floor(math.log10(bound)) for bound in (values.min(), values.max()))
     stride = 1 + (high + 1 - low) // 6
-    return alt.Axis(values=[10.0**power for power in range(low, high + 2, stride)], format="~g")
+    return alt.Axis(values=[10.0**power for power in range(low, high + 2, stride)], format=".4~g")
 
 
 def _marks(marked: Sequence[Span], steps: tuple[int, int]) -> list[alt.Chart]:
-    """A band from onset to resolution, a line at the onset, the code above it."""
+    """For each incident a band from onset to resolution, a line at the onset, and its code, one below the other."""
     first, last = steps
-    rows = [
-        {
+    layers: list[alt.Chart] = []
+    shown = [span for span in marked if span.start <= last and (span.end is None or span.end >= first)]
+    for place, span in enumerate(shown):
+        row = {
             "from": max(span.start, first),
             "to": last if span.end is None else min(span.end, last),
             "code": span.code,
             "incident": f"{span.code} {span.title}",
-            "until": "open" if span.end is None else f"resolved at step {span.end:,}",
-            "colour": span.colour,
+            "onset": span.start,
+            "until": "open" if span.end is None else f"step {span.end:,}",
         }
-        for span in marked
-        if span.start <= last and (span.end is None or span.end >= first)
-    ]
-    if not rows:
-        return []
-    base = alt.Chart(pd.DataFrame(rows)).encode(
-        x=alt.X("from:Q"),
-        color=alt.Color("colour:N", scale=None),
-        tooltip=[alt.Tooltip("incident:N"), alt.Tooltip("from:Q", title="onset", format=",d"), alt.Tooltip("until:N", title="until")],
-    )
-    band = base.mark_rect(opacity=0.08).encode(x2="to:Q")
-    rule = base.mark_rule(strokeWidth=1.5, opacity=0.8)
-    text = base.mark_text(align="left", baseline="top", dx=3, fontSize=10, fontWeight=600).encode(y=alt.value(2), text="code:N")
-    return [band, rule, text]
+        tips = [alt.Tooltip("incident:N"), alt.Tooltip("onset:Q", format=",d"), alt.Tooltip("until:N")]
+        base = alt.Chart(pd.DataFrame([row])).encode(x=alt.X("from:Q"), tooltip=tips)
+        code = base.mark_text(align="left", baseline="top", dx=3, fontSize=10, fontWeight=600, color=span.colour)
+        layers += [
+            base.mark_rect(opacity=0.08, color=span.colour).encode(x2="to:Q"),
+            base.mark_rule(strokeWidth=1.5, opacity=0.8, color=span.colour),
+            code.encode(y=alt.value(8 + 11 * place), text="code:N"),
+        ]
+    return layers

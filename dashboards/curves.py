@@ -30,10 +30,13 @@ def page() -> None:
     if record is None:
         return
     live_run(_header, record)
-    chosen = st.pills("Signals", _groups(), selection_mode="multi", default=FIRST, format_func=str.capitalize, key="curves_groups")
+    measured = {_group(name) for name in queries.series_names(open_shown_store(), record.id)}
+    offered = [group for group in _groups() if group in measured or group != OTHER]
+    chosen = st.pills("Signals", offered, selection_mode="multi", default=FIRST, format_func=str.capitalize, key="curves_groups")
     with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
         window = st.segmented_control("Steps", list(WINDOWS), default="All", required=True, key="curves_steps")
-        log = st.toggle("Log scales", value=True, key="curves_log", help=f"Where a positive signal covers more than a factor of {WIDE:.0f}.")
+        meaning = f"Logarithmic where a positive signal covers more than a factor of {WIDE:.0f}."
+        log = st.toggle("Log scales", value=True, key="curves_log", help=meaning)
     live_run(_body, record, tuple(chosen), WINDOWS[window or "All"], log)
 
 
@@ -102,15 +105,15 @@ def _draw(
 ) -> None:
     present = {label: curve for label, curve in curves.items() if len(curve[0])}
     unit = f" ({signal.unit})" if signal and signal.unit in {"seconds", "bytes", "ratio"} else ""
-    last = ", ".join(
-        f"{label} {number(float(values[-1]), signal.unit if signal else '')}".strip() for label, (_, values) in list(present.items())[:3]
-    )
-    st.markdown(f"**{name}**{unit} :small[:gray[now {last}]]" if len(present) <= 3 and last else f"**{name}**{unit}", help=signal.help if signal else None)  # what fits in a line
+    last = [f"{label} {number(float(values[-1]), signal.unit if signal else '')}".strip() for label, (_, values) in present.items()]
+    now = f" :small[:gray[now {literal(', '.join(last))}]]" if 0 < len(last) <= MOST_LABELS else ""
+    st.markdown(f"**{literal(name)}**{unit}{now}", help=signal.help if signal else None)
     if not present:
         st.caption("Not measured in these steps.")
         return
     scaled = log and wants_log(signal, present)
-    st.altair_chart(curve_chart(present, marked, steps=steps, log=scaled), width="stretch", theme=None)
+    chart = curve_chart(present, marked, steps=steps, log=scaled, unit=signal.unit if signal else "")
+    st.altair_chart(chart, width="stretch", theme=None)
 
 
 def _group(name: str) -> str:

@@ -87,7 +87,8 @@ def _pinned(record: queries.RunRecord) -> None:
     for incident_id, pinned in sheets.items():
         if incident_id in found:
             incident = found[incident_id]
-            link("incidents", f"**{incident.code} {incident.title}**, onset at step {incident.onset:,}", run=record.id, incident=incident_id)
+            label = f"**{incident.code} {incident.title}**, onset at step {incident.onset:,}"
+            link("incidents", label, run=record.id, incident=incident_id)
         show_strip(pinned, width=SMALL)
 
 

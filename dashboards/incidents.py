@@ -10,6 +10,7 @@ import streamlit as st
 
 from ganwatch.errors import UserError
 from ganwatch.packaged import packaged_folder
+from ganwatch.records import finite
 from ganwatch.signals import family
 from ganwatch.store import queries
 from ganwatch.store.database import Store
@@ -114,7 +115,9 @@ def _evidence(store: Store, incident: queries.IncidentRecord) -> None:
     at, values = queries.series(store, incident.run, evidence.signal, start=steps[0], end=steps[1], max_points=600)
     if len(at):
         curves = {evidence.signal.partition("/")[2]: (at, values)}
-        chart = curve_chart(curves, spans([incident]), steps=steps, log=wants_log(signal, curves), height=170, threshold=evidence.threshold)
+        log = wants_log(signal, curves)
+        bound = evidence.threshold if finite(evidence.value) else None
+        chart = curve_chart(curves, spans([incident]), steps=steps, log=log, height=170, threshold=bound, unit=unit)
         st.altair_chart(chart, width="stretch", theme=None)
 
 
@@ -151,8 +154,8 @@ def _history(store: Store, incident: queries.IncidentRecord) -> None:
             "attempt": str(one.attempt),
             "step": f"{one.step:,}",
             "state": {"firing": "open"}.get(str(one.state), str(one.state)),
-            "value": number(one.verdict.value) if one.verdict else "-",
-            "threshold": number(one.verdict.threshold) if one.verdict else "-",
+            "value": number(one.verdict.value) if one.verdict else "none",
+            "threshold": number(one.verdict.threshold) if one.verdict else "none",
         }
         for one in queries.evidence(store, incident.run, incident.id)
     ]

@@ -88,7 +88,7 @@ def _attempts(run: str) -> None:
             "attempt": str(one.attempt),
             "state": one.state,
             "started": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.started)),
-            "steps": "-" if one.first_step is None else f"{one.first_step:,} to {one.last_step:,}",
+            "steps": "none" if one.first_step is None else f"{one.first_step:,} to {one.last_step:,}",
             "host": one.host,
             "process": str(one.pid),
         }
@@ -99,7 +99,7 @@ def _attempts(run: str) -> None:
 
 def _text(value: Any) -> str:
     if value is None:
-        return "-"
+        return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
