@@ -19,7 +19,7 @@ _original = torch.autograd.backward
 def _backward(tensors: Any, *args: Any, **kwargs: Any) -> Any:
     result = _original(tensors, *args, **kwargs)
     for tensor in (tensors,) if isinstance(tensors, Tensor) else tuple(tensors):
-        if tensor.numel() == 1:
+        if isinstance(tensor, Tensor) and tensor.numel() == 1:  # a graph's edge may be given instead
             for listener in tuple(_listeners):
                 listener(tensor.detach())
     return result

@@ -27,8 +27,8 @@ class _Watched:
 
 
 _watched: dict[int, _Watched] = {}
-_wrapped: dict[type[nn.Module], tuple[int, bool]] = {}
-"""Class to (instances watched, whether the class had a forward of its own)."""
+_wrapped: dict[type[nn.Module], tuple[int, Any, Any]] = {}
+"""Class to (instances watched, the class's own forward or None where it inherits, our wrapper)."""
 
 
 def watch(module: nn.Module, on_call: OnCall) -> None:
@@ -37,26 +37,32 @@ def watch(module: nn.Module, on_call: OnCall) -> None:
         raise ValueError(f"module must not be watched twice, got {type(module).__name__} again")
     _watched[id(module)] = _Watched(module, on_call)
     cls = type(module)
-    count, own = _wrapped.get(cls, (0, "forward" in vars(cls)))
-    if count == 0:
-        cls.forward = _wrap(cls.forward)
-    _wrapped[cls] = (count + 1, own)
+    if cls not in _wrapped:
+        _wrapped[cls] = (0, vars(cls).get("forward"), _wrap(cls.forward))
+        cls.forward = _wrapped[cls][2]
+    count, own, wrapper = _wrapped[cls]
+    _wrapped[cls] = (count + 1, own, wrapper)
 
 
 def unwatch(module: nn.Module) -> None:
-    """Undo ``watch``; the class is as before once none of its instances is watched."""
+    """Undo ``watch``; the class is as before once none of its instances is watched.
+
+    Where somebody else has replaced the class's forward meanwhile, theirs stays.
+    """
     if _watched.pop(id(module), None) is None:
         return
     cls = type(module)
-    count, own = _wrapped[cls]
+    count, own, wrapper = _wrapped[cls]
     if count > 1:
-        _wrapped[cls] = (count - 1, own)
+        _wrapped[cls] = (count - 1, own, wrapper)
         return
     del _wrapped[cls]
-    if own:
-        cls.forward = cls.forward.__wrapped__  # type: ignore[attr-defined]  # set by functools.wraps
+    if vars(cls).get("forward") is not wrapper:
+        return
+    if own is not None:
+        cls.forward = own
     else:
-        del cls.forward
+        del cls.forward  # was inherited before
 
 
 def _wrap(original: Callable[..., Any]) -> Callable[..., Any]:

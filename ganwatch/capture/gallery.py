@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ganwatch.capture.randomness import preserved_random_state
-from ganwatch.capture.step import Step
+from ganwatch.capture.step import Arguments, Step
 from ganwatch.records import Samples
 
 TILES = 36
@@ -41,7 +41,7 @@ class Gallery:
         if every < 1:
             raise ValueError(f"every must be >= 1 (steps), got {every}")
         self.generator, self.emit, self.every = generator, emit, every
-        self.fixed: tuple[Tensor, ...] | None = None
+        self.fixed: Arguments | None = None
         self._range: tuple[float, float] | None = None
         self._recent: deque[tuple[int, Tensor]] = deque(maxlen=PINNED_KEPT)
 
@@ -56,8 +56,8 @@ class Gallery:
         """Remember this step's fakes, and draw a grid where one is due."""
         if self.fixed is None:
             latent = step.last("g", "latent")
-            if latent is not None and latent.inputs:
-                self.fixed = tuple(x[:TILES].clone() if x.ndim else x.clone() for x in latent.inputs)
+            if latent is not None and latent.inputs and latent.arguments is not None:
+                self.fixed = _first(latent.arguments, len(latent.inputs[0]) if latent.inputs[0].ndim else 0)
         fake = step.batch("fake")
         if fake is not None and step.index % PINNED_EVERY == 0:
             self._recent.append((step.index, fake[:TILES].clone()))
@@ -73,10 +73,11 @@ class Gallery:
     def draw(self) -> Any:
         """The generator's output for the fixed latents, nothing of the run touched."""
         assert self.fixed is not None
-        with torch.no_grad(), preserved_random_state(), _evaluating(self.generator):
+        with torch.no_grad(), preserved_random_state(*self.generator.modules()), _evaluating(self.generator):
             state = {name: p.detach() for name, p in self.generator.named_parameters()}
             state |= {name: b.detach().clone() for name, b in self.generator.named_buffers()}
-            return functional_call(self.generator, state, self.fixed)
+            args, kwargs = self.fixed
+            return functional_call(self.generator, state, tuple(args), kwargs)
 
     def pin(self, incident: str, step: Step | None = None) -> None:
         """Emit what is remembered as evidence of an incident, and the current step's fakes where given."""
@@ -89,16 +90,12 @@ class Gallery:
 
     def state_dict(self) -> dict[str, Any]:
         """Fixed latents and value range, as plain types."""
-        fixed = None if self.fixed is None else [[str(x.dtype).removeprefix("torch."), list(x.shape), x.flatten().tolist()] for x in self.fixed]
-        return {"fixed": fixed, "range": list(self._range) if self._range else None}
+        return {"fixed": None if self.fixed is None else to_plain(self.fixed), "range": list(self._range) if self._range else None}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on with the same latents."""
-        device = next(self.generator.parameters()).device
         if state["fixed"] is not None:
-            self.fixed = tuple(
-                torch.tensor(values, dtype=getattr(torch, dtype), device=device).reshape(shape) for dtype, shape, values in state["fixed"]
-            )
+            self.fixed = from_plain(state["fixed"], next(self.generator.parameters()).device)
         self._range = tuple(state["range"]) if state["range"] else None
 
     def _show(self, step: int, kind: str, batch: Any, incident: str | None = None) -> None:
@@ -127,6 +124,39 @@ def to_pixels(batch: Tensor, value_range: tuple[float, float]) -> Tensor | None:
     return None
 
 
+def to_plain(nest: Any) -> Any:
+    """A nest of tensors and plain values as plain types.
+
+    >>> from_plain(to_plain(([torch.ones(1, 2)], {"labels": torch.tensor([3]), "scale": 0.5})), torch.device("cpu"))
+    [[tensor([[1., 1.]])], {'labels': tensor([3]), 'scale': 0.5}]
+    """
+    if isinstance(nest, Tensor):
+        return {"dtype": str(nest.dtype).removeprefix("torch."), "shape": list(nest.shape), "tensor": nest.flatten().tolist()}
+    if isinstance(nest, dict):
+        return {"dict": {str(key): to_plain(item) for key, item in nest.items()}}
+    return [to_plain(item) for item in nest] if isinstance(nest, list | tuple) else nest
+
+
+def from_plain(plain: Any, device: torch.device) -> Any:
+    """The inverse of ``to_plain``, tuples as lists."""
+    if isinstance(plain, list):
+        return [from_plain(item, device) for item in plain]
+    if not isinstance(plain, dict):
+        return plain
+    if "dict" in plain:
+        return {key: from_plain(item, device) for key, item in plain["dict"].items()}
+    return torch.tensor(plain["tensor"], dtype=getattr(torch, plain["dtype"]), device=device).reshape(plain["shape"])
+
+
+def _first(nest: Any, count: int) -> Any:
+    """Copies of the tensors in a nest, those of ``count`` samples cut to the tiles of a grid."""
+    if isinstance(nest, Tensor):
+        return nest[:TILES].clone() if nest.ndim and len(nest) == count else nest.clone()
+    if isinstance(nest, dict):
+        return {key: _first(item, count) for key, item in nest.items()}
+    return [_first(item, count) for item in nest] if isinstance(nest, list | tuple) else nest
+
+
 def _range_of(real: Tensor) -> tuple[float, float]:
     clean = real[torch.isfinite(real)]
     if not clean.numel():
@@ -140,7 +170,8 @@ def _range_of(real: Tensor) -> tuple[float, float]:
 def _evaluating(module: nn.Module) -> Iterator[None]:
     """Evaluation mode for the time being, each sub-module's own flag restored."""
     flags = [(part, part.training) for part in module.modules()]
-    module.eval()
+    for part, _ in flags:
+        part.training = False
     try:
         yield
     finally:

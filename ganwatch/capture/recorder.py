@@ -2,7 +2,7 @@
 
 A step ends with the generator's optimizer step. Which batch the discriminator saw is recognised by storage first (what the
 generator returned, detached or not, and what the loader delivered), then by value (clones, and real and fake in one call);
-what is neither stays ``unknown``.
+what is neither, or both, stays ``unknown``.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from ganwatch.capture import backward_losses, forward_calls
-from ganwatch.capture.step import Call, Step, Update, detached, last_leaf
+from ganwatch.capture.recognition import Recognition
+from ganwatch.capture.step import Arguments, Call, Step, Update, detached, score_leaf, tensors
 from ganwatch.contracts import Probe
+from ganwatch.errors import UserError
 
-REMEMBERED = 16
-"""Generator outputs and loader batches by which a discriminator's input is recognised."""
-CALLS_KEPT = 64
-"""Calls kept between two steps, so that a long critic-only phase takes no more memory."""
+LOSSES_KEPT = 256
+"""Back-propagated losses that may wait for the update that they belong to."""
+CARRIED = 16
+"""Steps for which a discriminator's calls stand for those that follow without one: it may be updated more seldom than the generator."""
 
 
 class Recorder:
@@ -43,8 +45,8 @@ class Recorder:
 
     Raises
     ------
-    ValueError
-        A network has no parameters, or both are the same.
+    UserError
+        A network has no parameters, or both share some.
     """
 
     def __init__(
@@ -63,12 +65,11 @@ class Recorder:
         for role, module in self.networks.items():
             for name, parameter in module.named_parameters():
                 if self._names.setdefault(id(parameter), (role, name))[0] != role:
-                    raise ValueError(f"networks must not share parameters, got {name!r} in both g and d")
+                    raise UserError(f"generator and discriminator must not share parameters, got {name!r} in both")
             if not any(known == role for known, _ in self._names.values()):
-                raise ValueError(f"network {role!r} must have parameters, got {type(module).__name__} without any")
-        self._fakes: deque[Tensor] = deque(maxlen=REMEMBERED)
-        self._reals: deque[Tensor] = deque(maxlen=REMEMBERED)
-        self._pending_losses: list[Tensor] = []
+                raise UserError(f"network {role!r} must have parameters, got {type(module).__name__} without any")
+        self._recognition = Recognition()
+        self._pending_losses: deque[Tensor] = deque(maxlen=LOSSES_KEPT)
         self._current = Step(1)
         self._observer_time = 0.0
         for module in self.networks.values():
@@ -84,7 +85,7 @@ class Recorder:
         """Count on from a number of steps, with nothing pending."""
         self.index = index
         self._current = Step(index + 1)
-        self._pending_losses = []
+        self._pending_losses.clear()
 
     def close(self) -> bool:
         """Leave no hook behind; False where that was done before."""
@@ -104,9 +105,8 @@ class Recorder:
         ``waited`` is the time in seconds that the loop waited for it.
         """
         self._current.data_time = (self._current.data_time or 0.0) + waited
-        for tensor in _tensors(batch):
-            if tensor.is_floating_point() and tensor.ndim >= 2:
-                self._reals.append(tensor.detach())
+        for tensor in tensors(batch):
+            self._recognition.remember("real", tensor.detach())
 
     def _timed(self, part: str, action: Callable[[], Any]) -> None:
         if self.paused:
@@ -119,59 +119,37 @@ class Recorder:
         self._timed("capture", lambda: self._record_call(module, args, kwargs, output))
 
     def _record_call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        given = _tensors((args, kwargs))
+        given = tensors((args, kwargs))
         if module is self.networks["g"]:
-            call = Call("g", tuple(x.detach() for x in given), detached(output), "latent", module.training)
-            for tensor in _tensors(call.output):
-                if tensor.is_floating_point() and tensor.ndim >= 2:
-                    self._fakes.append(tensor)
-            self._keep(call)
+            made = [x.detach() for x in tensors(output)]
+            for tensor in made:
+                self._recognition.remember("fake", tensor)
+            inputs = tuple(x.detach() for x in given)
+            self._keep(Call("g", inputs, made, "latent", module.training, self.index + 1, arguments=_arguments(args, kwargs)))
             return
-        leaf = last_leaf(output)
+        leaf = score_leaf(output)
         samples = next((x for x in given if x.is_floating_point() and x.ndim >= 2), None)
         if leaf is None or samples is None:
             return
         attached = any(x.requires_grad for x in given)
         calls = []
-        for batch, part in self._recognise(samples.detach()):
+        for batch, part in self._recognition.parts(samples.detach()):
             inputs = tuple(x.detach()[part] if x.ndim else x.detach() for x in given)
-            calls.append((part, Call("d", inputs, leaf.detach()[part], batch, module.training, attached)))
+            score = leaf.detach()[part] if leaf.ndim else leaf.detach()
+            calls.append((part, Call("d", inputs, score, batch, module.training, self.index + 1, attached)))
         for _, call in calls:
             self._keep(call)
-        if leaf.requires_grad and any(probe.wants_slopes and probe.due(self.index + 1) for probe in self.probes):
-            leaf.register_hook(partial(_take_slope, calls))  # type: ignore[no-untyped-call]  # torch publishes no type here
+        if leaf.requires_grad and leaf.ndim and any(probe.wants_slopes and probe.due(self.index + 1) for probe in self.probes):
+            leaf.register_hook(partial(self._on_slope, calls))  # type: ignore[no-untyped-call]  # torch publishes no type here
 
     def _keep(self, call: Call) -> None:
-        self._current.calls.append(call)
-        if len(self._current.calls) > CALLS_KEPT:
-            del self._current.calls[0]
+        """Of calls that differ in nothing but time the last one stays, so that no more than a few batches are held."""
+        kept = (call.network, call.batch, call.attached)
+        others = [other for other in self._current.calls if (other.network, other.batch, other.attached) != kept]
+        self._current.calls = [*others, call]
 
-    def _recognise(self, samples: Tensor) -> list[tuple[str, slice]]:
-        everything = slice(None)
-        storage = samples.untyped_storage().data_ptr()
-        for batch, known in (("fake", self._fakes), ("real", self._reals)):
-            if any(tensor.untyped_storage().data_ptr() == storage for tensor in known):
-                return [(batch, everything)]
-        for batch, known in (("fake", self._fakes), ("real", self._reals)):
-            if any(tensor.shape == samples.shape and torch.equal(tensor, samples) for tensor in known):
-                return [(batch, everything)]
-        parts: list[tuple[str, slice]] = []
-        start = 0
-        while start < len(samples):
-            found = self._recognise_part(samples, start)
-            if found is None:
-                return [("unknown", everything)]
-            parts.append(found)
-            start = found[1].stop
-        return parts
-
-    def _recognise_part(self, samples: Tensor, start: int) -> tuple[str, slice] | None:
-        for batch, known in (("fake", self._fakes), ("real", self._reals)):
-            for tensor in reversed(known):
-                stop = start + len(tensor)
-                if tensor.shape[1:] == samples.shape[1:] and stop <= len(samples) and torch.equal(tensor, samples[start:stop]):
-                    return batch, slice(start, stop)
-        return None
+    def _on_slope(self, calls: Sequence[tuple[slice, Call]], grad: Tensor) -> None:
+        self._timed("capture", partial(_take_slope, calls, grad))
 
     def _on_loss(self, loss: Tensor) -> None:
         if not self.paused:
@@ -214,12 +192,13 @@ class Recorder:
     def _take_losses(self, role: str) -> None:
         if self._pending_losses:
             self._current.losses[role] = torch.stack([loss.reshape(()) for loss in self._pending_losses]).sum()
-            self._pending_losses = []
+            self._pending_losses.clear()
 
     def _tick(self) -> None:
         step, self.index = self._current, self.index + 1
         step.observer_time, self._observer_time = self._observer_time, 0.0
-        self._current = Step(self.index + 1)
+        carried = [call for call in step.calls if call.network == "d" and not call.attached and call.index > self.index - CARRIED]
+        self._current = Step(self.index + 1, calls=carried)
         self.on_step(step)
 
 
@@ -229,11 +208,8 @@ def _take_slope(calls: Sequence[tuple[slice, Call]], grad: Tensor) -> None:
             call.slope = grad.detach()[part]
 
 
-def _tensors(nest: Any) -> list[Tensor]:
-    if isinstance(nest, Tensor):
-        return [nest]
-    if isinstance(nest, Mapping):
-        return [tensor for value in nest.values() for tensor in _tensors(value)]
-    if isinstance(nest, list | tuple):
-        return [tensor for value in nest for tensor in _tensors(value)]
-    return []
+def _arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Arguments | None:
+    try:
+        return detached(args), detached(kwargs)
+    except TypeError:
+        return None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+Arguments = tuple[list[Any], dict[str, Any]]
 
 
 @dataclass(slots=True)
@@ -22,10 +24,14 @@ class Call:
     batch: str
     """For a discriminator ``real``, ``fake`` or ``unknown``; for a generator ``latent``."""
     training: bool
+    index: int
+    """The step (as counted by ganwatch) in which it happened."""
     attached: bool = False
     """Whether an input carries a graph: for a discriminator on fakes, the generator's phase."""
     slope: Tensor | None = None
     """dL/d(output) of the backward pass through this call, where it was asked for and happened."""
+    arguments: Arguments | None = None
+    """For a generator, what it was given by position and by name, tensors detached; None where that cannot be kept."""
 
 
 @dataclass(slots=True)
@@ -71,34 +77,49 @@ class Step:
 
 
 def scores(output: Any) -> Tensor | None:
-    """One score a sample from whatever a discriminator returned: shape ``(N,)``, float32.
-
-    A patch map is averaged; of a tuple or a list the last leaf counts, because features come before the score.
-    """
-    leaf = last_leaf(output)
+    """One score a sample from whatever a discriminator returned: shape ``(N,)``, float32. A patch map is averaged."""
+    leaf = score_leaf(output)
     if leaf is None or leaf.ndim == 0:
         return None
     return leaf.float() if leaf.ndim == 1 else leaf.float().flatten(1).mean(1)
 
 
-def last_leaf(output: Any) -> Tensor | None:
-    """The last floating tensor in a nest of tuples, lists and dicts."""
-    if isinstance(output, Tensor):
-        return output if output.is_floating_point() else None
-    values = list(output.values()) if isinstance(output, dict) else list(output) if isinstance(output, list | tuple) else []
-    for value in reversed(values):
-        leaf = last_leaf(value)
-        if leaf is not None:
-            return leaf
-    return None
+def score_leaf(output: Any) -> Tensor | None:
+    """Of the floating tensors in a nest of tuples, lists and dicts, the one that judges.
+
+    The last with a single channel, because class logits or features may stand beside the score, or else the last, because
+    features come before the score.
+    """
+    leaves = [tensor for tensor in tensors(output) if tensor.is_floating_point()]
+    single = (leaf for leaf in reversed(leaves) if leaf.ndim == 1 or (leaf.ndim > 1 and leaf.shape[1] == 1))
+    return next(single, leaves[-1] if leaves else None)
+
+
+def tensors(nest: Any) -> list[Tensor]:
+    """The tensors in a nest of tuples, lists and mappings, in order."""
+    if isinstance(nest, Tensor):
+        return [nest]
+    if isinstance(nest, Mapping):
+        return [tensor for value in nest.values() for tensor in tensors(value)]
+    if isinstance(nest, list | tuple):
+        return [tensor for value in nest for tensor in tensors(value)]
+    return []
 
 
 def detached(value: Any) -> Any:
-    """The same nest with every tensor detached; storage is shared, the graph is not kept alive."""
+    """The same nest with every tensor detached; storage is shared, the graph is not kept alive.
+
+    Raises
+    ------
+    TypeError
+        There is something in it that is neither a tensor nor a plain value, and might hold a graph of its own.
+    """
     if isinstance(value, Tensor):
         return value.detach()
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {key: detached(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [detached(item) for item in value]
-    return None
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    raise TypeError(f"value must be a nest of tensors and plain values, got {type(value).__name__}")

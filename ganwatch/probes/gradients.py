@@ -63,7 +63,9 @@ class Layers(Probe):
 
     def after_update(self, update: Update) -> None:
         role = update.network
-        before = self._before.pop(role)
+        before = self._before.pop(role, None)
+        if before is None or len(before) != len(update.parameters):  # gradients came into being inside the optimizer's own step
+            return
         weight = norm(before)
         moved = norm(torch._foreach_sub([p.detach() for p in update.parameters], before))
         self._values[f"weight_norm/{role}"] = weight

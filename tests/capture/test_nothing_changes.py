@@ -2,11 +2,11 @@
 
 import random
 
-import lightning
 import numpy as np
 import pytest
 import torch
 
+import lightning
 from ganwatch.lightning import GanWatch
 from ganwatch.trainer.data import GANData
 from ganwatch.trainer.losses import LOSSES
@@ -52,7 +52,7 @@ def end_of_run(options, callbacks):
         "modes": [part.training for part in gan.modules()],
         "counts": [gan.batches, gan.g_updates, gan.d_updates],
         "torch": torch.get_rng_state(),
-        "numpy": np.random.get_state(legacy=True)[1:],
+        "numpy": np.random.get_state(legacy=True)[1:],  # noqa: NPY002  # the global state
         "python": random.getstate(),
     }
 
