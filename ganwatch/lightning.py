@@ -17,7 +17,7 @@ from ganwatch.errors import UserError
 from ganwatch.observer import Observer
 from ganwatch.presets import STORE, default_detectors, default_probes, default_sinks
 from ganwatch.provenance import optimizers
-from ganwatch.starting import exporter, start_run
+from ganwatch.starting import AUDIT_SECONDS, exporter, start_run
 
 log = logging.getLogger("ganwatch")
 
@@ -44,6 +44,8 @@ class GanWatch(lightning.Callback):
         Further destinations.
     facts : mapping
         Further provenance, plain JSON types.
+    audit_seconds : float
+        Time budget of the audit of the training data before the first step, 0 for none.
 
     Raises
     ------
@@ -68,13 +70,14 @@ class GanWatch(lightning.Callback):
         detectors: Sequence[Detector] | None = None,
         sinks: Sequence[Sink] = (),
         facts: Mapping[str, Any] | None = None,
+        audit_seconds: float = AUDIT_SECONDS,
     ) -> None:
         for argument, value in (("generator", generator), ("discriminator", discriminator), ("name", name)):
             if value is not None and not isinstance(value, str):
                 raise UserError(f"{argument} must be the name of an attribute (str) or None, got {type(value).__name__}")
         self.generator, self.discriminator, self.store, self.name = generator, discriminator, store, name
         self.prometheus_port, self.probes, self.detectors = prometheus_port, probes, detectors
-        self.sinks, self.facts = list(sinks), dict(facts or {})
+        self.sinks, self.facts, self.audit_seconds = list(sinks), dict(facts or {}), audit_seconds
         self.observer: Observer | None = None
         self._pending: dict[str, Any] | None = None
         self._started = False
@@ -107,12 +110,19 @@ class GanWatch(lightning.Callback):
         }
         writes = trainer.is_global_zero
         store = self.store if writes else None
+        networks = self._networks(pl_module)
         run, reported = start_run(
-            store, self.name or type(pl_module).__name__, facts, data=trainer.train_dataloader, resumed=(self._pending or {}).get("run")
+            store,
+            self.name or type(pl_module).__name__,
+            facts,
+            data=trainer.train_dataloader,
+            generator_range=_output_range(networks["g"]),
+            audit_seconds=self.audit_seconds if writes else 0.0,
+            resumed=(self._pending or {}).get("run"),
         )
         sinks = default_sinks(store, prometheus=exporter(self.prometheus_port)) if writes else []
         self.observer = Observer(
-            self._networks(pl_module),
+            networks,
             run=run,
             probes=default_probes() if self.probes is None else self.probes,
             detectors=default_detectors() if self.detectors is None else self.detectors,
@@ -165,6 +175,12 @@ class GanWatch(lightning.Callback):
             "g": _find(module, "generator", self.generator, GENERATORS),
             "d": _find(module, "discriminator", self.discriminator, DISCRIMINATORS),
         }
+
+
+def _output_range(generator: nn.Module) -> tuple[float, float] | None:
+    """What the generator's last layer can put out, None where it has no bound."""
+    last = [module for module in generator.modules() if not list(module.children())][-1]
+    return {nn.Tanh: (-1.0, 1.0), nn.Sigmoid: (0.0, 1.0)}.get(type(last))
 
 
 def _find(module: lightning.LightningModule, argument: str, name: str | None, usual: Sequence[str]) -> nn.Module:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
 import uuid
 from collections.abc import Mapping
@@ -13,12 +14,24 @@ from ganwatch.contracts import Incident
 from ganwatch.provenance import fingerprint, provenance
 from ganwatch.records import Run
 
+log = logging.getLogger("ganwatch")
+
+AUDIT_SECONDS = 3.0
+"""Time that the audit of the data takes at most before the first step."""
+
 if TYPE_CHECKING:
     from ganwatch.sinks.prometheus import PrometheusSink
 
 
 def start_run(
-    store: str | Path | None, name: str, facts: Mapping[str, Any], *, data: Any = None, resumed: str | None = None
+    store: str | Path | None,
+    name: str,
+    facts: Mapping[str, Any],
+    *,
+    data: Any = None,
+    generator_range: tuple[float, float] | None = None,
+    audit_seconds: float = AUDIT_SECONDS,
+    resumed: str | None = None,
 ) -> tuple[Run, list[Incident]]:
     """Describe the run that begins now.
 
@@ -31,6 +44,10 @@ def start_run(
         Provenance beyond what is gathered here.
     data : dataset or loader, optional
         Its identity (size, hash of a fixed sample, label shares) is recorded.
+    generator_range : (low, high) or None
+        What the generator can put out, for the audit.
+    audit_seconds : float
+        Time budget of the audit of the data, 0 for none. Its warnings are logged and its report is recorded.
     resumed : str or None
         The run that a checkpoint belongs to. Without a checkpoint a run with the same arguments and configuration whose process
         died before it could save one is continued.
@@ -40,7 +57,7 @@ def start_run(
     Run, list of Incident
         The second is what earlier attempts have reported.
     """
-    gathered = provenance(**facts, dataset=_identity(data))
+    gathered = provenance(**facts, dataset=_identity(data), audit=_audited(data, generator_range, audit_seconds))
     gathered["fingerprint"] = fingerprint(gathered)
     run_id, attempt, reported = resumed, 1, []
     if store is not None:
@@ -69,6 +86,20 @@ def _plain(record: Incident) -> Incident:
     return Incident(**{field.name: getattr(record, field.name) for field in dataclasses.fields(Incident)})
 
 
+def _audited(data: Any, generator_range: tuple[float, float] | None, seconds: float) -> dict[str, Any] | None:
+    if data is None or seconds <= 0:
+        return None
+    from ganwatch.audit import audit
+
+    try:
+        report = audit(data, generator_range=generator_range, budget=seconds)
+    except Exception as error:  # noqa: BLE001  # somebody else's dataset may raise anything, and the training is to begin all the same
+        return {"unknown": f"{type(error).__name__}: {error}"}
+    for finding in report.warnings:
+        log.warning("%s %s: %s %s", finding.code, finding.title, finding.explanation, finding.remedy)
+    return report.to_dict()
+
+
 def _identity(data: Any) -> dict[str, Any] | None:
     if data is None:
         return None
@@ -76,5 +107,5 @@ def _identity(data: Any) -> dict[str, Any] | None:
 
     try:
         return dataset_identity(data)
-    except (TypeError, ValueError, OSError) as error:
-        return {"unknown": str(error)}
+    except Exception as error:  # noqa: BLE001  # as above
+        return {"unknown": f"{type(error).__name__}: {error}"}

@@ -30,12 +30,20 @@ def run(args: argparse.Namespace) -> int:
 
 
 def build_callbacks(config: Any) -> list[Callback]:
-    """The callbacks of a run besides those that save it.
+    """The observer and the progress of a run.
 
     Parameters
     ----------
     config : Namespace
-        The effective configuration: ``root``, ``steps``, ``seed_everything`` and the sections ``model``, ``data``, ``trainer``.
+        The effective configuration: ``root``, ``steps``, ``store``, ``seed_everything`` and the sections ``model``, ``data``, ``trainer``.
     """
-    del config
-    return []
+    from ganwatch.lightning import GanWatch
+    from ganwatch.trainer.progress import SignalBar
+
+    watch = GanWatch(
+        store=config.store,
+        name=config.name or f"{config.model.loss} in {config.root}",
+        prometheus_port=config.prometheus_port,
+        facts={"configuration": {section: config[section].as_dict() for section in ("model", "data")} | {"steps": config.steps}},
+    )
+    return [watch, SignalBar(watch, config.steps)]

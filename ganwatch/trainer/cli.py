@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional
 
 from lightning.pytorch.cli import LightningCLI
 
@@ -65,6 +65,9 @@ class TrainCLI(LightningCLI):
         parser.add_argument("--steps", type=int, default=2000, help="updates of the generator")
         parser.add_argument("--root", type=str, default="runs/gan", help="folder of the checkpoint and the effective configuration")
         parser.add_argument("--checkpoint_every", type=int, default=200, help="updates of the generator from one checkpoint to the next")
+        parser.add_argument("--store", type=str, default="runs", help="folder or SQLAlchemy URL that keeps what is observed")
+        parser.add_argument("--name", type=Optional[str], default=None, help="what people call the run")  # noqa: UP045  # jsonargparse's own form
+        parser.add_argument("--prometheus_port", type=Optional[int], default=None, help="export at this port of 127.0.0.1")  # noqa: UP045
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Take the arguments given, whatever the process itself was started with; ``resume`` is no part of the configuration."""

@@ -1,0 +1,53 @@
+# `make demo` and `make test` need nothing but Python 3.11 or newer; they set up everything else.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test test-slow e2e lint types bench table render dashboard clean
+
+demo: .venv/.demo
+	$(BIN)/ganwatch demo
+
+dashboard: .venv/.demo
+	$(BIN)/ganwatch dashboard
+
+test: .venv/.dev
+	.ci/test -m "not slow"
+
+test-slow: .venv/.dev
+	.ci/test -m slow
+
+e2e: .venv/.dev
+	.ci/test -m "service and not slow" tests/dashboards tests/alerts
+
+lint: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/ganwatch render --check
+
+types: .venv/.dev
+	$(BIN)/mypy
+
+bench: .venv/.dev
+	$(BIN)/python tests/benchmarks/overhead.py
+
+table: .venv/.dev
+	$(BIN)/python tests/benchmarks/detection_table.py run
+
+render: .venv/.dev
+	$(BIN)/ganwatch render
+
+clean:
+	rm -rf .venv build dist *.egg-info
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+	$(PIP) --upgrade pip setuptools
+
+.venv/.demo: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) --editable ".[lightning,dashboard]"
+	touch $@
+
+.venv/.dev: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) --editable ".[dev]"
+	touch $@ .venv/.demo
