@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import importlib
-import math
 import sys
+import threading
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ganwatch import render
-from ganwatch.contracts import Detector, NotApplicable, Severity, Verdict, discover
+from ganwatch.contracts import Detector, NotApplicable, Verdict, discover
 from ganwatch.records import Readings
 from ganwatch.testing import check_detector
 
@@ -95,3 +98,157 @@ def test_one_new_file_is_discovered_checked_and_documented(package) -> None:
     assert page.splitlines()[2] == "# GW999 tiny loss"
     assert "## Mitigation\n\nNothing." in page
     assert "alert: GanwatchTinyLoss" in render.rules([found])
+
+
+ALARM = Verdict(0.0, 1.0, "loss/g", 3, "the test", "It says so.")
+
+
+def _init(**attributes: Callable[[], object]) -> Callable[[Any], dict[str, Any]]:
+    """A detector that also keeps these attributes."""
+
+    def overrides(base: type[Detector]) -> dict[str, Any]:
+        def init(self) -> None:
+            base.__init__(self)
+            for name, make in attributes.items():
+                setattr(self, name, make())
+
+        return {"__init__": init}
+
+    return overrides
+
+
+def _deafened(base: type[Detector]) -> dict[str, Any]:
+    def update(self, readings: Readings) -> Verdict | None:
+        loss = readings.get("loss/g")
+        if loss is None:
+            return None
+        self._sum += loss
+        self._number += 1
+        return ALARM if loss < 0.01 * self._sum / self._number else None
+
+    return _init(_sum=float, _number=int)(base) | {"update": update}
+
+
+def _forgetful(base: type[Detector]) -> dict[str, Any]:
+    def update(self, readings: Readings) -> Verdict | None:
+        self.count += 1
+        return base.update(self, readings) if self.count > 50 else None
+
+    return _init(count=int)(base) | {"update": update}
+
+
+def _leaking(base: type[Detector]) -> dict[str, Any]:
+    def update(self, readings: Readings) -> Any:
+        self.steps.append(readings.step)
+        return base.update(self, readings)
+
+    return _init(steps=list)(base) | {"update": update}
+
+
+def _aliased(base: type[Detector]) -> dict[str, Any]:
+    def update(self, readings: Readings) -> Any:
+        self._last[0] = readings.step
+        return base.update(self, readings)
+
+    def state_dict(self) -> dict[str, Any]:
+        return base.state_dict(self) | {"_last": self._last}
+
+    return _init(_last=lambda: [0])(base) | {"update": update, "state_dict": state_dict}
+
+
+def _once(base: type[Detector]) -> dict[str, Any]:
+    def update(self, readings: Readings) -> Any:
+        before, self._said = self._said, base.update(self, readings) is not None
+        return ALARM if self._said and not before else None
+
+    return _init(_said=bool)(base) | {"update": update}
+
+
+def _restless(base: type[Detector]) -> dict[str, Any]:
+    seeds = count()
+    return {"demo": classmethod(lambda cls, seed: base.demo(next(seeds)))}
+
+
+def _replaced(**overrides: Any) -> Callable[[Any], dict[str, Any]]:
+    return lambda base: overrides
+
+
+def _judging(judge: Callable[[Any, Readings, Any], Any]) -> Callable[[Any], dict[str, Any]]:
+    """A detector whose outcome is made from the base's."""
+    return lambda base: {"update": lambda self, readings: judge(self, readings, base.update(self, readings))}
+
+
+def _demo(stream: Any, onset: int) -> Callable[[Any], dict[str, Any]]:
+    return _replaced(demo=classmethod(lambda cls, seed: (iter(stream), onset)))
+
+
+def _absolute(self: Any, readings: Readings, outcome: Any) -> Any:
+    return ALARM if readings.get("loss/g") is not None and readings.values["loss/g"] < 0.01 else None
+
+
+BROKEN = {
+    "code must be GW and three digits": _replaced(code="GW1"),
+    "title must be a text": _replaced(title=""),
+    "severity must be a Severity": _replaced(severity="page"),
+    "inputs must be a tuple": _replaced(inputs=["loss/g"]),
+    "inputs must be series of the catalogue, with a label.*'loss', 'vendi_ratio/g', 'unheard/of'": _replaced(
+        inputs=("loss/g", "loss", "vendi_ratio/g", "unheard/of")
+    ),
+    "hold must be a whole number >= 0": _replaced(hold=-1),
+    "clear must be a whole number >= 1": _replaced(clear=0),
+    "rank must be a whole number": _replaced(rank="first"),
+    "must be made without arguments": _replaced(__init__=lambda self, size: None),
+    "every section of a runbook.*'References'": lambda base: {"guide": classmethod(lambda cls: base.guide() | {"References": ""})},
+    "demo must give a stream and its onset": _replaced(demo=classmethod(lambda cls, seed: 1 / 0)),
+    "demo's steps must rise": _demo([Readings(2, {}), Readings(1, {})], 2),
+    "demo's onset must lie within the stream": _demo([Readings(1, {}), Readings(2, {})], 1),
+    "demo must give the same stream for the same seed": _restless,
+    "no verdict before the demo's onset": _judging(lambda self, readings, outcome: ALARM),
+    "a verdict after the demo's onset": _judging(lambda self, readings, outcome: None),
+    "must end in one firing incident": _once,
+    "inputs must name every series that is read": _judging(lambda self, readings, outcome: readings.get("loss/d") or outcome),
+    r"update must not raise, got KeyError\('loss/g'\)": _judging(
+        lambda self, readings, outcome: outcome if readings.values["loss/g"] else None
+    ),
+    "update must not raise, got ZeroDivisionError": _judging(
+        lambda self, readings, outcome: outcome if 1 / readings.values.get("loss/g", 1) else None
+    ),
+    "update must give a Verdict, NotApplicable or None": _judging(lambda self, readings, outcome: outcome or False),
+    "value and threshold must be": _judging(lambda self, readings, outcome: outcome and Verdict("much", 1.0, "loss/g", 3, "o", "e")),
+    "origin and explanation must be": _judging(lambda self, readings, outcome: outcome and Verdict(0.0, 1.0, "loss/g", 3, "o", "")),
+    "signal must be one of the inputs": _judging(lambda self, readings, outcome: outcome and Verdict(0.0, 1.0, "loss/d", 3, "o", "e")),
+    "window must be a whole number": _judging(lambda self, readings, outcome: outcome and Verdict(0.0, 1.0, "loss/g", 0, "o", "e")),
+    "onset must be a step up to now": _judging(
+        lambda self, readings, outcome: outcome and Verdict(0.0, 1.0, "loss/g", 3, "o", "e", onset=readings.step + 1)
+    ),
+    "must not keep the demo from being found": _deafened,
+    "state must be plain": _init(_kinds=set),
+    "a saved state must not change with the detector": _aliased,
+    "load_state_dict must take what state_dict gave": _replaced(load_state_dict=lambda self, state: state["_unknown"]),
+    "it must go on as if never interrupted": _forgetful,
+    "deepcopy must work": _init(lock=threading.Lock),
+    "pickle must work": _init(key=lambda: lambda: 0),
+    "a copy by deepcopy must go on alike": _replaced(__deepcopy__=lambda self, memo: type(self)()),
+    "losses and gradients times 0.01 must change no verdict": _judging(_absolute),
+    "memory must be constant": _leaking,
+}
+
+
+@pytest.mark.parametrize("rule", BROKEN)
+def test_every_rule_can_fail(rule: str, package) -> None:
+    [base] = discover(package, Detector)
+    module = sys.modules[base.__module__]
+    module.Broken = type("Broken", (base,), {"__module__": base.__module__, "__qualname__": "Broken", **BROKEN[rule](base)})
+    with pytest.raises(AssertionError, match=rule) as raised:
+        check_detector(module.Broken, seeds=[0])
+    assert str(raised.value).startswith("Broken")
+
+
+def test_not_applicable_is_an_outcome(package) -> None:
+    [base] = discover(package, Detector)
+    module = sys.modules[base.__module__]
+    needs = _judging(
+        lambda self, readings, outcome: outcome if "loss/g" in readings.values else NotApplicable("needs the generator's loss")
+    )(base)
+    module.Broken = type("Broken", (base,), {"__module__": base.__module__, "__qualname__": "Broken", **needs})
+    check_detector(module.Broken, seeds=[0])

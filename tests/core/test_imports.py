@@ -1,0 +1,46 @@
+"""Which packages come along with which import; `lint-imports` holds the order of the layers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"torch", "numpy", "scipy", "sqlmodel", "sqlalchemy", "prometheus_client", "lightning", "pandas", "streamlit", "sklearn"}
+CORE = ("records", "signals", "stats", "contracts", "incidents", "monitor", "replay", "errors")
+
+
+def _brought(code: str) -> set[str]:
+    script = f"import json, sys\n{code}\nprint(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    return {name.partition(".")[0] for name in json.loads(done.stdout)}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import ganwatch",
+        ";".join(f"import ganwatch.{name}" for name in CORE),
+        "from ganwatch.presets import default_detectors; default_detectors()",
+        "from ganwatch import cli; cli.parser()",
+        "import ganwatch.testing",
+    ],
+)
+def test_nothing_heavy_comes_along(code: str) -> None:
+    assert not _brought(code) & HEAVY
+
+
+def test_lightning_stays_out_of_what_the_other_front_ends_stand_on() -> None:
+    brought = _brought(
+        "import ganwatch.observer; from ganwatch.presets import default_probes, default_sinks; default_probes(); default_sinks(None)"
+    )
+    assert "torch" in brought
+    assert not brought & {"lightning", "streamlit", "sklearn", "pandas"}
+
+
+def test_the_order_of_layers_holds() -> None:
+    from importlinter.cli import lint_imports
+
+    assert lint_imports(no_cache=True) == 0
