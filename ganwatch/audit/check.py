@@ -78,4 +78,5 @@ def share(part: int, whole: int) -> str:
     >>> share(3, 1200)
     '3 of 1,200 (0.25 %)'
     """
-    return f"{part:,} of {whole:,} ({float(f"{100 * part / whole:.2g}"):g} %)"
+    percent = float(f"{100 * part / whole:.2g}")
+    return f"{part:,} of {whole:,} ({percent:g} %)"
