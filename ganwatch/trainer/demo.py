@@ -22,7 +22,7 @@ from ganwatch.trainer.run import fit
 
 STEPS = {"wgan-gp": 1200}
 """Updates of the generator in a healthy demonstration where they differ from ``DEFAULT_STEPS``: about two minutes on two cores."""
-DEFAULT_STEPS = 2500
+DEFAULT_STEPS = 2000
 
 
 def demo(

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
+import multiprocessing
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
+from typing import Any
 
 FAULT_SEEDS = 10
 HEALTHY_SEEDS = 20
@@ -30,12 +31,12 @@ FAULTS = (
 
 
 def cases(start: int, faults: int, healthy: int) -> list[tuple[str, int]]:
-    """Every (case, seed), cheap breadth first."""
-    rows = [(fault, start + seed) for seed in range(faults) for fault in FAULTS]
-    return rows + [(loss, start + seed) for seed in range(healthy) for loss in LOSSES]
+    """Every (case, seed), breadth first."""
+    rows = [(case, start + seed) for seed in range(max(faults, healthy)) for case in FAULTS if seed < faults]
+    return sorted(rows + [(loss, start + seed) for seed in range(healthy) for loss in LOSSES], key=lambda row: row[1])
 
 
-def one(case: str, seed: int, out: Path) -> None:
+def one(case: str, seed: int, out: Path) -> str:
     """Train one case in this process and record it."""
     import torch
 
@@ -49,68 +50,81 @@ def one(case: str, seed: int, out: Path) -> None:
     memory, truth = MemorySink(), Truth()
     fault = case if case in KNOWN else None
     started = time.time()
-    watch, _ = demo(fault, loss=None if fault else case, seed=seed, store=None, sinks=[memory], callbacks=[truth], progress=False, threads=1)
+    watch, _ = demo(fault, loss=None if fault else case, seed=seed, store=None, sinks=[memory], callbacks=[truth], progress=False)
     facts = {"case": case, "seed": seed, "truth": truth.rows, "seconds": time.time() - started, "summary": summary(watch)}
     save_recording(out / f"{case}-{seed}.npz", memory.steps, facts)
+    return f"{case} seed {seed}: {time.time() - started:.0f} s"
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train what is not recorded yet."""
+    """Train what is not recorded yet; can be stopped and started again at any time."""
     args.out.mkdir(parents=True, exist_ok=True)
     todo = [(case, seed) for case, seed in cases(args.seeds, args.faults, args.healthy) if not (args.out / f"{case}-{seed}.npz").exists()]
-    done = 0
-
-    def start(row: tuple[str, int]) -> None:
-        nonlocal done
-        case, seed = row
-        finished = subprocess.run([sys.executable, __file__, "one", case, str(seed), "--out", str(args.out)], check=False)
-        done += 1
-        print(f"{time.strftime('%H:%M:%S')} {done}/{len(todo)} {case} seed {seed} exit {finished.returncode}", flush=True)
-
-    with ThreadPoolExecutor(args.jobs) as pool:
-        list(pool.map(start, todo))
+    with ProcessPoolExecutor(args.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        futures = [pool.submit(one, case, seed, args.out) for case, seed in todo]
+        for done, future in enumerate(as_completed(futures), 1):
+            print(f"{done}/{len(todo)} {future.result()}", flush=True)
     return show(args)
+
+
+def judged(out: Path) -> dict[str, list[dict[str, Any]]]:
+    """Case to one row per seed: the incidents that the detectors of today open on what was recorded, and the truth."""
+    from ganwatch.presets import default_detectors
+    from ganwatch.replay import load_recording, replay
+
+    table: dict[str, list[dict[str, Any]]] = {}
+    for path in sorted(out.glob("*.npz")):
+        readings, facts = load_recording(path)
+        incidents = replay(readings, default_detectors())
+        roots = [incident for incident in incidents if incident.cause is None]
+        row = {
+            "seed": facts["seed"],
+            "first": roots[0].code if roots else None,
+            "fired": roots[0].fired if roots else None,
+            "incidents": [[i.code, i.onset, i.fired, i.resolved, i.cause] for i in incidents],
+            "kinds": facts["truth"][-1][1] if facts["truth"] else 0,
+            "steps": facts["summary"]["steps"],
+        }
+        table.setdefault(facts["case"], []).append(row)
+    return table
+
+
+def markdown(table: dict[str, list[dict[str, Any]]]) -> str:
+    """The table of the README."""
+    from ganwatch.trainer.faults import FAULTS as KNOWN
+    from truth import HEALTHY_KINDS
+
+    lines = ["| run | explained by the right code | median step of the alarm | failing by truth |", "|---|---|---|---|"]
+    right_of_all = count_of_all = 0
+    for case in FAULTS:
+        rows = table.get(case, [])
+        right = [row for row in rows if row["first"] == KNOWN[case].code]
+        right_of_all, count_of_all = right_of_all + len(right), count_of_all + len(rows)
+        fired = sorted(row["fired"] for row in right)
+        failing = sum(row["kinds"] < HEALTHY_KINDS for row in rows)
+        median = fired[len(fired) // 2] if fired else "-"
+        lines.append(f"| `{case}` | {KNOWN[case].code}: {len(right)} of {len(rows)} | {median} | {failing} of {len(rows)} |")
+    lines += [f"| all faults | {right_of_all} of {count_of_all} | | |", "", "| healthy run | flagged | steps watched |", "|---|---|---|"]
+    flagged_of_all = healthy_of_all = 0
+    for case in LOSSES:
+        rows = [row for row in table.get(case, []) if row["kinds"] >= HEALTHY_KINDS]
+        left_out = len(table.get(case, [])) - len(rows)
+        flagged = sum(bool(row["incidents"]) for row in rows)
+        flagged_of_all, healthy_of_all = flagged_of_all + flagged, healthy_of_all + len(rows)
+        note = f" ({left_out} more failed by truth)" if left_out else ""
+        lines.append(f"| {case} | {flagged} of {len(rows)}{note} | {sum(row['steps'] for row in rows):,} |")
+    lines.append(f"| all losses | {flagged_of_all} of {healthy_of_all} | |")
+    return "\n".join(lines)
 
 
 def show(args: argparse.Namespace) -> int:
     """Replay and print."""
-    from ganwatch.presets import default_detectors
-    from ganwatch.replay import load_recording, replay
-    from ganwatch.trainer.faults import FAULTS as KNOWN
-    from truth import HEALTHY_KINDS
-
-    table: dict[str, list[dict[str, object]]] = {}
-    for path in sorted(args.out.glob("*.npz")):
-        readings, facts = load_recording(path)
-        incidents = replay(readings, default_detectors())
-        roots = [incident for incident in incidents if incident.cause is None]
-        kinds = facts["truth"][-1][1] if facts["truth"] else 0
-        row = {
-            "seed": facts["seed"],
-            "first": roots[0].code if roots else None,
-            "opened": roots[0].fired if roots else None,
-            "incidents": [(i.code, i.onset, i.fired, i.resolved, i.cause) for i in incidents],
-            "kinds": kinds,
-            "steps": facts["summary"]["steps"],
-        }
-        table.setdefault(facts["case"], []).append(row)
-    for case in [*FAULTS, *LOSSES]:
-        rows = table.get(case, [])
-        if not rows:
-            continue
-        if case in KNOWN:
-            right = sum(row["first"] == KNOWN[case].code for row in rows)
-            delays = sorted(int(str(row["opened"])) for row in rows if row["first"] == KNOWN[case].code)
-            median = delays[len(delays) // 2] if delays else None
-            failing = sum(int(str(row["kinds"])) < HEALTHY_KINDS for row in rows)
-            print(f"{case:26s} {KNOWN[case].code} first in {right}/{len(rows)}, median step {median}, failing by truth {failing}/{len(rows)}")
-        else:
-            truly = [row for row in rows if int(str(row["kinds"])) >= HEALTHY_KINDS]
-            flagged = sum(bool(row["incidents"]) for row in truly)
-            print(f"healthy {case:18s} flagged {flagged}/{len(truly)}; not healthy by truth: {len(rows) - len(truly)}")
-        if args.verbose:
+    table = judged(args.out)
+    print(markdown(table))
+    if args.verbose:
+        for case, rows in table.items():
             for row in rows:
-                print("   ", json.dumps(row))
+                print(case, json.dumps(row))
     return 0
 
 
@@ -128,7 +142,7 @@ def main() -> int:
     parser.add_argument("--verbose", action="store_true")
     args = parser.parse_args()
     if args.action == "one":
-        one(args.case, args.seed, args.out)
+        print(one(args.case, args.seed, args.out))
         return 0
     return run(args) if args.action == "run" else show(args)
 
