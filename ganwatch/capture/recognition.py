@@ -69,8 +69,8 @@ class Recognition:
         for batch, side in self._known.items():
             for known in reversed(side):
                 length = len(known.tensor)
-                alike = known.tensor.shape[1:] == samples.shape[1:] and length <= len(samples) and known.mark == mark
-                if alike and torch.equal(known.tensor, samples[:length]):
+                comparable = known.tensor.shape[1:] == samples.shape[1:] and known.tensor.dtype == samples.dtype and length <= len(samples)
+                if comparable and known.mark == mark and torch.equal(known.tensor, samples[:length]):
                     found[batch] = length
                     break
         return next(iter(found.items())) if len(found) == 1 else None

@@ -125,7 +125,9 @@ class Recorder:
             for tensor in made:
                 self._recognition.remember("fake", tensor)
             inputs = tuple(x.detach() for x in given)
-            self._keep(Call("g", inputs, made, "latent", module.training, self.index + 1, arguments=_arguments(args, kwargs)))
+            graded = any(x.requires_grad for x in tensors(output))
+            arguments = _arguments(args, kwargs)
+            self._keep(Call("g", inputs, made, "latent", module.training, self.index + 1, graded=graded, arguments=arguments))
             return
         leaf = score_leaf(output)
         samples = next((x for x in given if x.is_floating_point() and x.ndim >= 2), None)
@@ -136,17 +138,25 @@ class Recorder:
         for batch, part in self._recognition.parts(samples.detach()):
             inputs = tuple(x.detach()[part] if x.ndim else x.detach() for x in given)
             score = leaf.detach()[part] if leaf.ndim else leaf.detach()
-            calls.append((part, Call("d", inputs, score, batch, module.training, self.index + 1, attached)))
+            calls.append((part, Call("d", inputs, score, batch, module.training, self.index + 1, attached, leaf.requires_grad)))
         for _, call in calls:
             self._keep(call)
         if leaf.requires_grad and leaf.ndim and any(probe.wants_slopes and probe.due(self.index + 1) for probe in self.probes):
             leaf.register_hook(partial(self._on_slope, calls))  # type: ignore[no-untyped-call]  # torch publishes no type here
 
     def _keep(self, call: Call) -> None:
-        """Of calls that differ in nothing but time the last one stays, so that no more than a few batches are held."""
-        kept = (call.network, call.batch, call.attached)
-        others = [other for other in self._current.calls if (other.network, other.batch, other.attached) != kept]
-        self._current.calls = [*others, call]
+        """Of calls that differ in nothing but time the last one stays, so that no more than a few batches are held.
+
+        One that only looks, such as at reals for comparison in G's phase, does not replace one that trains.
+        """
+        kind = (call.network, call.batch, call.attached)
+        for position, other in enumerate(self._current.calls):
+            if (other.network, other.batch, other.attached) == kind:
+                if other.graded and not call.graded:
+                    return
+                del self._current.calls[position]
+                break
+        self._current.calls.append(call)
 
     def _on_slope(self, calls: Sequence[tuple[slice, Call]], grad: Tensor) -> None:
         self._timed("capture", partial(_take_slope, calls, grad))

@@ -28,6 +28,8 @@ class Call:
     """The step (as counted by ganwatch) in which it happened."""
     attached: bool = False
     """Whether an input carries a graph: for a discriminator on fakes, the generator's phase."""
+    graded: bool = True
+    """Whether the output carries a graph; a call without one looks and does not train."""
     slope: Tensor | None = None
     """dL/d(output) of the backward pass through this call, where it was asked for and happened."""
     arguments: Arguments | None = None

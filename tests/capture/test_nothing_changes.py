@@ -2,11 +2,11 @@
 
 import random
 
+import lightning
 import numpy as np
 import pytest
 import torch
 
-import lightning
 from ganwatch.lightning import GanWatch
 from ganwatch.trainer.data import GANData
 from ganwatch.trainer.losses import LOSSES
