@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import pairwise
 from types import ModuleType
 from typing import Any, ClassVar, TypeVar
 
@@ -127,8 +128,7 @@ def parse_guide(text: str) -> dict[str, str]:
     """
     sections: dict[str, list[str]] = {"summary": []}
     heading = "summary"
-    lines = text.splitlines()
-    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+    for line, following in pairwise([*text.splitlines(), ""]):
         if line and not line[0].isspace() and following.startswith("    "):
             heading = line.strip()
             sections[heading] = []

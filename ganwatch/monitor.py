@@ -84,8 +84,7 @@ class Monitor:
         """Measure what is due at a captured step and judge what has become complete. Never raises."""
         values: dict[str, Any] = {}
         for probe in self.probes:
-            if probe.due(step.index):
-                values.update(self.guard(f"probe {probe.name}", partial(probe.read, step)) or {})
+            values.update(self.guard(f"probe {probe.name}", partial(_measure, probe, step)) or {})
         if step.index % OBSERVER_EVERY == 0:
             values["observer_errors"] = float(self.errors.total() + sum(sink.failures for sink in self.sinks))
             values["observer_dropped"] = float(sum(sink.dropped for sink in self.sinks))
@@ -176,3 +175,14 @@ class Monitor:
     def _each_sink(self, method: str, *args: Any) -> None:
         for sink in self.sinks:
             self.guard(f"sink {sink.name}", partial(getattr(sink, method), *args))
+
+
+def _measure(probe: Probe, step: Any) -> dict[str, Any]:
+    if not probe.due(step.index):
+        return {}
+    values = dict(probe.read(step))
+    for series, value in values.items():
+        if getattr(value, "ndim", 0):
+            raise ValueError(f"{series} must be a float or a 0-d tensor, got shape {tuple(value.shape)}")
+        values[series] = value if hasattr(value, "ndim") else float(value)
+    return values

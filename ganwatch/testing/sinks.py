@@ -46,6 +46,7 @@ def check_sink(make: Callable[[], Sink]) -> None:
         ("incident", firing),
         ("samples", Samples(2, "pinned", (2, 4, 4, 1), bytes(32), "GW303-1")),
         ("start", Run("check-sink", "check", attempt=2)),
+        ("restore", replace(firing, state=State.PENDING)),
         ("readings", [Readings(2, {"loss/g": 0.4}, attempt=2)]),
         ("incident", resolved),
         ("finish", "finished"),

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ganwatch.contracts import Detector, Incident, NotApplicable, Severity, State, Verdict
+from ganwatch.incidents import CAUSAL_WINDOW, IncidentBook, incident_from_plain, incident_to_plain
+
+
+def kind(code: str, *, hold: int = 0, clear: int = 3, rank: int = 0) -> type[Detector]:
+    facts = {"title": f"failure {code}", "severity": Severity.TICKET, "inputs": ("loss/g",), "hold": hold, "clear": clear, "rank": rank}
+    return type(code, (Detector,), facts | {"code": code})
+
+
+def verdict(onset: int | None = None, *, window: int = 1) -> Verdict:
+    return Verdict(0.5, 1.0, "loss/g", window, "the test", "It failed.", onset=onset)
+
+
+COLLAPSE, QUALITY, DOMINATION, GRADIENTS, DATA = (kind(code) for code in ("GW101", "GW401", "GW201", "GW301", "GW501"))
+OBSERVER = kind("GW901")
+
+
+def causes(book: IncidentBook) -> dict[str, str | None]:
+    return {incident.id: incident.cause for incident in book.known}
+
+
+def test_a_verdict_must_stand_for_hold_steps() -> None:
+    book, slow = IncidentBook(), kind("GW101", hold=3)
+    assert [bool(book.update(step, slow, verdict())) for step in range(10, 15)] == [False, False, False, True, False]
+    [incident] = book.known
+    assert (incident.opened, incident.fired, incident.seen, incident.onset) == (10, 13, 14, 10)
+
+
+def test_a_verdict_that_does_not_last_leaves_nothing() -> None:
+    book, slow = IncidentBook(), kind("GW101", hold=3)
+    for step, outcome in enumerate((verdict(), verdict(), None, verdict(), NotApplicable("no"), verdict(), verdict()), start=1):
+        assert book.update(step, slow, outcome) == []
+    assert book.known == []
+    book.update(8, slow, verdict())
+    book.update(9, slow, verdict())
+    assert [incident.id for incident in book.known] == ["GW101-1"]
+
+
+def test_one_incident_while_verdicts_go_on_and_another_after_it_was_resolved() -> None:
+    book = IncidentBook()
+    reports = []
+    for step in range(1, 31):
+        failing = step in {*range(5, 10), 12, *range(20, 23)}  # a gap of 2 is shorter than clear, one of 7 is longer
+        reports += [(one.id, one.state, step) for one in book.update(step, COLLAPSE, verdict() if failing else None)]
+    assert reports == [
+        ("GW101-1", State.FIRING, 5),
+        ("GW101-1", State.RESOLVED, 15),
+        ("GW101-2", State.FIRING, 20),
+        ("GW101-2", State.RESOLVED, 25),
+    ]
+    assert [(one.seen, one.resolved) for one in book.known] == [(12, 15), (22, 25)]
+    assert book.open == []
+
+
+@pytest.mark.parametrize(("given", "expected"), [(verdict(onset=7), 7), (verdict(window=5), 16), (verdict(window=50), 1)])
+def test_the_onset_is_told_or_the_start_of_the_window(given: Verdict, expected: int) -> None:
+    [incident] = IncidentBook().update(20, COLLAPSE, given)
+    assert incident.onset == expected
+
+
+def test_evidence_is_the_latest() -> None:
+    book = IncidentBook()
+    book.update(1, COLLAPSE, verdict())
+    latest = verdict(onset=1)
+    book.update(2, COLLAPSE, latest)
+    assert book.open[0].evidence is latest
+    assert book.open[0].severity is Severity.TICKET
+
+
+def test_kinds_explain_each_other_when_they_begin_within_the_causal_window() -> None:
+    order = [DATA, GRADIENTS, DOMINATION, COLLAPSE, QUALITY, OBSERVER]
+    for cause, symptom in pairwise(order):
+        book = IncidentBook()
+        book.update(1000, symptom, verdict(onset=1000))
+        changed = book.update(1001, cause, verdict(onset=1000 + CAUSAL_WINDOW))
+        assert {one.id for one in changed} == {f"{cause.code}-1", f"{symptom.code}-1"}
+        assert causes(book) == {f"{cause.code}-1": None, f"{symptom.code}-1": f"{cause.code}-1"}
+
+
+def test_otherwise_the_earlier_onset_is_the_cause() -> None:
+    book = IncidentBook()
+    book.update(1000, COLLAPSE, verdict(onset=1000))
+    book.update(1500, DATA, verdict(onset=1001 + CAUSAL_WINDOW))
+    assert causes(book) == {"GW101-1": None, "GW501-1": "GW101-1"}
+
+
+def test_within_a_kind_rank_decides_then_onset() -> None:
+    book = IncidentBook()
+    book.update(10, kind("GW303", rank=1), verdict(onset=5))
+    book.update(11, kind("GW302"), verdict(onset=9))
+    assert causes(book) == {"GW303-1": "GW302-1", "GW302-1": None}
+    book = IncidentBook()
+    book.update(10, kind("GW301"), verdict(onset=9))
+    book.update(11, kind("GW302"), verdict(onset=5))
+    assert causes(book) == {"GW301-1": "GW302-1", "GW302-1": None}
+
+
+def test_all_that_overlaps_is_explained_anew_when_a_cause_fires_late() -> None:
+    book = IncidentBook()
+    book.update(100, QUALITY, verdict(onset=90))
+    book.update(110, COLLAPSE, verdict(onset=95))
+    assert causes(book) == {"GW401-1": "GW101-1", "GW101-1": None}
+    changed = book.update(300, DATA, verdict(onset=50))
+    assert {one.id for one in changed} == {"GW501-1", "GW401-1", "GW101-1"}
+    assert causes(book) == {"GW401-1": "GW501-1", "GW101-1": "GW501-1", "GW501-1": None}
+
+
+def test_what_was_over_before_explains_nothing() -> None:
+    book = IncidentBook()
+    book.update(10, DATA, verdict())
+    book.update(13, DATA, None)
+    book.update(14, COLLAPSE, verdict())
+    assert causes(book) == {"GW501-1": None, "GW101-1": None}
+
+
+def test_what_is_pending_explains_nothing_yet() -> None:
+    book, slow = IncidentBook(), kind("GW501", hold=5)
+    book.update(10, slow, verdict(onset=10))
+    book.update(11, COLLAPSE, verdict(onset=11))
+    assert causes(book) == {"GW101-1": None}
+    book.update(15, slow, verdict(onset=10))
+    assert causes(book) == {"GW501-1": None, "GW101-1": "GW501-1"}
+
+
+def test_incidents_as_plain_types() -> None:
+    full = Incident(
+        "GW101-1", "GW101", "t", Severity.PAGE, State.RESOLVED, 1, 2, resolved=9, cause="GW501-1", evidence=verdict(3), extras={"a": 1}
+    )
+    bare = Incident("GW101-1", "GW101", "t", Severity.TICKET, State.PENDING, 1, 2)
+    for incident in (full, bare):
+        plain = json.loads(json.dumps(incident_to_plain(incident)))
+        back = incident_from_plain(plain)
+        assert back == incident
+        assert isinstance(back.severity, Severity)
+        assert isinstance(back.state, State)
+
+
+KINDS = [kind("GW101", hold=2), kind("GW302", rank=1), kind("GW501", hold=1), kind("GW401", clear=1)]
+
+
+@given(st.lists(st.tuples(st.integers(1, 4), st.lists(st.booleans(), min_size=4, max_size=4)), max_size=40), st.data())
+def test_a_book_restored_at_any_step_tells_the_same(script: list[tuple[int, list[bool]]], data: st.DataObject) -> None:
+    whole, cut = IncidentBook(5), IncidentBook(5)
+    at = data.draw(st.integers(0, len(script)))
+    step = 0
+    for position, (stride, failing) in enumerate(script):
+        step += stride
+        if position == at:
+            state = json.loads(json.dumps(cut.state_dict()))
+            cut = IncidentBook(5)
+            cut.load_state_dict(state)
+        for detector, bad in zip(KINDS, failing, strict=True):
+            outcome = verdict(window=3) if bad else None
+            assert cut.update(step, detector, outcome) == whole.update(step, detector, outcome)
+    assert cut.known == whole.known
+    assert cut.open == whole.open
+    assert len({one.id for one in whole.known}) == len(whole.known)
+    for one in whole.known:
+        assert one.onset <= one.opened <= one.fired <= one.seen
+        assert one.cause is None or next(other for other in whole.known if other.id == one.cause).cause is None

@@ -1,0 +1,263 @@
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ganwatch.contracts import Detector, Incident, NotApplicable, Probe, Severity, Sink, State, Verdict
+from ganwatch.monitor import OBSERVER_EVERY, Monitor
+from ganwatch.presets import default_detectors
+from ganwatch.records import Readings, Run
+from ganwatch.replay import load_recording, replay, save_recording
+from ganwatch.sinks.memory import MemorySink
+
+
+class High(Detector):
+    """A value above one, three times in a row."""
+
+    code, title, severity, inputs, clear = "GW201", "high", Severity.TICKET, ("loss/d",), 4
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def update(self, readings: Readings) -> Verdict | NotApplicable | None:
+        value = readings.values["loss/d"]
+        if value < 0:
+            return NotApplicable("needs a loss that is not negative")
+        self._count = self._count + 1 if value > 1 else 0
+        return Verdict(value, 1.0, "loss/d", 3, "the test", "It is high.") if self._count >= 3 else None
+
+    @classmethod
+    def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
+        return cls.stream(seed, onset=2, before={"loss/d": 0.5}, after={"loss/d": 5.0}), 2
+
+
+class Broken(High):
+    code = "GW301"
+
+    def update(self, readings: Readings) -> None:
+        raise RuntimeError("detector")
+
+
+@dataclass
+class At:
+    """All of a step that a monitor looks at itself."""
+
+    index: int
+
+
+class Given(Probe):
+    """Gives what it was made with."""
+
+    signals = ("loss",)
+
+    def __init__(self, values: Any, name: str = "given") -> None:
+        self.values, self.name = values, name
+
+    def read(self, step: At) -> Any:
+        return self.values(step.index) if callable(self.values) else self.values
+
+
+class Lag:
+    """A gatherer of floats that gives a step back when the next one comes."""
+
+    def __init__(self) -> None:
+        self.held: list[tuple[int, dict[str, float], float]] = []
+
+    def put(self, step: int, values: dict[str, Any], wall_time: float) -> list[tuple[int, dict[str, float], float]]:
+        self.held.append((step, {name: float(value) for name, value in values.items()}, wall_time))
+        complete, self.held = self.held[:-1], self.held[-1:]
+        return complete
+
+    def flush(self) -> list[tuple[int, dict[str, float], float]]:
+        complete, self.held = self.held, []
+        return complete
+
+
+class Vector:
+    ndim, shape = 1, (3,)
+
+
+def fail(*_: object) -> None:
+    raise RuntimeError("on purpose")
+
+
+class Refusing(Sink):
+    name = "refusing"
+    start = readings = incident = restore = samples = finish = close = fail
+
+
+def lived(values: Any, detectors: list[Detector], steps: int, **parts: Any) -> tuple[Monitor, MemorySink]:
+    sink = MemorySink()
+    monitor = Monitor(
+        probes=[*parts.get("probes", ()), Given(values)], detectors=detectors, sinks=[*parts.get("sinks", ()), sink], gatherer=Lag()
+    )
+    monitor.listeners += parts.get("listeners", ())
+    monitor.start(Run("r", "r"))
+    for index in range(1, steps + 1):
+        monitor.observe(At(index))
+    return monitor, sink
+
+
+def test_every_part_that_raises_is_isolated_counted_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    probes = [Given(fail, "raising"), Given(7, "numberless"), Given({"loss/x": Vector()}, "shapeless"), Given({"loss/x": "much"}, "wordy")]
+    undue = Given({"loss/x": 1.0}, "undue")
+    undue.due = fail
+    monitor, sink = lived({"loss/d": 5.0}, [Broken(), High()], 5, probes=[*probes, undue], sinks=[Refusing()], listeners=[fail])
+    monitor.finish("finished")
+    assert monitor.errors == {
+        **{f"probe {name}": 5 for name in ("raising", "numberless", "shapeless", "wordy", "undue")},
+        "detector GW301": 5,
+        "sink refusing": 1 + 5 + 1 + 2,  # start, readings, the incident, finish and close
+        "listener": 1,
+    }
+    assert sorted(record.getMessage().partition(" failed")[0] for record in caplog.records) == sorted(monitor.errors)
+    assert all(record.levelno == logging.ERROR and record.exc_info for record in caplog.records)
+    assert sink.series("loss/d") == ([1, 2, 3, 4, 5], [5.0] * 5)
+    assert list(sink.incidents) == ["GW201-1"]
+    assert (sink.state, sink.closed) == ("finished", True)
+
+
+def test_a_broken_gatherer_is_isolated_too() -> None:
+    gatherer = Lag()
+    gatherer.put = gatherer.flush = fail
+    monitor = Monitor(probes=[Given({"loss/d": 1.0})], gatherer=gatherer)
+    monitor.observe(At(1))
+    monitor.finish("finished")
+    assert monitor.errors == {"gatherer": 2}
+
+
+def test_own_errors_and_drops_are_signals() -> None:
+    dropping = MemorySink()
+    dropping.dropped, dropping.failures = 4, 2
+    monitor, sink = lived({"loss/d": 0.5}, [], OBSERVER_EVERY, probes=[Given(fail, "raising")], sinks=[dropping])
+    monitor.flush()
+    assert sink.series("observer_errors") == ([OBSERVER_EVERY], [float(OBSERVER_EVERY + 2)])
+    assert sink.series("observer_dropped")[1] == [4.0]
+
+
+def test_an_outcome_holds_between_the_readings_of_its_inputs() -> None:
+    monitor = Monitor(detectors=[High()])
+    for step in range(1, 31):
+        monitor.judge(Readings(step, {"loss/d": 5.0} if step % 5 == 0 else {"loss/g": 0.1}))
+    [incident] = monitor.incidents.known
+    assert (incident.opened, incident.state, incident.seen) == (15, State.FIRING, 30)
+
+
+def test_a_detector_that_cannot_judge_says_what_it_needs() -> None:
+    monitor = Monitor(detectors=[High(), Broken()])
+    assert monitor.not_applicable() == {code: "needs one of loss/d" for code in ("GW201", "GW301")}
+    monitor.judge(Readings(1, {"loss/d": -1.0}))
+    assert monitor.not_applicable()["GW201"] == "needs a loss that is not negative"
+    monitor.judge(Readings(2, {"loss/d": 1.0}))
+    assert "GW201" not in monitor.not_applicable()
+
+
+def test_sinks_get_copies_and_listeners_the_incident() -> None:
+    heard: list[Incident] = []
+    monitor, sink = lived({"loss/d": 5.0}, [High()], 8, listeners=[heard.append])
+    assert heard == monitor.incidents.known
+    assert heard[0] is monitor.incidents.known[0]
+    assert sink.reports[0].seen == 3
+    assert heard[0].seen == 7
+
+
+def test_a_resumed_run_tells_sinks_what_was_reported() -> None:
+    first, told = lived({"loss/d": 5.0}, [High()], 4)
+    ahead = told.reports[0]
+    later = Incident("GW301-1", "GW301", "t", Severity.TICKET, State.FIRING, 9, 9)
+    restored: list[Incident] = []
+    sink = MemorySink()
+    sink.restore = restored.append
+    monitor = Monitor(detectors=[High()], sinks=[sink])
+    monitor.load_state_dict(first.state_dict())
+    monitor.start(Run("r", "r", attempt=2), reported=[ahead, later])
+    assert [(one.id, one.state) for one in restored] == [("GW201-1", State.FIRING), ("GW301-1", State.PENDING)]
+    assert monitor.attempt == 2
+
+
+VALUES = st.lists(st.sampled_from([0.5, 5.0, 5.0, 5.0, -1.0, None]), max_size=40)
+
+
+@given(VALUES, st.data())
+def test_a_monitor_restored_at_any_step_finds_the_same(values: list[float | None], data: st.DataObject) -> None:
+    stream = [Readings(step, {"loss/g": 1.0} if value is None else {"loss/d": value}) for step, value in enumerate(values, start=1)]
+    at = data.draw(st.integers(0, len(stream)))
+    whole, cut = Monitor(detectors=[High(), Broken()]), Monitor(detectors=[Broken(), High()])
+    whole.errors["detector GW301"] = cut.errors["detector GW301"] = 1
+    for position, one in enumerate(stream):
+        if position == at:
+            state = json.loads(json.dumps(cut.state_dict()))
+            cut = Monitor(detectors=[High(), Broken()])
+            cut.errors["detector GW301"] = 1
+            cut.load_state_dict(state)
+        assert cut.judge(one) == whole.judge(one)
+    assert cut.incidents.known == whole.incidents.known
+    assert cut.state_dict() == whole.state_dict()
+
+
+def test_default_detectors_go_on_after_a_restart_in_the_middle_of_every_failure() -> None:
+    for detector in default_detectors():
+        steps = list(detector.demo(1)[0])
+        whole, cut = Monitor(detectors=default_detectors()), Monitor(detectors=default_detectors())
+        for position, one in enumerate(steps):
+            if position % 97 == 50:
+                state = json.loads(json.dumps(cut.state_dict()))
+                cut = Monitor(detectors=default_detectors())
+                cut.load_state_dict(state)
+            whole.judge(one)
+            cut.judge(one)
+        assert not whole.errors | cut.errors
+        assert whole.incidents.known
+        assert repr(cut.incidents.known) == repr(whole.incidents.known)
+
+
+def test_state_holds_what_was_measured_and_not_yet_judged() -> None:
+    monitor, sink = lived({"loss/d": 5.0}, [High()], 3)
+    assert sink.series("loss/d")[0] == [1, 2]
+    assert monitor.state_dict()["step"] == 3
+    assert sink.series("loss/d")[0] == [1, 2, 3]
+
+
+def test_a_replay_finds_what_was_found_live(tmp_path) -> None:
+    def values(step: int) -> dict[str, float]:
+        every = {"loss/d": 5.0 if 20 < step < 60 else 0.5, "loss/g": math.nan if step > 80 else 0.7}
+        return every | ({"vendi_ratio": 1.0} if step % 10 == 0 else {})
+
+    detectors = [*default_detectors(), High()]
+    monitor, sink = lived(values, detectors, 120)
+    monitor.finish("finished")
+    assert [one.code for one in monitor.incidents.known] == ["GW201", "GW303"]
+    again = [*(type(one)() for one in detectors)]
+    assert repr(replay(sink.steps, again)) == repr(monitor.incidents.known)
+    save_recording(tmp_path / "run.npz", sink.steps, {})
+    recorded, _ = load_recording(tmp_path / "run.npz")
+    assert repr(replay(recorded, [*(type(one)() for one in detectors)])) == repr(monitor.incidents.known)
+
+
+FLOATS = st.floats(allow_nan=True, allow_infinity=True)
+NAMES = st.sampled_from(["loss/g", "loss/d", "layer_grad_norm/main.0.weight", "d_auc", "ä/ö"])
+
+
+@given(st.dictionaries(st.integers(1, 10_000), st.dictionaries(NAMES, FLOATS, min_size=1), max_size=20))
+def test_a_recording_gives_back_what_was_saved(tmp_path_factory: pytest.TempPathFactory, rows: dict[int, dict[str, float]]) -> None:
+    path = tmp_path_factory.mktemp("recordings") / "run.npz"
+    readings = [Readings(step, rows[step]) for step in sorted(rows)]
+    facts = {"seed": 3, "truth": {"kinds": [1, 2], "share": math.inf, "name": "ö"}}
+    save_recording(path, readings, facts)
+    loaded, told = load_recording(path)
+    loaded = list(loaded)
+    assert [one.step for one in loaded] == [one.step for one in readings]
+    for one, other in zip(loaded, readings, strict=True):
+        assert one.values.keys() == other.values.keys()
+        for name, value in other.values.items():
+            assert repr(one.values[name]) == repr(value)
+    assert told == facts
+    assert [file.name for file in path.parent.iterdir()] == ["run.npz"]
