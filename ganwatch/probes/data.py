@@ -28,8 +28,10 @@ class Data(Probe):
 def describe(batch: Tensor) -> dict[str, Tensor]:
     """Facts about a batch of shape (N, …) as 0-d tensors; range and spread are those of its finite values."""
     flat = batch.detach().float().flatten(1)
-    bad = ~torch.isfinite(flat)
-    clean = flat.masked_fill(bad, 0.0)
+    good = torch.isfinite(flat)
+    count = good.sum()
+    mean = flat.where(good, 0.0).sum() / count.clamp_min(1)
+    clean = flat.where(good, mean)
     spread = flat.amax(1) - flat.amin(1)
     checksum = clean.double() @ torch.linspace(1.0, 2.0, flat.shape[1], dtype=torch.float64, device=flat.device)
     ordered = checksum.sort().values
@@ -37,8 +39,8 @@ def describe(batch: Tensor) -> dict[str, Tensor]:
         "min": clean.min(),
         "max": clean.max(),
         "mean": clean.mean(),
-        "std": clean.std(correction=0),
+        "std": clean.std(correction=0) * (flat.numel() / count.clamp_min(1)).sqrt(),
         "constant": (spread == 0).float().mean() if flat.shape[1] > 1 else torch.zeros((), device=flat.device),
         "repeated": (ordered[1:] == ordered[:-1]).sum() / len(flat),
-        "nonfinite": bad.float().mean(),
+        "nonfinite": 1.0 - count / flat.numel(),
     }
