@@ -121,9 +121,9 @@ class Detector(Stateful, ABC):
 
 
 def parse_guide(text: str) -> dict[str, str]:
-    """Split a docstring into its sections: an unindented line followed by an indented block is a heading.
+    r"""Split a docstring into its sections: an unindented line followed by an indented block is a heading.
 
-    >>> parse_guide("It breaks.\\n\\nWhy it matters\\n    It is bad.\\n")
+    >>> parse_guide("It breaks.\n\nWhy it matters\n    It is bad.\n")
     {'summary': 'It breaks.', 'Why it matters': 'It is bad.'}
     """
     sections: dict[str, list[str]] = {"summary": []}

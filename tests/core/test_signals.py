@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from ganwatch.contracts import Detector, Probe, discover
+from ganwatch.signals import catalogue, family, register
+
+SIGNALS = list(catalogue().values())
+
+
+@pytest.mark.parametrize("signal", SIGNALS, ids=lambda signal: signal.name)
+def test_an_entry_says_everything(signal) -> None:
+    assert re.fullmatch(r"[a-z][a-z0-9_]*", signal.name)
+    assert re.fullmatch(r"ganwatch_[a-z][a-z0-9_]*", signal.metric)
+    assert re.fullmatch(r"[A-Zg].*\.", signal.help)  # a sentence; "ganwatch" is written small
+    assert "\n" not in signal.help
+    assert signal.unit in {"ratio", "seconds", "bytes", "nats", "norm", "value", "count"}
+    assert signal.label in {"", "network", "layer", "batch"}
+    assert signal.low < signal.high
+    assert signal.group != "other"
+
+
+def test_exported_names_are_unique_and_end_in_their_unit() -> None:
+    names = [signal.metric for signal in SIGNALS]
+    assert len(set(names)) == len(names)
+    for signal in SIGNALS:
+        if signal.unit in {"ratio", "seconds", "bytes"}:
+            assert signal.metric.endswith(f"_{signal.unit}")
+    assert family("d_auc").metric == "ganwatch_discriminator_auc_ratio"
+    assert family("observer_dropped").metric == "ganwatch_observer_dropped"
+
+
+def test_a_series_belongs_to_the_family_before_the_slash() -> None:
+    assert family("layer_grad_norm/main.0/weight").name == "layer_grad_norm"
+    assert family("unheard/of") is None
+
+
+def test_a_family_has_one_definition() -> None:
+    register(SIGNALS[0])
+    with pytest.raises(ValueError, match="signal name must be unique, got a second definition of 'loss'"):
+        register(replace(SIGNALS[0], help="Another."))
+    assert catalogue()["loss"] == SIGNALS[0]
+    catalogue().clear()
+    assert catalogue()["loss"] == SIGNALS[0]
+
+
+def test_what_detectors_read_is_what_probes_give() -> None:
+    given = {name for probe in discover("ganwatch.probes", Probe) for name in probe.signals}
+    asked = {name.partition("/")[0] for detector in discover("ganwatch.detectors", Detector) for name in detector.inputs}
+    assert asked <= given
+    own = {name for name, signal in catalogue().items() if signal.group == "observer"}
+    assert given | own == set(catalogue())
