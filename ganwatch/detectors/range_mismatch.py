@@ -2,8 +2,8 @@
 
 How it is detected
     The range of the generated batch against that of the real batch of the same step, in units of the real range. Either the real
-    values reach several times further than anything the generator has ever given (0…255 against a tanh), or the generated ones go
-    on leaving the real range by half of it (0…1 against a tanh).
+    values reach several times further than anything the generator has ever given (0…255 against a tanh), or the generator fills
+    -1…1 exactly, as a tanh does, and goes on leaving the real range by half of it (0…1 against a tanh).
 
 Why it matters
     The discriminator needs no more than the brightness to win, and the generator spends its capacity on an offset. Everything that
@@ -18,7 +18,8 @@ What to do
     is applied to real samples to generated ones too.
 
 Blind spots
-    A generator with an unbounded output learns the right range by itself and is given time for it. Differences in mean and spread
+    A generator with an unbounded output overshoots for a while and learns the right range by itself; it is let alone unless the
+    real values stay out of its reach. Differences in mean and spread
     within the same range are not this fault.
 
 Calibration
@@ -45,7 +46,7 @@ class RangeMismatch(Detector):
     reach : float, ratio
         Largest absolute real value against the largest absolute generated value so far, above which the generator cannot get there.
     excess : float, ratio
-        Part of the real range by which generated values leave it.
+        Part of the real range by which generated values leave it, for a generator whose outputs never left -1…1.
     window : int, steps
         Length of the evidence.
 
@@ -79,7 +80,8 @@ class RangeMismatch(Detector):
         self._excess.push(max(real_low - fake_low, fake_high - real_high) / span)
         if not self._reach.full:
             return None
-        short, over = self._reach.low > self.reach, self._excess.quantile(0.25) > self.excess
+        bounded = 0.9 < self._furthest <= 1.0
+        short, over = self._reach.low > self.reach, bounded and self._excess.quantile(0.25) > self.excess
         if not (short or over):
             return None
         return Verdict(

@@ -71,7 +71,10 @@ def demo(
     if not 0 <= seed < 2**32:
         raise UserError(f"seed must be in [0, 2**32), got {seed}")
     planned = FAULTS[fault] if fault else None
-    base = loss or (planned.model.get("loss") if planned else None) or "non-saturating"
+    own = planned.model.get("loss") if planned else None
+    if loss is not None and own not in {None, loss}:
+        raise UserError(f"loss must be {own} with fault {fault!r}, because it is part of the cause, got {loss!r}")
+    base = own or loss or "non-saturating"
     model_settings = DIGITS[base] | (dict(planned.model) if planned else {}) | {"loss": base}
     data_settings = dict(planned.data) if planned else {}
     if steps is None:
