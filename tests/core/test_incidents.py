@@ -144,7 +144,7 @@ def test_incidents_as_plain_types() -> None:
         assert isinstance(back.state, State)
 
 
-KINDS = [kind("GW101", hold=2), kind("GW302", rank=1), kind("GW501", hold=1), kind("GW401", clear=1)]
+KINDS = [kind("GW101", hold=2), kind("GW301", rank=1), kind("GW501", hold=1), kind("GW302", clear=1)]
 
 
 @given(st.lists(st.tuples(st.integers(1, 4), st.lists(st.booleans(), min_size=4, max_size=4)), max_size=40), st.data())

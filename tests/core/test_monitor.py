@@ -149,6 +149,12 @@ def test_an_outcome_holds_between_the_readings_of_its_inputs() -> None:
         monitor.judge(Readings(step, {"loss/d": 5.0} if step % 5 == 0 else {"loss/g": 0.1}))
     [incident] = monitor.incidents.known
     assert (incident.opened, incident.state, incident.seen) == (15, State.FIRING, 30)
+    assert not monitor.errors  # it was not asked without inputs
+    resumed = Monitor(detectors=[High()])
+    resumed.load_state_dict(json.loads(json.dumps(monitor.state_dict())))
+    for step in range(31, 51):
+        assert resumed.judge(Readings(step, {"loss/g": 0.1})) == []
+    assert resumed.incidents.open[0].seen == 50
 
 
 def test_a_detector_that_cannot_judge_says_what_it_needs() -> None:
@@ -156,16 +162,22 @@ def test_a_detector_that_cannot_judge_says_what_it_needs() -> None:
     assert monitor.not_applicable() == dict.fromkeys(("GW201", "GW301"), "needs one of loss/d")
     monitor.judge(Readings(1, {"loss/d": -1.0}))
     assert monitor.not_applicable()["GW201"] == "needs a loss that is not negative"
+    resumed = Monitor(detectors=[High()])
+    resumed.load_state_dict(json.loads(json.dumps(monitor.state_dict())))
+    assert resumed.not_applicable() == {"GW201": "needs a loss that is not negative"}
     monitor.judge(Readings(2, {"loss/d": 1.0}))
     assert "GW201" not in monitor.not_applicable()
 
 
 def test_sinks_get_copies_and_listeners_the_incident() -> None:
     heard: list[Incident] = []
-    monitor, sink = lived({"loss/d": 5.0}, [High()], 8, listeners=[heard.append])
+    told: list[Incident] = []
+    plain = MemorySink()
+    plain.incident = told.append
+    monitor, _ = lived({"loss/d": 5.0}, [High()], 8, listeners=[heard.append], sinks=[plain])
     assert heard == monitor.incidents.known
     assert heard[0] is monitor.incidents.known[0]
-    assert sink.reports[0].seen == 3
+    assert told[0].seen == 3
     assert heard[0].seen == 7
 
 
