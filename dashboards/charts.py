@@ -1,12 +1,16 @@
-"""Curves with incidents marked on them, as Altair charts. Needs no running screen."""
+"""Curves with incidents marked on them, as Vega-Lite specifications. Needs no running screen.
+
+Altair would build the same, but takes several times as long, as it checks every chart against its schema; these are drawn again every
+few seconds.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-import altair as alt
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -20,8 +24,22 @@ COLOURS = {"g": "#2b6cb0", "fake": "#2b6cb0", "d": "#dd7a1f", "real": "#2f8f6b"}
 OTHERS = ("#2b6cb0", "#dd7a1f", "#2f8f6b", "#8a5fb0", "#b0485c", "#5f6f7f", "#b39321", "#3aa0b8", "#7a9a2e", "#a3683f")
 SEVERITIES = {Severity.PAGE: "#c53030", Severity.TICKET: "#b7791f"}
 HEIGHT = 210
+PADDING = {"left": 0, "top": 2, "right": 4, "bottom": 2}
+CONFIG = {
+    "font": "Source Sans, sans-serif",
+    "view": {"stroke": None},
+    "axis": {"labelColor": "#52606d", "labelFontSize": 11, "gridColor": "#e8ecf0", "domainColor": "#cbd3db", "tickColor": "#cbd3db"},
+    "legend": {"labelColor": "#1f2933"},
+}
 WIDE = 30.0
 """Ratio of the largest to the smallest value from which a logarithmic scale reads better."""
+
+
+class Chart(NamedTuple):
+    """What ``st.vega_lite_chart`` takes: readings in columns ``step``, ``value``, ``series``, and how they are drawn."""
+
+    data: pd.DataFrame
+    spec: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +77,7 @@ def curve_chart(
     height: int = HEIGHT,
     threshold: float | None = None,
     unit: str = "",
-) -> alt.LayerChart:
+) -> Chart:
     """The curves of one family of signals.
 
     Parameters
@@ -80,51 +98,54 @@ def curve_chart(
 
     Returns
     -------
-    altair.LayerChart
+    Chart
         Non-finite readings are ticks at the upper edge, as they have no height.
     """
-    frame = pd.concat([pd.DataFrame({"step": at, "value": values, "series": label}) for label, (at, values) in curves.items()])
-    finite = frame[np.isfinite(frame["value"])]
+    frame = pd.DataFrame({
+        "step": np.concatenate([at for at, _ in curves.values()]),
+        "value": np.concatenate([values for _, values in curves.values()]),
+        "series": np.repeat(list(curves), [len(at) for at, _ in curves.values()]),
+    })
+    is_finite = np.isfinite(frame["value"])
+    finite, broken = frame[is_finite], frame[~is_finite]
     labels = list(curves)
+    x = _field("step", scale={"domain": list(steps), "nice": False, "clamp": True}, axis={"format": ",d", "tickCount": 6, "grid": False})
+    y = _field("value", scale={"type": "log" if log else "linear", "zero": False}, axis=_value_axis(finite["value"], log=log, unit=unit))
     colours = [COLOURS.get(label, OTHERS[place % len(OTHERS)]) for place, label in enumerate(labels)]
-    legend = alt.Legend(orient="top", title=None, symbolType="stroke", symbolStrokeWidth=2.5, offset=4, padding=0)
-    colour = alt.Color("series:N", scale=alt.Scale(domain=labels, range=colours), legend=legend if labels != [""] else None)
-    across = alt.Axis(format=",d", tickCount=6, grid=False)
-    x = alt.X("step:Q", scale=alt.Scale(domain=list(steps), nice=False, clamp=True), title=None, axis=across)
-    up = alt.Scale(type="log" if log else "linear", zero=False)
-    y = alt.Y("value:Q", scale=up, title=None, axis=_value_axis(finite["value"], log=log, unit=unit))
-    at, who = alt.Tooltip("step:Q", format=",d"), [alt.Tooltip("series:N")] * (labels != [""])
-    tips = [at, alt.Tooltip("value:Q", format=".4g"), *who]
-    layers: list[alt.Chart] = _marks(marked, steps)
-    layers.append(alt.Chart(finite).mark_line(strokeWidth=1.6, clip=True).encode(x=x, y=y, color=colour))
-    layers.append(alt.Chart(finite).mark_point(size=60, opacity=0).encode(x=x, y=y, tooltip=tips))
-    broken = frame[~np.isfinite(frame["value"])].assign(text=lambda rows: rows["value"].astype(str))
+    legend = {"orient": "top", "title": None, "symbolType": "stroke", "symbolStrokeWidth": 2.5, "offset": 4, "padding": 0}
+    named = labels != [""]
+    colour = {"field": "series", "type": "nominal", "scale": {"domain": labels, "range": colours}, "legend": legend if named else None}
+    tips = [_tip("step", ",d"), _tip("value", ".4g"), *([_tip("series")] if named else [])]
+    layers = [
+        *_marks(marked, steps),
+        {"mark": {"type": "line", "strokeWidth": 1.6, "clip": True}, "encoding": {"x": x, "y": y, "color": colour}},
+        {"mark": {"type": "point", "size": 60, "opacity": 0}, "encoding": {"x": x, "y": y, "tooltip": tips}},
+    ]
     if len(broken):
-        tip = [at, alt.Tooltip("text:N", title="value"), *who]
-        layers.append(alt.Chart(broken).mark_tick(color="#c53030", thickness=2, size=6).encode(x=x, y=alt.value(3), tooltip=tip))
-    if threshold is not None and np.isfinite(threshold) and (not log or threshold > 0):
-        bound = pd.DataFrame({"value": [threshold]})
-        tip = [alt.Tooltip("value:Q", title="threshold", format=".4g")]
-        layers.append(alt.Chart(bound).mark_rule(strokeDash=[5, 4], color="#52606d").encode(y=y, tooltip=tip))
-    axes = {"labelColor": "#52606d", "labelFontSize": 11, "gridColor": "#e8ecf0", "domainColor": "#cbd3db", "tickColor": "#cbd3db"}
-    config = {"font": "Source Sans, sans-serif", "view": {"stroke": None}, "axis": axes, "legend": {"labelColor": "#1f2933"}}
-    padding = {"left": 0, "top": 2, "right": 4, "bottom": 2}
-    return alt.LayerChart(layer=layers, height=height, padding=padding, background="transparent", config=config)
+        names = zip(broken["step"].tolist(), broken["value"].tolist(), broken["series"].tolist(), strict=True)
+        rows = [{"step": step, "reading": str(value), "series": series} for step, value, series in names]
+        tick = {"type": "tick", "orient": "vertical", "color": "#c53030", "thickness": 2, "size": 6}
+        layers.append(_own(rows, tick, x=x, y={"value": 3}, tooltip=[_tip("step", ",d"), _tip("reading"), *tips[2:]]))
+    if threshold is not None and math.isfinite(threshold) and (not log or threshold > 0):
+        rule = {"type": "rule", "strokeDash": [5, 4], "color": "#52606d"}
+        layers.append(_own([{"threshold": threshold}], rule, y=_field("threshold"), tooltip=[_tip("threshold", ".4g")]))
+    spec = {"layer": layers, "height": height, "padding": PADDING, "background": "transparent", "config": CONFIG}
+    return Chart(finite.reset_index(drop=True), spec)
 
 
-def _value_axis(values: pd.Series[float], *, log: bool, unit: str) -> alt.Axis:
+def _value_axis(values: pd.Series[float], *, log: bool, unit: str) -> dict[str, Any]:
     """About five values; powers of ten on a logarithmic scale."""
     if not log:
-        return alt.Axis(tickCount=5, format=".3~s" if unit == "bytes" else ".4~g")
+        return {"tickCount": 5, "format": ".3~s" if unit == "bytes" else ".4~g"}
     low, high = (math.floor(math.log10(bound)) for bound in (values.min(), values.max()))
     stride = 1 + (high + 1 - low) // 6
-    return alt.Axis(values=[10.0**power for power in range(low, high + 2, stride)], format=".4~g")
+    return {"values": [10.0**power for power in range(low, high + 2, stride)], "format": ".4~g"}
 
 
-def _marks(marked: Sequence[Span], steps: tuple[int, int]) -> list[alt.Chart]:
+def _marks(marked: Sequence[Span], steps: tuple[int, int]) -> list[dict[str, Any]]:
     """For each incident a band from onset to resolution, a line at the onset, and its code, one below the other."""
     first, last = steps
-    layers: list[alt.Chart] = []
+    layers: list[dict[str, Any]] = []
     shown = [span for span in marked if span.start <= last and (span.end is None or span.end >= first)]
     for place, span in enumerate(shown):
         row = {
@@ -135,12 +156,24 @@ def _marks(marked: Sequence[Span], steps: tuple[int, int]) -> list[alt.Chart]:
             "onset": span.start,
             "until": "open" if span.end is None else f"step {span.end:,}",
         }
-        tips = [alt.Tooltip("incident:N"), alt.Tooltip("onset:Q", format=",d"), alt.Tooltip("until:N")]
-        base = alt.Chart(pd.DataFrame([row])).encode(x=alt.X("from:Q"), tooltip=tips)
-        code = base.mark_text(align="left", baseline="top", dx=3, fontSize=10, fontWeight=600, color=span.colour)
+        start, tips = _field("from"), [_tip("incident"), _tip("onset", ",d"), _tip("until")]
+        text = {"type": "text", "align": "left", "baseline": "top", "dx": 3, "fontSize": 10, "fontWeight": 600, "color": span.colour}
         layers += [
-            base.mark_rect(opacity=0.08, color=span.colour).encode(x2="to:Q"),
-            base.mark_rule(strokeWidth=1.5, opacity=0.8, color=span.colour),
-            code.encode(y=alt.value(8 + 11 * place), text="code:N"),
+            _own([row], {"type": "rect", "opacity": 0.08, "color": span.colour}, x=start, x2={"field": "to"}, tooltip=tips),
+            _own([row], {"type": "rule", "strokeWidth": 1.5, "opacity": 0.8, "color": span.colour}, x=start, tooltip=tips),
+            _own([row], text, x=start, y={"value": 8 + 11 * place}, text={"field": "code"}, tooltip=tips),
         ]
     return layers
+
+
+def _own(rows: list[dict[str, Any]], mark: dict[str, Any], **encoding: Any) -> dict[str, Any]:
+    """A layer with data of its own."""
+    return {"data": {"values": rows}, "mark": mark, "encoding": encoding}
+
+
+def _field(name: str, **options: Any) -> dict[str, Any]:
+    return {"field": name, "type": "quantitative", "title": None} | options
+
+
+def _tip(name: str, form: str | None = None) -> dict[str, Any]:
+    return {"field": name, "type": "quantitative", "format": form} if form else {"field": name, "type": "nominal"}

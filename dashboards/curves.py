@@ -31,7 +31,7 @@ def page() -> None:
         return
     live_run(_header, record)
     measured = {_group(name) for name in queries.series_names(open_shown_store(), record.id)}
-    offered = [group for group in _groups() if group in measured or group != OTHER]
+    offered = [group for group in _groups() if group in measured or group in FIRST]
     chosen = st.pills("Signals", offered, selection_mode="multi", default=FIRST, format_func=str.capitalize, key="curves_groups")
     with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
         window = st.segmented_control("Steps", list(WINDOWS), default="All", required=True, key="curves_steps")
@@ -113,7 +113,7 @@ def _draw(
         return
     scaled = log and wants_log(signal, present)
     chart = curve_chart(present, marked, steps=steps, log=scaled, unit=signal.unit if signal else "")
-    st.altair_chart(chart, width="stretch", theme=None)
+    st.vega_lite_chart(chart.data, chart.spec, width="stretch", theme=None)
 
 
 def _group(name: str) -> str:

@@ -118,7 +118,7 @@ def _evidence(store: Store, incident: queries.IncidentRecord) -> None:
         log = wants_log(signal, curves)
         bound = evidence.threshold if finite(evidence.value) else None
         chart = curve_chart(curves, spans([incident]), steps=steps, log=log, height=170, threshold=bound, unit=unit)
-        st.altair_chart(chart, width="stretch", theme=None)
+        st.vega_lite_chart(chart.data, chart.spec, width="stretch", theme=None)
 
 
 def _samples(store: Store, incident: queries.IncidentRecord) -> None:

@@ -20,7 +20,7 @@ from .words import age, literal, state_badge
 
 HOME = "overview"
 PAGES = "ganwatch_pages"
-REFRESH = 3.0
+REFRESH = 4.0
 """Seconds between two looks at a store that is being written."""
 _CHOSEN, _WIDGET = "ganwatch_run", "ganwatch_run_widget"
 

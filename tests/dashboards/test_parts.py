@@ -1,0 +1,132 @@
+"""What the screens are made of, without a browser."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ganwatch.dashboards.charts import Span, curve_chart, wants_log
+from ganwatch.dashboards.pictures import GAP, LINE, arrange, encode_png
+from ganwatch.dashboards.trees import causal_tree
+from PIL import Image
+
+from ganwatch.commands import dashboard
+from ganwatch.contracts import Incident, Severity, State
+from ganwatch.signals import family
+
+SCREENS = """
+import sys
+from streamlit.testing.v1 import AppTest
+
+def screen():
+    import sys
+    from importlib import import_module
+    import_module(f"ganwatch.dashboards.{sys.argv[1]}").page()
+
+for name in sys.argv[1:]:
+    sys.argv[1] = name
+    app = AppTest.from_function(screen, default_timeout=60).run()
+    assert not app.exception, (name, app.exception)
+    print(name, *(element.value.replace(chr(10), " ") for element in [*app.warning, *app.info, *app.success]), sep="|")
+heavy = {"torch", "lightning", "sklearn", "evidently"} & set(sys.modules)
+assert not heavy, heavy
+"""
+
+
+def draw(store: Path, *screens: str) -> list[str]:
+    """Draw screens in a process of their own; their messages."""
+    environment = os.environ | {"GANWATCH_STORE": str(store)}
+    done = subprocess.run([sys.executable, "-c", SCREENS, *screens], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_screens_need_neither_torch_nor_lightning(recorded: Path) -> None:
+    lines = draw(recorded, "overview", "curves", "incidents", "gallery", "provenance")
+    assert [line.partition("|")[0] for line in lines] == ["overview", "curves", "incidents", "gallery", "provenance"]
+
+
+def test_empty_and_missing_stores_say_what_to_do(tmp_path: Path) -> None:
+    from ganwatch.store.database import open_store
+
+    open_store(tmp_path / "empty").close()
+    for line in draw(tmp_path / "empty", "overview", "curves", "incidents", "gallery", "provenance"):
+        assert "No runs yet" in line
+
+
+def options(**given: object) -> object:
+    import argparse
+
+    parser = argparse.ArgumentParser()
+    dashboard.add_arguments(parser)
+    return parser.parse_args([f"--{name}={value}" for name, value in given.items()])
+
+
+def test_command_refuses_what_cannot_be_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ganwatch.store.database import open_store
+
+    with pytest.raises(ValueError, match="store must exist"):
+        dashboard.run(options(store=tmp_path / "missing"))
+    open_store(tmp_path / "runs").close()
+    with pytest.raises(ValueError, match=r"--port must be in 0…65535, got 70000"):
+        dashboard.run(options(store=tmp_path / "runs", port=70_000))
+    with pytest.raises(ValueError, match=r"must be free to listen at, got 203\.0\.113\.1:0"):
+        dashboard.run(options(store=tmp_path / "runs", port=0, address="203.0.113.1"))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r'pip install "ganwatch\[dashboard\]"'):
+        dashboard.run(options(store=tmp_path / "runs"))
+
+
+def test_server_listens_where_told_and_reports_nothing_home(tmp_path: Path) -> None:
+    command = dashboard.command(tmp_path / "app.py", "127.0.0.1", 8501)
+    expected = {"--browser.gatherUsageStats=false", "--server.headless=true", "--server.address=127.0.0.1", "--server.port=8501"}
+    assert expected <= set(command)
+
+
+@pytest.mark.parametrize(("shape", "width"), [((36, 8, 8, 1), 450), ((5, 8, 6, 3), 200), ((1, 96, 96, 1), 450), ((36, 128, 128, 3), 450)])
+def test_enlarged_sheets_keep_every_pixel(shape: tuple[int, ...], width: int) -> None:
+    samples = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    sheet = np.asarray(Image.open(io.BytesIO(encode_png(arrange(samples, width)))))
+    assert sheet.shape[1] <= width
+    count, height, tile, channels = shape
+    fits = [(sheet.shape[1] + GAP) % (tile * f + GAP) == (sheet.shape[0] + GAP) % (height * f + GAP) == 0 for f in range(17)]
+    factor = max(f for f in range(1, 17) if fits[f])
+    columns = (sheet.shape[1] + GAP) // (tile * factor + GAP)
+    for place in range(count):
+        top, left = place // columns * (height * factor + GAP), place % columns * (tile * factor + GAP)
+        shown = sheet[top : top + height * factor, left : left + tile * factor]
+        np.testing.assert_array_equal(shown, np.kron(samples[place], np.ones((factor, factor, 1), np.uint8)).repeat(3 // channels, 2))
+    lines = sheet.reshape(-1, 3)[(sheet.reshape(-1, 3) == LINE).all(1)]
+    assert len(lines) >= (sheet.shape[0] * GAP * (columns - 1))
+
+
+def incident(name: str, onset: int, cause: str | None = None) -> Incident:
+    return Incident(f"{name}-1", name, name, Severity.PAGE, State.FIRING, onset, onset, cause=cause)
+
+
+def test_causes_come_before_what_they_explain() -> None:
+    found = [incident("GW101", 50, "GW302-1"), incident("GW403", 90, "GW101-1"), incident("GW302", 60), incident("GW501", 10, "gone-1")]
+    assert [(depth, one.code) for depth, one in causal_tree(found)] == [(0, "GW501"), (0, "GW302"), (1, "GW101"), (2, "GW403")]
+    circle = [incident("GW101", 5, "GW302-1"), incident("GW302", 3, "GW101-1")]
+    assert [(depth, one.code) for depth, one in causal_tree(circle)] == [(0, "GW302"), (1, "GW101")]
+
+
+def test_chart_marks_incidents_and_broken_readings() -> None:
+    steps = np.arange(1, 6)
+    curves = {"g": (steps, np.array([1.0, 10.0, np.nan, 100.0, np.inf])), "d": (steps, np.ones(5))}
+    marked = [Span("GW303", "non-finite", 3, None, "red"), Span("GW101", "collapse", 1, 2, "red"), Span("GW501", "x", 9, None, "red")]
+    data, spec = curve_chart(curves, marked, steps=(1, 5), log=True, threshold=20.0)
+    assert sorted(data["series"].value_counts().items()) == [("d", 5), ("g", 3)]
+    own = [layer for layer in spec["layer"] if "data" in layer]
+    bands = {layer["data"]["values"][0]["code"]: layer["data"]["values"][0] for layer in own if layer["mark"]["type"] == "rect"}
+    assert {code: (row["from"], row["to"]) for code, row in bands.items()} == {"GW303": (3, 5), "GW101": (1, 2)}
+    [ticks] = [layer["data"]["values"] for layer in own if layer["mark"]["type"] == "tick"]
+    assert [(row["step"], row["reading"]) for row in ticks] == [(3, "nan"), (5, "inf")]
+    assert wants_log(family("grad_norm/g"), curves)
+    assert not wants_log(family("d_auc"), curves)
+    assert not wants_log(family("grad_norm/g"), {"g": (steps, np.zeros(5))})
