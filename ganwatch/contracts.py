@@ -90,7 +90,7 @@ class Detector(Stateful, ABC):
     inputs: ClassVar[tuple[str, ...]]
     hold: ClassVar[int] = 0
     """Steps for which a verdict must stand before its incident fires."""
-    clear: ClassVar[int] = 50
+    clear: ClassVar[int] = 100
     """Steps without a verdict after which a firing incident is resolved."""
     rank: ClassVar[int] = 0
     """Order among causes of the same hundred; a smaller one explains a larger one."""

@@ -67,15 +67,16 @@ class IncidentBook:
         return []
 
     def _open(self, step: int, detector: type[Detector] | Detector, verdict: Verdict) -> Incident:
-        ordinal = 1 + sum(known.code == detector.code for known in self._incidents.values())
+        earlier = [known for known in self._incidents.values() if known.code == detector.code]
+        onset = verdict.onset if verdict.onset is not None else max(1, step - verdict.window + 1)
         guide = detector.guide()
         incident = Incident(
-            id=f"{detector.code}-{ordinal}",
+            id=f"{detector.code}-{len(earlier) + 1}",
             code=detector.code,
             title=detector.title,
             severity=detector.severity,
             state=State.PENDING,
-            onset=verdict.onset if verdict.onset is not None else max(1, step - verdict.window + 1),
+            onset=max([onset, *(known.resolved + 1 for known in earlier if known.resolved is not None)]),
             opened=step,
             likely_causes=guide.get("Likely causes", ""),
             remedies=guide.get("What to do", ""),
