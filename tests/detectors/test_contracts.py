@@ -161,7 +161,7 @@ def _once(base: type[Detector]) -> dict[str, Any]:
         before, self._said = self._said, base.update(self, readings) is not None
         return ALARM if self._said and not before else None
 
-    return _init(_said=bool)(base) | {"update": update}
+    return _init(_said=bool)(base) | {"update": update, "clear": 20}
 
 
 def _restless(base: type[Detector]) -> dict[str, Any]:
