@@ -90,9 +90,13 @@ class GanWatch(lightning.Callback):
         return os.environ.get("GANWATCH_DISABLED") == "1"
 
     def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:  # noqa: ARG002  # Lightning's signature
-        """Fail now rather than after the first epoch."""
-        if stage == "fit" and not self.disabled:
+        """A training is about to begin."""
+        if stage == "fit":
             self._started = self._failed = False
+
+    def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002  # Lightning's signature
+        """The module is complete, whatever its own set-up builds: fail now rather than after the first epoch."""
+        if not self.disabled:
             self._networks(pl_module)
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -155,12 +159,13 @@ class GanWatch(lightning.Callback):
 
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:  # noqa: ARG002  # Lightning's signature
         """Say so where the training never began."""
-        if stage == "fit" and not (self._started or self._failed or self.disabled) and trainer.train_dataloader is not None:
+        empty = trainer.train_dataloader is not None and trainer.num_training_batches == 0 and trainer.limit_train_batches != 0
+        if stage == "fit" and empty and not (self._started or self._failed or self.disabled):
             raise UserError("train_dataloaders must give at least one batch, got none: is the dataset smaller than the batch (drop_last)?")
 
     def state_dict(self) -> dict[str, Any]:
         """Plain types only, for the Lightning checkpoint."""
-        return self.observer.state_dict() if self.observer is not None else {}
+        return self.observer.state_dict() if self.observer is not None else self._pending or {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Keep what a checkpoint brought until the training starts."""
@@ -185,7 +190,7 @@ def _output_range(generator: nn.Module) -> tuple[float, float] | None:
 
 def _find(module: lightning.LightningModule, argument: str, name: str | None, usual: Sequence[str]) -> nn.Module:
     """The sub-module of that name, or the one with a usual name."""
-    children: dict[str, nn.Module] = dict(module.named_modules())
+    children: dict[str, nn.Module] = dict(module.named_modules(remove_duplicate=False))
     if name is None:
         name = next((candidate for candidate in usual if candidate in children), None)
     network = children.get(name) if name else None

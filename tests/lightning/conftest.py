@@ -3,12 +3,12 @@
 from itertools import pairwise
 from types import MappingProxyType
 
+import lightning
 import pytest
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-import lightning
 from ganwatch.trainer.run import QUIET, quiet
 
 
@@ -60,6 +60,8 @@ class Foreign(lightning.LightningModule):
 class Documented(Foreign):
     """As in Lightning's documentation: G first, optimizers toggled, fakes through ``self(z)``."""
 
+    loss = staticmethod(nn.functional.binary_cross_entropy)
+
     def __init__(self):
         super().__init__()
         self.generator = nn.Sequential(layers(4, 16, 64, last=nn.Tanh()), nn.Unflatten(1, (1, 8, 8)))
@@ -78,14 +80,14 @@ class Documented(Foreign):
         self.toggle_optimizer(optimizer_g)
         self.generated_imgs = self(z)
         valid = torch.ones(len(imgs), 1).type_as(imgs)
-        g_loss = nn.functional.binary_cross_entropy(self.discriminator(self(z)), valid)
+        g_loss = self.loss(self.discriminator(self(z)), valid)
         self.log("g_loss", g_loss, prog_bar=True)
         self.update("g", g_loss)
         self.untoggle_optimizer(optimizer_g)
         self.toggle_optimizer(optimizer_d)
         on_real = self.discriminator(imgs)
         on_fake = self.discriminator(self(z).detach())
-        d_loss = (nn.functional.binary_cross_entropy(on_real, valid) + nn.functional.binary_cross_entropy(on_fake, torch.zeros_like(valid))) / 2
+        d_loss = (self.loss(on_real, valid) + self.loss(on_fake, torch.zeros_like(valid))) / 2
         self.update("d", d_loss, on_real, on_fake)
         self.untoggle_optimizer(optimizer_d)
 
