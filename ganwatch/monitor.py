@@ -118,6 +118,7 @@ class Monitor:
         return changed
 
     def _ask(self, detector: Detector, readings: Readings) -> None:
+        self._outcomes[detector.code] = None
         self._outcomes[detector.code] = detector.update(readings)
 
     def samples(self, samples: Samples) -> None:

@@ -88,7 +88,7 @@ class ExplodingGradients(Detector):
             self._early[position] = self._early[position] or self._healthy[position].settled
             self._early_gain[position] = self._early_gain[position] or self._healthy_gain[position].settled
             verdict = self._judge(network, position)
-            self._healthy[position].learn(norm, unless=verdict is not None)
+            self._healthy[position].learn(norm, unless=verdict is not None or not norm)
             self._healthy_gain[position].learn(gain, unless=verdict is not None)
             if verdict is not None:
                 return verdict
