@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+from torch.utils.hooks import RemovableHandle
 
 from ganwatch.capture import backward_losses, forward_calls
 from ganwatch.capture.recognition import Recognition
@@ -42,6 +43,13 @@ class Recorder:
         Gets every finished ``Step``.
     guard : callable
         Runs a part of ganwatch so that no error of it reaches the loop.
+
+    Attributes
+    ----------
+    index : int
+        Steps counted so far.
+    spent : float, seconds
+        Time that observation has taken in the training thread so far.
 
     Raises
     ------
@@ -71,15 +79,11 @@ class Recorder:
         self._recognition = Recognition()
         self._pending_losses: deque[Tensor] = deque(maxlen=LOSSES_KEPT)
         self._current = Step(1)
-        self._observer_time = 0.0
-        for module in self.networks.values():
-            forward_calls.watch(module, self._on_call)
-        backward_losses.listen(self._on_loss)
-        self._handles = [
-            register_optimizer_step_pre_hook(self._before_step),
-            register_optimizer_step_post_hook(self._after_step),
-        ]
+        self.spent = 0.0
+        self._spent_before = 0.0
+        self._handles: list[RemovableHandle] = []
         self._open = True
+        self._hook()
 
     def restart(self, index: int) -> None:
         """Count on from a number of steps, with nothing pending."""
@@ -92,12 +96,24 @@ class Recorder:
         if not self._open:
             return False
         self._open = False
+        self._unhook()
+        return True
+
+    def _hook(self) -> None:
+        for module in self.networks.values():
+            forward_calls.watch(module, self._on_call)
+        backward_losses.listen(self._on_loss)
+        self._handles = [
+            register_optimizer_step_pre_hook(self._before_step),
+            register_optimizer_step_post_hook(self._after_step),
+        ]
+
+    def _unhook(self) -> None:
         for module in self.networks.values():
             forward_calls.unwatch(module)
         backward_losses.unlisten(self._on_loss)
         for handle in self._handles:
             handle.remove()
-        return True
 
     def arrived(self, batch: Any, waited: float) -> None:
         """Say that what the loop is about to use is real data: a tensor, or a nest whose floating tensors are samples.
@@ -113,7 +129,7 @@ class Recorder:
             return
         start = time.perf_counter()
         self.guard(part, action)
-        self._observer_time += time.perf_counter() - start
+        self.spent += time.perf_counter() - start
 
     def _on_call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         self._timed("capture", lambda: self._record_call(module, args, kwargs, output))
@@ -206,7 +222,7 @@ class Recorder:
 
     def _tick(self) -> None:
         step, self.index = self._current, self.index + 1
-        step.observer_time, self._observer_time = self._observer_time, 0.0
+        step.observer_time, self._spent_before = self.spent - self._spent_before, self.spent
         carried = [call for call in step.calls if call.network == "d" and not call.attached and call.index > self.index - CARRIED]
         self._current = Step(self.index + 1, calls=carried)
         self.on_step(step)

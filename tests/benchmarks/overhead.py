@@ -1,0 +1,290 @@
+"""What observation costs: step time, the monitor's own time, imports, memory. Run by ``make bench``."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import lightning
+import torch
+from torch.utils.data import TensorDataset
+
+from ganwatch.capture.gatherer import Gatherer
+from ganwatch.contracts import Probe
+from ganwatch.lightning import GanWatch
+from ganwatch.monitor import Monitor
+from ganwatch.presets import default_detectors, default_probes
+from ganwatch.trainer.data import GANData
+from ganwatch.trainer.defaults import DIGITS
+from ganwatch.trainer.module import GAN
+from ganwatch.trainer.run import fit
+
+CYCLE = 20
+"""Steps after which the cadences of all probes have come round."""
+CASES = {
+    "demo GAN, 8×8 digits, batch 64": (1.03, DIGITS["non-saturating"], {"source": "digits"}),
+    "DCGAN, 64×64×3, batch 64": (1.01, {"shape": (3, 64, 64), "latent_dim": 100, "channels": 64}, {"source": "overhead:pictures"}),
+}
+
+
+def pictures() -> TensorDataset:
+    """Noise in the shape of pictures: only the cost matters here."""
+    return TensorDataset(torch.rand(256, 3, 64, 64) * 2 - 1)
+
+
+class Switch(lightning.Callback):
+    """Takes observation off and puts it back on, batch by batch, in pairs of random order; must come before ``GanWatch``."""
+
+    def __init__(self, watch: GanWatch, *, bound: float, cycles: int, seconds: float) -> None:
+        self.watch, self.bound, self.cycles, self.seconds = watch, bound, cycles, seconds
+        self.random = random.Random(0)
+        self.plan: list[bool] = []
+        self.on = True
+        self.taken: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
+        self.began = time.perf_counter()
+        self.result: dict[str, Any] = {}
+        self.previous: tuple[float, float] | None = None
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        gc.disable()
+
+    def on_train_batch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int) -> None:
+        now = (time.perf_counter(), time.process_time())
+        if self.previous is not None:
+            self.taken[self.on].append((now[0] - self.previous[0], now[1] - self.previous[1]))
+        if not self.plan:
+            self.plan = self.random.choice([[True, False], [False, True]])
+            done = len(self.taken[True])
+            if done and done % (CYCLE * self.cycles) == 0 and len(self.taken[False]) == done:
+                gc.collect()
+                self.result = compare(self.taken, self.bound)
+                late = time.perf_counter() - self.began > self.seconds
+                trainer.should_stop = self.result["decided"] or late
+        self.turn(on=self.plan.pop(0))
+        self.previous = (time.perf_counter(), time.process_time())
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self.turn(on=True)
+        gc.enable()
+
+    def turn(self, *, on: bool) -> None:
+        if on == self.on:
+            return
+        self.on = on
+        if on:
+            self.watch.observer = self.observer
+        else:
+            self.observer, self.watch.observer = self.watch.observer, None
+        self.observer.recorder._hook() if on else self.observer.recorder._unhook()
+
+
+def compare(taken: dict[bool, list[tuple[float, float]]], bound: float) -> dict[str, Any]:
+    """Ratios of step times with their 95 % intervals.
+
+    Of wall time: the median over pairs of equal place in the cadence, averaged over places, because other processes disturb single
+    steps and the cadence makes some steps dearer than others. Of processor time (all threads): the mean of everything.
+    """
+    pairs = list(zip(taken[True], taken[False], strict=True))[CYCLE:]  # the first cycle warms up
+    draws = random.Random(1)
+    places: dict[int, list[tuple[tuple[float, float], tuple[float, float]]]] = defaultdict(list)
+    for number, pair in enumerate(pairs):
+        places[number % CYCLE].append(pair)
+
+    def wall(sample: dict[int, list[Any]]) -> float:
+        off = statistics.median(without[0] for chosen in sample.values() for _, without in chosen)
+        return 1.0 + statistics.fmean(statistics.median(w[0] - o[0] for w, o in chosen) for chosen in sample.values()) / off
+
+    def processor(sample: dict[int, list[Any]]) -> float:
+        flat = [pair for chosen in sample.values() for pair in chosen]
+        return sum(w[1] for w, _ in flat) / sum(o[1] for _, o in flat)
+
+    found: dict[str, Any] = {"pairs": len(pairs), "step": statistics.median(o[0] for _, o in pairs)}
+    for name, statistic in (("wall", wall), ("processor", processor)):
+        resampled = sorted(statistic({p: draws.choices(chosen, k=len(chosen)) for p, chosen in places.items()}) for _ in range(400))
+        found[name] = (statistic(places), resampled[10], resampled[389])
+    found["decided"] = all(not low <= bound <= high for _, low, high in (found["wall"], found["processor"]))
+    return found
+
+
+class Timed(Probe):
+    """A probe whose time is added up."""
+
+    def __init__(self, probe: Probe, spent: Counter[str]) -> None:
+        self.probe, self.spent = probe, spent
+        self.name, self.every, self.wants_slopes = probe.name, probe.every, probe.wants_slopes  # type: ignore[misc]  # speaks for it
+
+    def _time(self, method: str, argument: Any) -> Any:
+        start = time.perf_counter()
+        try:
+            return getattr(self.probe, method)(argument)
+        finally:
+            self.spent[self.name] += time.perf_counter() - start
+
+    def before_update(self, update: Any) -> None:
+        self._time("before_update", update)
+
+    def after_update(self, update: Any) -> None:
+        self._time("after_update", update)
+
+    def read(self, step: Any) -> Any:
+        return self._time("read", step)
+
+
+def train(model: dict[str, Any], data: dict[str, Any], steps: int, *callbacks: lightning.Callback) -> None:
+    sys.modules.setdefault("overhead", sys.modules["__main__"])
+    lightning.seed_everything(0, verbose=False)
+    fit(GAN(**model), GANData(**data), steps=steps, seed=0, callbacks=callbacks, threads=1)
+
+
+def step_time(name: str, seconds: float) -> bool:
+    bound, model, data = CASES[name]
+    large = model["shape"][-1] > 8
+    with tempfile.TemporaryDirectory() as folder:
+        watch = GanWatch(store=folder, audit_seconds=0.0)
+        switch = Switch(watch, bound=bound, cycles=1 if large else 10, seconds=seconds)
+        train(model, data, 1_000_000, switch, watch)
+    found = switch.result
+    print(f"\n{name}: {found['step'] * 1e3:.1f} ms a step, {found['pairs']} pairs of steps with and without, in random order")
+    kept = True
+    for clock, method in (("wall", "medians by place in the cadence"), ("processor", "means, all threads")):
+        ratio, low, high = found[clock]
+        verdict = "within" if high < bound else "OVER" if low > bound else "undecided against"
+        kept = kept and low <= bound
+        print(f"  {clock:9} time ratio {ratio:.4f}  [{low:.4f}, {high:.4f}] by bootstrap of {method}: {verdict} {bound}")
+
+    spent: Counter[str] = Counter()
+    total: list[tuple[float, float]] = []
+
+    class Total(lightning.Callback):
+        def on_train_batch_end(self, *_: Any) -> None:
+            total.append((time.perf_counter(), watch.observer.recorder.spent if watch.observer else 0.0))
+
+    with tempfile.TemporaryDirectory() as folder:
+        probes = [Timed(probe, spent) for probe in default_probes()]
+        watch = GanWatch(store=folder, audit_seconds=0.0, probes=probes)
+        steps = CYCLE if large else 20 * CYCLE
+        train(model, data, steps, watch, Total())
+    whole = found["step"] * len(total)
+    own = total[-1][1]
+    print(f"  self-timed {own / len(total) * 1e6:.0f} µs a step, {own / whole:.2%} of it, over {steps} steps; of that the probes:")
+    print("   ", ", ".join(f"{probe} {taken / len(total) * 1e6:.0f} µs" for probe, taken in spent.most_common()))
+    return kept
+
+
+class Due(Probe):
+    """Never due."""
+
+    name, signals, every = "due", (), 10**9
+
+    def read(self, step: Any) -> dict[str, float]:
+        raise AssertionError
+
+
+class Cheap:
+    """A step with nothing in it."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+
+
+def nothing_due() -> bool:
+    """``Monitor.observe`` with nothing due."""
+    monitor = Monitor(probes=[Due() for _ in default_probes()], detectors=default_detectors(), gatherer=Gatherer())
+    steps = [Cheap(1) for _ in range(1000)]
+    rounds = []
+    for _ in range(50):
+        start = time.perf_counter()
+        for step in steps:
+            monitor.observe(step)
+        rounds.append((time.perf_counter() - start) / len(steps))
+    taken = min(rounds)
+    print(f"\nMonitor.observe with nothing due: {taken * 1e6:.1f} µs (best of 50 rounds of 1,000): {'within' if taken <= 50e-6 else 'OVER'} 50 µs")
+    return taken <= 50e-6
+
+
+def start_up(rounds: int = 15) -> bool:
+    """Imports beyond the bare interpreter."""
+    commands = {
+        "bare": [sys.executable, "-c", "pass"],
+        "import ganwatch": [sys.executable, "-c", "import ganwatch"],
+        "ganwatch --help": [sys.executable, "-m", "ganwatch", "--help"],
+    }
+    taken: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for _ in range(rounds):
+        for name, command in commands.items():
+            before, start = os.times(), time.perf_counter()
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            after = os.times()
+            used = after.children_user + after.children_system - before.children_user - before.children_system
+            taken[name].append((time.perf_counter() - start, used))
+    kept = True
+    print(f"\nStart-up beyond the bare interpreter, median of {rounds} interleaved runs:")
+    for name, bound in (("import ganwatch", 0.2), ("ganwatch --help", 0.5)):
+        wall, used = (statistics.median(a[c] - b[c] for a, b in zip(taken[name], taken["bare"], strict=True)) for c in (0, 1))
+        kept = kept and wall <= bound
+        print(f"  {name}: {wall:.3f} s (processor {used:.3f} s): {'within' if wall <= bound else 'OVER'} {bound} s")
+    return kept
+
+
+def memory(steps: int = 100_000) -> bool:
+    """Growth of everything that ganwatch keeps, over observed steps."""
+    import tracemalloc
+
+    def observe(monitor: Monitor, first: int, last: int) -> int:
+        for index in range(first, last):
+            values = {name: 1.0 + 0.1 * draws.random() for name in names}
+            for step, complete, wall in monitor.gatherer.put(index, values, 0.0):  # type: ignore[union-attr]  # given below
+                from ganwatch.records import Readings
+
+                monitor.judge(Readings(step, complete, 1, wall))
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    draws = random.Random(0)
+    detectors = default_detectors()
+    names = sorted({name for detector in detectors for name in detector.inputs})
+    monitor = Monitor(detectors=detectors, gatherer=Gatherer())
+    tracemalloc.start()
+    warm = observe(monitor, 1, steps // 5)
+    end = observe(monitor, steps // 5, steps)
+    tracemalloc.stop()
+    state = len(json.dumps(monitor.state_dict()))
+    kept = end - warm < 64 * 1024
+    print(f"\nMemory over {steps:,} observed steps, tracemalloc: {(end - warm) / 1024:+.1f} KiB after the first fifth; "
+          f"state of {state / 1024:.0f} KiB: {'within' if kept else 'OVER'} 64 KiB")  # fmt: skip
+    return kept
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=["demo", "dcgan", "monitor", "start", "memory"], help="one part instead of all")
+    parser.add_argument("--seconds", type=float, default=300.0, help="longest time for a comparison of step times")
+    given = parser.parse_args()
+    demo, dcgan = CASES
+    parts = {
+        "demo": lambda: step_time(demo, given.seconds),
+        "dcgan": lambda: step_time(dcgan, given.seconds),
+        "monitor": nothing_due,
+        "start": start_up,
+        "memory": memory,
+    }
+    torch.set_num_threads(1)
+    print(f"Processor load at the start: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; one torch thread")
+    kept = [part() for name, part in parts.items() if given.only in {None, name}]
+    return 0 if all(kept) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
