@@ -19,7 +19,7 @@ _BINARY = ("B", "KiB", "MiB", "GiB", "TiB")
 def number(value: float | None, unit: str = "") -> str:
     """A value with four significant digits.
 
-    >>> number(0.00012345), number(12345.6), number(float("nan")), number(3 * 2**20, "bytes"), number(0.5, "seconds"), number(None)
+    >>> number(0.00012346), number(12345.6), number(float("nan")), number(3 * 2**20, "bytes"), number(0.5, "seconds"), number(None)
     ('0.0001235', '12,346', 'NaN', '3.0 MiB', '0.5 s', '-')
     """
     if value is None:

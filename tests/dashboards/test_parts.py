@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import doctest
 import io
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
+from ganwatch.dashboards import pictures, words
 from ganwatch.dashboards.charts import Span, curve_chart, wants_log
 from ganwatch.dashboards.pictures import GAP, LINE, arrange, encode_png
 from ganwatch.dashboards.trees import causal_tree
@@ -23,14 +26,8 @@ SCREENS = """
 import sys
 from streamlit.testing.v1 import AppTest
 
-def screen():
-    import sys
-    from importlib import import_module
-    import_module(f"ganwatch.dashboards.{sys.argv[1]}").page()
-
 for name in sys.argv[1:]:
-    sys.argv[1] = name
-    app = AppTest.from_function(screen, default_timeout=60).run()
+    app = AppTest.from_string(f"from ganwatch.dashboards.{name} import page; page()", default_timeout=60).run()
     assert not app.exception, (name, app.exception)
     print(name, *(element.value.replace(chr(10), " ") for element in [*app.warning, *app.info, *app.success]), sep="|")
 heavy = {"torch", "lightning", "sklearn", "evidently"} & set(sys.modules)
@@ -114,6 +111,12 @@ def test_causes_come_before_what_they_explain() -> None:
     assert [(depth, one.code) for depth, one in causal_tree(found)] == [(0, "GW501"), (0, "GW302"), (1, "GW101"), (2, "GW403")]
     circle = [incident("GW101", 5, "GW302-1"), incident("GW302", 3, "GW101-1")]
     assert [(depth, one.code) for depth, one in causal_tree(circle)] == [(0, "GW302"), (1, "GW101")]
+
+
+@pytest.mark.parametrize("module", [pictures, words])
+def test_examples_in_documentation(module: ModuleType) -> None:
+    found = doctest.testmod(module)
+    assert found.attempted > 0 == found.failed
 
 
 def test_chart_marks_incidents_and_broken_readings() -> None:
