@@ -27,6 +27,7 @@ lint: .venv/.dev
 
 types: .venv/.dev
 	$(BIN)/mypy
+	$(BIN)/mypy --strict dashboards
 
 bench: .venv/.dev
 	$(BIN)/python tests/benchmarks/overhead.py

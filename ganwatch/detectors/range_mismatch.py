@@ -74,6 +74,8 @@ class RangeMismatch(Detector):
         real_low, real_high, fake_low, fake_high = readings.select(self.inputs)
         if not (finite(real_low) and finite(real_high) and finite(fake_low) and finite(fake_high)):
             return None
+        if fake_low == fake_high:  # nothing but one value: a dead or non-finite generator has no range
+            return None
         self._furthest = max(self._furthest, abs(fake_low), abs(fake_high))
         span = max(real_high - real_low, 1e-30)
         self._reach.push(max(abs(real_low), abs(real_high)) / max(self._furthest, 1e-30))

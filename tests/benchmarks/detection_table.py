@@ -2,6 +2,7 @@
 
     python tests/benchmarks/detection_table.py run --out runs/table          # resumable; two at a time, one thread each
     python tests/benchmarks/detection_table.py show --out runs/table         # replays what was recorded and prints the table
+    python tests/benchmarks/detection_table.py show --out runs/table --publish   # and writes it into the README
 
 ``--seeds START`` moves all seeds, so that tuning and the published table never share one.
 """
@@ -17,8 +18,13 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parent))
+
 FAULT_SEEDS = 10
 HEALTHY_SEEDS = 20
+RESULTS = Path(__file__).with_suffix(".json")
+README = Path(__file__).parents[2] / "README.md"
+BEGIN, END = "<!-- table -->", "<!-- /table -->"
 LOSSES = ("non-saturating", "hinge", "least-squares", "wgan-gp")
 FAULTS = (
     "mode-collapse",
@@ -121,6 +127,10 @@ def show(args: argparse.Namespace) -> int:
     """Replay and print."""
     table = judged(args.out)
     print(markdown(table))
+    if args.publish:
+        RESULTS.write_text(json.dumps(table, indent=None, separators=(",", ":")).replace("}],", "}],\n") + "\n")
+        before, _, rest = README.read_text().partition(BEGIN)
+        README.write_text(before + BEGIN + "\n" + markdown(table) + "\n" + END + rest.partition(END)[2])
     if args.verbose:
         for case, rows in table.items():
             for row in rows:
@@ -139,7 +149,8 @@ def main() -> int:
     parser.add_argument("--faults", type=int, default=FAULT_SEEDS)
     parser.add_argument("--healthy", type=int, default=HEALTHY_SEEDS)
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--verbose", action="store_true")
+    parser.add_argument("--verbose", action="store_true", help="print every run")
+    parser.add_argument("--publish", action="store_true", help="write the table into the README and its rows beside this file")
     args = parser.parse_args()
     if args.action == "one":
         print(one(args.case, args.seed, args.out))

@@ -1,0 +1,65 @@
+"""What the README says is so."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from ganwatch.cli import parser
+from ganwatch.trainer.data import GANData
+from ganwatch.trainer.faults import FAULTS
+from ganwatch.trainer.module import GAN
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_five_lines_of_code_work(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    [code] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    import lightning
+
+    class Short(lightning.Trainer):
+        def __init__(self, **given):
+            super().__init__(
+                max_steps=6, logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, **given
+            )
+
+    assert "from lightning import Trainer" in code
+    monkeypatch.setattr(lightning, "Trainer", Short)
+    exec(compile(code, "README", "exec"), {"my_gan": GAN(), "my_data": GANData()})  # noqa: S102  # the README's own lines
+    assert (tmp_path / "runs" / "ganwatch.db").exists()
+
+
+def test_every_command_is_documented_and_every_documented_command_exists():
+    known = next(action.choices for action in parser()._actions if action.dest == "command")
+    assert set(known) == set(re.findall(r"`ganwatch ([a-z]+)", README))
+
+
+def test_faults_and_their_codes_are_those_of_the_demo():
+    stated = dict(re.findall(r"^\| `([a-z-]+)` \|[^|]*\| (GW\d+) \|$", README, re.MULTILINE))
+    assert stated == {name: fault.code for name, fault in FAULTS.items()}
+
+
+def test_the_table_of_detections_is_that_of_the_recorded_results(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "benchmarks"))
+    import detection_table
+
+    rows = json.loads(detection_table.RESULTS.read_text())
+    assert detection_table.markdown(rows) in README
+    monkeypatch.delitem(sys.modules, "detection_table")
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+def test_links_lead_somewhere(document):
+    text = (ROOT / document).read_text()
+    for target in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (ROOT / target).exists(), target
+
+
+def test_make_targets_that_are_named_exist():
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for document in ("README.md", "CONTRIBUTING.md"):
+        assert set(re.findall(r"`?make ([a-z-]+)[` ]", (ROOT / document).read_text())) <= targets | {"lint types"}
