@@ -11,7 +11,8 @@ class Stateful:
     """Saves and restores every attribute whose name starts with an underscore.
 
     Attributes may be numbers, strings, booleans, None, further ``Stateful`` objects, lists of those, or dicts of those by string.
-    A ``Stateful`` is restored in place, so a list or dict of them must have its length and keys from the start. Configuration lives in attributes without an underscore and is not part of the state.
+    A ``Stateful`` is restored in place, so a list or dict of them must have its length and keys from the start. Configuration lives
+    in attributes without an underscore and is not part of the state.
     """
 
     def state_dict(self) -> dict[str, Any]:

@@ -120,7 +120,8 @@ class ExplodingGradients(Detector):
                 signal=f"grad_norm/{network}",
                 window=self.window,
                 origin="the run's own healthy median",
-                explanation=f"The {who}'s gradient norm is {norms.median:.3g}, {norms.median / max(level, 1e-30):.3g} times its healthy level.",
+                explanation=f"The {who}'s gradient norm is {norms.median:.3g}, "
+                f"{norms.median / max(level, 1e-30):.3g} times its healthy level.",
             )
         return None
 

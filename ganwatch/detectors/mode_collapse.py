@@ -115,7 +115,8 @@ class ModeCollapse(Detector):
             signal="vendi_ratio",
             window=self.window,
             origin="real data at the same sample size" if poor else "the run's own best level",
-            explanation=f"Fakes show {kinds:.0%} of the effective variety and {spread:.0%} of the spread of real samples, and get no closer.",
+            explanation=f"Fakes show {kinds:.0%} of the effective variety and {spread:.0%} of the spread of real samples, "
+            "and get no closer.",
             onset=self._since,
         )
 

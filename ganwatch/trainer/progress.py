@@ -36,7 +36,12 @@ class SignalBar(lightning.Callback):
         self._live = console.is_terminal
         self._console = console
         self._bar = Progress(
-            TextColumn("step"), MofNCompleteColumn(), BarColumn(20), TimeRemainingColumn(), TextColumn("{task.fields[signals]}"), console=console
+            TextColumn("step"),
+            MofNCompleteColumn(),
+            BarColumn(20),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[signals]}"),
+            console=console,
         )
         self._task = self._bar.add_task("", total=steps, signals="")
         self._shown = 0

@@ -45,12 +45,12 @@ def cases(start: int, faults: int, healthy: int) -> list[tuple[str, int]]:
 def one(case: str, seed: int, out: Path) -> str:
     """Train one case in this process and record it."""
     import torch
+    from truth import Truth
 
     from ganwatch.replay import save_recording
     from ganwatch.sinks.memory import MemorySink
     from ganwatch.trainer.demo import demo, summary
     from ganwatch.trainer.faults import FAULTS as KNOWN
-    from truth import Truth
 
     torch.set_num_threads(1)
     memory, truth = MemorySink(), Truth()
@@ -97,8 +97,9 @@ def judged(out: Path) -> dict[str, list[dict[str, Any]]]:
 
 def markdown(table: dict[str, list[dict[str, Any]]]) -> str:
     """The table of the README."""
-    from ganwatch.trainer.faults import FAULTS as KNOWN
     from truth import HEALTHY_KINDS
+
+    from ganwatch.trainer.faults import FAULTS as KNOWN
 
     lines = ["| run | explained by the right code | median step of the alarm | failing by truth |", "|---|---|---|---|"]
     right_of_all = count_of_all = 0
