@@ -2,8 +2,9 @@
 
 How it is detected
     Fakes against reals, both at the same sample size and within one batch: the mean pairwise distance and the Vendi score
-    (effective number of distinct samples). A verdict needs both, either below a fixed share of the reals' value or fallen to a share
-    of the run's own best, and a distance to the real data that no longer shrinks: an untrained generator is poor too, but improves.
+    (effective number of distinct samples). A verdict needs both, either below a fixed share of the reals' value after a warm-up, or
+    fallen to a share of the run's own best while its fakes were near the real data (noise is diverse too, and does not count); and a
+    distance to the real data that no longer shrinks, because an untrained generator is poor as well, but improves.
 
 Why it matters
     Losses and gradients look ordinary. Whatever is trained, sampled or published from here on shows a handful of images.
@@ -47,10 +48,12 @@ class ModeCollapse(Detector):
         Pairwise distance of fakes against reals that must be undercut as well.
     fall : float, ratio
         Share of the run's own best level, of both, that counts as lost too. Smaller is stricter.
-    warmup : int, steps
-        Low diversity before is normal unless it fell.
+    close : float, in (0, 1)
+        Energy distance below which the generator's diversity is worth remembering.
     gain : float, ratio
-        Reduction of the energy distance over ``window`` steps that counts as improvement.
+        Reduction of the energy distance that counts as improvement.
+    patience : int, steps
+        Low diversity is normal while the last improvement, or the start, is not further back.
     window : int, steps
         Evidence that a verdict rests on.
 
@@ -74,37 +77,37 @@ class ModeCollapse(Detector):
         floor: float = 0.35,
         near: float = 0.6,
         fall: float = 0.6,
-        warmup: int = 300,
+        close: float = 0.1,
         gain: float = 0.25,
+        patience: int = 300,
         window: int = 100,
     ) -> None:
-        self.floor, self.near, self.fall, self.warmup, self.gain, self.window = floor, near, fall, warmup, gain, window
+        self.floor, self.near, self.fall, self.close = floor, near, fall, close
+        self.gain, self.patience, self.window = gain, patience, window
         self._pairwise = Window(window // 5)
         self._vendi = Window(max(window // 20, 1))
         self._energy = Window(window // 5)
-        self._past_energy = Window(window // 5)
         self._best = [0.0, 0.0]
+        self._mark: float | None = None
+        self._progress = 0
         self._since: int | None = None
 
     def update(self, readings: Readings) -> Outcome:
         pairwise, vendi, energy = readings.select(self.inputs)
-        if pairwise is not None:
-            self._pairwise.push(pairwise)
-        if vendi is not None:
-            self._vendi.push(vendi)
-        if energy is not None:
-            if self._energy.full:
-                self._past_energy.push(self._energy.oldest)
-            self._energy.push(energy)
-        if not (self._pairwise.full and self._vendi.full):
+        for window, value in ((self._pairwise, pairwise), (self._vendi, vendi), (self._energy, energy)):
+            if value is not None:
+                window.push(value)
+        if not (self._pairwise.full and self._vendi.full and self._energy.full):
             return None
-        spread, kinds = self._pairwise.median, self._vendi.median
-        poor = kinds < self.floor and spread < self.near and readings.step > self.warmup
-        fallen = kinds < self.fall * self._best[1] and spread < self.fall * self._best[0]
-        improving = self._past_energy.full and self._energy.median < (1.0 - self.gain) * self._past_energy.median
-        if not (poor or fallen) or improving:
+        spread, kinds, distance = self._pairwise.median, self._vendi.median, self._energy.median
+        if self._mark is None or distance < (1.0 - self.gain) * self._mark:
+            self._mark, self._progress = distance, readings.step
+        stalled = readings.step - self._progress >= self.patience and readings.step > self.patience
+        poor = kinds < self.floor and spread < self.near and stalled
+        fallen = kinds < self.fall * self._best[1] and spread < self.fall * self._best[0] and distance > self.close
+        if not (poor or fallen):
             self._since = None
-            if not (poor or fallen):
+            if distance < self.close:
                 self._best = [max(self._best[0], min(spread, 1.0)), max(self._best[1], min(kinds, 1.0))]
             return None
         self._since = self._since or max(1, readings.step - self.window // 2)
