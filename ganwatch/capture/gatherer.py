@@ -46,13 +46,15 @@ class Gatherer:
     def put(self, step: int, values: Mapping[str, Any], wall_time: float) -> list[tuple[int, dict[str, float], float]]:
         """Hand in the values of a step, floats or 0-d tensors; the steps that are complete by now."""
         floats: dict[str, float] = {}
-        tensors: dict[torch.device, list[tuple[str, Tensor]]] = {}
+        tensors: dict[tuple[torch.device, torch.dtype], tuple[list[str], list[Tensor]]] = {}
         for name, value in values.items():
             if isinstance(value, Tensor):
-                tensors.setdefault(value.device, []).append((name, value))
+                names, alike = tensors.setdefault((value.device, value.dtype), ([], []))
+                names.append(name)
+                alike.append(value if value.ndim == 0 else value.reshape(()))
             else:
                 floats[name] = float(value)
-        copies = [_copy(device, named) for device, named in tensors.items()]
+        copies = [_copy(names, alike) for names, alike in tensors.values()]
         self._pending.append(_Pending(step, wall_time, floats, copies))
         return [self._complete() for _ in range(len(self._pending) - self.lag)]
 
@@ -69,13 +71,12 @@ class Gatherer:
         return pending.step, pending.values, pending.wall_time
 
 
-def _copy(device: torch.device, named: list[tuple[str, Tensor]]) -> tuple[list[str], Tensor, Any]:
-    wide = torch.float64 if device.type in {"cpu", "cuda"} else torch.float32
-    stacked = torch.stack([value.detach().reshape(()).to(wide) for _, value in named])
-    names = [name for name, _ in named]
-    if device.type != "cuda":
+def _copy(names: list[str], values: list[Tensor]) -> tuple[list[str], Tensor, Any]:
+    """Begin the transfer of 0-d tensors of one device and type."""
+    stacked = torch.stack(values).detach()
+    if stacked.device.type != "cuda":
         return names, stacked.cpu(), None
-    host = torch.empty(stacked.shape, dtype=wide, pin_memory=True)
+    host = torch.empty(stacked.shape, dtype=stacked.dtype, pin_memory=True)
     host.copy_(stacked, non_blocking=True)
     event = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch publishes no type here
     event.record()

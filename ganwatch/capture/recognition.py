@@ -10,7 +10,9 @@ from torch import Tensor
 REMEMBERED = 16
 """Batches a side by which others are recognised."""
 BYTES = 64 * 2**20
-"""Memory that they may hold a side, two batches in any case."""
+"""Memory that they may hold a side …"""
+LEAST = 2
+"""… but so many batches in any case."""
 MARKS = 8
 """Values of a sample that are compared before the whole is."""
 
@@ -33,22 +35,18 @@ class Recognition:
     """
 
     def __init__(self) -> None:
-        self._known: dict[str, deque[_Known]] = {"fake": deque(), "real": deque()}
+        self._sides = {"fake": _Side(), "real": _Side()}
 
     def remember(self, batch: str, tensor: Tensor) -> None:
         """Take a batch of samples of shape (N, …); tensors of other kinds are passed over."""
         if not tensor.is_floating_point() or tensor.ndim < 2 or not tensor.numel():
             return
-        side = self._known[batch]
-        side.append(_Known(tensor))
-        room = max(2, min(REMEMBERED, BYTES // max(known.tensor.nbytes for known in side)))
-        while len(side) > room:
-            side.popleft()
+        self._sides[batch].append(_Known(tensor))
 
     def parts(self, samples: Tensor) -> list[tuple[str, slice]]:
         """What the samples are: one kind as a whole, or kinds that follow each other; ``unknown`` where that is not sure."""
         pointer = samples.untyped_storage().data_ptr()
-        shared = [batch for batch, side in self._known.items() if any(known.pointer == pointer for known in side)]
+        shared = [batch for batch, side in self._sides.items() if pointer in side.pointers]
         if len(shared) == 1:
             return [(shared[0], EVERYTHING)]
         parts: list[tuple[str, slice]] = []
@@ -66,14 +64,34 @@ class Recognition:
         """The kind of the samples' beginning and its length; None where no batch, or one of each kind, equals it."""
         mark = _mark(samples)
         found: dict[str, int] = {}
-        for batch, side in self._known.items():
-            for known in reversed(side):
+        for batch, side in self._sides.items():
+            for known in reversed(side.known):
                 length = len(known.tensor)
                 comparable = known.tensor.shape[1:] == samples.shape[1:] and known.tensor.dtype == samples.dtype and length <= len(samples)
                 if comparable and known.mark == mark and torch.equal(known.tensor, samples[:length]):
                     found[batch] = length
                     break
         return next(iter(found.items())) if len(found) == 1 else None
+
+
+class _Side:
+    __slots__ = ("bytes", "known", "pointers")
+
+    def __init__(self) -> None:
+        self.known: deque[_Known] = deque()
+        self.pointers: dict[int, int] = {}
+        self.bytes = 0
+
+    def append(self, new: _Known) -> None:
+        self.known.append(new)
+        self.pointers[new.pointer] = self.pointers.get(new.pointer, 0) + 1
+        self.bytes += new.tensor.nbytes
+        while len(self.known) > REMEMBERED or (self.bytes > BYTES and len(self.known) > LEAST):
+            old = self.known.popleft()
+            self.bytes -= old.tensor.nbytes
+            self.pointers[old.pointer] -= 1
+            if not self.pointers[old.pointer]:
+                del self.pointers[old.pointer]
 
 
 class _Known:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 Arguments = tuple[list[Any], dict[str, Any]]
@@ -47,7 +46,6 @@ class Update:
     parameters: Sequence[nn.Parameter]
     """Trainable parameters that have a gradient, in the order of definition."""
     learning_rate: float
-    optimizer: torch.optim.Optimizer
 
 
 @dataclass(slots=True)
@@ -92,6 +90,8 @@ def score_leaf(output: Any) -> Tensor | None:
     The last with a single channel, because class logits or features may stand beside the score, or else the last, because
     features come before the score.
     """
+    if isinstance(output, Tensor):
+        return output if output.is_floating_point() else None
     leaves = [tensor for tensor in tensors(output) if tensor.is_floating_point()]
     single = (leaf for leaf in reversed(leaves) if leaf.ndim == 1 or (leaf.ndim > 1 and leaf.shape[1] == 1))
     return next(single, leaves[-1] if leaves else None)
@@ -101,11 +101,15 @@ def tensors(nest: Any) -> list[Tensor]:
     """The tensors in a nest of tuples, lists and mappings, in order."""
     if isinstance(nest, Tensor):
         return [nest]
-    if isinstance(nest, Mapping):
-        return [tensor for value in nest.values() for tensor in tensors(value)]
-    if isinstance(nest, list | tuple):
-        return [tensor for value in nest for tensor in tensors(value)]
-    return []
+    if not isinstance(nest, list | tuple):
+        nest = list(nest.values()) if isinstance(nest, Mapping) else []
+    found: list[Tensor] = []
+    for value in nest:
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, list | tuple | Mapping):
+            found += tensors(value)
+    return found
 
 
 def detached(value: Any) -> Any:

@@ -126,7 +126,7 @@ def test_gradients_and_layers_by_hand():
     network(draw(6, 3)).pow(2).sum().backward()
     named = dict(network.named_parameters())
     optimizer = torch.optim.SGD(network.parameters(), lr=0.5)
-    update = Update("g", 10, list(named), list(named.values()), 0.5, optimizer)
+    update = Update("g", 10, list(named), list(named.values()), 0.5)
     array = {name: p.grad.double().numpy().copy() for name, p in named.items()}
     weights = np.concatenate([p.detach().double().numpy().ravel() for p in named.values()])
     whole = np.concatenate([grad.ravel() for grad in array.values()])
@@ -154,7 +154,7 @@ def test_gradients_and_layers_by_hand():
 
 def test_an_update_whose_gradients_come_from_a_closure_is_left_out():
     network, probe = net(), Layers()
-    probe.after_update(Update("g", 10, ["0.weight"], [network[0].weight], 0.1, torch.optim.SGD(network.parameters())))
+    probe.after_update(Update("g", 10, ["0.weight"], [network[0].weight], 0.1))
     assert probe.read(Step(10)) == {}
 
 
