@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tracemalloc
 from collections import Counter, defaultdict
 from typing import Any
 
@@ -26,6 +27,7 @@ from ganwatch.contracts import Probe
 from ganwatch.lightning import GanWatch
 from ganwatch.monitor import Monitor
 from ganwatch.presets import default_detectors, default_probes
+from ganwatch.records import Readings
 from ganwatch.trainer.data import GANData
 from ganwatch.trainer.defaults import DIGITS
 from ganwatch.trainer.module import GAN
@@ -34,8 +36,8 @@ from ganwatch.trainer.run import fit
 CYCLE = 20
 """Steps after which the cadences of all probes have come round."""
 CASES = {
-    "demo GAN, 8×8 digits, batch 64": (1.03, DIGITS["non-saturating"], {"source": "digits"}),
-    "DCGAN, 64×64×3, batch 64": (1.01, {"shape": (3, 64, 64), "latent_dim": 100, "channels": 64}, {"source": "overhead:pictures"}),
+    "demo GAN, 8x8 digits, batch 64": (1.03, DIGITS["non-saturating"], {"source": "digits"}),
+    "DCGAN, 64x64x3, batch 64": (1.01, {"shape": (3, 64, 64), "latent_dim": 100, "channels": 64}, {"source": "overhead:pictures"}),
 }
 
 
@@ -210,7 +212,8 @@ def nothing_due() -> bool:
             monitor.observe(step)
         rounds.append((time.perf_counter() - start) / len(steps))
     taken = min(rounds)
-    print(f"\nMonitor.observe with nothing due: {taken * 1e6:.1f} µs (best of 50 rounds of 1,000): {'within' if taken <= 50e-6 else 'OVER'} 50 µs")
+    verdict = "within" if taken <= 50e-6 else "OVER"
+    print(f"\nMonitor.observe with nothing due: {taken * 1e6:.1f} µs (best of 50 rounds of 1,000): {verdict} 50 µs")
     return taken <= 50e-6
 
 
@@ -240,14 +243,10 @@ def start_up(rounds: int = 15) -> bool:
 
 def memory(steps: int = 100_000) -> bool:
     """Growth of everything that ganwatch keeps, over observed steps."""
-    import tracemalloc
-
     def observe(monitor: Monitor, first: int, last: int) -> int:
         for index in range(first, last):
             values = {name: 1.0 + 0.1 * draws.random() for name in names}
             for step, complete, wall in monitor.gatherer.put(index, values, 0.0):  # type: ignore[union-attr]  # given below
-                from ganwatch.records import Readings
-
                 monitor.judge(Readings(step, complete, 1, wall))
         gc.collect()
         return tracemalloc.get_traced_memory()[0]
