@@ -47,5 +47,5 @@ def test_the_scale_of_a_loss_changes_no_incident(case, factor):
 
 def test_a_live_run_and_its_replay_agree():
     readings, facts = load_recording(RECORDED / "mode-collapse-0.npz")
-    live = [(i["code"], i["opened"], i["onset"]) for i in facts["summary"]["incidents"]]
-    assert [row[0] for row in live] == [i.code for i in replay(readings, default_detectors())]
+    live = [(i["code"], i["opened"], i["onset"], i["resolved"]) for i in facts["summary"]["incidents"]]
+    assert live == [(i.code, i.opened, i.onset, i.resolved) for i in replay(readings, default_detectors())]
