@@ -4,7 +4,8 @@ How it is detected
     Fakes against reals, both at the same sample size and within one batch: the mean pairwise distance and the Vendi score
     (effective number of distinct samples). A verdict needs both, either below a fixed share of the reals' value after a warm-up, or
     fallen to a share of the run's own best while its fakes were near the real data (noise is diverse too, and does not count); and a
-    distance to the real data that no longer shrinks, because an untrained generator is poor as well, but improves.
+    variety and a distance to the real data that no longer improve, because an untrained generator is poor as well. Once found, it
+    stands until the variety is back.
 
 Why it matters
     Losses and gradients look ordinary. Whatever is trained, sampled or published from here on shows a handful of images.
@@ -51,9 +52,11 @@ class ModeCollapse(Detector):
     close : float, in (0, 1)
         Energy distance below which the generator's diversity is worth remembering.
     gain : float, ratio
-        Reduction of the energy distance that counts as improvement.
+        Reduction of the energy distance from its peak of the last ``patience`` steps that counts as improvement.
+    growth : float, ratio
+        Rise of the Vendi score from its low of the last ``patience`` steps that counts as improvement.
     patience : int, steps
-        Low diversity is normal while the last improvement, or the start, is not further back.
+        Low diversity is normal before, and while it improves.
     window : int, steps
         Evidence that a verdict rests on.
 
@@ -79,17 +82,18 @@ class ModeCollapse(Detector):
         fall: float = 0.6,
         close: float = 0.1,
         gain: float = 0.25,
-        patience: int = 300,
+        growth: float = 1.5,
+        patience: int = 400,
         window: int = 100,
     ) -> None:
         self.floor, self.near, self.fall, self.close = floor, near, fall, close
-        self.gain, self.patience, self.window = gain, patience, window
+        self.gain, self.growth, self.patience, self.window = gain, growth, patience, window
         self._pairwise = Window(window // 5)
         self._vendi = Window(max(window // 20, 1))
         self._energy = Window(window // 5)
         self._best = [0.0, 0.0]
-        self._mark: float | None = None
-        self._progress = 0
+        self._peaks = Window(max(patience // 5, 1))
+        self._lows = Window(max(patience // 20, 1))
         self._since: int | None = None
 
     def update(self, readings: Readings) -> Outcome:
@@ -100,9 +104,12 @@ class ModeCollapse(Detector):
         if not (self._pairwise.full and self._vendi.full and self._energy.full):
             return None
         spread, kinds, distance = self._pairwise.median, self._vendi.median, self._energy.median
-        if self._mark is None or distance < (1.0 - self.gain) * self._mark:
-            self._mark, self._progress = distance, readings.step
-        stalled = readings.step - self._progress >= self.patience and readings.step > self.patience
+        if energy is not None:
+            self._peaks.push(distance)
+        if vendi is not None:
+            self._lows.push(kinds)
+        improving = distance < (1.0 - self.gain) * self._peaks.high or kinds > self.growth * self._lows.low
+        stalled = readings.step > self.patience and (self._since is not None or not improving)
         poor = kinds < self.floor and spread < self.near and stalled
         fallen = kinds < self.fall * self._best[1] and spread < self.fall * self._best[0] and distance > self.close
         if not (poor or fallen):
