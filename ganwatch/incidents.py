@@ -40,6 +40,11 @@ class IncidentBook:
         return [incident for incident in self._incidents.values() if incident.state is not State.PENDING]
 
     @property
+    def active(self) -> Mapping[str, Incident]:
+        """Incidents that are pending or firing, by code."""
+        return self._active
+
+    @property
     def open(self) -> list[Incident]:
         """Incidents that are firing now."""
         return [incident for incident in self._active.values() if incident.state is State.FIRING]

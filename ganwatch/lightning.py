@@ -17,6 +17,7 @@ from ganwatch.errors import UserError
 from ganwatch.observer import Observer
 from ganwatch.presets import STORE, default_detectors, default_probes, default_sinks
 from ganwatch.provenance import optimizers
+from ganwatch.sinks.background import Background
 from ganwatch.starting import AUDIT_SECONDS, exporter, start_run
 
 log = logging.getLogger("ganwatch")
@@ -124,16 +125,21 @@ class GanWatch(lightning.Callback):
             audit_seconds=self.audit_seconds if writes else 0.0,
             resumed=(self._pending or {}).get("run"),
         )
-        sinks = default_sinks(store, prometheus=exporter(self.prometheus_port)) if writes else []
-        self.observer = Observer(
-            networks,
-            run=run,
-            probes=default_probes() if self.probes is None else self.probes,
-            detectors=default_detectors() if self.detectors is None else self.detectors,
-            sinks=[*sinks, *(self.sinks if writes else [])],
-            reported=reported,
-            state=self._pending,
-        )
+        sinks = [*default_sinks(store, prometheus=exporter(self.prometheus_port)), *map(Background, self.sinks)] if writes else []
+        try:
+            self.observer = Observer(
+                networks,
+                run=run,
+                probes=default_probes() if self.probes is None else self.probes,
+                detectors=default_detectors() if self.detectors is None else self.detectors,
+                sinks=sinks,
+                reported=reported,
+                state=self._pending,
+            )
+        except Exception:
+            for sink in sinks:
+                sink.close()
+            raise
         self._pending = None
         self._waiting_since = time.perf_counter()
 
@@ -158,7 +164,9 @@ class GanWatch(lightning.Callback):
         self._close("stopped" if isinstance(exception, KeyboardInterrupt) else "failed")
 
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:  # noqa: ARG002  # Lightning's signature
-        """Say so where the training never began."""
+        """Say so where the training never began; what a checkpoint brought for another stage is no beginning either."""
+        if stage != "fit":
+            self._pending = None
         empty = trainer.train_dataloader is not None and trainer.num_training_batches == 0 and trainer.limit_train_batches != 0
         if stage == "fit" and empty and not (self._started or self._failed or self.disabled):
             raise UserError("train_dataloaders must give at least one batch, got none: is the dataset smaller than the batch (drop_last)?")

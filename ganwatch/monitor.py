@@ -62,6 +62,7 @@ class Monitor:
         self.errors: Counter[str] = Counter()
         self.latest: dict[str, float] = {}
         self.listeners: list[Callable[[Incident], None]] = []
+        self._inputs = [frozenset(detector.inputs) for detector in self.detectors]
         self._outcomes: dict[str, Outcome] = {}
         self._stepped = 0
 
@@ -106,10 +107,12 @@ class Monitor:
         self.latest.update(readings.values)
         self._stepped = readings.step
         changed: list[Incident] = []
-        for detector in self.detectors:
-            if any(name in readings.values for name in detector.inputs):
+        for detector, inputs in zip(self.detectors, self._inputs, strict=True):
+            if not inputs.isdisjoint(readings.values):
                 self.guard(f"detector {detector.code}", partial(self._ask, detector, readings))
-            changed += self.incidents.update(readings.step, detector, self._outcomes.get(detector.code))
+            outcome = self._outcomes.get(detector.code)
+            if outcome is not None or detector.code in self.incidents.active:
+                changed += self.guard(f"detector {detector.code}", partial(self.incidents.update, readings.step, detector, outcome)) or []
         self._each_sink("readings", [readings])
         for incident in changed:
             self._each_sink("incident", replace(incident))
@@ -138,16 +141,17 @@ class Monitor:
 
     def finish(self, state: str) -> None:
         """The run ended; flush, tell the sinks and close them."""
-        self.flush()
+        self.guard("monitor", self.flush)
         self._each_sink("finish", state)
         self._each_sink("close")
 
     def state_dict(self) -> dict[str, Any]:
         """Plain types only; what has been measured is judged first, so nothing is lost between save and resume."""
-        self.flush()
+        self.guard("monitor", self.flush)
+        states = {detector.code: self.guard(f"detector {detector.code}", detector.state_dict) for detector in self.detectors}
         return {
             "step": self._stepped,
-            "detectors": {detector.code: detector.state_dict() for detector in self.detectors},
+            "detectors": {code: state for code, state in states.items() if state is not None},
             "outcomes": {code: asdict(outcome) for code, outcome in self._outcomes.items() if outcome is not None},
             "incidents": self.incidents.state_dict(),
         }
@@ -175,7 +179,11 @@ class Monitor:
 
     def _each_sink(self, method: str, *args: Any) -> None:
         for sink in self.sinks:
-            self.guard(f"sink {sink.name}", partial(getattr(sink, method), *args))
+            self.guard(f"sink {sink.name}", partial(_tell, sink, method, *args))
+
+
+def _tell(sink: Sink, method: str, *args: Any) -> None:
+    getattr(sink, method)(*args)
 
 
 def _measure(probe: Probe, step: Any) -> dict[str, Any]:

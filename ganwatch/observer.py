@@ -53,7 +53,7 @@ class Observer:
         self.recorder = Recorder(networks, probes=probes, on_step=self._on_step, guard=self.monitor.guard)
         self._step: Step | None = None
         if state is not None:
-            self.load_state_dict(state)
+            self.monitor.guard("saved state", lambda: self.load_state_dict(state))
         self.monitor.listeners.append(self._on_incident)
         self.monitor.start(run, reported)
 

@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import socket
 import subprocess
 import sys
@@ -15,7 +16,11 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = ("ganwatch", "torch", "lightning", "pytorch-lightning", "torchmetrics", "numpy", "scipy")
-SECRET = ("password", "passwd", "token", "secret", "api_key", "apikey", "credential")
+SECRET = re.compile(r"passw|passphrase|secret|credential|api_?key|(^|_)(pwd?|auth|authorization|token|access_key|private_key)$")
+"""Names whose values are not kept, with hyphens read as underscores."""
+URL_PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):[^@\s]*@")
+QUERY_PASSWORD = re.compile(r"(?i)([?&](?:password|passwd|pwd|token|secret)=)[^&\s]*")
+ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
 def provenance(**facts: Any) -> dict[str, Any]:
@@ -57,8 +62,8 @@ def optimizers(named: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def fingerprint(facts: Mapping[str, Any]) -> str:
-    """A hash that two starts of the same training share: arguments, script, directory, configuration."""
-    kept = {key: facts.get(key) for key in ("arguments", "script", "directory", "configuration")}
+    """A hash that two starts of the same training share: arguments, script, directory, configuration, name, module, seed."""
+    kept = {key: facts.get(key) for key in ("arguments", "script", "directory", "configuration", "name", "module", "seed")}
     return hashlib.sha256(json.dumps(kept, sort_keys=True, default=repr).encode()).hexdigest()[:16]
 
 
@@ -68,25 +73,45 @@ def plain(value: Any, name: str = "") -> Any:
     >>> plain({"lr": 1e-3, "db_password": "x", "betas": (0.5, 0.9)})
     {'lr': 0.001, 'db_password': '***', 'betas': [0.5, 0.9]}
     """
-    if any(word in name.lower() for word in SECRET):
+    if secret(name):
         return "***"
     if isinstance(value, Mapping):
         return {str(key): plain(item, str(key)) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(item) for item in value]
-    if isinstance(value, str | bool | int | float) or value is None:
+    if isinstance(value, str):
+        return masked(value)
+    if isinstance(value, bool | int | float) or value is None:
         return value
-    return repr(value)
+    return masked(ADDRESS.sub("", repr(value)))
+
+
+def secret(name: str) -> bool:
+    """Whether a name speaks of a secret.
+
+    >>> secret("--api-key"), secret("num_tokens")
+    (True, False)
+    """
+    return SECRET.search(name.lower().strip("-").replace("-", "_")) is not None
+
+
+def masked(text: str) -> str:
+    """The text without the passwords of URLs in it.
+
+    >>> masked("postgresql://bob:hidden@host/db?sslmode=require&password=hidden")
+    'postgresql://bob:***@host/db?sslmode=require&password=***'
+    """
+    return QUERY_PASSWORD.sub(r"\1***", URL_PASSWORD.sub(r"\1:***@", text))
 
 
 def _arguments() -> list[str]:
-    masked, hide = [], False
+    kept, hide = [], False
     for argument in sys.argv[1:]:
         key, equals, _ = argument.partition("=")
-        secret = any(word in key.lower() for word in SECRET)
-        masked.append("***" if hide else f"{key}=***" if secret and equals else argument)
-        hide = secret and not equals
-    return masked
+        hidden = key.startswith("-") and secret(key)
+        kept.append("***" if hide else f"{key}=***" if hidden and equals else masked(argument))
+        hide = hidden and not equals
+    return kept
 
 
 def _version(package: str) -> str | None:

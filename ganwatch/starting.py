@@ -47,7 +47,8 @@ def start_run(
     generator_range : (low, high) or None
         What the generator can put out, for the audit.
     audit_seconds : float
-        Time budget of the audit of the data, 0 for none. Its warnings are logged and its report is recorded.
+        Time budget of the audit of the data; 0 reads nothing of it, not even for its identity. Its warnings are logged and its
+        report is recorded.
     resumed : str or None
         The run that a checkpoint belongs to. Without a checkpoint a run with the same arguments and configuration whose process
         died before it could save one is continued.
@@ -57,7 +58,8 @@ def start_run(
     Run, list of Incident
         The second is what earlier attempts have reported.
     """
-    gathered = provenance(**facts, dataset=_identity(data), audit=_audited(data, generator_range, audit_seconds))
+    seen = {"dataset": _identity(data, audit_seconds), "audit": _audited(data, generator_range, audit_seconds)}
+    gathered = provenance(**{str(key): value for key, value in facts.items()} | seen | {"name": name})
     gathered["fingerprint"] = fingerprint(gathered)
     run_id, attempt, reported = resumed, 1, []
     if store is not None:
@@ -100,8 +102,8 @@ def _audited(data: Any, generator_range: tuple[float, float] | None, seconds: fl
     return report.to_dict()
 
 
-def _identity(data: Any) -> dict[str, Any] | None:
-    if data is None:
+def _identity(data: Any, seconds: float) -> dict[str, Any] | None:
+    if data is None or seconds <= 0:
         return None
     from ganwatch.audit.identity import dataset_identity
 

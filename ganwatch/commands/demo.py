@@ -51,7 +51,9 @@ def _report(result: dict[str, object], store: str) -> None:
         because = f", explained by {incident['cause']}" if incident["cause"] else ""
         print(f"  {incident['code']} {incident['title']}: {incident['state']}, onset at step {incident['onset']}{because}")
         print(f"    {incident['explanation']}")
-    option = "" if store == "runs" else f" --store {store}"
+    from ganwatch.provenance import masked
+
+    option = "" if store == "runs" else f" --store {masked(store)}"
     prefix = ".venv/bin/" if os.path.isfile(".venv/bin/ganwatch") else ""  # noqa: PTH113  # pathlib is slower to import than to use here
     print(f"\nLook at it:  {prefix}ganwatch dashboard{option}")
     if incidents:

@@ -151,7 +151,7 @@ class PrometheusSink(Sink, Collector):
         if server is None:
             return
         try:
-            if self._state != "running" and self._watched.is_set():
+            if self._state == "finished" and self._watched.is_set():
                 self._seen_at_end.wait(self.linger)
         finally:
             server.shutdown()

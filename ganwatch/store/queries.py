@@ -299,7 +299,8 @@ def _is_gone(attempt: AttemptRecord) -> bool:
     if attempt.host != socket.gethostname():
         return False
     try:
-        started = psutil.Process(attempt.pid).create_time()
+        process = psutil.Process(attempt.pid)
+        started, ended = process.create_time(), process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
-    return abs(started - attempt.process_started) > 1.0  # the number was given to another process
+    return ended or abs(started - attempt.process_started) > 1.0  # the number was given to another process
