@@ -218,6 +218,11 @@ class Sink(ABC):
     def samples(self, samples: Samples) -> None:  # noqa: B027  # optional
         """Images of a step."""
 
+    def sync(self) -> None:  # noqa: B027  # optional
+        """A checkpoint is being saved: whatever was told so far is to be kept when this returns, because a resumed run goes on
+        behind it. May wait for a few seconds, no longer.
+        """
+
     def finish(self, state: str) -> None:  # noqa: B027  # optional
         """The run ended: ``finished``, ``failed`` or ``stopped``."""
 

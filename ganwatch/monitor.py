@@ -148,6 +148,7 @@ class Monitor:
     def state_dict(self) -> dict[str, Any]:
         """Plain types only; what has been measured is judged first, so nothing is lost between save and resume."""
         self.guard("monitor", self.flush)
+        self._each_sink("sync")
         states = {detector.code: self.guard(f"detector {detector.code}", detector.state_dict) for detector in self.detectors}
         return {
             "step": self._stepped,

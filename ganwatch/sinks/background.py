@@ -13,6 +13,9 @@ from ganwatch.records import Readings, Run, Samples
 
 log = logging.getLogger("ganwatch")
 
+SYNC = 5.0
+"""Seconds that the saving of a checkpoint waits for a sink at most."""
+
 
 class Background(Sink):
     """Wrap a slow sink.
@@ -66,6 +69,13 @@ class Background(Sink):
 
     def samples(self, samples: Samples) -> None:
         self._put("samples", samples)
+
+    def sync(self) -> None:
+        """Wait until the queue is written, ``SYNC`` seconds at most."""
+        if self._thread is not None and self._thread.is_alive():
+            written = threading.Event()
+            self._put("sync", written)
+            written.wait(SYNC)
 
     def finish(self, state: str) -> None:
         self._put("finish", state)
@@ -126,7 +136,10 @@ class Background(Sink):
             if pending:
                 self._call("readings", pending)
                 pending = []
-            self._call(method, *args)
+            if method == "sync":
+                args[0].set()
+            else:
+                self._call(method, *args)
         if pending:
             self._call("readings", pending)
 

@@ -142,3 +142,14 @@ def test_a_sink_that_was_never_started_is_closed() -> None:
 def test_the_bound_must_be_positive() -> None:
     with pytest.raises(ValueError, match=r"capacity must be >= 1 \(records\), got 0"):
         Background(MemorySink(), capacity=0)
+
+
+def test_sync_returns_when_everything_told_before_is_written():
+    memory = MemorySink()
+    background = Background(memory, interval=3600.0)
+    background.start(Run("r", "n"))
+    background.readings([Readings(step, {"loss/g": 1.0}) for step in range(1, 51)])
+    background.sync()
+    assert [reading.step for reading in memory.steps] == list(range(1, 51))
+    background.close()
+    background.sync()
