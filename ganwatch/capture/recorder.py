@@ -234,6 +234,9 @@ class Recorder:
             if moment == "before_update":
                 self._take_losses(role)
                 continue
+            if self._pending_losses:  # back-propagated by a closure, within the step: the last evaluation counts
+                self._current.losses[role] = self._pending_losses.pop().reshape(())
+                self._pending_losses.clear()
             self._current.updates[role] = self._current.updates.get(role, 0) + 1
             self._current.learning_rates[role] = update.learning_rate
             if role == "g":
