@@ -112,6 +112,8 @@ def compare(taken: dict[bool, list[tuple[float, float]]], bound: float) -> dict[
         flat = [pair for chosen in sample.values() for pair in chosen]
         return sum(w[1] for w, _ in flat) / sum(o[1] for _, o in flat)
 
+    if not pairs:
+        raise SystemExit(f"no complete cycle of {CYCLE} pairs of steps in the time given: ask for more --seconds")
     found: dict[str, Any] = {"pairs": len(pairs), "step": statistics.median(o[0] for _, o in pairs)}
     for name, statistic in (("wall", wall), ("processor", processor)):
         resampled = sorted(statistic({p: draws.choices(chosen, k=len(chosen)) for p, chosen in places.items()}) for _ in range(400))
