@@ -191,9 +191,12 @@ class GanWatch(lightning.Callback):
 
 
 def _output_range(generator: nn.Module) -> tuple[float, float] | None:
-    """What the generator's last layer can put out, None where it has no bound."""
-    last = [module for module in generator.modules() if not list(module.children())][-1]
-    return {nn.Tanh: (-1.0, 1.0), nn.Sigmoid: (0.0, 1.0)}.get(type(last))
+    """What the generator's last layer can put out, None where it has no bound; layers that only change the shape are passed over."""
+    shapes = (nn.Flatten, nn.Unflatten, nn.Identity)
+    last = [module for module in generator.modules() if not list(module.children()) and not isinstance(module, shapes)][-1:]
+    if not last:
+        return None
+    return {nn.Tanh: (-1.0, 1.0), nn.Sigmoid: (0.0, 1.0)}.get(type(last[0]))
 
 
 def _find(module: lightning.LightningModule, argument: str, name: str | None, usual: Sequence[str]) -> nn.Module:
@@ -204,7 +207,8 @@ def _find(module: lightning.LightningModule, argument: str, name: str | None, us
     network = children.get(name) if name else None
     if network is None:
         have = ", ".join(child for child, _ in module.named_children()) or "none"
-        raise UserError(f"{argument} must name a network of {type(module).__name__}, got {name!r}; it has: {have}")
+        got = f"got {name!r}" if name else f"and none of the usual names ({', '.join(usual)}) is there"
+        raise UserError(f'{argument} must name a network of {type(module).__name__}, {got}; it has: {have}. Say GanWatch({argument}="…")')
     if not any(p.requires_grad for p in network.parameters()):
         raise UserError(f"{argument} must have trainable parameters, got {name!r} ({type(network).__name__}) without any")
     return network

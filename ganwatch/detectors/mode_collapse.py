@@ -95,6 +95,7 @@ class ModeCollapse(Detector):
         self._peaks = Window(max(patience // 5, 1))
         self._lows = Window(max(patience // 20, 1))
         self._since: int | None = None
+        self._low_since: int | None = None
 
     def update(self, readings: Readings) -> Outcome:
         pairwise, vendi, energy = readings.select(self.inputs)
@@ -110,14 +111,16 @@ class ModeCollapse(Detector):
             self._lows.push(kinds)
         improving = distance < (1.0 - self.gain) * self._peaks.high or kinds > self.growth * self._lows.low
         stalled = readings.step > self.patience and (self._since is not None or not improving)
-        poor = kinds < self.floor and spread < self.near and stalled
+        low = kinds < self.floor and spread < self.near
+        poor = low and stalled
         fallen = kinds < self.fall * self._best[1] and spread < self.fall * self._best[0] and distance > self.close
+        self._low_since = (self._low_since or max(1, readings.step - self.window // 2)) if low or fallen else None
         if not (poor or fallen):
             self._since = None
             if distance < self.close:
                 self._best = [max(self._best[0], min(spread, 1.0)), max(self._best[1], min(kinds, 1.0))]
             return None
-        self._since = self._since or max(1, readings.step - self.window // 2)
+        self._since = self._since or self._low_since
         threshold = self.floor if poor else self.fall * self._best[1]
         return Verdict(
             value=kinds,

@@ -31,6 +31,7 @@ References
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from ganwatch.contracts import Detector, Outcome, Severity, Verdict
@@ -86,10 +87,17 @@ class RangeMismatch(Detector):
         short, over = self._reach.low > self.reach, bounded and self._excess.quantile(0.25) > self.excess
         if not (short or over):
             return None
+        if short:
+            signal = "data_max/real" if abs(real_high) >= abs(real_low) else "data_min/real"
+            threshold = math.copysign(self.reach * self._furthest, readings.values[signal])
+        elif real_low - fake_low >= fake_high - real_high:
+            signal, threshold = "data_min/fake", real_low - self.excess * span
+        else:
+            signal, threshold = "data_max/fake", real_high + self.excess * span
         return Verdict(
-            value=self._reach.median if short else self._excess.median,
-            threshold=self.reach if short else self.excess,
-            signal="data_max/real" if short else "data_min/fake",
+            value=readings.values[signal],
+            threshold=threshold,
+            signal=signal,
             window=self.window,
             origin="the real batch of the same step",
             explanation=f"Real values lie in {real_low:.3g}…{real_high:.3g}, generated ones in {fake_low:.3g}…{fake_high:.3g}.",

@@ -26,11 +26,11 @@ class Data(Probe):
 
 
 def describe(batch: Tensor) -> dict[str, Tensor]:
-    """Facts about a batch of shape (N, …) as 0-d tensors; range and spread are those of its finite values."""
+    """Facts about a batch of shape (N, …) as 0-d tensors; range and spread are those of its finite values, NaN where it has none."""
     flat = batch.detach().float().flatten(1)
     good = torch.isfinite(flat)
     count = good.sum()
-    mean = flat.where(good, 0.0).sum() / count.clamp_min(1)
+    mean = flat.where(good, 0.0).sum() / count
     clean = flat.where(good, mean)
     spread = flat.amax(1) - flat.amin(1)
     checksum = clean.double() @ torch.linspace(1.0, 2.0, flat.shape[1], dtype=torch.float64, device=flat.device)

@@ -54,8 +54,10 @@ class Vendi(Probe):
         apart = distances(*sides).double()
         width = apart[:n, :n].sum() / (n * (n - 1)) / 2.0
         kernel = torch.exp(-(apart**2) / (2.0 * width**2).clamp_min(1e-38))
-        kernel = torch.where(torch.isfinite(kernel), kernel, torch.zeros_like(kernel))
-        return {"vendi_ratio": vendi(kernel[n:, n:]) / vendi(kernel[:n, :n])}
+        known = torch.isfinite(kernel)
+        kernel = kernel.where(known, 0.0)  # eigenvalues of NaN are an error; the ratio is unknown then
+        ratio = vendi(kernel[n:, n:]) / vendi(kernel[:n, :n])
+        return {"vendi_ratio": ratio.where(known.all(), torch.nan)}
 
 
 def pair(step: Step) -> tuple[Tensor, Tensor] | None:

@@ -49,3 +49,11 @@ def test_a_live_run_and_its_replay_agree():
     readings, facts = load_recording(RECORDED / "mode-collapse-0.npz")
     live = [(i["code"], i["opened"], i["onset"], i["resolved"]) for i in facts["summary"]["incidents"]]
     assert live == [(i.code, i.opened, i.onset, i.resolved) for i in replay(readings, default_detectors())]
+
+
+def test_evidence_is_a_reading_and_its_bound():
+    readings, _ = load_recording(RECORDED / "range-mismatch-0.npz")
+    seen = list(readings)
+    incident = next(i for i in replay(seen, default_detectors()) if i.code == "GW501")
+    assert incident.evidence.value in [r.get(incident.evidence.signal) for r in seen]
+    assert incident.evidence.value == 255.0 > incident.evidence.threshold > 7.0

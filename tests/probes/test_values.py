@@ -9,7 +9,7 @@ from torch import nn
 
 from ganwatch.capture.step import Call, Step, Update, score_leaf, scores
 from ganwatch.contracts import Probe, discover
-from ganwatch.probes.data import Data
+from ganwatch.probes.data import Data, describe
 from ganwatch.probes.discriminator import Discriminator, Saturation, auc
 from ganwatch.probes.diversity import Diversity, Vendi, small
 from ganwatch.probes.gradients import Gradients, Layers
@@ -218,3 +218,12 @@ def test_what_the_loop_set():
     assert Training().read(step) == {
         "learning_rate/g": 0.1, "learning_rate/d": 0.2, "updates/g": 1.0, "updates/d": 5.0, "batch_size/real": 8.0, "batch_size/fake": 6.0,
     }  # fmt: skip
+
+
+def test_a_batch_without_a_finite_value_has_no_range_and_no_variety():
+    facts = describe(torch.full((4, 1, 2, 2), torch.nan))
+    assert all(facts[name].isnan() for name in ("min", "max", "mean", "std"))
+    assert facts["nonfinite"] == 1.0
+    step = Step(20, calls=[Call("d", (x,), x.flatten(1).sum(1), kind, training=True, index=20) for kind, x in (
+        ("real", torch.randn(4, 1, 2, 2)), ("fake", torch.full((4, 1, 2, 2), torch.nan)))])  # fmt: skip
+    assert Vendi().read(step)["vendi_ratio"].isnan()
