@@ -174,6 +174,10 @@ class Probe(ABC):
     """Cadence, in steps."""
     wants_slopes: ClassVar[bool] = False
     """Whether it needs dL/d(output) of the discriminator's calls on due steps."""
+    wants_calls: ClassVar[bool] = True
+    """Whether it reads the networks' calls; steps at which nobody does cost next to nothing."""
+    patient: ClassVar[bool] = False
+    """Whether all that it reads is still there some steps later; steps at which all are patient are read together."""
 
     def due(self, step: int) -> bool:
         """Whether the probe measures at this step."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -38,7 +37,7 @@ class Monitor:
 
     Parameters
     ----------
-    probes, detectors, sinks : sequences
+    detectors, sinks : sequences
         Parts to run, in this order of calls.
     gatherer : Gatherer or None
         Needed by ``observe`` only.
@@ -50,18 +49,19 @@ class Monitor:
         self,
         *,
         detectors: Sequence[Detector] = (),
-        probes: Sequence[Probe] = (),
         sinks: Sequence[Sink] = (),
         gatherer: Gatherer | None = None,
         attempt: int = 1,
     ) -> None:
-        self.probes, self.detectors, self.sinks = list(probes), list(detectors), list(sinks)
+        self.detectors, self.sinks = list(detectors), list(sinks)
         self.gatherer = gatherer
         self.attempt = attempt
         self.incidents = IncidentBook()
         self.errors: Counter[str] = Counter()
         self.latest: dict[str, float] = {}
         self.listeners: list[Callable[[Incident], None]] = []
+        self.completers: list[Callable[[int, dict[str, float]], None]] = []
+        """Called with a step and its values before they are judged; they may add to them."""
         self._inputs = [frozenset(detector.inputs) for detector in self.detectors]
         self._outcomes: dict[str, Outcome] = {}
         self._stepped = 0
@@ -82,16 +82,16 @@ class Monitor:
             self._each_sink("restore", incident)
 
     def observe(self, step: Any) -> None:
-        """Measure what is due at a captured step and judge what has become complete. Never raises."""
+        """Let the probes that are due at a captured step measure, and judge what has become complete. Never raises."""
         values: dict[str, Any] = {}
-        for probe in self.probes:
+        for probe in step.due:
             values.update(self.guard(f"probe {probe.name}", partial(_measure, probe, step)) or {})
         if step.index % OBSERVER_EVERY == 0:
             values["observer_errors"] = float(self.errors.total() + sum(sink.failures for sink in self.sinks))
             values["observer_dropped"] = float(sum(sink.dropped for sink in self.sinks))
             values["store_failures"] = float(sum(sink.failures for sink in self.sinks if sink.name == "sql"))
         if self.gatherer is not None and values:
-            self._deliver(self.guard("gatherer", partial(self.gatherer.put, step.index, values, time.time())) or ())
+            self._deliver(self.guard("gatherer", partial(self.gatherer.put, step.index, values, step.wall_time)) or ())
 
     def flush(self) -> None:
         """Judge every step that the gatherer still holds."""
@@ -100,6 +100,8 @@ class Monitor:
 
     def _deliver(self, complete: Iterable[tuple[int, dict[str, float], float]]) -> None:
         for step, values, wall_time in complete:
+            for completer in self.completers:
+                self.guard("completer", partial(completer, step, values))
             self.judge(Readings(step, values, self.attempt, wall_time))
 
     def judge(self, readings: Readings) -> list[Incident]:
@@ -188,8 +190,6 @@ def _tell(sink: Sink, method: str, *args: Any) -> None:
 
 
 def _measure(probe: Probe, step: Any) -> dict[str, Any]:
-    if not probe.due(step.index):
-        return {}
     values = dict(probe.read(step))
     for series, value in values.items():
         if getattr(value, "ndim", 0):

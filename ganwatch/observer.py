@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -48,13 +49,14 @@ class Observer:
         state: Mapping[str, Any] | None = None,
     ) -> None:
         self.run = run
-        self.monitor = Monitor(probes=probes, detectors=detectors, sinks=sinks, gatherer=Gatherer(), attempt=run.attempt)
+        self.monitor = Monitor(detectors=detectors, sinks=sinks, gatherer=Gatherer(), attempt=run.attempt)
         self.gallery = Gallery(networks["g"], self.monitor.samples)
-        self.recorder = Recorder(networks, probes=probes, on_step=self._on_step, guard=self.monitor.guard)
-        self._step: Step | None = None
+        self._traced = False
+        self.recorder = Recorder(networks, probes=probes, on_step=self._on_step, guard=self.monitor.guard, looks=self.gallery.looks)
         if state is not None:
             self.monitor.guard("saved state", lambda: self.load_state_dict(state))
         self.monitor.listeners.append(self._on_incident)
+        self.monitor.completers.append(self._trace_to_data)
         self.monitor.start(run, reported)
 
     def arrived(self, batch: Any, waited: float) -> None:
@@ -62,24 +64,34 @@ class Observer:
         self.monitor.guard("capture", lambda: self.recorder.arrived(batch, waited))
 
     def _on_step(self, step: Step) -> None:
-        self._step = step
         self.recorder.paused = True
         try:
-            self.monitor.guard("gallery", lambda: self.gallery.observe(step))
+            if self.gallery.looks(step.index):
+                self.monitor.guard("gallery", lambda: self.gallery.observe(step))
             self.monitor.observe(step)
         finally:
             self.recorder.paused = False
-            self._step = None
+
+    def _trace_to_data(self, step: int, values: dict[str, float]) -> None:
+        """Where losses cease to be finite, look whether the real batch brought it, at a step at which nobody measured the batch."""
+        bad = any(not math.isfinite(values.get(f"loss/{role}", 0.0)) for role in self.recorder.networks)
+        if bad and not self._traced and "data_nonfinite/real" not in values:
+            share = self.recorder.nonfinite_real(step)
+            if share is not None:
+                values["data_nonfinite/real"] = share
+        self._traced = bad
 
     def _on_incident(self, incident: Incident) -> None:
         if incident.state is State.FIRING and incident.fired == incident.seen:
-            self.gallery.pin(incident.id, self._step)
+            self.gallery.pin(incident.id)
 
     def state_dict(self) -> dict[str, Any]:
         """Plain types only: what a resumed run needs to go on in the same record, without a second alarm."""
+        self.monitor.guard("capture", self.recorder.hand_on)
         return {
             "run": self.run.id,
             "index": self.recorder.index,
+            "remembering": self.recorder.remembering,
             "monitor": self.monitor.state_dict(),
             "gallery": self.gallery.state_dict(),
         }
@@ -87,6 +99,7 @@ class Observer:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state."""
         self.recorder.restart(state["index"])
+        self.recorder.remembering = state["remembering"]
         self.monitor.load_state_dict(state["monitor"])
         self.gallery.load_state_dict(state["gallery"])
 

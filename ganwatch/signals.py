@@ -124,7 +124,7 @@ register(
     _positive("data_constant", "Share of samples in the batch that are constant.", unit="ratio", high=1.0, label="batch", group="data"),
     _positive("data_repeated", "Share of samples in the batch that repeat another one exactly.", unit="ratio", high=1.0, label="batch",
               group="data"),
-    _positive("data_nonfinite", "Share of values in the batch that are NaN or infinite.", unit="ratio", high=1.0, label="batch",
+    _positive("data_nonfinite", "Share of samples in the batch that hold NaN or infinity.", unit="ratio", high=1.0, label="batch",
               group="data"),
     _positive("latent_scale", "Standard deviation of the latents.", group="latents"),
     _positive("latent_repeated", "Share of latents that repeat another one of the batch.", unit="ratio", high=1.0, group="latents"),

@@ -6,6 +6,9 @@ import bisect
 import math
 from typing import Any
 
+LEAST = 3
+"""Values that a window holds however seldom they come."""
+
 
 class Stateful:
     """Saves and restores every attribute whose name starts with an underscore.
@@ -68,30 +71,39 @@ class Streak(Stateful):
 
 
 class Window(Stateful):
-    """The last ``size`` values, with their median and other order statistics.
+    """The values of the last ``size`` steps, and never fewer than the last three, with their median and other order statistics.
 
-    >>> window = Window(3)
-    >>> for value in (5.0, 1.0, 2.0, 3.0):
-    ...     window.push(value)
-    >>> window.full, window.median, window.low
-    (True, 2.0, 1.0)
+    A series that is read every fifth step and one that is read at each are windows of the same length in time.
+
+    >>> window = Window(20)
+    >>> for step, value in ((5, 9.0), (10, 5.0), (15, 1.0), (20, 2.0), (25, 3.0)):
+    ...     window.push(step, value)
+    >>> window.full, window.median, window.low, len(window)
+    (True, 3.0, 1.0, 4)
     """
 
     def __init__(self, size: int) -> None:
         if size < 1:
-            raise ValueError(f"size must be >= 1 (values), got {size}")
+            raise ValueError(f"size must be >= 1 (steps), got {size}")
         self.size = size
+        self.least = min(size, LEAST)
+        self._steps: list[int] = []
         self._values: list[float] = []
+        self._gap = 0
         self.ordered: list[float] = []
         """The same values, sorted; follows from them and is not part of the state."""
 
-    def push(self, value: float) -> None:
-        """Add a finite value; anything else is left out."""
-        if math.isfinite(value):
-            self._values.append(float(value))
-            bisect.insort(self.ordered, float(value))
-            if len(self._values) > self.size:
-                del self.ordered[bisect.bisect_left(self.ordered, self._values.pop(0))]
+    def push(self, step: int, value: float) -> None:
+        """Add a finite value, read at a later step than the previous one; anything else is left out."""
+        if not math.isfinite(value):
+            return
+        self._gap = step - self._steps[-1] if self._steps else step
+        self._steps.append(step)
+        self._values.append(float(value))
+        bisect.insort(self.ordered, float(value))
+        while len(self._steps) > self.least and self._steps[0] <= step - self.size:
+            self._steps.pop(0)
+            del self.ordered[bisect.bisect_left(self.ordered, self._values.pop(0))]
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved state."""
@@ -103,7 +115,8 @@ class Window(Stateful):
 
     @property
     def full(self) -> bool:
-        return len(self._values) == self.size
+        """Whether the values span ``size`` steps."""
+        return len(self._steps) >= self.least and self._steps[-1] - self._steps[0] + self._gap >= self.size
 
     @property
     def oldest(self) -> float:

@@ -11,12 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from ganwatch.capture.randomness import preserved_random_state
+from ganwatch.capture.randomness import generators, preserved_random_state
 from ganwatch.capture.step import Arguments, Step
 from ganwatch.records import Samples
 
 TILES = 36
 """Images in a grid."""
+REAL_EVERY = 8
+"""Grids of generated samples for one of real samples."""
 PINNED_EVERY = 20
 """Steps between two batches that are remembered for incidents."""
 PINNED_KEPT = 6
@@ -42,15 +44,24 @@ class Gallery:
             raise ValueError(f"every must be >= 1 (steps), got {every}")
         self.generator, self.emit, self.every = generator, emit, every
         self.fixed: Arguments | None = None
+        self._random = generators(*generator.modules())
         self._range: tuple[float, float] | None = None
         self._recent: deque[tuple[int, Tensor]] = deque(maxlen=PINNED_KEPT)
 
+    def looks(self, step: int) -> bool:
+        """Whether it wants the calls of a step."""
+        return step % PINNED_EVERY == 0 or self.due(step)
+
     def due(self, step: int) -> bool:
         """Whether a grid is drawn: at the first step, then every ``every`` steps up to 32 grids, then half as often, and so on."""
+        return step == 1 or step % self.stride(step) == 0
+
+    def stride(self, step: int) -> int:
+        """Distance of grids around a step."""
         stride = self.every
         while step > stride * 32:
             stride *= 2
-        return step == 1 or step % stride == 0
+        return stride
 
     def observe(self, step: Step) -> None:
         """Remember this step's fakes, and draw a grid where one is due."""
@@ -58,34 +69,31 @@ class Gallery:
             latent = step.last("g", "latent")
             if latent is not None and latent.inputs and latent.arguments is not None:
                 self.fixed = _first(latent.arguments, len(latent.inputs[0]) if latent.inputs[0].ndim else 0)
-        fake = step.batch("fake")
-        if fake is not None and step.index % PINNED_EVERY == 0:
+        fake = step.batch("fake") if step.index % PINNED_EVERY == 0 else None
+        if fake is not None:
             self._recent.append((step.index, fake[:TILES].clone()))
         if not self.due(step.index):
             return
         real = step.batch("real")
         if real is not None:
             self._range = self._range or _range_of(real)
-            self._show(step.index, "real", real)
+            if step.index == 1 or step.index % (REAL_EVERY * self.stride(step.index)) == 0:
+                self._show(step.index, "real", real)
         if self.fixed is not None:
             self._show(step.index, "fixed", self.draw())
 
     def draw(self) -> Any:
         """The generator's output for the fixed latents, nothing of the run touched."""
         assert self.fixed is not None
-        with torch.no_grad(), preserved_random_state(*self.generator.modules()), _evaluating(self.generator):
+        with torch.no_grad(), preserved_random_state(*self._random), _evaluating(self.generator):
             state = {name: p.detach() for name, p in self.generator.named_parameters()}
             state |= {name: b.detach().clone() for name, b in self.generator.named_buffers()}
             args, kwargs = self.fixed
             return functional_call(self.generator, state, tuple(args), kwargs)
 
-    def pin(self, incident: str, step: Step | None = None) -> None:
-        """Emit what is remembered as evidence of an incident, and the current step's fakes where given."""
-        batches = list(self._recent)
-        fake = step.batch("fake") if step is not None else None
-        if step is not None and fake is not None:
-            batches.append((step.index, fake))
-        for index, batch in batches:
+    def pin(self, incident: str) -> None:
+        """Emit what is remembered as evidence of an incident."""
+        for index, batch in self._recent:
             self._show(index, "pinned", batch, incident)
 
     def state_dict(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ class _Pending:
     step: int
     wall_time: float
     values: dict[str, float]
-    copies: list[tuple[list[str], Tensor, Any]]
+    copies: list[tuple[list[str], Tensor | list[float], Any]]
 
 
 class Gatherer:
@@ -67,15 +67,15 @@ class Gatherer:
         for names, host, event in pending.copies:
             if event is not None:
                 event.synchronize()
-            pending.values.update(zip(names, host.tolist(), strict=True))
+            pending.values.update(zip(names, host if isinstance(host, list) else host.tolist(), strict=True))
         return pending.step, pending.values, pending.wall_time
 
 
-def _copy(names: list[str], values: list[Tensor]) -> tuple[list[str], Tensor, Any]:
+def _copy(names: list[str], values: list[Tensor]) -> tuple[list[str], Tensor | list[float], Any]:
     """Begin the transfer of 0-d tensors of one device and type."""
+    if values[0].device.type != "cuda":
+        return names, [value.item() for value in values], None
     stacked = torch.stack(values).detach()
-    if stacked.device.type != "cuda":
-        return names, stacked.cpu(), None
     host = torch.empty(stacked.shape, dtype=stacked.dtype, pin_memory=True)
     host.copy_(stacked, non_blocking=True)
     event = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch publishes no type here

@@ -40,7 +40,7 @@ def preserved_random_state(*owners: object, seed: int | None = None) -> Iterator
     python, numpy = random.getstate(), np.random.get_state(legacy=False)  # noqa: NPY002  # the global state is what must not move
     cpu = torch.get_rng_state() if torch else None
     cuda = torch.cuda.get_rng_state_all() if torch and torch.cuda.is_initialized() else None
-    own = [(generator, _get(generator)) for generator in _generators(owners)]
+    own = [(generator, _get(generator)) for generator in generators(*owners)]
     try:
         if seed is not None:
             random.seed(seed)
@@ -64,10 +64,11 @@ def _is_torch_generator(value: object) -> bool:
     return torch is not None and isinstance(value, torch.Generator)
 
 
-def _generators(owners: tuple[object, ...]) -> list[Any]:
+def generators(*owners: object) -> list[Any]:
+    """Generators that objects keep in their attributes, or are themselves; a long search, so find them once where it is done often."""
     found: list[Any] = []
     seen: set[int] = set()
-    level: list[object] = list(owners)
+    level = list(owners)
     for _ in range(_DEPTH + 1):
         below: list[object] = []
         for value in level:

@@ -7,10 +7,10 @@ from collections import deque
 import torch
 from torch import Tensor
 
-REMEMBERED = 16
+REMEMBERED = 24
 """Batches a side by which others are recognised."""
 BYTES = 64 * 2**20
-"""Memory that they may hold a side …"""
+"""Memory that they may hold a side, taken to be alike …"""
 LEAST = 2
 """… but so many batches in any case."""
 MARKS = 8
@@ -35,20 +35,33 @@ class Recognition:
     """
 
     def __init__(self) -> None:
-        self._sides = {"fake": _Side(), "real": _Side()}
+        self.now = 0
+        """The step that batches come and are recognised in."""
+        self.reached_back = False
+        """Whether a batch of an earlier step has been recognised; whoever reads it resets it."""
+        self._sides: dict[str, deque[tuple[int, Tensor]]] = {"fake": deque(), "real": deque()}
 
     def remember(self, batch: str, tensor: Tensor) -> None:
         """Take a batch of samples of shape (N, …); tensors of other kinds are passed over."""
-        if not tensor.is_floating_point() or tensor.ndim < 2 or not tensor.numel():
+        if tensor.ndim < 2 or not tensor.is_floating_point() or not len(tensor):
             return
-        self._sides[batch].append(_Known(tensor))
+        side = self._sides[batch]
+        side.append((self.now, tensor.detach()))
+        if len(side) > LEAST and (len(side) > REMEMBERED or len(side) * tensor.nbytes > BYTES):
+            side.popleft()
+
+    def since(self, batch: str, step: int) -> list[Tensor]:
+        """Batches of a kind that came in a step or the one before it, as far as they are still remembered."""
+        return [tensor for known, tensor in self._sides[batch] if step - 1 <= known <= step]
 
     def parts(self, samples: Tensor) -> list[tuple[str, slice]]:
         """What the samples are: one kind as a whole, or kinds that follow each other; ``unknown`` where that is not sure."""
-        pointer = samples.untyped_storage().data_ptr()
-        shared = [batch for batch, side in self._sides.items() if pointer in side.pointers]
+        place = _place(samples)
+        shared = {batch: step for batch, side in self._sides.items() for step, known in side if _place(known) == place}
         if len(shared) == 1:
-            return [(shared[0], EVERYTHING)]
+            [(batch, step)] = shared.items()
+            self.reached_back |= step < self.now
+            return [(batch, EVERYTHING)]
         parts: list[tuple[str, slice]] = []
         start = 0
         while start < len(samples):
@@ -63,52 +76,23 @@ class Recognition:
     def _beginning(self, samples: Tensor) -> tuple[str, int] | None:
         """The kind of the samples' beginning and its length; None where no batch, or one of each kind, equals it."""
         mark = _mark(samples)
-        found: dict[str, int] = {}
+        found: dict[str, tuple[int, int]] = {}
         for batch, side in self._sides.items():
-            for known in reversed(side.known):
-                length = len(known.tensor)
-                comparable = known.tensor.shape[1:] == samples.shape[1:] and known.tensor.dtype == samples.dtype and length <= len(samples)
-                if comparable and known.mark == mark and torch.equal(known.tensor, samples[:length]):
-                    found[batch] = length
+            for step, known in reversed(side):
+                length = len(known)
+                comparable = known.shape[1:] == samples.shape[1:] and known.dtype == samples.dtype and length <= len(samples)
+                if comparable and _mark(known) == mark and torch.equal(known, samples[:length]):
+                    found[batch] = length, step
                     break
-        return next(iter(found.items())) if len(found) == 1 else None
+        if len(found) != 1:
+            return None
+        [(batch, (length, step))] = found.items()
+        self.reached_back |= step < self.now
+        return batch, length
 
 
-class _Side:
-    __slots__ = ("bytes", "known", "pointers")
-
-    def __init__(self) -> None:
-        self.known: deque[_Known] = deque()
-        self.pointers: dict[int, int] = {}
-        self.bytes = 0
-
-    def append(self, new: _Known) -> None:
-        self.known.append(new)
-        self.pointers[new.pointer] = self.pointers.get(new.pointer, 0) + 1
-        self.bytes += new.tensor.nbytes
-        while len(self.known) > REMEMBERED or (self.bytes > BYTES and len(self.known) > LEAST):
-            old = self.known.popleft()
-            self.bytes -= old.tensor.nbytes
-            self.pointers[old.pointer] -= 1
-            if not self.pointers[old.pointer]:
-                del self.pointers[old.pointer]
-
-
-class _Known:
-    __slots__ = ("_mark", "_version", "pointer", "tensor")
-
-    def __init__(self, tensor: Tensor) -> None:
-        self.tensor = tensor
-        self.pointer = tensor.untyped_storage().data_ptr()
-        self._mark: list[float] = []
-        self._version = -1
-
-    @property
-    def mark(self) -> list[float]:
-        version = self.tensor._version  # noqa: SLF001  # counts changes in place, and has no other name
-        if self._version != version:
-            self._mark, self._version = _mark(self.tensor), version
-        return self._mark
+def _place(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
 
 
 def _mark(samples: Tensor) -> list[float]:

@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import compress
 from typing import Any
 
 import torch
@@ -22,35 +21,40 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from torch.utils.hooks import RemovableHandle
 
 from ganwatch.capture import backward_losses, forward_calls
-from ganwatch.capture.recognition import EVERYTHING, Recognition
-from ganwatch.capture.step import Arguments, Call, Step, Update, detached, score_leaf, tensors
+from ganwatch.capture.calls import generated, judged, keep
+from ganwatch.capture.ownership import Ownership, Share
+from ganwatch.capture.recognition import Recognition
+from ganwatch.capture.schedule import Schedule
+from ganwatch.capture.step import Call, Step, Update, tensors
 from ganwatch.contracts import Probe
-from ganwatch.errors import UserError
 
 LOSSES_KEPT = 256
 """Back-propagated losses that may wait for the update that they belong to."""
+WAITING = 20
+"""Steps that are handed on together at most."""
 CARRIED = 16
 """Steps for which a discriminator's calls stand for those that follow without one: it may be updated more seldom than the generator."""
 
 
-MOMENTS = ("before_update", "after_update")
-NOBODY: dict[str, list[Probe]] = {moment: [] for moment in MOMENTS}
-
-_Role = tuple[str, list[str], list[nn.Parameter], dict[str, Any]]
-"""A network, names and parameters of it that an optimizer has, and the first group that has them."""
-
-
 @dataclass(slots=True)
-class _Watched:
-    """What an optimizer has of the networks, found out once."""
+class _Stepping:
+    """An optimizer's step that has begun."""
 
-    shape: list[tuple[int, int]]
-    roles: list[_Role]
-    updates: dict[str, Update] = field(default_factory=dict)
+    optimizer: torch.optim.Optimizer
+    loss: Tensor | None
+    updates: list[Update] = field(default_factory=list)
+
+
+def nobody() -> None:
+    """No optimizer."""
 
 
 class Recorder:
     """Watches one generator and one discriminator until ``close``.
+
+    Calls are recorded only in steps that somebody looks at. Of the others no more is kept than losses and, where that has helped to
+    recognise a batch, what the generator returned. They are handed on together with the next step that
+    is looked at; the one after it, whose coming makes its values complete, does not wait either.
 
     Parameters
     ----------
@@ -59,14 +63,18 @@ class Recorder:
     probes : sequence of Probe
         Those that are due see updates as they happen.
     on_step : callable
-        Gets every finished ``Step``.
+        Gets every finished ``Step``, in order.
     guard : callable
         Runs a part of ganwatch so that no error of it reaches the loop.
+    looks : callable
+        Whether somebody beside the probes wants the calls of a step, by its index.
 
     Attributes
     ----------
     index : int
         Steps counted so far.
+    remembering : bool
+        Whether what the generator returns in steps that nobody looks at is remembered, to recognise it later.
     spent : float, seconds
         Time that observation has taken in the training thread so far.
 
@@ -83,25 +91,23 @@ class Recorder:
         probes: Sequence[Probe],
         on_step: Callable[[Step], None],
         guard: Callable[[str, Callable[[], Any]], Any],
+        looks: Callable[[int], bool] = lambda _: False,
     ) -> None:
         self.networks = dict(networks)
-        self.probes, self.on_step, self.guard = probes, on_step, guard
+        self.probes, self.on_step, self.guard, self.looks = probes, on_step, guard, looks
         self.index = 0
         self.paused = False
-        self._names: dict[int, tuple[str, str]] = {}
-        for role, module in self.networks.items():
-            for name, parameter in module.named_parameters():
-                if self._names.setdefault(id(parameter), (role, name))[0] != role:
-                    raise UserError(f"generator and discriminator must not share parameters, got {name!r} in both")
-            if not any(known == role for known, _ in self._names.values()):
-                raise UserError(f"network {role!r} must have parameters, got {type(module).__name__} without any")
+        self.remembering = True
+        self._ownership = Ownership(networks)
         self._recognition = Recognition()
-        self._parts: weakref.WeakKeyDictionary[torch.optim.Optimizer, _Watched] = weakref.WeakKeyDictionary()
-        self._overriding = {moment: [probe for probe in probes if _overrides(probe, moment)] for moment in MOMENTS}
-        self._watching = [probe for probe in probes if probe.wants_slopes or any(probe in self._overriding[m] for m in MOMENTS)]
-        self._due: dict[str, list[Probe]] = NOBODY
-        self._slopes_due = False
+        self._schedule = Schedule(probes, guard)
+        self._recording = True
+        self._waiting: list[Step] = []
+        self._looked = True
         self._restarted = True
+        self._primary: Callable[[], torch.optim.Optimizer | None] = nobody
+        self._second: Callable[[], torch.optim.Optimizer | None] = nobody
+        self._stepping: list[_Stepping] = []
         self._pending_losses: deque[Tensor] = deque(maxlen=LOSSES_KEPT)
         self._current = Step(1)
         self.spent = 0.0
@@ -116,21 +122,24 @@ class Recorder:
         self.index = index
         self._current = Step(index + 1)
         self._pending_losses.clear()
+        self._waiting.clear()
         self._restarted = True
         self._plan()
 
-    def _plan(self) -> None:
-        """Find out which probes want to see the step that begins."""
-        due = [probe for probe in self._watching if self.guard(f"probe {probe.name}", partial(probe.due, self.index + 1))]
-        self._due = {moment: [probe for probe in due if probe in self._overriding[moment]] for moment in MOMENTS} if due else NOBODY
-        self._slopes_due = any(probe.wants_slopes for probe in due)
+    def _plan(self, *, lacking: bool = False) -> None:
+        """Find out who looks at the step that begins; ``lacking`` means that the last look found no discriminator's phase."""
+        self._plan_now = plan = self._schedule.plan(self._current.index)
+        self._current.due = plan.due
+        self._recognition.now = self._current.index
+        self._recording = lacking or self._restarted or plan.wants_calls or self.looks(self._current.index)
 
     def close(self) -> bool:
-        """Leave no hook behind; False where that was done before."""
+        """Leave no hook behind and hand on what waits; False where that was done before."""
         if not self._open:
             return False
         self._open = False
         self._unhook()
+        self.hand_on()
         return True
 
     def _hook(self) -> None:
@@ -155,135 +164,139 @@ class Recorder:
         ``waited`` is the time in seconds that the loop waited for it.
         """
         self._current.data_time = (self._current.data_time or 0.0) + waited
-        for tensor in tensors(batch):
-            self._recognition.remember("real", tensor.detach())
+        self._remember("real", batch)
 
-    def _timed(self, part: str, action: Callable[[], Any]) -> None:
+    def nonfinite_real(self, step: int) -> float | None:
+        """Share of real samples with NaN or infinity around a step; None where its batches are no longer remembered."""
+        batches = self._recognition.since("real", step)
+        shares = [float(1.0 - torch.isfinite(x.flatten(1)).all(1).float().mean()) for x in batches]
+        return max(shares, default=None)
+
+    def _timed(self, action: Callable[..., Any], *args: Any) -> None:
         if self.paused:
             return
         start = time.perf_counter()
-        self.guard(part, action)
+        try:
+            action(*args)
+        except Exception as error:  # noqa: BLE001  # handed on to the guard, without a closure on the hot path
+            self.guard("capture", partial(_raise, error))
         self.spent += time.perf_counter() - start
 
     def _on_call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        self._timed("capture", partial(self._record_call, module, args, kwargs, output))
+        generator = module is self.networks["g"]
+        if self._recording:
+            self._timed(self._record_generated if generator else self._record_judged, module, args, kwargs, output)
+        elif generator and self.remembering:
+            self._timed(self._remember, "fake", output)
 
-    def _record_call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        given = tensors(args) + tensors(kwargs) if kwargs else tensors(args)
-        if module is self.networks["g"]:
-            made = tensors(output)
-            graded = any(x.requires_grad for x in made)
-            made = [_bare(x) for x in made]
-            for tensor in made:
-                self._recognition.remember("fake", tensor)
-            arguments = _arguments(args, kwargs) if self._restarted else None
-            inputs = tuple(map(_bare, given))
-            self._keep(Call("g", inputs, made, "latent", module.training, self.index + 1, graded=graded, arguments=arguments))
-            return
-        leaf = score_leaf(output)
-        samples = next((x for x in given if x.ndim >= 2 and x.is_floating_point()), None)
-        if leaf is None or samples is None:
-            return
-        attached = any(x.requires_grad for x in given)
-        graded, score = leaf.requires_grad, _bare(leaf)
-        inputs = tuple(map(_bare, given))
-        calls = []
-        for batch, part in self._recognition.parts(_bare(samples)):
-            if part is not EVERYTHING:
-                inputs_of = tuple(x[part] if x.ndim else x for x in inputs)
-                call = Call("d", inputs_of, score[part] if score.ndim else score, batch, module.training, self.index + 1, attached, graded)
-            else:
-                call = Call("d", inputs, score, batch, module.training, self.index + 1, attached, graded)
-            calls.append((part, call))
-            self._keep(call)
-        if graded and self._slopes_due and leaf.ndim:
-            leaf.register_hook(partial(self._on_slope, calls))  # type: ignore[no-untyped-call]  # torch publishes no type here
+    def _remember(self, batch: str, nest: Any) -> None:
+        for tensor in (nest,) if isinstance(nest, Tensor) else tensors(nest):
+            self._recognition.remember(batch, tensor)
 
-    def _keep(self, call: Call) -> None:
-        """Of calls that differ in nothing but time the last one stays, so that no more than a few batches are held.
+    def _record_generated(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        self._remember("fake", output)
+        call = generated(module, args, kwargs, output, index=self._current.index, whole=self._restarted)
+        keep(self._current.calls, call)
 
-        One that only looks, such as at reals for comparison in G's phase, does not replace one that trains.
-        """
-        kind = (call.network, call.batch, call.attached)
-        for position, other in enumerate(self._current.calls):
-            if (other.network, other.batch, other.attached) == kind:
-                if other.graded and not call.graded:
-                    return
-                del self._current.calls[position]
-                break
-        self._current.calls.append(call)
+    def _record_judged(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        score, calls = judged(module, args, kwargs, output, index=self._current.index, recognition=self._recognition)
+        for _, call in calls:
+            keep(self._current.calls, call)
+        if score is not None and score.requires_grad and score.ndim and self._plan_now.wants_slopes:
+            score.register_hook(partial(self._on_slope, calls))  # type: ignore[no-untyped-call]  # torch publishes no type here
 
     def _on_slope(self, calls: Sequence[tuple[slice, Call]], grad: Tensor) -> None:
-        self._timed("capture", partial(_take_slope, calls, grad))
+        self._timed(_take_slope, calls, grad)
 
     def _on_loss(self, loss: Tensor) -> None:
         if not self.paused:
-            self._pending_losses.append(loss)
+            self._pending_losses.append(loss if loss.ndim == 0 else loss.reshape(()))
 
     def _before_step(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
-        self._timed("capture", partial(self._record_update, optimizer, "before_update"))
+        self._timed(self._begin_update, optimizer)
 
     def _after_step(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
-        self._timed("capture", partial(self._record_update, optimizer, "after_update"))
+        self._timed(self._end_update, optimizer)
 
-    def _record_update(self, optimizer: torch.optim.Optimizer, moment: str) -> None:
-        for role, update in self._updates_of(optimizer, anew=moment == "before_update").items():
-            if role not in self._current.updates:
-                for probe in self._due[moment]:
-                    self.guard(f"probe {probe.name}", partial(getattr(probe, moment), update))
-            if moment == "before_update":
-                self._take_losses(role)
-                continue
-            if self._pending_losses:  # back-propagated by a closure, within the step: the last evaluation counts
-                self._current.losses[role] = self._pending_losses.pop().reshape(())
-                self._pending_losses.clear()
-            self._current.updates[role] = self._current.updates.get(role, 0) + 1
-            self._current.learning_rates[role] = update.learning_rate
-            if role == "g":
-                self._tick()
+    def _begin_update(self, optimizer: torch.optim.Optimizer) -> None:
+        step = _Stepping(optimizer, self._take_losses())
+        self._stepping = [other for other in self._stepping if other.optimizer is not optimizer]
+        if self._plan_now.watching:
+            for share in self._moving(optimizer):
+                if share.role not in self._current.updates:
+                    step.updates.append(share.update(self._current.index))
+                    self._show("before_update", step.updates[-1])
+        self._stepping.append(step)
 
-    def _updates_of(self, optimizer: torch.optim.Optimizer, *, anew: bool) -> dict[str, Update]:
-        """What an optimizer's step means for each network; ``anew`` before the step, afterwards as it was then."""
-        watched = self._parts.get(optimizer)
-        shape = [(id(group["params"]), len(group["params"])) for group in optimizer.param_groups]
-        if watched is None or watched.shape != shape:
-            watched = self._parts[optimizer] = _Watched(shape, self._roles_of(optimizer))
-        if not anew and watched.updates:
-            updates, watched.updates = watched.updates, {}
-            return updates
-        watched.updates = {}
-        for role, all_names, all_parameters, group in watched.roles:
-            names, parameters = _with_gradient(all_names, all_parameters)
-            if parameters:
-                watched.updates[role] = Update(role, self.index + 1, names, parameters, float(group["lr"]))
-        return watched.updates
+    def _end_update(self, optimizer: torch.optim.Optimizer) -> None:
+        places = [place for place, begun in enumerate(self._stepping) if begun.optimizer is optimizer]
+        if not places:  # observation began in the middle of this step
+            return
+        step = self._stepping[places[-1]]
+        del self._stepping[places[-1] :]
+        for update in step.updates:
+            self._show("after_update", update)
+        if self._pending_losses:  # back-propagated by a closure, within the step: the last evaluation counts
+            step.loss = self._pending_losses.pop()
+            self._pending_losses.clear()
+        current, moved = self._current, self._moving(optimizer)
+        for share in moved:
+            if step.loss is not None:
+                current.losses[share.role] = step.loss
+            current.updates[share.role] = current.updates.get(share.role, 0) + 1
+            if "lr" in share.group:
+                current.learning_rates[share.role] = share.group["lr"]
+        if any(share.role == "g" for share in moved) and self._ends_step(optimizer):
+            self._tick()
 
-    def _roles_of(self, optimizer: torch.optim.Optimizer) -> list[_Role]:
-        found: dict[str, _Role] = {}
-        for group in optimizer.param_groups:
-            for parameter in group["params"]:
-                role, name = self._names.get(id(parameter), ("", ""))
-                if role:
-                    _, names, parameters, _ = found.setdefault(role, (role, [], [], group))
-                    names.append(name)
-                    parameters.append(parameter)
-        return list(found.values())
+    def _moving(self, optimizer: torch.optim.Optimizer) -> list[Share]:
+        """What the optimizer moves, without what another one that wraps it is moving just now."""
+        wrapping = {share.role for step in self._stepping for share in self._ownership.shares(step.optimizer)} if self._stepping else ()
+        return [share for share in self._ownership.shares(optimizer) if share.role not in wrapping and share.moves]
 
-    def _take_losses(self, role: str) -> None:
-        if len(self._pending_losses) == 1:
-            self._current.losses[role] = self._pending_losses[0].reshape(())
-        elif self._pending_losses:
-            self._current.losses[role] = torch.stack([loss.reshape(()) for loss in self._pending_losses]).sum()
-        self._pending_losses.clear()
+    def _show(self, moment: str, update: Update) -> None:
+        for probe in self._plan_now.watching:
+            self.guard(f"probe {probe.name}", partial(getattr(probe, moment), update))
+
+    def _ends_step(self, optimizer: torch.optim.Optimizer) -> bool:
+        """Whether the generator is through: of several optimizers that share it the first one counts, while it goes on stepping."""
+        primary = self._primary()
+        if primary is not optimizer and (primary is None or self._second() is optimizer):
+            primary, self._primary = optimizer, weakref.ref(optimizer)
+        self._second = nobody if primary is optimizer else weakref.ref(optimizer)
+        return primary is optimizer
+
+    def _take_losses(self) -> Tensor | None:
+        pending = self._pending_losses
+        if not pending:
+            return None
+        loss = pending[0] if len(pending) == 1 else torch.stack(list(pending)).sum()
+        pending.clear()
+        return loss
 
     def _tick(self) -> None:
         step, self.index = self._current, self.index + 1
+        step.wall_time = time.time()
         step.observer_time, self._spent_before = self.spent - self._spent_before, self.spent
-        carried = [call for call in step.calls if call.network == "d" and not call.attached and call.index > self.index - CARRIED]
-        self._current = Step(self.index + 1, calls=carried)
+        judged = [call for call in step.calls if call.network == "d" and not call.attached]
+        fresh = [call for call in judged if call.index == step.index]
+        lacking = self._recording and not fresh
+        if fresh:  # what is unknown with no memory of earlier steps may be known with it
+            self.remembering = self._recognition.reached_back or (not self.remembering and any(c.batch == "unknown" for c in fresh))
+            self._recognition.reached_back = False
+        self._current = Step(self.index + 1, calls=[call for call in judged if call.index > self.index - CARRIED])
         self._restarted = False
-        self._plan()
-        self.on_step(step)
+        self._waiting.append(step)
+        looked, self._looked = self._looked, self._recording or not self._plan_now.patient
+        if looked or self._looked or len(self._waiting) >= WAITING:
+            self.hand_on()
+        self._plan(lacking=lacking)
+
+    def hand_on(self) -> None:
+        """Give ``on_step`` what waits."""
+        waiting, self._waiting = self._waiting, []
+        for step in waiting:
+            self.on_step(step)
 
 
 def _take_slope(calls: Sequence[tuple[slice, Call]], grad: Tensor) -> None:
@@ -292,22 +305,5 @@ def _take_slope(calls: Sequence[tuple[slice, Call]], grad: Tensor) -> None:
             call.slope = grad.detach()[part]
 
 
-def _bare(tensor: Tensor) -> Tensor:
-    """The tensor without its graph."""
-    return tensor.detach() if tensor.requires_grad else tensor
-
-
-def _with_gradient(names: list[str], parameters: list[nn.Parameter]) -> tuple[list[str], list[nn.Parameter]]:
-    has = [parameter.grad is not None for parameter in parameters]
-    return (names, parameters) if all(has) else (list(compress(names, has)), list(compress(parameters, has)))
-
-
-def _overrides(probe: Probe, moment: str) -> bool:
-    return getattr(getattr(probe, moment), "__func__", None) is not getattr(Probe, moment)
-
-
-def _arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Arguments | None:
-    try:
-        return detached(args), detached(kwargs)
-    except TypeError:
-        return None
+def _raise(error: Exception) -> None:
+    raise error

@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+
+from ganwatch.contracts import Probe
 
 Arguments = tuple[list[Any], dict[str, Any]]
 
@@ -45,7 +48,13 @@ class Update:
     names: Sequence[str]
     parameters: Sequence[nn.Parameter]
     """Trainable parameters that have a gradient, in the order of definition."""
-    learning_rate: float
+    _norms: Tensor | None = None
+
+    def gradient_norms(self) -> Tensor:
+        """L2 norm of each parameter's gradient, shape (P,), from one fused call; to be asked for before the step."""
+        if self._norms is None:
+            self._norms = torch.stack(torch._foreach_norm([p.grad for p in self.parameters if p.grad is not None]))  # noqa: SLF001
+        return self._norms
 
 
 @dataclass(slots=True)
@@ -53,10 +62,15 @@ class Step:
     """One main-phase update of the primary generator and what happened since the previous one."""
 
     index: int
+    due: Sequence[Probe] = ()
+    """Who measures at this step; where none of them wants calls, those of this step may be missing."""
     calls: list[Call] = field(default_factory=list)
     losses: dict[str, Tensor] = field(default_factory=dict)
     updates: dict[str, int] = field(default_factory=dict)
-    learning_rates: dict[str, float] = field(default_factory=dict)
+    learning_rates: dict[str, Any] = field(default_factory=dict)
+    """As the optimizers have them: floats, or tensors."""
+    wall_time: float = 0.0
+    """Unix time at which it ended, in seconds."""
     data_time: float | None = None
     observer_time: float = 0.0
 

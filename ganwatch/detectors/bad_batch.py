@@ -41,8 +41,8 @@ class BadBatch(Detector):
     ----------
     share : float, in (0, 1]
         Of constant or repeated samples, above which a batch counts as bad.
-    batches : int
-        Readings in a row that must be bad, for constant and repeated samples.
+    window : int, steps
+        All readings of which must be bad, for constant and repeated samples.
 
     Examples
     --------
@@ -57,27 +57,27 @@ class BadBatch(Detector):
     severity = Severity.TICKET
     inputs = ("data_nonfinite/real", "data_constant/real", "data_repeated/real")
 
-    def __init__(self, *, share: float = 0.5, batches: int = 3) -> None:
-        self.share, self.batches = share, batches
-        self._constant, self._repeated = Window(batches), Window(batches)
+    def __init__(self, *, share: float = 0.5, window: int = 30) -> None:
+        self.share, self.window = share, window
+        self._constant, self._repeated = Window(window), Window(window)
 
     def update(self, readings: Readings) -> Outcome:
         nonfinite, constant, repeated = readings.select(self.inputs)
         if constant is not None:
-            self._constant.push(constant)
+            self._constant.push(readings.step, constant)
         if repeated is not None:
-            self._repeated.push(repeated)
+            self._repeated.push(readings.step, repeated)
         if nonfinite:
-            return self._verdict("data_nonfinite/real", nonfinite, 0.0, 1, "are not finite")
+            return self._verdict("data_nonfinite/real", nonfinite, 0.0, 1, "hold values that are not finite")
         if self._constant.full and self._constant.low > self.share:
-            return self._verdict("data_constant/real", self._constant.median, self.share, self.batches * 10, "belong to constant samples")
+            return self._verdict("data_constant/real", self._constant.median, self.share, self.window, "are constant")
         if self._repeated.full and self._repeated.low > self.share:
-            return self._verdict("data_repeated/real", self._repeated.median, self.share, self.batches * 10, "belong to repeated samples")
+            return self._verdict("data_repeated/real", self._repeated.median, self.share, self.window, "repeat another one")
         return None
 
     @staticmethod
     def _verdict(signal: str, value: float, threshold: float, window: int, what: str) -> Verdict:
-        return Verdict(value, threshold, signal, window, "definition", f"In the real batch {value:.1%} of the values {what}.")
+        return Verdict(value, threshold, signal, window, "definition", f"Of the samples in the real batch {value:.1%} {what}.")
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:

@@ -66,18 +66,18 @@ class DiscriminatorDomination(Detector):
 
     def __init__(self, *, level: float = 0.98, far: float = 0.1, gain: float = 0.1, window: int = 200) -> None:
         self.level, self.far, self.gain, self.window = level, far, gain, window
-        self._auc = Window(window // 2)
-        self._energy = Window(window // 5)
-        self._past = Window(window // 5)
+        self._auc = Window(window)
+        self._energy = Window(window)
+        self._past = Window(window)
 
     def update(self, readings: Readings) -> Outcome:
         auc, energy = readings.select(self.inputs)
         if auc is not None:
-            self._auc.push(auc)
+            self._auc.push(readings.step, auc)
         if energy is not None:
             if self._energy.full:
-                self._past.push(self._energy.oldest)
-            self._energy.push(energy)
+                self._past.push(readings.step, self._energy.oldest)
+            self._energy.push(readings.step, energy)
         if not (self._auc.full and self._past.full):
             return None
         ahead, distance, before = self._auc.quantile(0.25), self._energy.median, self._past.median

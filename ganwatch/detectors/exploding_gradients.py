@@ -68,15 +68,15 @@ class ExplodingGradients(Detector):
     severity = Severity.PAGE
     inputs = ("grad_norm/g", "grad_norm/d", "update_to_weight/g", "update_to_weight/d", "grad_to_output/g", "grad_to_output/d")
 
-    def __init__(self, *, rise: float = 50.0, gain: float = 10.0, leap: float = 0.3, window: int = 20, warmup: int = 20) -> None:
+    def __init__(self, *, rise: float = 50.0, gain: float = 10.0, leap: float = 0.3, window: int = 20, warmup: int = 5) -> None:
         self.rise, self.gain, self.leap, self.window = rise, gain, leap, window
         self._healthy = [HealthyMedian(warmup=warmup), HealthyMedian(warmup=warmup)]
         self._norms = [Window(window), Window(window)]
-        self._moved = [Window(3), Window(3)]
+        self._moved = [Window(3 * window // 2), Window(3 * window // 2)]
         self._healthy_gain = [HealthyMedian(warmup=3), HealthyMedian(warmup=3)]
         self._early: list[float | None] = [None, None]
         self._early_gain: list[float | None] = [None, None]
-        self._gain = [Window(3), Window(3)]
+        self._gain = [Window(3 * window // 2), Window(3 * window // 2)]
 
     def update(self, readings: Readings) -> Outcome:
         values = readings.select(self.inputs)
@@ -84,7 +84,7 @@ class ExplodingGradients(Detector):
             norm, moved, gain = values[position::2]
             for window, value in ((self._norms[position], norm), (self._moved[position], moved), (self._gain[position], gain)):
                 if value is not None:
-                    window.push(value)
+                    window.push(readings.step, value)
             self._early[position] = self._early[position] or self._healthy[position].settled
             self._early_gain[position] = self._early_gain[position] or self._healthy_gain[position].settled
             verdict = self._judge(network, position)

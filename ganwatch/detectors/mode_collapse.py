@@ -84,16 +84,16 @@ class ModeCollapse(Detector):
         gain: float = 0.25,
         growth: float = 1.5,
         patience: int = 400,
-        window: int = 100,
+        window: int = 140,
     ) -> None:
         self.floor, self.near, self.fall, self.close = floor, near, fall, close
         self.gain, self.growth, self.patience, self.window = gain, growth, patience, window
-        self._pairwise = Window(window // 5)
-        self._vendi = Window(max(window // 20, 1))
-        self._energy = Window(window // 5)
+        self._pairwise = Window(window)
+        self._vendi = Window(window)
+        self._energy = Window(window)
         self._best = [0.0, 0.0]
-        self._peaks = Window(max(patience // 5, 1))
-        self._lows = Window(max(patience // 20, 1))
+        self._peaks = Window(patience)
+        self._lows = Window(patience)
         self._since: int | None = None
         self._low_since: int | None = None
 
@@ -101,14 +101,14 @@ class ModeCollapse(Detector):
         pairwise, vendi, energy = readings.select(self.inputs)
         for window, value in ((self._pairwise, pairwise), (self._vendi, vendi), (self._energy, energy)):
             if value is not None:
-                window.push(value)
+                window.push(readings.step, value)
         if not (self._pairwise.full and self._vendi.full and self._energy.full):
             return None
         spread, kinds, distance = self._pairwise.median, self._vendi.median, self._energy.median
         if energy is not None:
-            self._peaks.push(distance)
+            self._peaks.push(readings.step, distance)
         if vendi is not None:
-            self._lows.push(kinds)
+            self._lows.push(readings.step, kinds)
         improving = distance < (1.0 - self.gain) * self._peaks.high or kinds > self.growth * self._lows.low
         stalled = readings.step > self.patience and (self._since is not None or not improving)
         low = kinds < self.floor and spread < self.near

@@ -2,8 +2,8 @@
 
 How it is detected
     Every loss, every gradient norm, the weights' norm and the generated batch are checked for values that are not finite. One is
-    enough: a non-finite weight never recovers. Where the real batch itself holds such values, the fault is the data's
-    (`bad_batch`) and this verdict is withheld.
+    enough: a non-finite weight never recovers. The real batch of the first such step is looked at too: where it holds such values
+    itself, the fault is the data's (`bad_batch`), and this verdict is given only if it outlasts them.
 
 Why it matters
     Every further step is wasted, and a checkpoint that is saved from here on is worthless.
@@ -38,6 +38,11 @@ from ganwatch.records import Readings
 class NonFinite(Detector):
     """Fire at the first value that is not finite, unless the real data brought it.
 
+    Parameters
+    ----------
+    grace : int, steps
+        After real data that was not finite; what still is not then will not recover.
+
     Examples
     --------
     >>> readings, onset = NonFinite.demo(seed=0)
@@ -62,29 +67,38 @@ class NonFinite(Detector):
     )
     rank = 2
 
-    def __init__(self) -> None:
-        self._bad_data = False
+    def __init__(self, *, grace: int = 60) -> None:
+        self.grace = grace
         self._onset: int | None = None
+        self._real: float | None = None
+        self._tainted: int | None = None
 
     def update(self, readings: Readings) -> Outcome:
         *numbers, fake, real = readings.select(self.inputs)
-        if real is not None and self._onset is None:
-            self._bad_data = real > 0.0
+        if real:
+            self._tainted = readings.step
         bad = next(
             (name for name, value in zip(self.inputs, numbers, strict=False) if value is not None and not math.isfinite(value)),
             "data_nonfinite/fake" if fake else None,
         )
-        if bad is None or self._bad_data:
+        if bad is None:
             self._onset = None
             return None
-        self._onset = self._onset or readings.step
+        if self._onset is None:
+            self._onset, self._real = readings.step, real
+        if self._tainted is not None and readings.step - self._tainted < self.grace:
+            return None
+        if self._tainted is not None and self._tainted >= self._onset:
+            origin = f" and stays so after real data of step {self._tainted} that was not finite."
+        else:
+            origin = "; whether the data brought it is unknown." if self._real is None else " although the real batch was finite."
         return Verdict(
             value=readings.values[bad],
             threshold=0.0,
             signal=bad,
             window=1,
             origin="definition",
-            explanation=f"{bad} is {readings.values[bad]:g} although the real data is finite.",
+            explanation=f"{bad} is {readings.values[bad]:g}{origin}",
             onset=self._onset,
         )
 

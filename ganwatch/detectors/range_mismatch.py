@@ -67,8 +67,8 @@ class RangeMismatch(Detector):
 
     def __init__(self, *, reach: float = 8.0, excess: float = 0.5, window: int = 100) -> None:
         self.reach, self.excess, self.window = reach, excess, window
-        self._reach = Window(max(window // 10, 1))
-        self._excess = Window(max(window // 10, 1))
+        self._reach = Window(window)
+        self._excess = Window(window)
         self._furthest = 0.0
 
     def update(self, readings: Readings) -> Outcome:
@@ -79,8 +79,8 @@ class RangeMismatch(Detector):
             return None
         self._furthest = max(self._furthest, abs(fake_low), abs(fake_high))
         span = max(real_high - real_low, 1e-30)
-        self._reach.push(max(abs(real_low), abs(real_high)) / max(self._furthest, 1e-30))
-        self._excess.push(max(real_low - fake_low, fake_high - real_high) / span)
+        self._reach.push(readings.step, max(abs(real_low), abs(real_high)) / max(self._furthest, 1e-30))
+        self._excess.push(readings.step, max(real_low - fake_low, fake_high - real_high) / span)
         if not self._reach.full:
             return None
         bounded = 0.9 < self._furthest <= 1.0

@@ -73,17 +73,17 @@ class VanishingGradients(Detector):
 
     def __init__(self, *, fall: float = 1e-2, depth: float = 1e-3, still: float = 1e-5, perfect: float = 0.98, window: int = 60) -> None:
         self.fall, self.depth, self.still, self.perfect, self.window = fall, depth, still, perfect, window
-        self._healthy = HealthyMedian(warmup=100)
+        self._healthy = HealthyMedian(warmup=20)
         self._norm = Window(window)
-        self._depth = Window(max(window // 10, 1))
-        self._moved = Window(max(window // 10, 1))
-        self._auc = Window(max(window // 2, 1))
+        self._depth = Window(window)
+        self._moved = Window(window)
+        self._auc = Window(window)
 
     def update(self, readings: Readings) -> Outcome:
         norm, depth, moved, auc = readings.select(self.inputs)
         for window, value in ((self._norm, norm), (self._depth, depth), (self._moved, moved), (self._auc, auc)):
             if value is not None:
-                window.push(value)
+                window.push(readings.step, value)
         if not self._norm.full:
             return None
         level = self._norm.median

@@ -14,33 +14,41 @@ class Data(Probe):
 
     name = "data"
     signals = ("data_min", "data_max", "data_mean", "data_std", "data_constant", "data_repeated", "data_nonfinite")
-    every = 10
+    every = 40
 
     def read(self, step: Step) -> dict[str, Tensor]:
+        seen = {kind: batch for kind in ("real", "fake") if (batch := step.batch(kind)) is not None and batch.numel()}
+        alike = len({(batch.shape, batch.dtype, batch.device) for batch in seen.values()}) == 1
+        groups = [list(seen)] if alike else [[kind] for kind in seen]
         values: dict[str, Tensor] = {}
-        for kind in ("real", "fake"):
-            batch = step.batch(kind)
-            if batch is not None and batch.numel():
-                values |= {f"data_{name}/{kind}": value for name, value in describe(batch).items()}
+        for kinds in groups:
+            for name, facts in describe(torch.stack([seen[kind] for kind in kinds])).items():
+                values |= {f"data_{name}/{kind}": fact for kind, fact in zip(kinds, facts.unbind(), strict=True)}
         return values
 
 
-def describe(batch: Tensor) -> dict[str, Tensor]:
-    """Facts about a batch of shape (N, …) as 0-d tensors; range and spread are those of its finite values, NaN where it has none."""
-    flat = batch.detach().float().flatten(1)
-    good = torch.isfinite(flat)
-    count = good.sum()
-    mean = flat.where(good, 0.0).sum() / count
-    clean = flat.where(good, mean)
-    spread = flat.amax(1) - flat.amin(1)
-    checksum = clean.double() @ torch.linspace(1.0, 2.0, flat.shape[1], dtype=torch.float64, device=flat.device)
-    ordered = checksum.sort().values
+def describe(batches: Tensor) -> dict[str, Tensor]:
+    """Facts about batches of shape (B, N, …), each of shape (B,); range and spread are those of the samples that are finite throughout.
+
+    >>> {name: fact.tolist() for name, fact in describe(torch.tensor([[[0.0, 2.0], [0.0, 2.0]]])).items()}
+    {'min': [0.0], 'max': [2.0], 'mean': [1.0], 'std': [1.0], 'constant': [0.0], 'repeated': [0.5], 'nonfinite': [0.0]}
+    """
+    flat = batches.detach().float().flatten(2)
+    samples, features = flat.shape[1:]
+    low, high = flat.amin(2), flat.amax(2)
+    checksum = flat.double() @ torch.linspace(1.0, 2.0, features, dtype=torch.float64, device=flat.device)
+    ordered = checksum.sort(1).values
+    good = torch.isfinite(low) & torch.isfinite(high)
+    count = good.sum(1)
+    mean = flat.mean(2).where(good, 0.0).sum(1) / count
+    square = (flat - mean[:, None, None]).square().mean(2).where(good, 0.0).sum(1) / count
+    empty = count == 0
     return {
-        "min": clean.min(),
-        "max": clean.max(),
-        "mean": clean.mean(),
-        "std": clean.std(correction=0) * (flat.numel() / count.clamp_min(1)).sqrt(),
-        "constant": (spread == 0).float().mean() if flat.shape[1] > 1 else torch.zeros((), device=flat.device),
-        "repeated": (ordered[1:] == ordered[:-1]).sum() / len(flat),
-        "nonfinite": 1.0 - count / flat.numel(),
+        "min": low.where(good, torch.inf).amin(1).where(~empty, torch.nan),
+        "max": high.where(good, -torch.inf).amax(1).where(~empty, torch.nan),
+        "mean": mean,
+        "std": square.sqrt(),
+        "constant": (low == high).float().mean(1) if features > 1 else torch.zeros_like(mean),
+        "repeated": (ordered[:, 1:] == ordered[:, :-1]).sum(1) / samples,
+        "nonfinite": 1.0 - count / samples,
     }

@@ -18,7 +18,7 @@ class Discriminator(Probe):
 
     name = "discriminator"
     signals = ("d_output", "d_auc", "d_margin")
-    every = 2
+    every = 20
 
     def read(self, step: Step) -> dict[str, Tensor]:
         real_call = step.last("d", "real")
@@ -43,7 +43,7 @@ class Saturation(Probe):
 
     name = "saturation"
     signals = ("d_saturation",)
-    every = 10
+    every = 20
     wants_slopes = True
 
     def __init__(self, flat: float = 0.01) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -12,20 +12,23 @@ from ganwatch.contracts import Probe
 
 
 class Gradients(Probe):
-    """Total norm of a network's gradient at every step, from one fused reduction over all parameters."""
+    """Total norm of a network's gradient from one fused reduction over all parameters."""
 
     name = "gradients"
     signals = ("grad_norm",)
+    every = 10
+    wants_calls = False
+    patient = True
 
     def __init__(self) -> None:
-        self._values: dict[str, Tensor] = {}
+        self._values: dict[int, dict[str, Tensor]] = {}
 
     def before_update(self, update: Update) -> None:
-        self._values[f"grad_norm/{update.network}"] = norm([p.grad for p in update.parameters])
+        values = self._values.setdefault(update.index, {})
+        values[f"grad_norm/{update.network}"] = torch.linalg.vector_norm(update.gradient_norms())
 
     def read(self, step: Step) -> dict[str, Tensor]:
-        values, self._values = self._values, {}
-        return values
+        return self._values.pop(step.index, {})
 
 
 class Layers(Probe):
@@ -37,39 +40,46 @@ class Layers(Probe):
 
     name = "layers"
     signals = ("layer_grad_norm", "grad_first_to_last", "grad_to_output", "output_slope", "update_to_weight", "weight_norm")
-    every = 10
+    every = 20
     wants_slopes = True
 
     def __init__(self) -> None:
         self._values: dict[str, Tensor] = {}
         self._norms: dict[str, Tensor] = {}
-        self._before: dict[str, list[Tensor]] = {}
+        self._before: dict[str, Tensor] = {}
+        self._layers: dict[str, tuple[Sequence[str], list[str], Tensor]] = {}
 
     def before_update(self, update: Update) -> None:
         role = update.network
-        norms = torch.stack(torch._foreach_norm([p.grad for p in update.parameters if p.grad is not None]))
-        layers: dict[str, list[int]] = {}
-        for position, name in enumerate(update.names):
-            layers.setdefault(name.rpartition(".")[0], []).append(position)
-        for layer, positions in layers.items():
-            self._values[f"layer_grad_norm/{role}.{layer}"] = norms[positions[0]] if len(positions) == 1 else norms[positions].norm()
+        norms = update.gradient_norms()
+        layers, of = self._layers_of(update)
+        squares = norms.new_zeros(len(layers)).index_add_(0, of, norms.square())
+        self._values |= zip((f"layer_grad_norm/{role}.{layer}" for layer in layers), squares.sqrt().unbind(), strict=True)
         matrices = [position for position, p in enumerate(update.parameters) if p.ndim >= 2]
         if len(matrices) >= 2:
             first, last = matrices[0], matrices[-1]
             sizes = (update.parameters[last].numel() / update.parameters[first].numel()) ** 0.5
             self._values[f"grad_first_to_last/{role}"] = norms[first] / norms[last].clamp_min(1e-38) * sizes
         self._norms[role] = norms.norm()
-        self._before[role] = [p.detach().clone() for p in update.parameters]
+        self._before[role] = flat(update)
+
+    def _layers_of(self, update: Update) -> tuple[list[str], Tensor]:
+        """Names of the layers, and the number of the layer that each parameter belongs to; found out once."""
+        known = self._layers.get(update.network)
+        if known is None or known[0] != update.names:
+            layers = list(dict.fromkeys(name.rpartition(".")[0] for name in update.names))
+            of = torch.tensor([layers.index(name.rpartition(".")[0]) for name in update.names], device=update.parameters[0].device)
+            known = self._layers[update.network] = (update.names, layers, of)
+        return known[1:]
 
     def after_update(self, update: Update) -> None:
         role = update.network
         before = self._before.pop(role, None)
-        if before is None or len(before) != len(update.parameters):  # gradients came into being inside the optimizer's own step
+        if before is None:
             return
-        weight = norm(before)
-        moved = norm(torch._foreach_sub([p.detach() for p in update.parameters], before))
+        weight = torch.linalg.vector_norm(before)
         self._values[f"weight_norm/{role}"] = weight
-        self._values[f"update_to_weight/{role}"] = moved / weight.clamp_min(1e-38)
+        self._values[f"update_to_weight/{role}"] = torch.linalg.vector_norm(flat(update).sub_(before)) / weight.clamp_min(1e-38)
 
     def read(self, step: Step) -> dict[str, Tensor]:
         seen = {
@@ -87,12 +97,11 @@ class Layers(Probe):
         return values
 
 
+def flat(update: Update) -> Tensor:
+    """A copy of a network's weights in one row."""
+    return torch.cat([p.detach().reshape(-1) for p in update.parameters])
+
+
 def per_sample(slope: Tensor) -> Tensor:
     """dL/d(output) summed over everything but the batch: shape (N,), float32."""
     return slope.float().flatten(1).sum(1) if slope.ndim > 1 else slope.float()
-
-
-def norm(tensors: Any) -> Tensor:
-    """L2 norm over a list of tensors, one fused call and no synchronisation; 0-d."""
-    total: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors)))
-    return total

@@ -13,7 +13,7 @@ class Latents(Probe):
 
     name = "latents"
     signals = ("latent_scale", "latent_repeated")
-    every = 20
+    every = 40
 
     def read(self, step: Step) -> dict[str, Tensor]:
         latents = step.batch("latent")

@@ -19,7 +19,8 @@ class Resources(Probe):
 
     name = "resources"
     signals = ("step_time", "data_time", "observer_time", "process_memory", "gpu_memory")
-    every = 10
+    every = 40
+    wants_calls = False
 
     def __init__(self) -> None:
         self._process = psutil.Process()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ganwatch.capture.step import Step
 from ganwatch.contracts import Probe
 
@@ -11,10 +13,10 @@ class Training(Probe):
 
     name = "training"
     signals = ("learning_rate", "batch_size", "updates")
-    every = 10
+    every = 20
 
-    def read(self, step: Step) -> dict[str, float]:
-        values = {f"learning_rate/{network}": rate for network, rate in step.learning_rates.items()}
+    def read(self, step: Step) -> dict[str, Any]:
+        values: dict[str, Any] = {f"learning_rate/{network}": rate for network, rate in step.learning_rates.items()}
         values |= {f"updates/{network}": float(count) for network, count in step.updates.items()}
         for kind in ("real", "fake"):
             batch = step.batch(kind)

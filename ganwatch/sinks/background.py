@@ -33,7 +33,7 @@ class Background(Sink):
         Longest time that a record waits for company in a batch.
     """
 
-    def __init__(self, sink: Sink, *, capacity: int = 10_000, interval: float = 0.5) -> None:
+    def __init__(self, sink: Sink, *, capacity: int = 10_000, interval: float = 2.0) -> None:
         if capacity < 1:
             raise ValueError(f"capacity must be >= 1 (records), got {capacity}")
         self.sink, self.capacity, self.interval = sink, capacity, interval

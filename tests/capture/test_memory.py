@@ -27,12 +27,12 @@ class Noise(Probe):
 def test_memory_is_constant_over_100_000_observed_steps():
     detectors = default_detectors()
     names = sorted({name for detector in detectors for name in detector.inputs})
-    monitor = Monitor(probes=[Noise(names)], detectors=detectors, gatherer=Gatherer())
-    held = []
+    monitor = Monitor(detectors=detectors, gatherer=Gatherer())
+    held, due = [], [Noise(names)]
     tracemalloc.start()
     for first, last in ((1, 10_000), (10_000, 100_001)):
         for index in range(first, last):
-            monitor.observe(Step(index))
+            monitor.observe(Step(index, due=due))
         gc.collect()
         held.append(tracemalloc.get_traced_memory()[0])
     tracemalloc.stop()

@@ -37,7 +37,9 @@ class Watched:
         self.g = generator or Maker()
         self.d = discriminator or nn.Sequential(nn.Linear(6, 3), nn.Tanh(), nn.Linear(3, 1))
         self.steps = []
-        self.recorder = Recorder({"g": self.g, "d": self.d}, probes=probes, on_step=self.steps.append, guard=guard)
+        self.recorder = Recorder(
+            {"g": self.g, "d": self.d}, probes=probes, on_step=self.steps.append, guard=guard, looks=lambda index: True
+        )
         self.optimizers = {"g": torch.optim.SGD(self.g.parameters(), lr=0.1), "d": torch.optim.SGD(self.d.parameters(), lr=0.1)}
 
     def batch(self, detach=True):

@@ -8,12 +8,23 @@ import pytest
 import torch
 
 from ganwatch.lightning import GanWatch
+from ganwatch.presets import default_probes
 from ganwatch.trainer.data import GANData
 from ganwatch.trainer.losses import LOSSES
 from ganwatch.trainer.module import GAN
 from ganwatch.trainer.run import fit
 
 STEPS = 24
+
+
+def often():
+    """The default probes, due many times in few steps."""
+    probes = default_probes()
+    for probe in probes:
+        probe.every = -(-probe.every // 10)
+    return probes
+
+
 VECTOR = {"shape": (2,), "width": 8, "latent_dim": 4}
 VARIANTS = {
     **{loss: VECTOR | {"loss": loss, "d_norm": "none"} for loss in LOSSES},
@@ -72,7 +83,7 @@ def equal(one, other):
 @pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIANTS)
 def test_bit_identical(options, tmp_path):
     alone = end_of_run(options, [])
-    watch = GanWatch(store=tmp_path)
+    watch = GanWatch(store=tmp_path, probes=often())
     watched = end_of_run(options, [watch, OftenDrawn(watch)])
     assert [name for name in alone if not equal(alone[name], watched[name])] == []
     assert watch.observer.recorder.index == alone["counts"][1]

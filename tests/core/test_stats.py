@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections import deque
 
 import numpy as np
 import pytest
@@ -22,6 +21,7 @@ class Nest(Stateful):
         self.size = size
         self._number, self._text, self._flag, self._nothing = 1.5, "a", True, None
         self._list: list[float] = []
+        self._steps = 0
         self._window = Window(size)
         self._pair = [Window(size), Smooth(span=size)]
         self._named = {"g": Streak(size), "d": Streak(size)}
@@ -29,36 +29,48 @@ class Nest(Stateful):
     def push(self, value: float) -> None:
         self._number, self._text, self._flag = value, f"{value:g}", value > 0
         self._list.append(value)
-        self._window.push(value)
-        for one in self._pair:
-            one.push(value)
+        self._steps += 1
+        self._window.push(self._steps, value)
+        self._pair[0].push(self._steps, value)
+        self._pair[1].push(value)
         self._named["g"].extend(value > 0)
 
 
-@given(st.lists(ANY, max_size=30), st.integers(1, 8))
-def test_a_window_is_the_last_finite_values(values: list[float], size: int) -> None:
-    window, kept = Window(size), deque[float](maxlen=size)
-    for value in values:
-        window.push(value)
+@given(st.lists(st.tuples(ANY, st.integers(1, 6)), max_size=30), st.integers(1, 20))
+def test_a_window_is_what_was_finite_in_the_last_steps(readings: list[tuple[float, int]], size: int) -> None:
+    window, seen, step = Window(size), list[tuple[int, float]](), 0
+    for value, gap in readings:
+        step += gap
+        window.push(step, value)
         if math.isfinite(value):
-            kept.append(value)
+            seen.append((step, value))
+        kept = [v for s, v in seen if s > seen[-1][0] - size]
+        kept = kept if len(kept) >= min(size, 3) else [v for _, v in seen[-min(size, 3) :]]
+        assert len(window) == len(kept)
         if kept:
             assert window.low == min(kept)
             assert window.high == max(kept)
             assert window.oldest == kept[0]
             assert window.median == np.quantile(kept, 0.5, method="higher")
             assert window.quantile(0.25) == sorted(kept)[len(kept) // 4]
-    assert (len(window), window.full) == (len(kept), len(kept) == size)
-    if not kept:
+    if not seen:
         assert all(math.isnan(value) for value in (window.low, window.high, window.oldest, window.median, window.mean))
 
 
-@given(st.lists(MODERATE, min_size=1, max_size=30), st.integers(1, 8))
+@given(st.lists(MODERATE, min_size=1, max_size=30), st.integers(3, 8))
 def test_the_mean_of_a_window(values: list[float], size: int) -> None:
     window = Window(size)
-    for value in values:
-        window.push(value)
+    for step, value in enumerate(values):
+        window.push(step, value)
     np.testing.assert_allclose(window.mean, np.mean(values[-size:]), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(("size", "every", "full_at"), [(20, 1, 20), (20, 5, 20), (20, 10, 30), (20, 40, 120), (60, 20, 60), (1, 1, 1)])
+def test_a_window_is_full_when_its_steps_have_been_seen(size: int, every: int, full_at: int) -> None:
+    window = Window(size)
+    for step in range(every, 201, every):
+        window.push(step, 1.0)
+        assert window.full == (step >= full_at)
 
 
 @given(st.lists(st.booleans(), max_size=40), st.integers(1, 5))
@@ -104,7 +116,7 @@ def test_a_long_healthy_past_is_thinned_evenly(number: int) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Window(0), r"size must be >= 1 \(values\), got 0"),
+        (lambda: Window(0), r"size must be >= 1 \(steps\), got 0"),
         (lambda: Streak(0), r"length must be >= 1 \(steps\), got 0"),
         (lambda: Smooth(span=0), r"span must be >= 1 \(updates\), got 0"),
         (lambda: HealthyMedian(warmup=0), r"warmup must be >= 1 \(updates\), got 0"),

@@ -55,7 +55,7 @@ class BehindTheCheckpoint(Between):
 
 
 class Kill(lightning.Callback):
-    """Waits until the store holds most of what was read, notes that, and kills the process."""
+    """Waits until the store holds what has been judged, notes that, and kills the process."""
 
     def __init__(self, folder, watch):
         self.folder, self.watch = folder, watch
@@ -65,7 +65,7 @@ class Kill(lightning.Callback):
             return
         run, committed = self.watch.observer.run.id, {}
         with open_store(self.folder / "runs", create=False) as store:
-            while len(committed.get("loss/g", ())) < KILLED - 5:
+            while len(committed.get("loss/g", ())) < 20:
                 committed = {}
                 for name in queries.series_names(store, run):
                     steps, values = queries.series(store, run, name)

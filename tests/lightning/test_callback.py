@@ -206,6 +206,7 @@ def test_images_that_are_not_finite(value, documented, train, make_digits, tmp_p
     assert len(documented.noted) == 60
     assert watch.observer.monitor.errors.total() == 0
     assert max(memory.series("data_nonfinite/real")[1]) > 0
+    assert list(memory.incidents) == ["GW502-1"]
     with open_store(tmp_path / "runs", create=False) as store:
         assert queries.last_values(store, watch.observer.run.id)
 

@@ -11,7 +11,7 @@ from ganwatch.capture.step import Call, Step, Update, score_leaf, scores
 from ganwatch.contracts import Probe, discover
 from ganwatch.probes.data import Data, describe
 from ganwatch.probes.discriminator import Discriminator, Saturation, auc
-from ganwatch.probes.diversity import Diversity, Vendi, small
+from ganwatch.probes.diversity import Diversity, small
 from ganwatch.probes.gradients import Gradients, Layers
 from ganwatch.probes.latents import Latents
 from ganwatch.probes.training import Training
@@ -22,7 +22,7 @@ def draw(*shape, seed=0, scale=1.0):
     return scale * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def seen(real=None, fake=None, *, on_real=None, on_fake=None, latent=None, index=20):
+def seen(real=None, fake=None, *, on_real=None, on_fake=None, latent=None, index=40):
     step = Step(index)
     if latent is not None:
         step.calls.append(Call("g", (latent,), [], "latent", True, index))
@@ -71,7 +71,7 @@ def test_diversity_by_hand(shape):
     real, fake = draw(*shape, seed=3), draw(*shape, seed=4, scale=0.3) + 1.0
     rows = [x[:64].flatten(1).double().numpy() for x in (real, fake)]
     step = seen(real, fake)
-    got = floats(Diversity().read(step) | Vendi().read(step))
+    got = floats(Diversity().read(step))
     ratio, energy = pairwise_by_hand(*rows)
     width = pdist(rows[0]).mean() / 2.0
     assert got["pairwise_ratio"] == pytest.approx(ratio, rel=1e-4)
@@ -82,7 +82,7 @@ def test_diversity_by_hand(shape):
 def test_diversity_of_what_has_collapsed_onto_one_sample():
     fake = draw(1, 1, 8, 8, seed=5).expand(64, -1, -1, -1)
     step = seen(draw(64, 1, 8, 8), fake)
-    got = floats(Diversity().read(step) | Vendi().read(step))
+    got = floats(Diversity().read(step))
     assert got["pairwise_ratio"] == pytest.approx(0.0, abs=1e-3)
     assert 0.4 < got["energy_distance"] <= 0.6
     assert got["vendi_ratio"] < 1 / 20
@@ -91,7 +91,7 @@ def test_diversity_of_what_has_collapsed_onto_one_sample():
 @pytest.mark.parametrize("scale", [1e-3, 1e3])
 def test_diversity_does_not_depend_on_the_datas_scale(scale):
     real, fake = draw(64, 8, seed=6), draw(64, 8, seed=7, scale=0.5)
-    one, other = (floats(Diversity().read(step) | Vendi().read(step)) for step in (seen(real, fake), seen(real * scale, fake * scale)))
+    one, other = (floats(Diversity().read(step)) for step in (seen(real, fake), seen(real * scale, fake * scale)))
     assert one == pytest.approx(other, rel=1e-3)
 
 
@@ -100,7 +100,6 @@ def test_large_images_are_averaged_down_and_sides_must_match():
     assert torch.allclose(small(image), image.unflatten(3, (16, 3)).unflatten(2, (16, 4)).mean((3, 5)).flatten(1), atol=1e-6)
     for real, fake in ((draw(4, 3), draw(4, 2)), (draw(1, 3), draw(4, 3)), (draw(4, 3), None)):
         assert Diversity().read(seen(real, fake)) == {}
-        assert Vendi().read(seen(real, fake)) == {}
 
 
 def test_data_by_hand():
@@ -108,11 +107,11 @@ def test_data_by_hand():
     real[1] = real[2] = 0.25
     real[3] = real[4]
     real[5, 0, 0, 0], real[5, 0, 0, 1] = float("nan"), float("inf")
-    finite = real[torch.isfinite(real)].numpy()
+    finite = real[torch.arange(10) != 5].numpy()
     got = floats(Data().read(seen(real)))
     assert got == pytest.approx({
         "data_min/real": finite.min(), "data_max/real": finite.max(), "data_constant/real": 0.2, "data_repeated/real": 0.2,
-        "data_nonfinite/real": 2 / 160, "data_mean/real": finite.mean(), "data_std/real": finite.std(),
+        "data_nonfinite/real": 0.1, "data_mean/real": finite.mean(), "data_std/real": finite.std(),
     }, rel=1e-5)  # fmt: skip
 
 
@@ -126,7 +125,7 @@ def test_gradients_and_layers_by_hand():
     network(draw(6, 3)).pow(2).sum().backward()
     named = dict(network.named_parameters())
     optimizer = torch.optim.SGD(network.parameters(), lr=0.5)
-    update = Update("g", 10, list(named), list(named.values()), 0.5)
+    update = Update("g", 10, list(named), list(named.values()))
     array = {name: p.grad.double().numpy().copy() for name, p in named.items()}
     weights = np.concatenate([p.detach().double().numpy().ravel() for p in named.values()])
     whole = np.concatenate([grad.ravel() for grad in array.values()])
@@ -154,7 +153,7 @@ def test_gradients_and_layers_by_hand():
 
 def test_an_update_whose_gradients_come_from_a_closure_is_left_out():
     network, probe = net(), Layers()
-    probe.after_update(Update("g", 10, ["0.weight"], [network[0].weight], 0.1))
+    probe.after_update(Update("g", 10, ["0.weight"], [network[0].weight]))
     assert probe.read(Step(10)) == {}
 
 
@@ -221,9 +220,9 @@ def test_what_the_loop_set():
 
 
 def test_a_batch_without_a_finite_value_has_no_range_and_no_variety():
-    facts = describe(torch.full((4, 1, 2, 2), torch.nan))
+    facts = describe(torch.full((1, 4, 1, 2, 2), torch.nan))
     assert all(facts[name].isnan() for name in ("min", "max", "mean", "std"))
     assert facts["nonfinite"] == 1.0
-    step = Step(20, calls=[Call("d", (x,), x.flatten(1).sum(1), kind, training=True, index=20) for kind, x in (
+    step = Step(40, calls=[Call("d", (x,), x.flatten(1).sum(1), kind, training=True, index=20) for kind, x in (
         ("real", torch.randn(4, 1, 2, 2)), ("fake", torch.full((4, 1, 2, 2), torch.nan)))])  # fmt: skip
-    assert Vendi().read(step)["vendi_ratio"].isnan()
+    assert Diversity().read(step)["vendi_ratio"].isnan()

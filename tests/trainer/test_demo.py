@@ -12,9 +12,9 @@ from ganwatch.trainer.faults import FAULTS
 
 
 def test_json_ends_standard_output_with_one_object(tmp_path, capsys):
-    assert main(["demo", "--fault", "range-mismatch", "--steps", "110", "--seed", "3", "--store", str(tmp_path), "--json"]) == 0
+    assert main(["demo", "--fault", "range-mismatch", "--steps", "130", "--seed", "3", "--store", str(tmp_path), "--json"]) == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1], parse_constant=pytest.fail)
-    assert result["steps"] == 110
+    assert result["steps"] == 130
     assert {"loss/g", "d_auc", "pairwise_ratio", "grad_norm/d"} <= result["signals"].keys()
     [incident] = result["incidents"]
     assert (incident["code"], incident["state"], incident["onset"], incident["cause"]) == ("GW501", "firing", 1, None)

@@ -1,0 +1,79 @@
+"""Turns forward calls of the two networks into ``Call`` records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from ganwatch.capture.recognition import EVERYTHING, Recognition
+from ganwatch.capture.step import Arguments, Call, detached, score_leaf, tensors
+
+
+def generated(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any, *, index: int, whole: bool) -> Call:
+    """The record of a generator's call; with its arguments as they were given where the ``whole`` is wanted."""
+    made = tensors(output)
+    return Call(
+        "g",
+        tuple(map(_bare, _given(args, kwargs))),
+        [_bare(x) for x in made],
+        "latent",
+        module.training,
+        index,
+        graded=any(x.requires_grad for x in made),
+        arguments=_arguments(args, kwargs) if whole else None,
+    )
+
+
+def judged(
+    module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any, *, index: int, recognition: Recognition
+) -> tuple[Tensor | None, list[tuple[slice, Call]]]:
+    """The score that a discriminator's call gave, and a record of each kind of batch in it with its place."""
+    given = _given(args, kwargs)
+    leaf = score_leaf(output)
+    samples = next((x for x in given if x.ndim >= 2 and x.is_floating_point()), None)
+    if leaf is None or samples is None:
+        return None, []
+    attached = any(x.requires_grad for x in given)
+    graded, score = leaf.requires_grad, _bare(leaf)
+    inputs = tuple(map(_bare, given))
+    calls = []
+    for batch, part in recognition.parts(_bare(samples)):
+        seen, scored = inputs, score
+        if part is not EVERYTHING:
+            seen = tuple(x[part] if x.ndim else x for x in inputs)
+            scored = score[part] if score.ndim else score
+        calls.append((part, Call("d", seen, scored, batch, module.training, index, attached, graded)))
+    return leaf, calls
+
+
+def keep(calls: list[Call], call: Call) -> None:
+    """Of calls that differ in nothing but time the last one stays, so that no more than a few batches are held.
+
+    One that only looks, such as at reals for comparison in G's phase, does not replace one that trains.
+    """
+    kind = (call.network, call.batch, call.attached)
+    for position, other in enumerate(calls):
+        if (other.network, other.batch, other.attached) == kind:
+            if other.graded and not call.graded:
+                return
+            del calls[position]
+            break
+    calls.append(call)
+
+
+def _bare(tensor: Tensor) -> Tensor:
+    """The tensor without its graph."""
+    return tensor.detach() if tensor.requires_grad else tensor
+
+
+def _given(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
+    return tensors(args) + tensors(kwargs) if kwargs else tensors(args)
+
+
+def _arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Arguments | None:
+    try:
+        return detached(args), detached(kwargs)
+    except TypeError:
+        return None

@@ -1,0 +1,96 @@
+"""Which parameters of which network an optimizer has, found out once."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import compress
+from typing import Any
+
+import torch
+from torch import nn
+
+from ganwatch.capture.step import Update
+from ganwatch.errors import UserError
+
+
+@dataclass(slots=True)
+class Share:
+    """What an optimizer has of one network."""
+
+    role: str
+    group: dict[str, Any]
+    """The first of its groups that has some."""
+    names: list[str] = field(default_factory=list)
+    parameters: list[nn.Parameter] = field(default_factory=list)
+
+    @property
+    def moves(self) -> bool:
+        """Whether a step would move the network: some parameter has a gradient."""
+        return any(parameter.grad is not None for parameter in self.parameters)
+
+    def update(self, index: int) -> Update:
+        """What a step means for the network."""
+        has = [parameter.grad is not None for parameter in self.parameters]
+        if all(has):
+            return Update(self.role, index, self.names, self.parameters)
+        return Update(self.role, index, list(compress(self.names, has)), list(compress(self.parameters, has)))
+
+
+@dataclass(slots=True)
+class _Known:
+    optimizer: weakref.ref[torch.optim.Optimizer]
+    sizes: list[int]
+    shares: list[Share]
+
+
+class Ownership:
+    """Parameters by network.
+
+    Parameters
+    ----------
+    networks : mapping of str to nn.Module
+
+    Raises
+    ------
+    UserError
+        A network has no parameters, or two share some.
+
+    Examples
+    --------
+    >>> g, d = nn.Linear(2, 1), nn.Linear(1, 1)
+    >>> owned = Ownership({"g": g, "d": d})
+    >>> [(share.role, share.names) for share in owned.shares(torch.optim.SGD(g.parameters(), lr=0.1))]
+    [('g', ['weight', 'bias'])]
+    """
+
+    def __init__(self, networks: Mapping[str, nn.Module]) -> None:
+        self._names: dict[int, tuple[str, str]] = {}
+        self._known: dict[int, _Known] = {}
+        for role, module in networks.items():
+            for name, parameter in module.named_parameters():
+                if self._names.setdefault(id(parameter), (role, name))[0] != role:
+                    raise UserError(f"generator and discriminator must not share parameters, got {name!r} in both")
+            if not any(known == role for known, _ in self._names.values()):
+                raise UserError(f"network {role!r} must have parameters, got {type(module).__name__} without any")
+
+    def shares(self, optimizer: torch.optim.Optimizer) -> list[Share]:
+        """One a network that the optimizer has parameters of; found out anew when its groups have changed."""
+        known = self._known.get(id(optimizer))
+        sizes = [len(group["params"]) for group in optimizer.param_groups]
+        if known is None or known.optimizer() is not optimizer or known.sizes != sizes:
+            self._known = {key: entry for key, entry in self._known.items() if entry.optimizer() is not None}
+            known = self._known[id(optimizer)] = _Known(weakref.ref(optimizer), sizes, self._find(optimizer))
+        return known.shares
+
+    def _find(self, optimizer: torch.optim.Optimizer) -> list[Share]:
+        found: dict[str, Share] = {}
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                role, name = self._names.get(id(parameter), ("", ""))
+                if role:
+                    share = found.setdefault(role, Share(role, group))
+                    share.names.append(name)
+                    share.parameters.append(parameter)
+        return list(found.values())

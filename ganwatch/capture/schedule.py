@@ -1,0 +1,69 @@
+"""Who looks at which step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from ganwatch.contracts import Probe
+
+PERIOD = 1000
+"""Longest common period of cadences, in steps, whose plans are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One step's."""
+
+    due: tuple[Probe, ...] = ()
+    watching: tuple[Probe, ...] = ()
+    """Those of them that see updates as they happen."""
+    wants_calls: bool = False
+    wants_slopes: bool = False
+    patient: bool = True
+
+
+class Schedule:
+    """Plans by step; found out once where they repeat.
+
+    Examples
+    --------
+    >>> from ganwatch.probes.gradients import Gradients
+    >>> from ganwatch.probes.losses import Losses
+    >>> schedule = Schedule([Losses(), Gradients()], guard=lambda part, action: action())
+    >>> [[probe.name for probe in schedule.plan(step).due] for step in (4, 5)]
+    [['losses'], ['losses', 'gradients']]
+    """
+
+    def __init__(self, probes: Sequence[Probe], guard: Callable[[str, Callable[[], Any]], Any]) -> None:
+        self.probes, self.guard = probes, guard
+        regular = all(_inherits(probe, "due") for probe in probes)
+        self._period = math.lcm(*(probe.every for probe in probes)) if regular else 0
+        self._plans: dict[int, Plan] = {}
+        self._watching = [probe for probe in probes if not (_inherits(probe, "before_update") and _inherits(probe, "after_update"))]
+
+    def plan(self, step: int) -> Plan:
+        """Who is due at a step, and what they want."""
+        if not 0 < self._period <= PERIOD:
+            return self._make(step)
+        plan = self._plans.get(step % self._period)
+        if plan is None:
+            plan = self._plans[step % self._period] = self._make(step)
+        return plan
+
+    def _make(self, step: int) -> Plan:
+        due = tuple(probe for probe in self.probes if self.guard(f"probe {probe.name}", partial(probe.due, step)))
+        return Plan(
+            due=due,
+            watching=tuple(probe for probe in self._watching if probe in due),
+            wants_calls=any(probe.wants_calls for probe in due),
+            wants_slopes=any(probe.wants_slopes for probe in due),
+            patient=all(probe.patient for probe in due),
+        )
+
+
+def _inherits(probe: Probe, method: str) -> bool:
+    return getattr(getattr(probe, method), "__func__", None) is getattr(Probe, method)
