@@ -65,7 +65,7 @@ class RangeMismatch(Detector):
     severity = Severity.TICKET
     inputs = ("data_min/real", "data_max/real", "data_min/fake", "data_max/fake")
 
-    def __init__(self, *, reach: float = 8.0, excess: float = 0.5, window: int = 100) -> None:
+    def __init__(self, *, reach: float = 8.0, excess: float = 0.5, window: int = 120) -> None:
         self.reach, self.excess, self.window = reach, excess, window
         self._reach = Window(window)
         self._excess = Window(window)
