@@ -34,8 +34,10 @@ from ganwatch.trainer.defaults import DIGITS
 from ganwatch.trainer.module import GAN
 from ganwatch.trainer.run import fit
 
-CYCLE = 20
+CYCLE = 40
 """Steps after which the cadences of all probes have come round."""
+LEAST = 400
+"""Pairs of steps that a verdict needs, unless time is up."""
 CASES = {
     "demo GAN, 8x8 digits, batch 64": (1.03, DIGITS["non-saturating"], {"source": "digits"}),
     "DCGAN, 64x64x3, batch 64": (1.01, {"shape": (3, 64, 64), "latent_dim": 100, "channels": 64}, {"source": "overhead:pictures"}),
@@ -70,11 +72,11 @@ class Switch(lightning.Callback):
         if not self.plan:
             self.plan = self.random.choice([[True, False], [False, True]])
             done = len(self.taken[True])
-            if done and done % (CYCLE * self.cycles) == 0 and len(self.taken[False]) == done:
+            if done > CYCLE and done % (CYCLE * self.cycles) == 0 and len(self.taken[False]) == done:
                 gc.collect()
                 self.result = compare(self.taken, self.bound)
                 late = time.perf_counter() - self.began > self.seconds
-                trainer.should_stop = self.result["decided"] or late
+                trainer.should_stop = late or (self.result["decided"] and self.result["pairs"] >= LEAST)
         self.turn(on=self.plan.pop(0))
         self.previous = (time.perf_counter(), time.process_time())
 
