@@ -1,6 +1,6 @@
 """ganwatch watches GAN training and names the failure, with evidence, while it happens.
 
-``GanWatch`` is the Lightning callback. Everything is imported when it is first used.
+``watch`` puts any PyTorch loop under observation, ``GanWatch`` is the Lightning callback. Everything is imported when it is first used.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ganwatch.lightning import GanWatch
+    from ganwatch.loop import watch
 
 __version__ = "0.1.0"
-__all__ = ["GanWatch", "__version__"]
+__all__ = ["GanWatch", "__version__", "watch"]
 
 
 def __getattr__(name: str) -> Any:
@@ -23,4 +24,8 @@ def __getattr__(name: str) -> Any:
                 raise
             raise ImportError('GanWatch needs lightning: pip install "ganwatch[lightning]"') from error
         return GanWatch
+    if name == "watch":
+        from ganwatch.loop import watch
+
+        return watch
     raise AttributeError(f"module 'ganwatch' has no attribute {name!r}")

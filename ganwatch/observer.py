@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -24,7 +24,10 @@ class Observer:
     ----------
     networks : mapping of str to nn.Module
         ``{"g": generator, "d": discriminator}``.
-    run : Run
+    run : Run or None
+        None where it begins with the first step.
+    begin : callable, optional
+        Gives the run then, from that step, and what earlier attempts at it have reported.
     probes, detectors, sinks : sequences
     reported : sequence of Incident
         What earlier attempts at this run have reported.
@@ -41,15 +44,16 @@ class Observer:
         self,
         networks: Mapping[str, nn.Module],
         *,
-        run: Run,
+        run: Run | None = None,
+        begin: Callable[[Step], tuple[Run, Sequence[Incident]]] | None = None,
         probes: Sequence[Probe],
         detectors: Sequence[Detector],
         sinks: Sequence[Sink],
         reported: Sequence[Incident] = (),
         state: Mapping[str, Any] | None = None,
     ) -> None:
-        self.run = run
-        self.monitor = Monitor(detectors=detectors, sinks=sinks, gatherer=Gatherer(), attempt=run.attempt)
+        self._run, self._begin = run, begin
+        self.monitor = Monitor(detectors=detectors, sinks=sinks, gatherer=Gatherer())
         self.gallery = Gallery(networks["g"], self.monitor.samples)
         self._traced = False
         self.recorder = Recorder(networks, probes=probes, on_step=self._on_step, guard=self.monitor.guard, looks=self.gallery.looks)
@@ -57,7 +61,20 @@ class Observer:
             self.monitor.guard("saved state", lambda: self.load_state_dict(state))
         self.monitor.listeners.append(self._on_incident)
         self.monitor.completers.append(self._trace_to_data)
-        self.monitor.start(run, reported)
+        if run is not None:
+            self.monitor.start(run, reported)
+
+    @property
+    def run(self) -> Run:
+        """The run; there is one from the first step on at the latest."""
+        if self._run is None:
+            raise RuntimeError("the run has not begun")
+        return self._run
+
+    @property
+    def open(self) -> bool:
+        """Whether it is still watching."""
+        return self.recorder.open
 
     def arrived(self, batch: Any, waited: float) -> None:
         """Real data is about to be used, after that many seconds of waiting for it."""
@@ -66,17 +83,25 @@ class Observer:
     def _on_step(self, step: Step) -> None:
         self.recorder.paused = True
         try:
+            if self._run is None and self._begin is not None:
+                self.monitor.guard("start", lambda: self._start(step))
             if self.gallery.looks(step.index):
                 self.monitor.guard("gallery", lambda: self.gallery.observe(step))
             self.monitor.observe(step)
         finally:
             self.recorder.paused = False
 
+    def _start(self, step: Step) -> None:
+        begin, self._begin = self._begin, None
+        assert begin is not None
+        self._run, reported = begin(step)
+        self.monitor.start(self._run, reported)
+
     def _trace_to_data(self, step: int, values: dict[str, float]) -> None:
         """Where losses cease to be finite, look whether the real batch brought it, at a step at which nobody measured the batch."""
         bad = any(not math.isfinite(values.get(f"loss/{role}", 0.0)) for role in self.recorder.networks)
         if bad and not self._traced and "data_nonfinite/real" not in values:
-            share = self.recorder.nonfinite_real(step)
+            share = self.recorder.recognition.nonfinite("real", step)
             if share is not None:
                 values["data_nonfinite/real"] = share
         self._traced = bad
@@ -89,7 +114,7 @@ class Observer:
         """Plain types only: what a resumed run needs to go on in the same record, without a second alarm."""
         self.monitor.guard("capture", self.recorder.hand_on)
         return {
-            "run": self.run.id,
+            "run": self._run.id if self._run is not None else None,
             "index": self.recorder.index,
             "remembering": self.recorder.remembering,
             "monitor": self.monitor.state_dict(),

@@ -84,6 +84,17 @@ class Ownership:
             known = self._known[id(optimizer)] = _Known(weakref.ref(optimizer), sizes, self._find(optimizer))
         return known.shares
 
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """Those asked for so far that are still there, by network; the second one of a network is ``g 2``, and so on."""
+        named: dict[str, torch.optim.Optimizer] = {}
+        for known in self._known.values():
+            optimizer = known.optimizer()
+            if optimizer is not None and known.shares:
+                roles = "+".join(share.role for share in known.shares)
+                count = sum(name.partition(" ")[0] == roles for name in named)
+                named[f"{roles} {count + 1}" if count else roles] = optimizer
+        return named
+
     def _find(self, optimizer: torch.optim.Optimizer) -> list[Share]:
         found: dict[str, Share] = {}
         for group in optimizer.param_groups:

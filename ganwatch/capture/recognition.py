@@ -50,9 +50,13 @@ class Recognition:
         if len(side) > LEAST and (len(side) > REMEMBERED or len(side) * tensor.nbytes > BYTES):
             side.popleft()
 
-    def since(self, batch: str, step: int) -> list[Tensor]:
-        """Batches of a kind that came in a step or the one before it, as far as they are still remembered."""
-        return [tensor for known, tensor in self._sides[batch] if step - 1 <= known <= step]
+    def nonfinite(self, batch: str, step: int) -> float | None:
+        """Largest share of samples with NaN or infinity among batches of a kind that came in a step or the one before it.
+
+        None where none of them is remembered any more.
+        """
+        came = [tensor for known, tensor in self._sides[batch] if step - 1 <= known <= step]
+        return max((float(1.0 - torch.isfinite(x.flatten(1)).all(1).float().mean()) for x in came), default=None)
 
     def parts(self, samples: Tensor) -> list[tuple[str, slice]]:
         """What the samples are: one kind as a whole, or kinds that follow each other; ``unknown`` where that is not sure."""

@@ -73,8 +73,12 @@ class Recorder:
     ----------
     index : int
         Steps counted so far.
+    ownership, recognition
+        Which optimizer has what, and what was real or fake.
     remembering : bool
         Whether what the generator returns in steps that nobody looks at is remembered, to recognise it later.
+    open : bool
+        False after ``close``.
     spent : float, seconds
         Time that observation has taken in the training thread so far.
 
@@ -98,8 +102,8 @@ class Recorder:
         self.index = 0
         self.paused = False
         self.remembering = True
-        self._ownership = Ownership(networks)
-        self._recognition = Recognition()
+        self.ownership = Ownership(networks)
+        self.recognition = Recognition()
         self._schedule = Schedule(probes, guard)
         self._recording = True
         self._waiting: list[Step] = []
@@ -113,7 +117,7 @@ class Recorder:
         self.spent = 0.0
         self._spent_before = 0.0
         self._handles: list[RemovableHandle] = []
-        self._open = True
+        self.open = True
         self._plan()
         self._hook()
 
@@ -130,14 +134,14 @@ class Recorder:
         """Find out who looks at the step that begins; ``lacking`` means that the last look found no discriminator's phase."""
         self._plan_now = plan = self._schedule.plan(self._current.index)
         self._current.due = plan.due
-        self._recognition.now = self._current.index
+        self.recognition.now = self._current.index
         self._recording = lacking or self._restarted or plan.wants_calls or self.looks(self._current.index)
 
     def close(self) -> bool:
         """Leave no hook behind and hand on what waits; False where that was done before."""
-        if not self._open:
+        if not self.open:
             return False
-        self._open = False
+        self.open = False
         self._unhook()
         self.hand_on()
         return True
@@ -166,11 +170,9 @@ class Recorder:
         self._current.data_time = (self._current.data_time or 0.0) + waited
         self._remember("real", batch)
 
-    def nonfinite_real(self, step: int) -> float | None:
-        """Share of real samples with NaN or infinity around a step; None where its batches are no longer remembered."""
-        batches = self._recognition.since("real", step)
-        shares = [float(1.0 - torch.isfinite(x.flatten(1)).all(1).float().mean()) for x in batches]
-        return max(shares, default=None)
+    def made(self, batch: Any) -> None:
+        """Say that what the loop is about to use is generated."""
+        self._remember("fake", batch)
 
     def _timed(self, action: Callable[..., Any], *args: Any) -> None:
         if self.paused:
@@ -191,7 +193,7 @@ class Recorder:
 
     def _remember(self, batch: str, nest: Any) -> None:
         for tensor in (nest,) if isinstance(nest, Tensor) else tensors(nest):
-            self._recognition.remember(batch, tensor)
+            self.recognition.remember(batch, tensor)
 
     def _record_generated(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         self._remember("fake", output)
@@ -199,7 +201,7 @@ class Recorder:
         keep(self._current.calls, call)
 
     def _record_judged(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        score, calls = judged(module, args, kwargs, output, index=self._current.index, recognition=self._recognition)
+        score, calls = judged(module, args, kwargs, output, index=self._current.index, recognition=self.recognition)
         for _, call in calls:
             keep(self._current.calls, call)
         if score is not None and score.requires_grad and score.ndim and self._plan_now.wants_slopes:
@@ -251,8 +253,8 @@ class Recorder:
 
     def _moving(self, optimizer: torch.optim.Optimizer) -> list[Share]:
         """What the optimizer moves, without what another one that wraps it is moving just now."""
-        wrapping = {share.role for step in self._stepping for share in self._ownership.shares(step.optimizer)} if self._stepping else ()
-        return [share for share in self._ownership.shares(optimizer) if share.role not in wrapping and share.moves]
+        wrapping = {share.role for step in self._stepping for share in self.ownership.shares(step.optimizer)} if self._stepping else ()
+        return [share for share in self.ownership.shares(optimizer) if share.role not in wrapping and share.moves]
 
     def _show(self, moment: str, update: Update) -> None:
         for probe in self._plan_now.watching:
@@ -282,8 +284,8 @@ class Recorder:
         fresh = [call for call in judged if call.index == step.index]
         lacking = self._recording and not fresh
         if fresh:  # what is unknown with no memory of earlier steps may be known with it
-            self.remembering = self._recognition.reached_back or (not self.remembering and any(c.batch == "unknown" for c in fresh))
-            self._recognition.reached_back = False
+            self.remembering = self.recognition.reached_back or (not self.remembering and any(c.batch == "unknown" for c in fresh))
+            self.recognition.reached_back = False
         self._current = Step(self.index + 1, calls=[call for call in judged if call.index > self.index - CARRIED])
         self._restarted = False
         self._waiting.append(step)

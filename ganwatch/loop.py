@@ -1,0 +1,213 @@
+"""``watch``: any PyTorch loop under observation, from one line before it."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from torch import nn
+
+from ganwatch.capture import loaders
+from ganwatch.capture.step import Step
+from ganwatch.contracts import Detector, Incident, Probe, Sink
+from ganwatch.errors import UserError
+from ganwatch.observer import Observer
+from ganwatch.presets import STORE, default_detectors, default_probes, default_sinks
+from ganwatch.provenance import optimizers
+from ganwatch.records import Run
+from ganwatch.sinks.background import Background
+from ganwatch.starting import AUDIT_SECONDS, exporter, start_run
+
+log = logging.getLogger("ganwatch")
+
+Networks = nn.Module | Sequence[nn.Module] | Mapping[str, nn.Module]
+
+
+class Watch:
+    """One loop under observation until ``close``, the end of a ``with`` block or the end of the process.
+
+    Made by ``watch``; the run begins with the first step of the generator, when optimizers and data are known.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        *,
+        name: str,
+        store: str | Path | None,
+        real: Any,
+        probes: Sequence[Probe] | None,
+        detectors: Sequence[Detector] | None,
+        sinks: Sequence[Sink],
+        prometheus_port: int | None,
+        audit_seconds: float,
+    ) -> None:
+        self.name, self.store, self.audit_seconds = name, store, audit_seconds
+        self._dataset = real
+        self._networks = {"g": generator, "d": discriminator}
+        every = [*default_sinks(store, prometheus=exporter(prometheus_port)), *map(Background, sinks)]
+        try:
+            self.observer = Observer(
+                self._networks,
+                begin=self._begin,
+                probes=default_probes() if probes is None else probes,
+                detectors=default_detectors() if detectors is None else detectors,
+                sinks=every,
+            )
+        except Exception:
+            for sink in every:
+                sink.close()
+            raise
+        loaders.listen(self._delivered)
+        atexit.register(self._at_exit)
+
+    def _begin(self, step: Step) -> tuple[Run, list[Incident]]:
+        shown = [batch for batch in (step.batch("real"), step.batch("fake")) if batch is not None]
+        facts = {
+            "networks": {role: f"{type(network).__module__}.{type(network).__qualname__}" for role, network in self._networks.items()},
+            "optimizers": optimizers(self.observer.recorder.ownership.optimizers()),
+            "batch_size": len(shown[0]) if shown else None,
+        }
+        return start_run(self.store, self.name, facts, data=self._dataset, audit_seconds=self.audit_seconds)
+
+    def _delivered(self, dataset: Any, batch: Any, waited: float) -> None:
+        if self._dataset is None:
+            self._dataset = dataset
+        self.observer.arrived(batch, waited)
+
+    def real(self, batch: Any) -> None:
+        """Say that a batch about to be used is real; only where ``status`` asks for it."""
+        self.observer.arrived(batch, 0.0)
+
+    def fake(self, batch: Any) -> None:
+        """Say that a batch about to be used is generated; only where ``status`` asks for it."""
+        self.observer.monitor.guard("capture", lambda: self.observer.recorder.made(batch))
+
+    def close(self, state: str = "finished") -> None:
+        """Leave no hook behind and write everything. A second call does nothing."""
+        atexit.unregister(self._at_exit)
+        if self.observer.open:
+            loaders.unlisten(self._delivered)
+            self.observer.close(state)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        stopped = isinstance(error, KeyboardInterrupt | SystemExit)
+        self.close("finished" if error is None else "stopped" if stopped else "failed")
+
+    def _at_exit(self) -> None:
+        kind = getattr(sys, "last_type", None)
+        self.close("finished" if kind is None else "stopped" if issubclass(kind, KeyboardInterrupt) else "failed")
+
+
+class Disabled:
+    """What ``watch`` gives with GANWATCH_DISABLED=1: takes every call and does nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def _ignore(self, *_: Any, **__: Any) -> None:
+        pass
+
+    real = fake = close = _ignore
+
+
+def watch(
+    G: Networks,  # noqa: N803  # what everybody calls it
+    D: Networks,  # noqa: N803
+    *,
+    real: Any = None,
+    name: str | None = None,
+    store: str | Path | None = STORE,
+    probes: Sequence[Probe] | None = None,
+    detectors: Sequence[Detector] | None = None,
+    sinks: Sequence[Sink] = (),
+    prometheus_port: int | None = None,
+    audit_seconds: float = AUDIT_SECONDS,
+) -> Watch | Disabled:
+    """Watch a training loop, whatever it looks like, from here on.
+
+    Parameters
+    ----------
+    G, D : nn.Module
+        Generator and discriminator.
+    real : dataset, loader or tensor, optional
+        The real data, for the audit and the data's identity. Without it the dataset of the first ``DataLoader`` that delivers.
+    name : str, optional
+        Of the run; by default that of the script.
+    store : str, Path or None
+        A folder (SQLite inside it) or a SQLAlchemy URL; None keeps nothing.
+    probes, detectors : sequences, optional
+        Instead of the default ones.
+    sinks : sequence of Sink
+        Beside the store and the log.
+    prometheus_port : int, optional
+        Where to export on 127.0.0.1.
+    audit_seconds : float, seconds
+        Budget of the audit of the data before the first reading is written; 0 turns it off.
+
+    Returns
+    -------
+    Watch
+        Also a context manager. Without either it closes at the end of the process.
+
+    Raises
+    ------
+    UserError
+        Not a module, a module without parameters, the same one twice, or a store that cannot be opened.
+
+    Examples
+    --------
+    >>> import torch
+    >>> netG, netD = nn.Linear(2, 4), nn.Linear(4, 1)
+    >>> with watch(G=netG, D=netD, store=None) as watching:
+    ...     (-netD(netG(torch.randn(8, 2))).mean()).backward()
+    ...     torch.optim.SGD(netG.parameters(), lr=0.1).step()
+    ...     watching.observer.recorder.index
+    1
+    """
+    if os.environ.get("GANWATCH_DISABLED") == "1":
+        return Disabled()
+    generator, discriminator = _one("G", G), _one("D", D)
+    if generator is discriminator:
+        raise UserError(f"D must be another network than G, got the same {type(discriminator).__name__} twice")
+    if name is not None and not isinstance(name, str):
+        raise UserError(f"name must be a string or None, got {type(name).__name__}")
+    script = Path(sys.argv[0]).stem if sys.argv and sys.argv[0] not in {"", "-c", "-m"} else type(generator).__name__
+    return Watch(
+        generator,
+        discriminator,
+        name=name or script,
+        store=store,
+        real=real,
+        probes=probes,
+        detectors=detectors,
+        sinks=sinks,
+        prometheus_port=prometheus_port,
+        audit_seconds=audit_seconds,
+    )
+
+
+def _one(argument: str, given: Networks) -> nn.Module:
+    networks: list[Any] = list(given.values() if isinstance(given, Mapping) else given if isinstance(given, list | tuple) else [given])
+    for network in networks:
+        if not isinstance(network, nn.Module):
+            raise UserError(f"{argument} must be a torch.nn.Module, got {type(network).__name__}")
+    if len(networks) != 1:
+        raise UserError(f"{argument} must be one network, got {len(networks)}")
+    if not any(parameter.requires_grad for parameter in networks[0].parameters()):
+        raise UserError(f"{argument} must have trainable parameters, got {type(networks[0]).__name__} without any")
+    only: nn.Module = networks[0]
+    return only
