@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import nn
 
 from ganwatch.contracts import Detector, Probe, Sink
@@ -18,7 +19,7 @@ from ganwatch.observer import Observer
 from ganwatch.presets import STORE, default_detectors, default_probes, default_sinks
 from ganwatch.provenance import optimizers
 from ganwatch.sinks.background import Background
-from ganwatch.starting import AUDIT_SECONDS, exporter, start_run
+from ganwatch.starting import AUDIT_SECONDS, checked_parts, checked_settings, exporter, start_run
 
 log = logging.getLogger("ganwatch")
 
@@ -51,7 +52,8 @@ class GanWatch(lightning.Callback):
     Raises
     ------
     UserError
-        Before the first step: networks not found or without parameters, a store that cannot be opened, a loader without batches.
+        An argument is of another type or out of its range. Before the first step:
+        networks not found or without parameters, a store that cannot be opened, a loader without batches.
 
     Examples
     --------
@@ -73,12 +75,17 @@ class GanWatch(lightning.Callback):
         facts: Mapping[str, Any] | None = None,
         audit_seconds: float = AUDIT_SECONDS,
     ) -> None:
-        for argument, value in (("generator", generator), ("discriminator", discriminator), ("name", name)):
+        for argument, value in (("generator", generator), ("discriminator", discriminator)):
             if value is not None and not isinstance(value, str):
                 raise UserError(f"{argument} must be the name of an attribute (str) or None, got {type(value).__name__}")
+        if name is not None and not isinstance(name, str):
+            raise UserError(f"name must be a str or None, got {type(name).__name__}")
+        checked_settings(store=store, prometheus_port=prometheus_port, facts=facts, audit_seconds=audit_seconds)
         self.generator, self.discriminator, self.store, self.name = generator, discriminator, store, name
-        self.prometheus_port, self.probes, self.detectors = prometheus_port, probes, detectors
-        self.sinks, self.facts, self.audit_seconds = list(sinks), dict(facts or {}), audit_seconds
+        self.prometheus_port, self.facts, self.audit_seconds = prometheus_port, dict(facts or {}), float(audit_seconds)
+        self.probes = None if probes is None else checked_parts("probes", probes, Probe)  # type: ignore[type-abstract]  # a base to compare with
+        self.detectors = None if detectors is None else checked_parts("detectors", detectors, Detector)  # type: ignore[type-abstract]
+        self.sinks = checked_parts("sinks", sinks, Sink)  # type: ignore[type-abstract]
         self.observer: Observer | None = None
         self._pending: dict[str, Any] | None = None
         self._started = False
@@ -161,7 +168,7 @@ class GanWatch(lightning.Callback):
     def on_exception(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException) -> None:  # noqa: ARG002  # Lightning's signature
         """The run ended otherwise."""
         self._failed = True
-        self._close("stopped" if isinstance(exception, KeyboardInterrupt) else "failed")
+        self._close("stopped" if isinstance(exception, KeyboardInterrupt | SIGTERMException) else "failed")
 
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:  # noqa: ARG002  # Lightning's signature
         """Say so where the training never began; what a checkpoint brought for another stage is no beginning either."""

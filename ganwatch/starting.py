@@ -6,11 +6,13 @@ import dataclasses
 import logging
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ganwatch.contracts import Incident
+from ganwatch.errors import UserError
 from ganwatch.provenance import fingerprint, provenance
 from ganwatch.records import Run
 
@@ -21,6 +23,53 @@ AUDIT_SECONDS = 3.0
 
 if TYPE_CHECKING:
     from ganwatch.sinks.prometheus import PrometheusSink
+
+HIGHEST_PORT = 65535
+Part = TypeVar("Part")
+
+
+def checked_settings(*, store: Any, prometheus_port: Any, facts: Any, audit_seconds: Any) -> None:
+    """Refuse what no front end can work with.
+
+    Raises
+    ------
+    UserError
+        An argument is of another type, or out of its range.
+    """
+    if store is not None and not isinstance(store, str | Path):
+        raise UserError(f"store must be a folder (str or Path), a SQLAlchemy URL (str) or None, got {_shown(store)}")
+    whole = isinstance(prometheus_port, int) and not isinstance(prometheus_port, bool)
+    if prometheus_port is not None and not (whole and 0 <= prometheus_port <= HIGHEST_PORT):
+        rule = f"prometheus_port must be an integer from 0 to {HIGHEST_PORT} (0 takes a free one) or None"
+        raise UserError(f"{rule}, got {_shown(prometheus_port)}")
+    if facts is not None and not isinstance(facts, Mapping):
+        raise UserError(f"facts must be a mapping or None, got {_shown(facts)}")
+    if isinstance(audit_seconds, bool) or not isinstance(audit_seconds, Real) or not audit_seconds >= 0:
+        raise UserError(f"audit_seconds must be a number >= 0 (seconds, 0 for no audit), got {_shown(audit_seconds)}")
+
+
+def checked_parts(argument: str, parts: Any, kind: type[Part]) -> list[Part]:
+    """The parts as a list.
+
+    Raises
+    ------
+    UserError
+        They are no sequence, or one of them is not of that kind.
+    """
+    if not isinstance(parts, Iterable) or isinstance(parts, str | Mapping):
+        raise UserError(f"{argument} must be a sequence of {kind.__name__} instances, got {_shown(parts)}")
+    listed = list(parts)
+    rule = f"must be an instance of {kind.__name__}"
+    for place, part in enumerate(listed):
+        if isinstance(part, type) and issubclass(part, kind):
+            raise UserError(f"{argument}[{place}] {rule}, got the class {part.__name__}: write {part.__name__}()")
+        if not isinstance(part, kind):
+            raise UserError(f"{argument}[{place}] {rule}, got {_shown(part)}")
+    return listed
+
+
+def _shown(value: object) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else f"{type(value).__name__} {value!r}"
 
 
 def start_run(

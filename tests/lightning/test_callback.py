@@ -1,6 +1,8 @@
 """The callback refuses what cannot work before the first step, and afterwards never stands in the way."""
 
 import logging
+import os
+import signal
 import socket
 
 import lightning
@@ -10,6 +12,7 @@ from torch import nn
 
 from ganwatch import monitor
 from ganwatch.contracts import Detector, Probe, Sink
+from ganwatch.detectors.mode_collapse import ModeCollapse
 from ganwatch.errors import UserError
 from ganwatch.lightning import GanWatch
 from ganwatch.presets import default_detectors, default_probes
@@ -55,6 +58,36 @@ def test_refused_before_the_first_step(options, message, documented, train, a_fi
         train(documented, GanWatch(**{"store": None} | given))
     assert documented.noted == []
     assert not hasattr(nn.Sequential.forward, "__wrapped__")
+
+
+MISTYPED = {
+    "generator": ({"generator": 3}, "generator must be the name of an attribute .str. or None, got int"),
+    "name": ({"name": 5}, "name must be a str or None, got int"),
+    "store": ({"store": 123}, "store must be a folder .*, got int 123"),
+    "audit_seconds text": ({"audit_seconds": "a"}, "audit_seconds must be a number >= 0 .*, got str 'a'"),
+    "audit_seconds none": ({"audit_seconds": None}, "audit_seconds must be .* got NoneType"),
+    "audit_seconds below": ({"audit_seconds": -1}, "audit_seconds must be .* got int -1"),
+    "audit_seconds nan": ({"audit_seconds": float("nan")}, "audit_seconds must be .* got float nan"),
+    "probes": ({"probes": [object()]}, r"probes\[0\] must be an instance of Probe, got object"),
+    "probes single": ({"probes": 3}, "probes must be a sequence of Probe instances, got int 3"),
+    "detectors class": (
+        {"detectors": [ModeCollapse(), ModeCollapse]},
+        r"detectors\[1\] must be an instance of Detector, got the class ModeCollapse: write ModeCollapse\(\)",
+    ),
+    "detectors other": ({"detectors": [MemorySink()]}, r"detectors\[0\] must be an instance of Detector, got MemorySink"),
+    "sinks": ({"sinks": [1]}, r"sinks\[0\] must be an instance of Sink, got int 1"),
+    "sinks text": ({"sinks": "log"}, "sinks must be a sequence of Sink instances, got str 'log'"),
+    "port": ({"prometheus_port": "x"}, "prometheus_port must be an integer from 0 to 65535 .* got str 'x'"),
+    "port truth": ({"prometheus_port": True}, "prometheus_port must be .* got bool True"),
+    "port above": ({"prometheus_port": 65536}, "prometheus_port must be .* got int 65536"),
+    "facts": ({"facts": [1]}, "facts must be a mapping or None, got list"),
+}
+
+
+@pytest.mark.parametrize(("options", "message"), MISTYPED.values(), ids=MISTYPED)
+def test_refused_at_construction(options, message):
+    with pytest.raises(UserError, match=message):
+        GanWatch(**options)
 
 
 def test_networks_under_unusual_names_are_asked_for(train):
@@ -223,6 +256,18 @@ def test_a_training_that_fails_is_left_without_hooks_and_recorded_as_failed(docu
     assert not hasattr(nn.Sequential.forward, "__wrapped__")
     with open_store(tmp_path / "runs", create=False) as store:
         assert [run.state for run in queries.runs(store)] == ["failed"]
+
+
+def test_a_training_that_is_terminated_is_recorded_as_stopped(documented, train, tmp_path):
+    class Terminated(lightning.Callback):
+        def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+            if batch_idx == 5:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(SystemExit):
+        train(documented, GanWatch(store=tmp_path / "runs", audit_seconds=0), Terminated(), batches=10)
+    with open_store(tmp_path / "runs", create=False) as store:
+        assert [run.state for run in queries.runs(store)] == ["stopped"]
 
 
 def test_one_callback_for_two_trainings_keeps_two_records(documented, train, tmp_path):
