@@ -19,7 +19,7 @@ from ganwatch.observer import Observer
 from ganwatch.presets import STORE, default_detectors, default_probes, default_sinks
 from ganwatch.provenance import optimizers
 from ganwatch.sinks.background import Background
-from ganwatch.starting import AUDIT_SECONDS, checked_parts, checked_settings, exporter, start_run
+from ganwatch.starting import AUDIT_SECONDS, checked_parts, checked_settings, exporter, say_begun, say_ended, start_run
 
 log = logging.getLogger("ganwatch")
 
@@ -90,6 +90,7 @@ class GanWatch(lightning.Callback):
         self._pending: dict[str, Any] | None = None
         self._started = False
         self._failed = False
+        self._tells = False
         self._waiting_since = 0.0
 
     @property
@@ -122,7 +123,8 @@ class GanWatch(lightning.Callback):
         }
         writes = trainer.is_global_zero
         store = self.store if writes else None
-        networks = self._networks(pl_module)
+        named = self._networks(pl_module)
+        networks = {role: network for role, (_, network) in named.items()}
         run, reported = start_run(
             store,
             self.name or type(pl_module).__name__,
@@ -148,6 +150,9 @@ class GanWatch(lightning.Callback):
                 sink.close()
             raise
         self._pending = None
+        self._tells = writes
+        if writes:
+            say_begun(run, {name: type(network).__name__ for name, network in named.values()}, store)
         self._waiting_since = time.perf_counter()
 
     def on_train_batch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int) -> None:  # noqa: ARG002  # Lightning's signature
@@ -187,10 +192,14 @@ class GanWatch(lightning.Callback):
         self._pending = state_dict or None
 
     def _close(self, state: str) -> None:
-        if self.observer is not None:
-            self.observer.close(state)
+        if self.observer is None:
+            return
+        self.observer.close(state)
+        if self._tells:
+            self._tells = False
+            say_ended(self.observer.run, state, self.observer.recorder.index, self.observer.monitor.incidents.known)
 
-    def _networks(self, module: lightning.LightningModule) -> dict[str, nn.Module]:
+    def _networks(self, module: lightning.LightningModule) -> dict[str, tuple[str, nn.Module]]:
         return {
             "g": _find(module, "generator", self.generator, GENERATORS),
             "d": _find(module, "discriminator", self.discriminator, DISCRIMINATORS),
@@ -206,16 +215,16 @@ def _output_range(generator: nn.Module) -> tuple[float, float] | None:
     return {nn.Tanh: (-1.0, 1.0), nn.Sigmoid: (0.0, 1.0)}.get(type(last[0]))
 
 
-def _find(module: lightning.LightningModule, argument: str, name: str | None, usual: Sequence[str]) -> nn.Module:
-    """The sub-module of that name, or the one with a usual name."""
+def _find(module: lightning.LightningModule, argument: str, name: str | None, usual: Sequence[str]) -> tuple[str, nn.Module]:
+    """Name and sub-module: the one of that name, or the one with a usual name."""
     children: dict[str, nn.Module] = dict(module.named_modules(remove_duplicate=False))
     if name is None:
         name = next((candidate for candidate in usual if candidate in children), None)
     network = children.get(name) if name else None
-    if network is None:
+    if name is None or network is None:
         have = ", ".join(child for child, _ in module.named_children()) or "none"
         got = f"got {name!r}" if name else f"and none of the usual names ({', '.join(usual)}) is there"
         raise UserError(f'{argument} must name a network of {type(module).__name__}, {got}; it has: {have}. Say GanWatch({argument}="…")')
     if not any(p.requires_grad for p in network.parameters()):
         raise UserError(f"{argument} must have trainable parameters, got {name!r} ({type(network).__name__}) without any")
-    return network
+    return name, network

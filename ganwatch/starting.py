@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import shlex
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ganwatch.contracts import Incident
 from ganwatch.errors import UserError
-from ganwatch.provenance import fingerprint, provenance
+from ganwatch.provenance import fingerprint, masked, provenance
 from ganwatch.records import Run
 
 log = logging.getLogger("ganwatch")
@@ -44,7 +45,7 @@ def checked_settings(*, store: Any, prometheus_port: Any, facts: Any, audit_seco
         raise UserError(f"{rule}, got {_shown(prometheus_port)}")
     if facts is not None and not isinstance(facts, Mapping):
         raise UserError(f"facts must be a mapping or None, got {_shown(facts)}")
-    if isinstance(audit_seconds, bool) or not isinstance(audit_seconds, Real) or not audit_seconds >= 0:
+    if isinstance(audit_seconds, bool) or not isinstance(audit_seconds, Real) or not float(audit_seconds) >= 0:
         raise UserError(f"audit_seconds must be a number >= 0 (seconds, 0 for no audit), got {_shown(audit_seconds)}")
 
 
@@ -121,6 +122,30 @@ def start_run(
                 attempt = queries.last_attempt(opened, run_id) + 1
                 reported = [_plain(record) for record in queries.incidents(opened, run_id)]
     return Run(run_id or uuid.uuid4().hex[:12], name, attempt, time.time(), gathered), reported
+
+
+def say(text: str, *values: object) -> None:
+    """Log at INFO; where nobody has configured logging, print to standard error all the same, as Python does with warnings."""
+    if log.hasHandlers() or log.level > logging.INFO:
+        log.info(text, *values)
+    elif log.manager.disable < logging.INFO:
+        logging.StreamHandler().handle(log.makeRecord(log.name, logging.INFO, __file__, 0, text, values, None))
+
+
+def say_begun(run: Run, networks: Mapping[str, str], store: str | Path | None) -> None:
+    """One line at the start: what is watched, by which name, where it is kept and how to look at it."""
+    watched = ", ".join(f"{name} ({kind})" for name, kind in networks.items())
+    attempt = f" (attempt {run.attempt})" if run.attempt > 1 else ""
+    shown = None if store is None else shlex.quote(masked(str(store)))
+    kept = "kept nowhere (store=None)" if shown is None else f"store {shown}, see it with: ganwatch dashboard --store {shown}"
+    say("ganwatch watches %s; run %s%s; %s", watched, run.id, attempt, kept)
+
+
+def say_ended(run: Run, state: str, steps: int, incidents: Sequence[Incident]) -> None:
+    """One line at the end: how, after how many steps, and what was found."""
+    codes = ", ".join(sorted({incident.code for incident in incidents}))
+    found = f"{len(incidents)} incident{'s' if len(incidents) > 1 else ''} ({codes})" if incidents else "no incident"
+    say("ganwatch: run %s %s after %d steps, %s", run.id, state, steps, found)
 
 
 def exporter(port: int | None) -> PrometheusSink | None:

@@ -270,6 +270,30 @@ def test_a_training_that_is_terminated_is_recorded_as_stopped(documented, train,
         assert [run.state for run in queries.runs(store)] == ["stopped"]
 
 
+def test_a_healthy_run_says_how_it_began_and_ended_to_whoever_has_configured_nothing(documented, train, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("ganwatch"), "propagate", False)  # pytest's own handlers are out of sight
+    watch = GanWatch(store=tmp_path / "runs", audit_seconds=0)
+    train(documented, watch, batches=3)
+    run, lines = watch.observer.run.id, capsys.readouterr().err.splitlines()
+    where = f"store {tmp_path}/runs, see it with: ganwatch dashboard --store {tmp_path}/runs"
+    assert lines == [
+        f"ganwatch watches generator (Sequential), discriminator (Sequential); run {run}; {where}",
+        f"ganwatch: run {run} finished after 3 steps, no incident",
+    ]
+    assert not logging.getLogger("ganwatch").handlers
+
+
+def test_what_is_said_follows_the_logging_that_was_configured(documented, train, caplog, capsys):
+    with caplog.at_level(logging.WARNING, "ganwatch"):
+        train(documented, GanWatch(store=None, audit_seconds=0), batches=3)
+    assert not caplog.messages
+    with caplog.at_level(logging.INFO, "ganwatch"):
+        train(documented, GanWatch(store=None, audit_seconds=0), batches=3)
+    first, _ = caplog.messages
+    assert first.endswith("kept nowhere (store=None)")
+    assert not capsys.readouterr().err
+
+
 def test_one_callback_for_two_trainings_keeps_two_records(documented, train, tmp_path):
     watch = GanWatch(store=tmp_path / "runs")
     for _ in range(2):
