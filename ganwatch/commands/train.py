@@ -18,15 +18,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, or go on training."""
+    """Train, or go on training, then say what was seen; 130 after Ctrl-C."""
+    from ganwatch.lightning import GanWatch
     from ganwatch.trainer.cli import TrainCLI
     from ganwatch.trainer.run import quiet
+    from ganwatch.trainer.summary import report, summary
 
+    stopped = False
     with quiet():
         cli = TrainCLI(args.arguments, build_callbacks=build_callbacks)
-        cli.fit()
+        try:
+            cli.fit()
+        except KeyboardInterrupt:
+            stopped = True
+    watch = next(callback for callback in cli.trainer.callbacks if isinstance(callback, GanWatch))
+    if watch.observer is not None:
+        print("\n" + report(summary(watch), cli.config.store, stopped=stopped))
+    elif not (watch.disabled or stopped):
+        print(f"Nothing is left of {cli.config.steps} steps: say --steps to go further.")
     print(f"{cli.model.g_updates} updates of the generator in {cli.root}")
-    return 0
+    return 130 if stopped else 0
 
 
 def build_callbacks(config: Any) -> list[Callback]:

@@ -11,7 +11,7 @@ from ganwatch.errors import UserError
 from ganwatch.trainer.data import GANData
 from ganwatch.trainer.module import GAN
 from ganwatch.trainer.resume import CHECKPOINT, AtomicCheckpointIO, ExactResume, SaveLast
-from ganwatch.trainer.run import QUIET, find_checkpoint
+from ganwatch.trainer.run import QUIET, find_checkpoint, interruptible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -52,7 +52,8 @@ class TrainCLI(LightningCLI):
         checkpoint = find_checkpoint(self.root, self.resume)
         if checkpoint is None and (self.root / CHECKPOINT).exists():
             raise UserError(f"root must be a folder without {CHECKPOINT}, or --resume be given, got {self.root}")
-        self.trainer.fit(self.model, datamodule=self.datamodule, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
+        with interruptible():
+            self.trainer.fit(self.model, datamodule=self.datamodule, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
 
     @property
     def root(self) -> Path:
@@ -73,6 +74,9 @@ class TrainCLI(LightningCLI):
         """Take the arguments given, whatever the process itself was started with; ``resume`` is no part of the configuration."""
         self.config = parser.parse_args(args)
         self.resume, self.config.resume = "--resume" in args, False
+        seed = self.config.seed_everything
+        if not isinstance(seed, bool) and not 0 <= seed < 2**32:
+            raise UserError(f"seed_everything must be in [0, 2**32), got {seed}")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Count in updates of the generator, save what an exact resume needs."""

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import lightning
 
-from ganwatch.contracts import Incident, Sink
+from ganwatch.contracts import Sink
 from ganwatch.errors import UserError
 from ganwatch.lightning import GanWatch
 from ganwatch.presets import STORE
 from ganwatch.trainer.data import GANData
-from ganwatch.trainer.defaults import DIGITS
+from ganwatch.trainer.defaults import DIGITS, STEPS
 from ganwatch.trainer.faults import FAULTS
 from ganwatch.trainer.module import GAN
 from ganwatch.trainer.progress import SignalBar
 from ganwatch.trainer.run import fit
+from ganwatch.trainer.summary import summary
 
-STEPS = {"wgan-gp": 1200}
-"""Updates of the generator in a healthy demonstration where they differ from ``DEFAULT_STEPS``: about two minutes on two cores."""
-DEFAULT_STEPS = 2000
+__all__ = ["Stopped", "demo", "summary"]
+
+
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C while the demonstration trained; ``watch`` has closed the run as stopped and holds what was seen."""
+
+    def __init__(self, watch: GanWatch) -> None:
+        super().__init__()
+        self.watch = watch
 
 
 def demo(
@@ -63,6 +68,8 @@ def demo(
     ------
     UserError
         An argument breaks a rule.
+    Stopped
+        Ctrl-C after the first step began.
     """
     if fault is not None and fault not in FAULTS:
         raise UserError(f"fault must be one of {', '.join(FAULTS)}, got {fault!r}")
@@ -78,7 +85,7 @@ def demo(
     model_settings = DIGITS[base] | (dict(planned.model) if planned else {}) | {"loss": base}
     data_settings = dict(planned.data) if planned else {}
     if steps is None:
-        steps = planned.steps if planned else STEPS.get(base, DEFAULT_STEPS)
+        steps = planned.steps if planned else STEPS[base]
     lightning.seed_everything(seed, verbose=False)
     model = GAN(**model_settings)
     data = GANData(seed=seed, **data_settings)
@@ -90,33 +97,10 @@ def demo(
         facts={"configuration": {"model": model_settings, "data": {"source": "digits"} | data_settings, "steps": steps}, "fault": fault},
     )
     shown = [SignalBar(watch, steps)] if progress else []
-    fit(model, data, steps=steps, seed=seed, callbacks=[watch, *shown, *callbacks], threads=threads)
+    try:
+        fit(model, data, steps=steps, seed=seed, callbacks=[watch, *shown, *callbacks], threads=threads)
+    except KeyboardInterrupt:
+        if watch.observer is None:
+            raise
+        raise Stopped(watch) from None
     return watch, model
-
-
-def summary(watch: GanWatch) -> dict[str, Any]:
-    """What ``ganwatch demo --json`` prints: run, steps, last value of each signal, incidents. Non-finite numbers are None."""
-    assert watch.observer is not None
-    monitor = watch.observer.monitor
-    codes = {incident.id: incident.code for incident in monitor.incidents.known}
-    return {
-        "run": watch.observer.run.id,
-        "steps": watch.observer.recorder.index,
-        "signals": {name: value if math.isfinite(value) else None for name, value in sorted(monitor.latest.items())},
-        "incidents": [_plain(incident, codes) for incident in monitor.incidents.known],
-    }
-
-
-def _plain(incident: Incident, codes: dict[str, str]) -> dict[str, Any]:
-    evidence = incident.evidence
-    return {
-        "id": incident.id,
-        "code": incident.code,
-        "title": incident.title,
-        "state": str(incident.state),
-        "onset": incident.onset,
-        "opened": incident.opened,
-        "resolved": incident.resolved,
-        "cause": codes.get(incident.cause) if incident.cause else None,
-        "explanation": evidence.explanation if evidence else None,
-    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
 import lightning
@@ -26,13 +25,13 @@ class SignalBar(lightning.Callback):
         Whose step count and latest values are shown.
     steps : int
         Planned steps.
-    file : text stream
-        On a terminal a bar is redrawn; elsewhere a line is printed at every tenth of the way.
+    file : text stream or None
+        None takes standard error. On a terminal a bar is redrawn; elsewhere a line is printed at every tenth of the way.
     """
 
-    def __init__(self, watch: GanWatch, steps: int, file: TextIO = sys.stderr) -> None:
+    def __init__(self, watch: GanWatch, steps: int, file: TextIO | None = None) -> None:
         self.watch, self.steps = watch, steps
-        console = Console(file=file)
+        console = Console(file=file, stderr=True)
         self._live = console.is_terminal
         self._console = console
         self._bar = Progress(
@@ -47,29 +46,45 @@ class SignalBar(lightning.Callback):
         self._shown = 0
 
     def on_train_start(self, *_: Any) -> None:
-        """Begin to draw."""
+        """Begin to draw, at the step that a checkpoint brought."""
+        self._shown = self._step
+        if self._shown:
+            self._console.print(f"resumed at step {self._shown}", markup=False, highlight=False)
+            self._bar.reset(self._task, completed=self._shown)
         if self._live:
             self._bar.start()
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Redraw where enough has happened."""
-        observer = self.watch.observer
-        step = observer.recorder.index if observer is not None else 0
-        if observer is None or step - self._shown < (REFRESH if self._live else max(self.steps // 10, 1)):
+        stride = REFRESH if self._live else max(self.steps // 10, 1)
+        if self._step // stride > self._shown // stride:
+            self._draw()
+
+    @property
+    def _step(self) -> int:
+        return self.watch.observer.recorder.index if self.watch.observer is not None else 0
+
+    def _draw(self) -> None:
+        if self.watch.observer is None or self._step == self._shown:
             return
-        self._shown = step
-        monitor = observer.monitor
+        self._shown = step = self._step
+        monitor = self.watch.observer.monitor
         text = "  ".join(f"{label} {monitor.latest[name]:.3g}" for name, label in SHOWN.items() if name in monitor.latest)
         text += "".join(f"  [{incident.code} {incident.title}]" for incident in monitor.incidents.open)
         if self._live:
             self._bar.update(self._task, completed=step, signals=text)
         else:
-            self._console.print(f"step {step}/{self.steps}  {text}", markup=False, highlight=False, soft_wrap=True)
+            self._console.print(f"step {step}/{self.steps}  {text}".rstrip(), markup=False, highlight=False, soft_wrap=True)
 
     def on_train_end(self, *_: Any) -> None:
         """Leave the last state on the screen."""
-        self._bar.stop()
+        self._end()
 
     def on_exception(self, *_: Any) -> None:
         """Give the terminal back."""
-        self._bar.stop()
+        self._end()
+
+    def _end(self) -> None:
+        self._draw()
+        if self._live:
+            self._bar.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,6 +74,8 @@ def fit(
     ------
     UserError
         An argument breaks a rule, the checkpoint is not there, or the data cannot be used.
+    KeyboardInterrupt
+        Ctrl-C, after every callback was told.
     """
     if steps < 1:
         raise UserError(f"steps must be >= 1 (updates of the generator), got {steps}")
@@ -91,7 +94,7 @@ def fit(
     if threads is not None:
         torch.set_num_threads(threads)
     try:
-        with quiet():
+        with quiet(), interruptible():
             trainer = lightning.Trainer(
                 **options, max_steps=model.optimizer_steps(steps), callbacks=[*callbacks, *own], plugins=[AtomicCheckpointIO()]
             )
@@ -133,3 +136,16 @@ def quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Pass Ctrl-C on as KeyboardInterrupt; Lightning turns it into an exit with code 1 and leaves the signal ignored."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as error:
+        if not isinstance(error.__context__, KeyboardInterrupt):
+            raise
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from None

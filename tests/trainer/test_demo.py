@@ -1,12 +1,21 @@
 """The demonstration, in short."""
 
+import argparse
 import json
 import math
+import subprocess
+import sys
 
+import lightning
 import pytest
 
 from ganwatch.cli import main
+from ganwatch.commands import demo as command
 from ganwatch.errors import UserError
+from ganwatch.store import queries
+from ganwatch.store.database import open_store
+from ganwatch.trainer import demo as module
+from ganwatch.trainer.defaults import STEPS
 from ganwatch.trainer.demo import demo, summary
 from ganwatch.trainer.faults import FAULTS
 
@@ -40,3 +49,46 @@ def test_bad_input_is_named_before_the_first_step(arguments, named):
 def test_every_fault_changes_the_set_up_and_names_a_code():
     assert all(fault.model or fault.data for fault in FAULTS.values())
     assert len({fault.code for fault in FAULTS.values()}) == len(FAULTS)
+
+
+class Interrupt(lightning.Callback):
+    def on_train_batch_end(self, trainer, gan, *_):
+        if gan.g_updates == 4:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("json_wanted", [True, False])
+def test_ctrl_c_stops_the_run_and_says_what_was_seen(json_wanted, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(module, "SignalBar", lambda *_: Interrupt())
+    assert main(["demo", "--store", str(tmp_path), *["--json"] * json_wanted]) == 130
+    out = capsys.readouterr().out
+    with open_store(tmp_path) as store:
+        [run] = queries.runs(store)
+    assert run.state == "stopped"
+    if json_wanted:
+        assert (json.loads(out)["run"], json.loads(out)["steps"]) == (run.id, 4)
+    else:
+        assert f"Run {run.id} was stopped: 4 steps, no incident." in out
+
+
+@pytest.mark.parametrize("words", [["--fault", "boredom"], ["--loss", "l1"]])
+def test_an_unknown_choice_fails_without_torch(words):
+    code = f"""
+import sys
+from ganwatch.cli import main
+try:
+    main(["demo", *{words}])
+finally:
+    assert "torch" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert f"argument {words[0]}: invalid choice: {words[1]!r} (choose from" in done.stderr
+
+
+def test_help_says_how_many_steps_each_case_takes():
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    text = " ".join(parser.format_help().split())
+    assert f"default: {STEPS['hinge']}, {STEPS['wgan-gp']} with wgan-gp" in text
+    assert all(f"{fault.steps} for {name}" in text for name, fault in FAULTS.items())

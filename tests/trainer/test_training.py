@@ -3,6 +3,7 @@
 import argparse
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -230,7 +231,9 @@ def test_command_trains_stores_its_configuration_and_resumes(tmp_path, capsys):
     run = tmp_path / "run"
     config.write_text(yaml.safe_dump({"steps": 3, "root": str(run), "model": {"shape": [2], "loss": "hinge"}, "data": {"source": "ring"}}))
     assert command("--config", str(config), "--model.width", "8") == 0
-    assert "3 updates of the generator" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert re.search(r"^Run [0-9a-f]{12}: 3 steps, no incident\.$", out, re.MULTILINE)
+    assert "dashboard" in out
     effective = yaml.safe_load((run / "config.yaml").read_text())
     assert (effective["model"]["width"], effective["model"]["loss"], effective["seed_everything"]) == (8, "hinge", 0)
     with pytest.raises(UserError, match=r"root must be a folder without last.ckpt, or --resume be given"):
@@ -238,6 +241,17 @@ def test_command_trains_stores_its_configuration_and_resumes(tmp_path, capsys):
     assert command("--resume", "--config", str(run / "config.yaml"), "--steps", "5") == 0
     assert torch.load(run / "last.ckpt", weights_only=True)["updates"]["g"] == 5
     assert sorted(path.name for path in run.iterdir()) == ["config.yaml", "last.ckpt"]
+    captured = capsys.readouterr()
+    assert "5 steps, no incident" in captured.out
+    assert captured.err.splitlines()[0] == "resumed at step 3"
+    assert captured.err.splitlines()[-1].startswith("step 5/5")
+    assert command("--resume", "--config", str(run / "config.yaml"), "--steps", "5") == 0
+    assert "Nothing is left of 5 steps" in capsys.readouterr().out
+
+
+def test_command_names_a_seed_that_is_none():
+    with pytest.raises(UserError, match=r"seed_everything must be in \[0, 2\*\*32\), got -5"):
+        command("--seed_everything", "-5")
 
 
 def test_a_trained_model_is_not_trained_again_from_its_first_step():

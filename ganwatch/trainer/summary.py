@@ -1,0 +1,71 @@
+"""What a run has shown, for programs and for people."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ganwatch.contracts import Incident
+    from ganwatch.lightning import GanWatch
+
+
+def summary(watch: GanWatch) -> dict[str, Any]:
+    """What ``ganwatch demo --json`` prints: run, steps, last value of each signal, incidents. Non-finite numbers are None."""
+    assert watch.observer is not None
+    monitor = watch.observer.monitor
+    codes = {incident.id: incident.code for incident in monitor.incidents.known}
+    return {
+        "run": watch.observer.run.id,
+        "steps": watch.observer.recorder.index,
+        "signals": {name: value if math.isfinite(value) else None for name, value in sorted(monitor.latest.items())},
+        "incidents": [_plain(incident, codes) for incident in monitor.incidents.known],
+    }
+
+
+def _plain(incident: Incident, codes: dict[str, str]) -> dict[str, Any]:
+    evidence = incident.evidence
+    return {
+        "id": incident.id,
+        "code": incident.code,
+        "title": incident.title,
+        "state": str(incident.state),
+        "onset": incident.onset,
+        "opened": incident.opened,
+        "resolved": incident.resolved,
+        "cause": codes.get(incident.cause) if incident.cause else None,
+        "explanation": evidence.explanation if evidence else None,
+    }
+
+
+def report(result: Mapping[str, Any], store: str, *, stopped: bool = False) -> str:
+    """The end of a run in words: which run, how far it came, what was wrong, and how to look at it.
+
+    Parameters
+    ----------
+    result : mapping
+        From ``summary``.
+    store : str
+        What the run was kept in.
+    stopped : bool
+        Whether somebody ended it before its last step.
+    """
+    from ganwatch.provenance import masked
+
+    incidents = result["incidents"]
+    count = f"{len(incidents)} incident{'s' * (len(incidents) != 1)}" if incidents else "no incident"
+    lines = [f"Run {result['run']}{' was stopped' * stopped}: {result['steps']} steps, {count}."]
+    for incident in incidents:
+        over = "open at the end" if incident["resolved"] is None else f"over at step {incident['resolved']}"
+        because = f", explained by {incident['cause']}" if incident["cause"] else ""
+        lines += [f"  {incident['code']} {incident['title']}: onset at step {incident['onset']}, {over}{because}"]
+        lines += [f"    {incident['explanation']}"] * (incident["explanation"] is not None)
+    option = "" if store == "runs" else f" --store {masked(store)}"
+    program = ".venv/bin/ganwatch" if Path(".venv/bin/ganwatch").is_file() else "ganwatch"
+    lines += ["", f"Look at it:  {program} dashboard{option}"]
+    if incidents:
+        lines.append(f"In short:    {program} incidents {result['run']}{option}")
+    return "\n".join(lines)
