@@ -46,9 +46,11 @@ clean:
 	$(PIP) --upgrade pip setuptools
 
 .venv/.demo: .venv/bin/python pyproject.toml constraints.txt
+	@echo "installing packages into .venv, takes about three minutes the first time"
 	$(PIP) --editable ".[lightning,dashboard]"
 	touch $@
 
 .venv/.dev: .venv/bin/python pyproject.toml constraints.txt
+	@echo "installing packages into .venv, takes about three minutes the first time"
 	$(PIP) --editable ".[dev]"
 	touch $@ .venv/.demo

@@ -7,9 +7,15 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ganwatch.store.queries import RunRecord
 
 HELP = "list the runs in a store, the newest first"
+
+OPEN_AT_THE_END = "open at the end"
+"""State of an incident that was firing when its run ended."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,8 +39,8 @@ def run(args: argparse.Namespace) -> int:
     rows = []
     for one in found:
         state = "silent" if one.id in silent else one.state
-        rows.append([one.id, one.name, state, moment(one.started), shown(one.last_step), one.attempts, one.open_incidents])
-    print(table(["RUN", "NAME", "STATE", "STARTED", "STEP", "ATTEMPTS", "OPEN INCIDENTS"], rows) if rows else "no runs yet")
+        rows.append([one.id, one.name, state, moment(one.started), shown(one.last_step), one.attempts, _open(one)])
+    print(table(["RUN", "NAME", "STATE", "STARTED", "STEP", "ATTEMPTS", "INCIDENTS"], rows) if rows else "no runs yet")
     return 0
 
 
@@ -49,6 +55,12 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     lines = [[str(cell) for cell in row] for row in (head, *rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+
+
+def _open(record: RunRecord) -> str:
+    if not record.open_incidents:
+        return "none open"
+    return f"{record.open_incidents} {'open' if record.state == 'running' else OPEN_AT_THE_END}"
 
 
 def moment(seconds: float) -> str:

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
             cli.fit()
         except KeyboardInterrupt:
             stopped = True
-    watch = next(callback for callback in cli.trainer.callbacks if isinstance(callback, GanWatch))
+    watch = next(callback for callback in cli.trainer.callbacks if isinstance(callback, GanWatch))  # type: ignore[attr-defined]  # set by a connector
     if watch.observer is not None:
         print("\n" + report(summary(watch), cli.config.store, stopped=stopped))
     elif not (watch.disabled or stopped):

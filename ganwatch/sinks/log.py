@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -43,7 +44,8 @@ def describe(incident: Incident) -> str:
     parts = [f"{incident.code} {incident.title} since step {incident.onset} (seen at step {incident.seen or incident.opened})"]
     if incident.evidence is not None:
         now = incident.evidence
-        parts.append(f"{now.signal} = {now.value:.4g} against {now.threshold:.4g} ({now.origin}): {now.explanation}")
+        bound = f" against {now.threshold:.4g}" if math.isfinite(now.value) else ""
+        parts.append(f"{now.signal} = {now.value:.4g}{bound} ({now.origin}): {now.explanation}")
     if incident.cause is not None:
         parts.append(f"explained by {incident.cause}")
     if incident.remedies:

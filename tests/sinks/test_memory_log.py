@@ -42,6 +42,8 @@ def test_the_log_has_one_line_for_each_change_of_state(caplog: pytest.LogCapture
     for incident in (INCIDENT, firing, replace(firing, seen=140), replace(firing, state=State.RESOLVED, resolved=300)):
         sink.incident(incident)
     sink.incident(replace(firing, id="GW101-2", severity=Severity.TICKET, evidence=None, remedies="", runbook=""))
+    broken = Verdict(float("nan"), 0.0, "loss/g", 1, "definition", "no number")
+    sink.incident(replace(firing, id="GW303-1", evidence=broken, cause=None, remedies="", runbook=""))
     sink.readings([Readings(1, {"x": 1.0})])
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         (
@@ -54,4 +56,5 @@ def test_the_log_has_one_line_for_each_change_of_state(caplog: pytest.LogCapture
         ),
         ("INFO", "GW101 mode collapse resolved at step 300"),
         ("WARNING", "GW101 mode collapse since step 100 (seen at step 130); explained by GW302-1"),
+        ("ERROR", "GW101 mode collapse since step 100 (seen at step 130); loss/g = nan (definition): no number"),
     ]

@@ -34,12 +34,29 @@ def call(command: object, *words: str) -> int:
 
 def test_tables_for_people(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(runs, "--store", folder) == 0
-    assert capsys.readouterr().out.splitlines()[1].split()[:3] == ["abc123", "digits", "finished"]
+    line = capsys.readouterr().out.splitlines()[1]
+    assert (line.split()[:3], line.endswith("  1 open at the end")) == (["abc123", "digits", "finished"], True)
     assert call(incidents, "abc", "--store", folder) == 0
     out = capsys.readouterr().out
     assert "run abc123 (digits), finished, step 40: 1 incident\n" in out
-    assert "GW101-1   mode collapse  firing  20     30" in out
-    assert "vendi_ratio = nan against 0.25 over 50 steps (reals of the same step)" in out
+    assert "GW101-1   mode collapse  open at the end  20     30" in out
+    assert "vendi_ratio = nan over 50 steps (reals of the same step)" in out
+
+
+def test_of_several_runs_of_a_name_the_newest_is_taken_and_the_others_are_named(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+    sink = SqlSink(folder)
+    sink.start(Run("def456", "digits", started=2e9))
+    sink.incident(Incident("GW501-1", "GW501", "range mismatch", Severity.PAGE, State.FIRING, 1, 2))
+    sink.close()
+    call(incidents, "digits", "--store", folder)
+    out, err = capsys.readouterr()
+    assert "run def456 (digits), running" in out
+    assert "GW501-1   range mismatch  open " in out
+    assert err == "2 runs are named 'digits': this is def456, the newest; the others are abc123\n"
+    call(incidents, "abc123", "--store", folder)
+    assert capsys.readouterr().err == ""
+    call(runs, "--store", folder)
+    assert capsys.readouterr().out.splitlines()[1].endswith("  1 open")
 
 
 def test_json_for_programs(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
