@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from ganwatch.capture.recognition import EVERYTHING, Recognition
 from ganwatch.capture.step import Arguments, Call, detached, score_leaf, tensors
 
+UNKNOWN = 3
+"""Batches of unknown origin that are kept a phase: one of them may turn out to be real."""
+
 
 def generated(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any, *, index: int, whole: bool) -> Call:
     """The record of a generator's call; with its arguments as they were given where the ``whole`` is wanted."""
@@ -49,17 +52,16 @@ def judged(
 
 
 def keep(calls: list[Call], call: Call) -> None:
-    """Of calls that differ in nothing but time the last one stays, so that no more than a few batches are held.
+    """Of calls that differ in nothing but time the last one stays, the last few of unknown ones, so that not many batches are held.
 
     One that only looks, such as at reals for comparison in G's phase, does not replace one that trains.
     """
     kind = (call.network, call.batch, call.attached)
-    for position, other in enumerate(calls):
-        if (other.network, other.batch, other.attached) == kind:
-            if other.graded and not call.graded:
-                return
-            del calls[position]
-            break
+    alike = [place for place, other in enumerate(calls) if (other.network, other.batch, other.attached) == kind]
+    if len(alike) >= (UNKNOWN if call.batch == "unknown" else 1):
+        if calls[alike[0]].graded and not call.graded:
+            return
+        del calls[alike[0]]
     calls.append(call)
 
 

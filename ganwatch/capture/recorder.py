@@ -24,6 +24,7 @@ from ganwatch.capture import backward_losses, forward_calls
 from ganwatch.capture.calls import generated, judged, keep
 from ganwatch.capture.ownership import Ownership, Share
 from ganwatch.capture.recognition import Recognition
+from ganwatch.capture.roles import settle
 from ganwatch.capture.schedule import Schedule
 from ganwatch.capture.step import Call, Step, Update, tensors
 from ganwatch.contracts import Probe
@@ -286,6 +287,7 @@ class Recorder:
         if fresh:  # what is unknown with no memory of earlier steps may be known with it
             self.remembering = self.recognition.reached_back or (not self.remembering and any(c.batch == "unknown" for c in fresh))
             self.recognition.reached_back = False
+            settle([call for call in step.calls if call.index == step.index])
         self._current = Step(self.index + 1, calls=[call for call in judged if call.index > self.index - CARRIED])
         self._restarted = False
         self._waiting.append(step)

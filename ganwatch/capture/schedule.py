@@ -34,7 +34,7 @@ class Schedule:
     >>> from ganwatch.probes.gradients import Gradients
     >>> from ganwatch.probes.losses import Losses
     >>> schedule = Schedule([Losses(), Gradients()], guard=lambda part, action: action())
-    >>> [[probe.name for probe in schedule.plan(step).due] for step in (4, 5)]
+    >>> [[probe.name for probe in schedule.plan(step).due] for step in (9, 10)]
     [['losses'], ['losses', 'gradients']]
     """
 
