@@ -19,7 +19,7 @@ from ganwatch.observer import Observer
 from ganwatch.presets import STORE, default_detectors, default_probes, default_sinks
 from ganwatch.provenance import optimizers
 from ganwatch.sinks.background import Background
-from ganwatch.starting import AUDIT_SECONDS, checked_parts, checked_settings, exporter, say_begun, say_ended, start_run
+from ganwatch.starting import AUDIT_SECONDS, call_off, checked_parts, checked_settings, exporter, say_begun, say_ended, start_run
 
 log = logging.getLogger("ganwatch")
 
@@ -134,8 +134,10 @@ class GanWatch(lightning.Callback):
             audit_seconds=self.audit_seconds if writes else 0.0,
             resumed=(self._pending or {}).get("run"),
         )
-        sinks = [*default_sinks(store, prometheus=exporter(self.prometheus_port)), *map(Background, self.sinks)] if writes else []
+        sinks: list[Sink] = []
         try:
+            if writes:
+                sinks += [*default_sinks(store, prometheus=exporter(self.prometheus_port)), *map(Background, self.sinks)]
             self.observer = Observer(
                 networks,
                 run=run,
@@ -148,6 +150,7 @@ class GanWatch(lightning.Callback):
         except Exception:
             for sink in sinks:
                 sink.close()
+            call_off(store, run)
             raise
         self._pending = None
         self._tells = writes

@@ -8,6 +8,7 @@ import shlex
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -111,17 +112,26 @@ def start_run(
     seen = {"dataset": _identity(data, audit_seconds), "audit": _audited(data, generator_range, audit_seconds)}
     gathered = provenance(**{str(key): value for key, value in facts.items()} | seen | {"name": name})
     gathered["fingerprint"] = fingerprint(gathered)
-    run_id, attempt, reported = resumed, 1, []
+    run = Run(uuid.uuid4().hex[:12], name, 1, time.time(), gathered)
+    if store is None:
+        return (run if resumed is None else dataclasses.replace(run, id=resumed)), []
+    from ganwatch.store import queries
+    from ganwatch.store.claims import claim
+    from ganwatch.store.database import open_store
+
+    with open_store(str(store)) as opened:
+        claimed = claim(opened, run, resumed=resumed)
+        return claimed, [] if claimed is run else [_plain(record) for record in queries.incidents(opened, claimed.id)]
+
+
+def call_off(store: str | Path | None, run: Run) -> None:
+    """The run does not begin after all: leave the store as it was."""
     if store is not None:
-        from ganwatch.store import queries
+        from ganwatch.store.claims import release
         from ganwatch.store.database import open_store
 
-        with open_store(str(store)) as opened:
-            run_id = run_id or queries.find_unfinished(opened, gathered["fingerprint"])
-            if run_id is not None:
-                attempt = queries.last_attempt(opened, run_id) + 1
-                reported = [_plain(record) for record in queries.incidents(opened, run_id)]
-    return Run(run_id or uuid.uuid4().hex[:12], name, attempt, time.time(), gathered), reported
+        with suppress(Exception), open_store(str(store)) as opened:  # what went wrong before is what people need to hear
+            release(opened, run)
 
 
 def say(text: str, *values: object) -> None:

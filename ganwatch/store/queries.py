@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psutil
-from sqlalchemy import RowMapping, and_, exists, func, or_, select
+from sqlalchemy import Connection, RowMapping, and_, exists, func, or_, select
 
 from ganwatch.contracts import Incident, Severity, State, Verdict
 from ganwatch.errors import UserError
@@ -21,8 +21,8 @@ from ganwatch.store.series import last_values, series, series_names
 
 __all__ = [
     "ArtifactRecord", "AttemptRecord", "EvidenceRecord", "Heartbeat", "IncidentRecord", "RunRecord", "artifacts", "attempts", "evidence",
-    "find_unfinished", "heartbeat", "incidents", "last_attempt", "last_values", "read_artifact", "read_samples", "resolve", "run", "runs",
-    "series", "series_names",
+    "find_unfinished", "heartbeat", "incidents", "last_values", "read_artifact", "read_samples", "resolve", "run", "runs",
+    "series", "series_names", "unfinished",
 ]  # fmt: skip
 
 _RUN, _ATTEMPT, _INCIDENT, _EVIDENCE, _ARTIFACT = (
@@ -164,14 +164,7 @@ def resolve(store: Store, text: str) -> RunRecord:
 def attempts(store: Store, run: str) -> list[AttemptRecord]:
     """The attempts at a run, in order."""
     with store.read() as connection:
-        rows = connection.execute(select(_ATTEMPT).where(_ATTEMPT.c.run_id == run).order_by(_ATTEMPT.c.attempt)).mappings().all()
-    return [AttemptRecord(**_facts(row)) for row in rows]
-
-
-def last_attempt(store: Store, run: str) -> int:
-    """Number of the last attempt at a run, 0 where the store does not know the run."""
-    with store.read() as connection:
-        return connection.execute(select(func.max(_ATTEMPT.c.attempt)).where(_ATTEMPT.c.run_id == run)).scalar() or 0
+        return _attempts(connection, run)
 
 
 def find_unfinished(store: Store, fingerprint: str) -> str | None:
@@ -179,11 +172,15 @@ def find_unfinished(store: Store, fingerprint: str) -> str | None:
 
     Only a process of this machine can be known to be gone; a run of another machine is never returned.
     """
-    query = select(_RUN.c.id).where(_RUN.c.state == "running", _RUN.c.fingerprint == fingerprint)
     with store.read() as connection:
-        found = list(connection.execute(query.order_by(_RUN.c.started.desc())).scalars())
-    for candidate in found:
-        last = attempts(store, candidate)[-1:]
+        return unfinished(connection, fingerprint)
+
+
+def unfinished(connection: Connection, fingerprint: str) -> str | None:
+    """What ``find_unfinished`` finds, within a transaction."""
+    query = select(_RUN.c.id).where(_RUN.c.state == "running", _RUN.c.fingerprint == fingerprint)
+    for candidate in list(connection.execute(query.order_by(_RUN.c.started.desc())).scalars()):
+        last = _attempts(connection, candidate)[-1:]
         if last and _is_gone(last[0]):
             return str(candidate)
     return None
@@ -279,6 +276,11 @@ def _superseded(table: Any, step: Any) -> Any:
     """Whether a later attempt went through that step anew."""
     later = _ATTEMPT.alias()
     return exists().where(later.c.run_id == table.c.run_id, later.c.attempt > table.c.attempt, later.c.first_step <= step)
+
+
+def _attempts(connection: Connection, run: str) -> list[AttemptRecord]:
+    rows = connection.execute(select(_ATTEMPT).where(_ATTEMPT.c.run_id == run).order_by(_ATTEMPT.c.attempt)).mappings().all()
+    return [AttemptRecord(**_facts(row)) for row in rows]
 
 
 def _run(row: RowMapping) -> RunRecord:

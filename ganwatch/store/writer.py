@@ -134,7 +134,7 @@ class Writer:
             run |= {"name": self.run.name, "started": known.started if known else self._started}
             run |= {"fingerprint": None if fingerprint is None else str(fingerprint), "artifact_root": self.store.artifact_root}
             run["provenance"] = self._provenance or (known.provenance if known else {})
-            attempt |= {"started": self._started, "provenance": self._provenance, **_process()}
+            attempt |= {"started": self._started, "provenance": self._provenance, **process_facts()}
             query = select(_ATTEMPT.c.first_step, _ATTEMPT.c.last_step).where(*self._mine(_ATTEMPT))
             steps = [step for step in (*(connection.execute(query).first() or ()), *(self._steps or ())) if step is not None]
             self._steps = (min(steps), max(steps)) if steps else None
@@ -208,7 +208,8 @@ class Writer:
         return table.c.run_id == self.run.id, table.c.attempt == self.run.attempt
 
 
-def _process() -> dict[str, Any]:
+def process_facts() -> dict[str, Any]:
+    """What tells later whether this process is still there."""
     process = psutil.Process()
     return {"host": socket.gethostname(), "pid": os.getpid(), "process_started": process.create_time()}
 

@@ -104,8 +104,6 @@ def test_a_run_tells_its_state_attempts_and_origin(store: Store) -> None:
     assert (again.state, again.started, again.attempts, again.last_step, again.ended) == ("running", 50.0, 2, 5, None)
     assert again.provenance["seed"] == 3
     assert [(one.attempt, one.state, one.first_step) for one in queries.attempts(store, "r")] == [(1, "failed", 1), (2, "running", 5)]
-    assert queries.last_attempt(store, "r") == 2
-    assert queries.last_attempt(store, "nobody") == 0
 
 
 def test_a_person_names_a_run_by_id_beginning_name_or_latest(store: Store) -> None:
