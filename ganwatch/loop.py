@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from torch import nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from ganwatch.capture import loaders
 from ganwatch.capture.step import Step
@@ -23,6 +24,7 @@ from ganwatch.provenance import optimizers
 from ganwatch.records import Run
 from ganwatch.sinks.background import Background
 from ganwatch.starting import AUDIT_SECONDS, exporter, start_run
+from ganwatch.status import ENOUGH, advice, status
 
 log = logging.getLogger("ganwatch")
 
@@ -65,6 +67,7 @@ class Watch:
             for sink in every:
                 sink.close()
             raise
+        self._handle = register_optimizer_step_post_hook(self._stepped)
         loaders.listen(self._delivered)
         atexit.register(self._at_exit)
 
@@ -76,6 +79,13 @@ class Watch:
             "batch_size": len(shown[0]) if shown else None,
         }
         return start_run(self.store, self.name, facts, data=self._dataset, audit_seconds=self.audit_seconds)
+
+    def _stepped(self, *_: Any) -> None:
+        """Say once, early, what is plainly wrong."""
+        if sum(self.observer.recorder.findings.updates.values()) >= ENOUGH:
+            self._handle.remove()
+            for line in self.observer.monitor.guard("status", lambda: advice(self.observer)) or ():
+                log.warning("%s", line)
 
     def _delivered(self, dataset: Any, batch: Any, waited: float) -> None:
         if self._dataset is None:
@@ -90,10 +100,17 @@ class Watch:
         """Say that a batch about to be used is generated; only where ``status`` asks for it."""
         self.observer.monitor.guard("capture", lambda: self.observer.recorder.made(batch))
 
+    def status(self) -> str:
+        """What was recognised so far, which signals are live, and what is missing; also printed."""
+        text = status(self.observer)
+        print(text)  # noqa: T201  # that is what it is for
+        return text
+
     def close(self, state: str = "finished") -> None:
         """Leave no hook behind and write everything. A second call does nothing."""
         atexit.unregister(self._at_exit)
         if self.observer.open:
+            self._handle.remove()
             loaders.unlisten(self._delivered)
             self.observer.close(state)
 
@@ -121,7 +138,7 @@ class Disabled:
     def _ignore(self, *_: Any, **__: Any) -> None:
         pass
 
-    real = fake = close = _ignore
+    real = fake = close = status = _ignore
 
 
 def watch(

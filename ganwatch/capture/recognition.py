@@ -60,8 +60,8 @@ class Recognition:
 
     def parts(self, samples: Tensor) -> list[tuple[str, slice]]:
         """What the samples are: one kind as a whole, or kinds that follow each other; ``unknown`` where that is not sure."""
-        place = _place(samples)
-        shared = {batch: step for batch, side in self._sides.items() for step, known in side if _place(known) == place}
+        storage = place(samples)
+        shared = {batch: step for batch, side in self._sides.items() for step, known in side if place(known) == storage}
         if len(shared) == 1:
             [(batch, step)] = shared.items()
             self.reached_back |= step < self.now
@@ -95,7 +95,8 @@ class Recognition:
         return batch, length
 
 
-def _place(tensor: Tensor) -> int:
+def place(tensor: Tensor) -> int:
+    """Where its storage is."""
     return tensor.untyped_storage().data_ptr()
 
 

@@ -22,6 +22,7 @@ from torch.utils.hooks import RemovableHandle
 
 from ganwatch.capture import backward_losses, forward_calls
 from ganwatch.capture.calls import generated, judged, keep
+from ganwatch.capture.findings import Findings
 from ganwatch.capture.ownership import Ownership, Share
 from ganwatch.capture.recognition import Recognition
 from ganwatch.capture.roles import settle
@@ -74,8 +75,8 @@ class Recorder:
     ----------
     index : int
         Steps counted so far.
-    ownership, recognition
-        Which optimizer has what, and what was real or fake.
+    ownership, recognition, findings
+        Which optimizer has what, what was real or fake, and what was found out about the loop.
     remembering : bool
         Whether what the generator returns in steps that nobody looks at is remembered, to recognise it later.
     open : bool
@@ -103,6 +104,7 @@ class Recorder:
         self.index = 0
         self.paused = False
         self.remembering = True
+        self.findings = Findings()
         self.ownership = Ownership(networks)
         self.recognition = Recognition()
         self._schedule = Schedule(probes, guard)
@@ -200,11 +202,13 @@ class Recorder:
         self._remember("fake", output)
         call = generated(module, args, kwargs, output, index=self._current.index, whole=self._restarted)
         keep(self._current.calls, call)
+        self.findings.generated(call)
 
     def _record_judged(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         score, calls = judged(module, args, kwargs, output, index=self._current.index, recognition=self.recognition)
         for _, call in calls:
             keep(self._current.calls, call)
+        self.findings.judged([call for _, call in calls], output)
         if score is not None and score.requires_grad and score.ndim and self._plan_now.wants_slopes:
             score.register_hook(partial(self._on_slope, calls))  # type: ignore[no-untyped-call]  # torch publishes no type here
 
@@ -246,6 +250,7 @@ class Recorder:
         for share in moved:
             if step.loss is not None:
                 current.losses[share.role] = step.loss
+            self.findings.updates[share.role] += 1
             current.updates[share.role] = current.updates.get(share.role, 0) + 1
             if "lr" in share.group:
                 current.learning_rates[share.role] = share.group["lr"]
@@ -288,6 +293,7 @@ class Recorder:
             self.remembering = self.recognition.reached_back or (not self.remembering and any(c.batch == "unknown" for c in fresh))
             self.recognition.reached_back = False
             settle([call for call in step.calls if call.index == step.index])
+            self.findings.looked(fresh)
         self._current = Step(self.index + 1, calls=[call for call in judged if call.index > self.index - CARRIED])
         self._restarted = False
         self._waiting.append(step)

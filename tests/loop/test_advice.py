@@ -1,0 +1,99 @@
+"""What is wired wrongly is said plainly, early, and without an error."""
+
+import re
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import ganwatch
+from ganwatch.errors import UserError
+
+
+def networks(score=1):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 6)), nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, score))
+
+
+def train(g, d, *, of_g=None, of_d=None, steps=30, change=lambda x: x):
+    def sgd(module):
+        return torch.optim.SGD(module.parameters(), lr=0.01)
+
+    loader = DataLoader(TensorDataset(torch.randn(64, 6)), 8)
+    of_g, of_d = of_g or sgd(g), of_d or sgd(d)
+    for _ in range(steps):
+        for (real,) in loader:
+            of_d.zero_grad()
+            fake = g(torch.randn(8, 4))
+            (d(fake.detach()).mean() - d(change(real)).mean()).backward()
+            of_d.step()
+            of_g.zero_grad()
+            (-d(fake).mean()).backward()
+            of_g.step()
+            break
+
+
+def test_a_loop_that_is_wired_well_gets_no_advice(caplog, capsys):
+    g, d = networks()
+    with ganwatch.watch(G=g, D=d, store=None, audit_seconds=0.0) as watching:
+        train(g, d, of_g=(of_g := torch.optim.SGD(g.parameters(), lr=0.01)))
+        text = watching.status()
+    assert capsys.readouterr().out.strip() == text
+    assert "step 30" in text
+    assert "1 fake, 1 real" in text
+    assert f"optimizer of g: SGD, lr {of_g.param_groups[0]['lr']}" in text
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("swapped", "G and D look swapped"),
+        ("not trained", "G was never updated in"),
+        ("one optimizer", "One optimizer steps parameters of G and of D"),
+        ("auto-encoder", "D returns what it is shown"),
+        ("unknown reals", r"Say watching.real\(batch\)"),
+    ],
+)
+def test_what_is_wrong_is_said_within_fifty_updates(wrong, said, caplog):
+    g, d = networks(score=6 if wrong == "auto-encoder" else 1)
+    how, given = {}, (g, d)
+    if wrong == "swapped":
+        given = (d, g)
+    if wrong == "not trained":
+        given = (networks()[0], d)
+    if wrong == "one optimizer":
+        how["of_g"] = how["of_d"] = torch.optim.SGD([*g.parameters(), *d.parameters()], lr=0.01)
+    if wrong == "unknown reals":
+        how["change"] = lambda real: real.detach().mul(2.0).requires_grad_()
+    with ganwatch.watch(*given, store=None, audit_seconds=0.0) as watching:
+        train(g, d, steps=60, **how)
+        assert sum(re.search(said, record.getMessage()) is not None for record in caplog.records) == 1
+        assert watching.observer.monitor.errors == {}
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"G": 3}, "G must be a torch.nn.Module, got int"),
+        ({"D": nn.ReLU()}, "D must have trainable parameters, got ReLU without any"),
+        ({"name": 4}, "name must be a string or None, got int"),
+        ({"G": []}, "G must be one network, got 0"),
+    ],
+)
+def test_bad_input_is_named_before_anything_begins(how, message):
+    g, d = networks()
+    with pytest.raises(UserError, match=message):
+        ganwatch.watch(**{"G": g, "D": d, "store": None} | how)
+    with pytest.raises(UserError, match="D must be another network than G"):
+        ganwatch.watch(g, g, store=None)
+
+
+def test_disabled_is_nothing_at_all(monkeypatch):
+    monkeypatch.setenv("GANWATCH_DISABLED", "1")
+    g, d = networks()
+    with ganwatch.watch(g, d) as watching:
+        watching.real(torch.zeros(2, 6))
+        watching.status()
+    assert not hasattr(type(g).forward, "__wrapped__")
