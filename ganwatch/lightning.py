@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import time
@@ -86,12 +87,29 @@ class GanWatch(lightning.Callback):
         self.probes = None if probes is None else checked_parts("probes", probes, Probe)  # type: ignore[type-abstract]  # a base to compare with
         self.detectors = None if detectors is None else checked_parts("detectors", detectors, Detector)  # type: ignore[type-abstract]
         self.sinks = checked_parts("sinks", sinks, Sink)  # type: ignore[type-abstract]
+        self._keep_unused()
+        self._begin()
+
+    def _keep_unused(self) -> None:
+        self._unused = {"probes": _copies(self.probes), "detectors": _copies(self.detectors)}
+
+    def _begin(self) -> None:
         self.observer: Observer | None = None
         self._pending: dict[str, Any] | None = None
         self._started = False
         self._failed = False
         self._tells = False
         self._waiting_since = 0.0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy is an unused callback with the same arguments: nothing of a training goes with it, nor what Lightning hangs on it."""
+        own = {"_unused", "observer", "_pending", "_started", "_failed", "_tells", "_waiting_since", "log", "log_dict"}
+        return {name: value for name, value in vars(self).items() if name not in own} | self._unused
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._keep_unused()
+        self._begin()
 
     @property
     def disabled(self) -> bool:
@@ -207,6 +225,18 @@ class GanWatch(lightning.Callback):
             "g": _find(module, "generator", self.generator, GENERATORS),
             "d": _find(module, "discriminator", self.discriminator, DISCRIMINATORS),
         }
+
+
+def _copies(parts: list[Any] | None) -> list[Any] | None:
+    """As they are now, before they have seen anything."""
+    return None if parts is None else [_copied(part) for part in parts]
+
+
+def _copied(part: Any) -> Any:
+    try:
+        return copy.deepcopy(part)
+    except Exception:  # noqa: BLE001  # somebody's part that cannot be copied is no reason not to train
+        return part
 
 
 def _output_range(generator: nn.Module) -> tuple[float, float] | None:

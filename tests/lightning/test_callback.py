@@ -1,7 +1,9 @@
 """The callback refuses what cannot work before the first step, and afterwards never stands in the way."""
 
+import copy
 import logging
 import os
+import pickle
 import signal
 import socket
 
@@ -292,6 +294,28 @@ def test_what_is_said_follows_the_logging_that_was_configured(documented, train,
     first, _ = caplog.messages
     assert first.endswith("kept nowhere (store=None)")
     assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda watch: pickle.loads(pickle.dumps(watch))], ids=["deepcopy", "pickle"])  # noqa: S301  # our own bytes
+def test_a_copy_of_a_used_callback_is_an_unused_one(duplicate, documented, train, tmp_path):
+    copies = []
+
+    class Copies(lightning.Callback):
+        def on_train_batch_end(self, *_):
+            copies[:] = [duplicate(watch)]
+
+    store, probes = tmp_path / "runs", [probe for probe in default_probes() if probe.name != "resources"]  # holds its process
+    watch = GanWatch(store=store, name="one", probes=probes, detectors=[ModeCollapse()], facts={"a": 1}, audit_seconds=0)
+    untouched = ModeCollapse().state_dict()
+    train(documented, watch, Copies(), batches=40)
+    assert watch.detectors[0].state_dict() != untouched
+    for unused in (*copies, duplicate(watch)):
+        assert (unused.observer, unused.state_dict(), unused.store, unused.name, unused.facts) == (None, {}, store, "one", {"a": 1})
+        assert unused.detectors[0].state_dict() == untouched
+        assert len(unused.probes) == len(watch.probes)
+    train(documented, copies[0], batches=3)
+    with open_store(store, create=False) as opened:
+        assert sorted((run.name, run.last_step, run.attempts) for run in queries.runs(opened)) == [("one", 3, 1), ("one", 40, 1)]
 
 
 def test_one_callback_for_two_trainings_keeps_two_records(documented, train, tmp_path):
