@@ -15,6 +15,7 @@ from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from ganwatch.capture import loaders
+from ganwatch.capture.ownership import Several, members
 from ganwatch.capture.step import Step
 from ganwatch.contracts import Detector, Incident, Probe, Sink
 from ganwatch.errors import UserError
@@ -74,7 +75,10 @@ class Watch:
     def _begin(self, step: Step) -> tuple[Run, list[Incident]]:
         shown = [batch for batch in (step.batch("real"), step.batch("fake")) if batch is not None]
         facts = {
-            "networks": {role: f"{type(network).__module__}.{type(network).__qualname__}" for role, network in self._networks.items()},
+            "networks": {
+                role: [f"{type(network).__module__}.{type(network).__qualname__}" for network in members(several)]
+                for role, several in self._networks.items()
+            },
             "optimizers": optimizers(self.observer.recorder.ownership.optimizers()),
             "batch_size": len(shown[0]) if shown else None,
         }
@@ -158,8 +162,9 @@ def watch(
 
     Parameters
     ----------
-    G, D : nn.Module
-        Generator and discriminator.
+    G, D : nn.Module, or list or dict of them
+        Generator and discriminator. Of several the first one stands for all where batches and outputs are looked at; losses,
+        gradients and updates are those of all.
     real : dataset, loader or tensor, optional
         The real data, for the audit and the data's identity. Without it the dataset of the first ``DataLoader`` that delivers.
     name : str, optional
@@ -197,12 +202,12 @@ def watch(
     """
     if os.environ.get("GANWATCH_DISABLED") == "1":
         return Disabled()
-    generator, discriminator = _one("G", G), _one("D", D)
-    if generator is discriminator:
-        raise UserError(f"D must be another network than G, got the same {type(discriminator).__name__} twice")
+    generator, discriminator = _network("G", G), _network("D", D)
+    if {id(network) for network in members(generator)} & {id(network) for network in members(discriminator)}:
+        raise UserError(f"D must be another network than G, got the same {type(members(discriminator)[0]).__name__} twice")
     if name is not None and not isinstance(name, str):
         raise UserError(f"name must be a string or None, got {type(name).__name__}")
-    script = Path(sys.argv[0]).stem if sys.argv and sys.argv[0] not in {"", "-c", "-m"} else type(generator).__name__
+    script = Path(sys.argv[0]).stem if sys.argv and sys.argv[0] not in {"", "-c", "-m"} else type(members(generator)[0]).__name__
     return Watch(
         generator,
         discriminator,
@@ -217,14 +222,20 @@ def watch(
     )
 
 
-def _one(argument: str, given: Networks) -> nn.Module:
-    networks: list[Any] = list(given.values() if isinstance(given, Mapping) else given if isinstance(given, list | tuple) else [given])
-    for network in networks:
+def _network(argument: str, given: Networks) -> nn.Module:
+    """The one network, or several under one role."""
+    named: dict[str, Any] = dict(given) if isinstance(given, Mapping) else {"0": given}
+    if isinstance(given, list | tuple):
+        named = {str(place): network for place, network in enumerate(given)}
+    for name, network in named.items():
+        which = argument if len(named) == 1 else f"{argument}[{name}]"
         if not isinstance(network, nn.Module):
-            raise UserError(f"{argument} must be a torch.nn.Module, got {type(network).__name__}")
-    if len(networks) != 1:
-        raise UserError(f"{argument} must be one network, got {len(networks)}")
-    if not any(parameter.requires_grad for parameter in networks[0].parameters()):
-        raise UserError(f"{argument} must have trainable parameters, got {type(networks[0]).__name__} without any")
-    only: nn.Module = networks[0]
-    return only
+            raise UserError(f"{which} must be a torch.nn.Module, got {type(network).__name__}")
+        if not any(parameter.requires_grad for parameter in network.parameters()):
+            raise UserError(f"{which} must have trainable parameters, got {type(network).__name__} without any")
+    if not named:
+        raise UserError(f"{argument} must be a network or several, got none")
+    if len({id(network) for network in named.values()}) < len(named):
+        raise UserError(f"{argument} must be different networks, got the same one twice")
+    only: nn.Module = next(iter(named.values()))
+    return only if len(named) == 1 else Several(named)

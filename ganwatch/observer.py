@@ -10,6 +10,7 @@ from torch import nn
 
 from ganwatch.capture.gallery import Gallery
 from ganwatch.capture.gatherer import Gatherer
+from ganwatch.capture.ownership import members
 from ganwatch.capture.recorder import Recorder
 from ganwatch.capture.step import Step
 from ganwatch.contracts import Detector, Incident, Probe, Sink, State
@@ -54,7 +55,7 @@ class Observer:
     ) -> None:
         self._run, self._begin = run, begin
         self.monitor = Monitor(detectors=detectors, sinks=sinks, gatherer=Gatherer())
-        self.gallery = Gallery(networks["g"], self.monitor.samples)
+        self.gallery = Gallery(members(networks["g"])[0], self.monitor.samples)
         self._traced = False
         self.recorder = Recorder(networks, probes=probes, on_step=self._on_step, guard=self.monitor.guard, looks=self.gallery.looks)
         if state is not None:

@@ -15,6 +15,15 @@ from ganwatch.capture.step import Update
 from ganwatch.errors import UserError
 
 
+class Several(nn.ModuleDict):
+    """Networks that share a role, such as the two generators of a cycle; the first one stands for it."""
+
+
+def members(network: nn.Module) -> list[nn.Module]:
+    """The networks of a role."""
+    return list(network.values()) if isinstance(network, Several) else [network]
+
+
 @dataclass(slots=True)
 class Share:
     """What an optimizer has of one network."""

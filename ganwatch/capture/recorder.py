@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ from torch.utils.hooks import RemovableHandle
 from ganwatch.capture import backward_losses, forward_calls
 from ganwatch.capture.calls import generated, judged, keep
 from ganwatch.capture.findings import Findings
-from ganwatch.capture.ownership import Ownership, Share
+from ganwatch.capture.ownership import Ownership, Share, members
 from ganwatch.capture.recognition import Recognition
 from ganwatch.capture.roles import settle
 from ganwatch.capture.schedule import Schedule
@@ -61,7 +62,7 @@ class Recorder:
     Parameters
     ----------
     networks : mapping of str to nn.Module
-        ``{"g": generator, "d": discriminator}``.
+        ``{"g": generator, "d": discriminator}``; either may be a ``Several``, whose first member is the one whose calls are recorded.
     probes : sequence of Probe
         Those that are due see updates as they happen.
     on_step : callable
@@ -100,6 +101,7 @@ class Recorder:
         looks: Callable[[int], bool] = lambda _: False,
     ) -> None:
         self.networks = dict(networks)
+        self._members = {role: members(network) for role, network in networks.items()}
         self.probes, self.on_step, self.guard, self.looks = probes, on_step, guard, looks
         self.index = 0
         self.paused = False
@@ -150,7 +152,7 @@ class Recorder:
         return True
 
     def _hook(self) -> None:
-        for module in self.networks.values():
+        for module in chain(*self._members.values()):
             forward_calls.watch(module, self._on_call)
         backward_losses.listen(self._on_loss)
         self._handles = [
@@ -159,7 +161,7 @@ class Recorder:
         ]
 
     def _unhook(self) -> None:
-        for module in self.networks.values():
+        for module in chain(*self._members.values()):
             forward_calls.unwatch(module)
         backward_losses.unlisten(self._on_loss)
         for handle in self._handles:
@@ -188,10 +190,11 @@ class Recorder:
         self.spent += time.perf_counter() - start
 
     def _on_call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        generator = module is self.networks["g"]
-        if self._recording:
-            self._timed(self._record_generated if generator else self._record_judged, module, args, kwargs, output)
-        elif generator and self.remembering:
+        if self._recording and module is self._members["d"][0]:
+            self._timed(self._record_judged, module, args, kwargs, output)
+        elif self._recording and module is self._members["g"][0]:
+            self._timed(self._record_generated, module, args, kwargs, output)
+        elif (self._recording or self.remembering) and not any(module is judge for judge in self._members["d"]):
             self._timed(self._remember, "fake", output)
 
     def _remember(self, batch: str, nest: Any) -> None:

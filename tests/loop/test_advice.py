@@ -79,7 +79,8 @@ def test_what_is_wrong_is_said_within_fifty_updates(wrong, said, caplog):
         ({"G": 3}, "G must be a torch.nn.Module, got int"),
         ({"D": nn.ReLU()}, "D must have trainable parameters, got ReLU without any"),
         ({"name": 4}, "name must be a string or None, got int"),
-        ({"G": []}, "G must be one network, got 0"),
+        ({"G": [nn.Linear(4, 6), 1]}, r"G\[1\] must be a torch.nn.Module, got int"),
+        ({"G": []}, "G must be a network or several, got none"),
     ],
 )
 def test_bad_input_is_named_before_anything_begins(how, message):
