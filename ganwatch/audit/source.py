@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ganwatch.audit.chance import module_generators
 from ganwatch.errors import UserError
 
 _ITEM_KEYS = ("image", "images", "pixel_values", "img", "x", "X", "data", "input", "inputs", "arr_0")
@@ -202,7 +203,8 @@ def _open_dataset(dataset: Any, argument: str) -> Source:
     view = _detached(dataset)
     classes = getattr(dataset, "classes", None)
     declared = tuple(range(len(classes))) if isinstance(classes, list | tuple) else ()
-    return Source(type(dataset).__name__, size, lambda index: split(view[index]), classes=declared, owners=(dataset,))
+    owners = (dataset, *module_generators(dataset))
+    return Source(type(dataset).__name__, size, lambda index: split(view[index]), classes=declared, owners=owners)
 
 
 def _detached(dataset: Any) -> Any:
