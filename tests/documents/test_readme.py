@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -41,6 +42,27 @@ def test_every_command_is_documented_and_every_documented_command_exists():
 def test_faults_and_their_codes_are_those_of_the_demo():
     stated = dict(re.findall(r"^\| `([a-z-]+)` \|[^|]*\| (GW\d+) \|$", README, re.MULTILINE))
     assert stated == {name: fault.code for name, fault in FAULTS.items()}
+
+
+def test_names_of_networks_and_cadences_are_those_of_the_code():
+    from ganwatch.lightning import DISCRIMINATORS, GENERATORS
+    from ganwatch.presets import default_probes
+
+    text = " ".join(README.split())
+    for names in (GENERATORS, DISCRIMINATORS):
+        assert ", ".join(f"`{name}`" for name in names) in text
+    said = re.search(r"Losses at every step; (.*?)\. All", text)
+    stated = {word: int(step) for words, step in re.findall(r"([^;]+?) at every (\d+)th", said[1]) for word in re.findall("[a-z]+", words)}
+    words = {"gradients": "gradient", "saturation": "discriminator", "training": "learning", "losses": None}
+    for probe in default_probes():
+        word = words.get(probe.name, probe.name)
+        assert stated.get(word, 1) == probe.every, probe.name
+
+
+def test_the_line_that_lists_signals_does():
+    [line] = re.findall(r"`python -c \"(.*?)\"`", (ROOT / "CONTRIBUTING.md").read_text())
+    done = subprocess.run([sys.executable, "-c", line], capture_output=True, text=True, check=True)
+    assert "grad_norm | network | norm | " in done.stdout
 
 
 def test_the_table_of_detections_is_that_of_the_recorded_results(monkeypatch):
