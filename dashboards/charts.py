@@ -28,9 +28,14 @@ PADDING = {"left": 0, "top": 2, "right": 4, "bottom": 2}
 CONFIG = {
     "font": "Source Sans, sans-serif",
     "view": {"stroke": None},
-    "axis": {"labelColor": "#52606d", "labelFontSize": 11, "gridColor": "#e8ecf0", "domainColor": "#cbd3db", "tickColor": "#cbd3db"},
+    "axis": {"labelColor": "#52606d", "labelFontSize": 11, "gridColor": "#f1f4f7", "domainColor": "#cbd3db", "tickColor": "#cbd3db",
+             "titleColor": "#52606d", "titleFontSize": 11, "titleFontWeight": "normal", "titlePadding": 4},
     "legend": {"labelColor": "#1f2933"},
 }
+UNTITLED = {"", "value"}
+"""Units that say nothing beside the name of the signal."""
+STEP = "step"
+"""Title of the axis across; every layer must say the same, or none is shown."""
 WIDE = 30.0
 """Ratio of the largest to the smallest value from which a logarithmic scale reads better."""
 
@@ -44,7 +49,7 @@ class Chart(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """An incident on the step axis; ``end`` is None while it is open."""
+    """An incident on the step axis; ``end`` is None where it is not over."""
 
     code: str
     title: str
@@ -94,7 +99,7 @@ def curve_chart(
     threshold : float or None
         A horizontal line.
     unit : str
-        ``bytes`` are written with a power of ten as a letter.
+        Title of the value axis, where there is one to name; ``bytes`` are written with a power of ten as a letter.
 
     Returns
     -------
@@ -109,8 +114,11 @@ def curve_chart(
     is_finite = np.isfinite(frame["value"])
     finite, broken = frame[is_finite], frame[~is_finite]
     labels = list(curves)
-    x = _field("step", scale={"domain": list(steps), "nice": False, "clamp": True}, axis={"format": ",d", "tickCount": 6, "grid": False})
-    y = _field("value", scale={"type": "log" if log else "linear", "zero": False}, axis=_value_axis(finite["value"], log=log, unit=unit))
+    across = {"format": ",d", "tickCount": 6, "grid": False}
+    x = _field("step", title=STEP, scale={"domain": list(steps), "nice": False, "clamp": True}, axis=across)
+    scale = {"type": "log" if log else "linear", "zero": False}
+    title = None if unit in UNTITLED else unit
+    y = _field("value", title=title, scale=scale, axis=_value_axis(finite["value"], log=log, unit=unit))
     colours = [COLOURS.get(label, OTHERS[place % len(OTHERS)]) for place, label in enumerate(labels)]
     legend = {"orient": "top", "title": None, "symbolType": "stroke", "symbolStrokeWidth": 2.5, "offset": 4, "padding": 0}
     named = labels != [""]
@@ -128,7 +136,7 @@ def curve_chart(
         layers.append(_own(rows, tick, x=x, y={"value": 3}, tooltip=[_tip("step", ",d"), _tip("reading"), *tips[2:]]))
     if threshold is not None and math.isfinite(threshold) and (not log or threshold > 0):
         rule = {"type": "rule", "strokeDash": [5, 4], "color": "#52606d"}
-        layers.append(_own([{"threshold": threshold}], rule, y=_field("threshold"), tooltip=[_tip("threshold", ".4g")]))
+        layers.append(_own([{"threshold": threshold}], rule, y=_field("threshold", title=title), tooltip=[_tip("threshold", ".4g")]))
     spec = {"layer": layers, "height": height, "padding": PADDING, "background": "transparent", "config": CONFIG}
     return Chart(finite.reset_index(drop=True), spec)
 
@@ -154,9 +162,9 @@ def _marks(marked: Sequence[Span], steps: tuple[int, int]) -> list[dict[str, Any
             "code": span.code,
             "incident": f"{span.code} {span.title}",
             "onset": span.start,
-            "until": "open" if span.end is None else f"step {span.end:,}",
+            "until": "the end" if span.end is None else f"step {span.end:,}",
         }
-        start, tips = _field("from"), [_tip("incident"), _tip("onset", ",d"), _tip("until")]
+        start, tips = _field("from", title=STEP), [_tip("incident"), _tip("onset", ",d"), _tip("until")]
         text = {"type": "text", "align": "left", "baseline": "top", "dx": 3, "fontSize": 10, "fontWeight": 600, "color": span.colour}
         layers += [
             _own([row], {"type": "rect", "opacity": 0.08, "color": span.colour}, x=start, x2={"field": "to"}, tooltip=tips),

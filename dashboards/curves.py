@@ -104,10 +104,9 @@ def _draw(
     signal: Signal | None, name: str, curves: Mapping[str, Curve], steps: tuple[int, int], marked: Sequence[Span], *, log: bool
 ) -> None:
     present = {label: curve for label, curve in curves.items() if len(curve[0])}
-    unit = f" ({signal.unit})" if signal and signal.unit in {"seconds", "bytes", "ratio"} else ""
     last = [f"{label} {number(float(values[-1]), signal.unit if signal else '')}".strip() for label, (_, values) in present.items()]
     now = f" :small[:gray[now {literal(', '.join(last))}]]" if 0 < len(last) <= MOST_LABELS else ""
-    st.markdown(f"**{literal(name)}**{unit}{now}", help=signal.help if signal else None)
+    st.markdown(f"**{literal(name)}**{now}", help=signal.help if signal else None)
     if not present:
         st.caption("Not measured in these steps.")
         return

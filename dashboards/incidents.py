@@ -17,7 +17,7 @@ from ganwatch.store.database import Store
 
 from .charts import curve_chart, spans, wants_log
 from .pictures import show_sheet, show_strip
-from .state import choose_run, live_run, open_shown_store, run_header
+from .state import choose_run, has_ended, live_run, open_shown_store, run_header
 from .trees import causal_tree
 from .words import incident_badges, incident_state, literal, number
 
@@ -44,13 +44,14 @@ def _body(record: queries.RunRecord) -> None:
         return
     tree = causal_tree(found)
     listed, detail = st.columns([3, 9], gap="medium")
+    ended = has_ended(record)
     with listed:
-        chosen = _choose(tree)
+        chosen = _choose(tree, ended=ended)
     with detail:
-        _show(store, chosen, found)
+        _show(store, chosen, found, ended=ended)
 
 
-def _choose(tree: Sequence[tuple[int, queries.IncidentRecord]]) -> queries.IncidentRecord:
+def _choose(tree: Sequence[tuple[int, queries.IncidentRecord]], *, ended: bool) -> queries.IncidentRecord:
     by_id = {one.id: one for _, one in tree}
     depth = {one.id: depth for depth, one in tree}
     key = f"incident_{tree[0][1].run}"
@@ -61,16 +62,16 @@ def _choose(tree: Sequence[tuple[int, queries.IncidentRecord]]) -> queries.Incid
         "Causes, and what they explain",
         list(by_id),
         format_func=lambda one: "\u2003" * max(depth[one] - 1, 0) + "↳ " * (depth[one] > 0) + f"{by_id[one].code} {by_id[one].title}",
-        captions=[f"{incident_state(one)}, onset {one.onset:,}" for one in by_id.values()],
+        captions=[f"{incident_state(one, ended=ended)}, onset {one.onset:,}" for one in by_id.values()],
         key=key,
     )
     return by_id[picked or next(iter(by_id))]
 
 
-def _show(store: Store, incident: queries.IncidentRecord, known: Sequence[queries.IncidentRecord]) -> None:
+def _show(store: Store, incident: queries.IncidentRecord, known: Sequence[queries.IncidentRecord], *, ended: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.header(f"{incident.code} {incident.title}", anchor=False, width="content")
-        incident_badges(incident)
+        incident_badges(incident, ended=ended)
     titles = {one.id: f"{one.code} {one.title}" for one in known}
     if incident.cause:
         st.markdown(f":material/subdirectory_arrow_right: Explained by **{titles.get(incident.cause, incident.cause)}**: look there first.")
@@ -98,16 +99,18 @@ def _evidence(store: Store, incident: queries.IncidentRecord) -> None:
     st.markdown(literal(evidence.explanation))
     signal = family(evidence.signal)
     unit = signal.unit if signal else ""
+    crossed = finite(evidence.value)
     facts = (
         (evidence.signal, number(evidence.value, unit), signal.help if signal else None),
-        ("threshold", number(evidence.threshold, unit), f"Where it comes from: {evidence.origin}"),
+        *([("threshold", number(evidence.threshold, unit), f"Where it comes from: {evidence.origin}")] if crossed else []),
         ("onset", f"{incident.onset:,}", "First step of the evidence."),
         ("opened", f"{incident.fired or incident.opened:,}", "Step at which the incident was reported."),
         ("resolved", "-" if incident.resolved is None else f"{incident.resolved:,}", "Step since which it has been over."),
     )
-    for column, (label, value, meaning) in zip(st.columns([1.5, 1, 1, 1, 1]), facts, strict=True):
+    for column, (label, value, meaning) in zip(st.columns([1.5, 1, 1, 1, 1]), facts, strict=False):
         column.metric(label, value, help=meaning)
-    st.caption(f"Threshold from {literal(evidence.origin)}; evidence of {evidence.window} step{'s' * (evidence.window != 1)}.")
+    origin = f"Threshold from {literal(evidence.origin)}" if crossed else "Not a finite number: no threshold is needed"
+    st.caption(f"{origin}; evidence of {evidence.window} step{'s' * (evidence.window != 1)}.")
     last = incident.resolved or incident.seen or incident.opened
     steps = (max(1, incident.onset - AROUND), max(last, incident.opened) + AROUND)
     reached = queries.run(store, incident.run).last_step or steps[1]
@@ -116,7 +119,7 @@ def _evidence(store: Store, incident: queries.IncidentRecord) -> None:
     if len(at):
         curves = {evidence.signal.partition("/")[2]: (at, values)}
         log = wants_log(signal, curves)
-        bound = evidence.threshold if finite(evidence.value) else None
+        bound = evidence.threshold if crossed else None
         chart = curve_chart(curves, spans([incident]), steps=steps, log=log, height=170, threshold=bound, unit=unit)
         st.vega_lite_chart(chart.data, chart.spec, width="stretch", theme=None)
 
@@ -133,7 +136,7 @@ def _samples(store: Store, incident: queries.IncidentRecord) -> None:
         shown.append((before[-1], f"before the onset, step {before[-1].step:,}"))
     elif len(pinned) > 1:
         shown.append((pinned[0], f"earliest kept, step {pinned[0].step:,}"))
-    if pinned:
+    if pinned and pinned[-1] not in before[-1:]:
         shown.append((pinned[-1], f"when opened, step {pinned[-1].step:,}"))
     if real:
         nearest = min(real, key=lambda one: abs(one.step - incident.opened))
@@ -155,7 +158,7 @@ def _history(store: Store, incident: queries.IncidentRecord) -> None:
             "step": f"{one.step:,}",
             "state": {"firing": "open"}.get(str(one.state), str(one.state)),
             "value": number(one.verdict.value) if one.verdict else "none",
-            "threshold": number(one.verdict.threshold) if one.verdict else "none",
+            "threshold": number(one.verdict.threshold) if one.verdict and finite(one.verdict.value) else "none",
         }
         for one in queries.evidence(store, incident.run, incident.id)
     ]

@@ -18,6 +18,10 @@ GAP = 2
 """Pixels between tiles."""
 LINE = (110, 150, 190)
 """Colour between tiles, which no grey sample has."""
+NAN = 128
+"""Grey that stands for NaN in a stored sample."""
+NUMERICS = {"GW303", "GW502"}
+"""Incidents that say that values are not finite."""
 LARGEST = 16
 """Largest enlargement."""
 STRIP = 36
@@ -66,10 +70,12 @@ def encode_png(pixels: Pixels) -> bytes:
 def show_sheet(artifact: queries.ArtifactRecord, caption: str, *, width: int, most: int | None = None) -> None:
     """One contact sheet, or its first ``most`` samples."""
     try:
-        png = _sheet(artifact.sha256, width, most, artifact)
+        png, grey = _sheet(artifact.sha256, width, most, artifact)
     except FileNotFoundError:
         st.caption(f"{caption}: the file `{artifact.path}` is gone.")
         return
+    if grey and _is_broken(artifact):
+        caption += ": not finite (NaN), drawn grey"
     part = f" ({most} of {artifact.shape[0]})" if most and artifact.shape[0] > most else ""
     st.image(png, caption=caption + part, output_format="PNG", width="content", alt=f"{artifact.kind} samples of step {artifact.step}")
 
@@ -82,5 +88,14 @@ def show_strip(artifacts: Sequence[queries.ArtifactRecord], *, width: int) -> No
 
 
 @st.cache_data(max_entries=400, show_spinner=False)
-def _sheet(sha256: str, width: int, most: int | None, _artifact: queries.ArtifactRecord) -> bytes:  # noqa: ARG001  # the key of the cache
-    return encode_png(arrange(queries.read_samples(open_shown_store(), _artifact)[:most], width))
+def _sheet(sha256: str, width: int, most: int | None, _artifact: queries.ArtifactRecord) -> tuple[bytes, bool]:  # noqa: ARG001  # the key of the cache
+    samples = queries.read_samples(open_shown_store(), _artifact)[:most]
+    return encode_png(arrange(samples, width)), bool((samples == NAN).all())
+
+
+def _is_broken(artifact: queries.ArtifactRecord) -> bool:
+    """Whether an incident says that values were not finite at that step; the grey alone may be the generator's own."""
+    return any(
+        one.code in NUMERICS and one.onset <= artifact.step and (one.resolved is None or artifact.step <= one.resolved)
+        for one in queries.incidents(open_shown_store(), artifact.run)
+    )

@@ -15,6 +15,9 @@ from ganwatch.store.plain import encode
 from .state import choose_run, open_shown_store, run_header
 from .words import literal, number
 
+REFERENCE = "ganwatch.trainer.module.GAN"
+"""The module whose optimizers come in the order of ``NETWORKS``."""
+NETWORKS = ("generator", "discriminator")
 SECTIONS = ("configuration", "optimizers", "packages", "dataset", "device", "code")
 
 
@@ -36,7 +39,7 @@ def page() -> None:
         _dataset(facts.get("dataset"))
     with right:
         _table("Configuration", facts.get("configuration"))
-        _optimizers(facts.get("optimizers"))
+        _optimizers(facts.get("optimizers"), str(facts.get("module")))
     _attempts(record.id)
     text = json.dumps(encode(facts), indent=2, allow_nan=False)
     with st.expander("All of it as JSON", icon=":material/data_object:"):
@@ -57,15 +60,26 @@ def _table(title: str, facts: Any) -> None:
     st.table(rows, border="horizontal", hide_index=True, hide_header=True)
 
 
-def _optimizers(facts: Any) -> None:
+def heading(name: str, module: str) -> str:
+    """What an optimizer is headed by: its network where that is known, its number otherwise.
+
+    >>> heading("g", "my.Module"), heading("1", REFERENCE), heading("1", "my.Module")
+    ('generator', 'discriminator', 'optimizer 1')
+    """
+    if name.isdecimal() and module == REFERENCE and int(name) < len(NETWORKS):
+        return NETWORKS[int(name)]
+    return {"g": NETWORKS[0], "d": NETWORKS[1]}.get(name, f"optimizer {name}" if name.isdecimal() else name)
+
+
+def _optimizers(facts: Any, module: str) -> None:
     """One column a parameter group."""
     if not isinstance(facts, Mapping):
         return
-    groups = {
-        f"{name}.{index}" if index else str(name): {"class": str(optimizer.get("class", "")).rpartition(".")[2]} | dict(group)
-        for name, optimizer in facts.items()
-        for index, group in enumerate(optimizer.get("groups", []))
-    }
+    groups: dict[str, dict[str, Any]] = {}
+    for name, optimizer in facts.items():
+        kind, network = str(optimizer.get("class", "")).rpartition(".")[2], heading(str(name), module)
+        for index, group in enumerate(optimizer.get("groups", [])):
+            groups[f"{network}, group {index}" if index else network] = {"class": kind, **group}
     settings = dict.fromkeys(setting for group in groups.values() for setting in group)
     st.subheader("Optimizers", anchor=False)
     rows = [{"setting": literal(key)} | {name: _text(group.get(key)) for name, group in groups.items()} for key in settings]

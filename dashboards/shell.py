@@ -16,6 +16,9 @@ STYLE = """
 [data-testid="stMetricLabel"] p { color: #52606d; }
 [data-testid="stMetricValue"] { font-size: 1.45rem; }
 [data-testid="stTable"] td { overflow-wrap: anywhere; white-space: normal; }
+[data-testid="stPageLink"] p { white-space: normal; }
+[data-testid="stSidebarUserContent"] { padding-left: 0; padding-right: 0; }
+[data-testid="stSidebar"] [data-testid="stSelectbox"] input { font-size: 0.74rem; padding-left: 0.5rem; text-overflow: ellipsis; }
 h1 { font-size: 1.75rem !important; } h2 { font-size: 1.3rem !important; } h3 { font-size: 1.05rem !important; }
 </style>
 """
@@ -23,7 +26,7 @@ h1 { font-size: 1.75rem !important; } h2 { font-size: 1.3rem !important; } h3 { 
 
 def main() -> None:
     """Draw the page that the address names."""
-    st.set_page_config(page_title="ganwatch", page_icon=_icon(), layout="wide", initial_sidebar_state=240)
+    st.set_page_config(page_title="ganwatch", page_icon=_icon(), layout="wide", initial_sidebar_state=340)
     st.html(STYLE)
     screens = {
         HOME: (overview.page, "Overview", ":material/monitor_heart:"),

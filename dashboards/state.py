@@ -16,7 +16,7 @@ from ganwatch.errors import UserError
 from ganwatch.store import queries
 from ganwatch.store.database import DEFAULT, Store, open_store
 
-from .words import age, literal, state_badge
+from .words import age, literal, open_count, state_badge
 
 HOME = "overview"
 PAGES = "ganwatch_pages"
@@ -91,8 +91,13 @@ def link(page: str, label: str, *, run: str, icon: str | None = None, **paramete
 
 
 def run_name(record: queries.RunRecord) -> str:
-    """A run as it is listed."""
-    return f"{record.name} · {record.id[:8]}"
+    """A run as it is chosen, what tells it apart first."""
+    return f"{record.id[:6]} {record.name}"
+
+
+def has_ended(record: queries.RunRecord) -> bool:
+    """Whether a run has said that it is over."""
+    return record.state != "running"
 
 
 def no_runs() -> None:
@@ -141,7 +146,8 @@ def run_header(record: queries.RunRecord) -> None:
         st.header(literal(record.name), anchor=False, width="content")
         state_badge(record.state, silent=is_silent(record))
         if record.open_incidents:
-            st.badge(f"{record.open_incidents} open incident{'s' * (record.open_incidents != 1)}", color="red")
+            ended = has_ended(record)
+            st.badge(f"incidents: {open_count(record.open_incidents, ended=ended)}", color="gray" if ended else "red")
     attempts = f" · attempt {record.attempts}" if record.attempts > 1 else ""
     started = time.strftime("%Y-%m-%d %H:%M", time.localtime(record.started))
     step = "no step yet" if record.last_step is None else f"step {record.last_step:,}"

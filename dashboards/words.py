@@ -13,6 +13,7 @@ from ganwatch.signals import family
 
 Colour = Literal["red", "orange", "blue", "green", "gray"]
 STATES: dict[str, Colour] = {"running": "blue", "finished": "green", "failed": "red", "stopped": "gray", "silent": "orange"}
+SEVERITIES = {Severity.PAGE: "wakes someone", Severity.TICKET: "for the queue"}
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -68,9 +69,25 @@ def comparison(verdict: Verdict) -> str:
     return f"{verdict.signal} {number(verdict.value, unit)}, {side} {number(verdict.threshold, unit)}"
 
 
-def incident_state(incident: Incident) -> str:
-    """Whether an incident is open."""
-    return "superseded" if getattr(incident, "superseded", False) else {"firing": "open"}.get(str(incident.state), str(incident.state))
+def incident_state(incident: Incident, *, ended: bool) -> str:
+    """Whether an incident is open, or was when its run ended.
+
+    >>> late = Incident("GW101-1", "GW101", "mode collapse", Severity.PAGE, State.FIRING, 20, 30)
+    >>> incident_state(late, ended=False), incident_state(late, ended=True)
+    ('open', 'open at the end')
+    """
+    if getattr(incident, "superseded", False):
+        return "superseded"
+    return {"firing": "open at the end" if ended else "open"}.get(str(incident.state), str(incident.state))
+
+
+def open_count(count: int, *, ended: bool) -> str:
+    """How many incidents are open.
+
+    >>> open_count(2, ended=False), open_count(1, ended=True), open_count(0, ended=True)
+    ('2 open', '1 open at the end', 'none open')
+    """
+    return f"{count or 'none'} open{' at the end' * bool(ended and count)}"
 
 
 def severity_colour(severity: Severity) -> Colour:
@@ -84,8 +101,9 @@ def state_badge(state: str, *, silent: bool = False) -> None:
     st.badge(shown, color=STATES.get(shown, "gray"))
 
 
-def incident_badges(incident: Incident) -> None:
-    """Severity and state of an incident."""
-    is_open = incident.state is State.FIRING and not getattr(incident, "superseded", False)
-    st.badge(str(incident.severity), color=severity_colour(incident.severity) if is_open else "gray")
-    st.badge(incident_state(incident), color="red" if is_open else "green" if incident.state is State.RESOLVED else "gray")
+def incident_badges(incident: Incident, *, ended: bool) -> None:
+    """Severity and state of an incident; grey once nobody can act on it any more."""
+    is_open = incident.state is State.FIRING and not (ended or getattr(incident, "superseded", False))
+    st.badge(SEVERITIES[incident.severity], color=severity_colour(incident.severity) if is_open else "gray")
+    colour: Colour = "red" if is_open else "green" if incident.state is State.RESOLVED else "gray"
+    st.badge(incident_state(incident, ended=ended), color=colour)

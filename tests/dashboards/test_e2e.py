@@ -87,6 +87,9 @@ def test_every_screen_of_a_recorded_run(dashboard: str, page: Page, recorded: Pa
     settled(page)
     assert incident.evidence is not None
     expect(main.get_by_text(incident.evidence.explanation)).to_be_visible()
+    expect(main.get_by_text("open at the end", exact=True)).to_be_visible()
+    threshold = main.get_by_test_id("stMetric").filter(has_text="threshold")
+    expect(threshold).to_have_count(int(np.isfinite(incident.evidence.value)))
     expect(main.locator("img[alt^='pinned samples']").first).to_be_visible()
     main.get_by_text("Runbook", exact=True).click()
     expect(main.get_by_text("Mitigation")).to_be_visible()
@@ -94,6 +97,7 @@ def test_every_screen_of_a_recorded_run(dashboard: str, page: Page, recorded: Pa
         go(page, screen)
     go(page, "Curves")
     expect(main.get_by_role("heading", name="digits_too_fast")).to_be_visible()  # the choice stays from screen to screen
+    expect(page.get_by_role("combobox", name="Run")).to_have_value(f"{broken.id[:6]} {broken.name}")
     expect(main.get_by_test_id("stVegaLiteChart").locator("canvas, svg").first).to_be_visible()
     for group in ("Training", "Data", "Resources"):
         main.get_by_role("button", name=group, exact=True).click()
@@ -105,6 +109,7 @@ def test_every_screen_of_a_recorded_run(dashboard: str, page: Page, recorded: Pa
         main.get_by_role("radio", name=view, exact=True).click()
         settled(page)
         expect(main.locator("img[alt*=' samples of step ']").first).to_be_visible()
+    expect(main.get_by_text("not finite (NaN)").first).to_be_visible()
 
 
 def test_pixels_shown_are_pixels_stored(dashboard: str, page: Page, recorded: Path) -> None:

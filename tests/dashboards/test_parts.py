@@ -12,8 +12,8 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from ganwatch.dashboards import pictures, words
-from ganwatch.dashboards.charts import Span, curve_chart, wants_log
+from ganwatch.dashboards import pictures, provenance, words
+from ganwatch.dashboards.charts import Chart, Span, curve_chart, wants_log
 from ganwatch.dashboards.pictures import GAP, LINE, arrange, encode_png
 from ganwatch.dashboards.trees import causal_tree
 from PIL import Image
@@ -113,10 +113,16 @@ def test_causes_come_before_what_they_explain() -> None:
     assert [(depth, one.code) for depth, one in causal_tree(circle)] == [(0, "GW302"), (1, "GW101")]
 
 
-@pytest.mark.parametrize("module", [pictures, words])
+@pytest.mark.parametrize("module", [pictures, provenance, words])
 def test_examples_in_documentation(module: ModuleType) -> None:
     found = doctest.testmod(module)
     assert found.attempted > 0 == found.failed
+
+
+def titles(chart: Chart) -> dict[str, set[str | None]]:
+    """Titles by axis; a chart whose layers disagree shows none of them."""
+    fields = [(axis, layer["encoding"].get(axis, {})) for layer in chart.spec["layer"] for axis in ("x", "y")]
+    return {axis: {field["title"] for which, field in fields if which == axis and "field" in field} for axis in ("x", "y")}
 
 
 def test_chart_marks_incidents_and_broken_readings() -> None:
@@ -130,6 +136,8 @@ def test_chart_marks_incidents_and_broken_readings() -> None:
     assert {code: (row["from"], row["to"]) for code, row in bands.items()} == {"GW303": (3, 5), "GW101": (1, 2)}
     [ticks] = [layer["data"]["values"] for layer in own if layer["mark"]["type"] == "tick"]
     assert [(row["step"], row["reading"]) for row in ticks] == [(3, "nan"), (5, "inf")]
+    assert titles(curve_chart(curves, marked, steps=(1, 5), threshold=20.0, unit="norm")) == {"x": {"step"}, "y": {"norm"}}
+    assert titles(curve_chart(curves, steps=(1, 5), unit="value"))["y"] == {None}
     assert wants_log(family("grad_norm/g"), curves)
     assert not wants_log(family("d_auc"), curves)
     assert not wants_log(family("grad_norm/g"), {"g": (steps, np.zeros(5))})
