@@ -3,7 +3,7 @@
 How it is detected
     Ratios that no scaling of a loss changes: the gradient of the first layer against the last (depth swallows the signal), the
     update against the weights, and the gradient norm against the run's own healthy median. Two signs together, over a window, make
-    a verdict; a first layer that gets less than a tenth of what would count as a sign is enough alone. These also catch a run
+    a verdict; a first layer that gets less than a hundredth of what would count as a sign is enough alone. These also catch a run
     that was dead from the first step. Where the gradient falls only because the loss has
     no slope left at the output of a discriminator that ranks everything right, the generator passes on what it gets: that is
     `discriminator_domination`, and this verdict is withheld.
@@ -91,7 +91,7 @@ class VanishingGradients(Detector):
         swallowed = self._depth.full and self._depth.median < self.depth
         still = self._moved.full and self._moved.median < self.still
         self._healthy.learn(norm, unless=fallen or swallowed or still)
-        dead = swallowed and self._depth.median < 0.1 * self.depth
+        dead = swallowed and self._depth.median < 0.01 * self.depth
         if (fallen + swallowed + still < 2 and not dead) or (not swallowed and self._auc.median >= self.perfect):
             return None
         value, threshold, signal, origin = (
