@@ -69,7 +69,7 @@ class Gallery:
             latent = step.last("g", "latent")
             if latent is not None and latent.inputs and latent.arguments is not None:
                 self.fixed = _first(latent.arguments, len(latent.inputs[0]) if latent.inputs[0].ndim else 0)
-        fake = step.batch("fake") if step.index % PINNED_EVERY == 0 else None
+        fake = step.batch("fake") if step.index == 1 or step.index % PINNED_EVERY == 0 else None
         if fake is not None:
             self._recent.append((step.index, fake[:TILES].clone()))
         if not self.due(step.index):

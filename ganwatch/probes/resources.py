@@ -23,12 +23,11 @@ class Resources(Probe):
     wants_calls = False
 
     def __init__(self) -> None:
-        self._process = psutil.Process()
         self._last: tuple[int, float] | None = None
 
     def read(self, step: Step) -> dict[str, float]:
         now = time.perf_counter()
-        values = {"observer_time": step.observer_time, "process_memory": float(self._process.memory_info().rss)}
+        values = {"observer_time": step.observer_time, "process_memory": float(psutil.Process().memory_info().rss)}
         if step.data_time is not None:
             values["data_time"] = step.data_time
         if self._last is not None and step.index > self._last[0]:

@@ -118,7 +118,7 @@ def test_pixels_shown_are_pixels_stored(dashboard: str, page: Page, recorded: Pa
     page.goto(f"{dashboard}/gallery?run={run.id}")
     settled(page)
     assert [grid.step for grid in grids] == [1, 100]
-    for artifact, place, factor in ((grids[1], 0, 9), (real[1], 0, 9), (grids[1], 1, 4), (grids[0], 0, 4)):
+    for artifact, place, factor in ((grids[1], 0, 9), (real[0], 0, 9), (grids[1], 1, 4), (grids[0], 0, 4)):
         image = page.get_by_alt_text(f"{artifact.kind} samples of step {artifact.step}", exact=True).nth(place)
         file = received(page, image)
         size = image.evaluate("image => [image.clientHeight, image.clientWidth]")
