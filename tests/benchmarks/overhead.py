@@ -40,7 +40,11 @@ LEAST = 400
 """Pairs of steps that a verdict needs, unless time is up."""
 CASES = {
     "demo GAN, 8x8 digits, batch 64": (1.03, DIGITS["non-saturating"], {"source": "digits"}),
-    "DCGAN, 64x64x3, 16 channels, batch 64": (1.01, {"shape": (3, 64, 64), "latent_dim": 100, "channels": 16}, {"source": "overhead:pictures"}),
+    "DCGAN, 64x64x3, 16 channels, batch 64": (
+        1.01,
+        {"shape": (3, 64, 64), "latent_dim": 100, "channels": 16},
+        {"source": "overhead:pictures"},
+    ),
 }
 
 
