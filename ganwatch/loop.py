@@ -24,7 +24,7 @@ from ganwatch.presets import STORE, default_detectors, default_probes, default_s
 from ganwatch.provenance import optimizers
 from ganwatch.records import Run
 from ganwatch.sinks.background import Background
-from ganwatch.starting import AUDIT_SECONDS, exporter, start_run
+from ganwatch.starting import AUDIT_SECONDS, checked_parts, checked_settings, exporter, say_begun, say_ended, start_run
 from ganwatch.status import ENOUGH, advice, status
 
 log = logging.getLogger("ganwatch")
@@ -54,6 +54,7 @@ class Watch:
     ) -> None:
         self.name, self.store, self.audit_seconds = name, store, audit_seconds
         self._dataset = real
+        self._begun = False
         self._networks = {"g": generator, "d": discriminator}
         every = [*default_sinks(store, prometheus=exporter(prometheus_port)), *map(Background, sinks)]
         try:
@@ -82,7 +83,10 @@ class Watch:
             "optimizers": optimizers(self.observer.recorder.ownership.optimizers()),
             "batch_size": len(shown[0]) if shown else None,
         }
-        return start_run(self.store, self.name, facts, data=self._dataset, audit_seconds=self.audit_seconds)
+        run, reported = start_run(self.store, self.name, facts, data=self._dataset, audit_seconds=self.audit_seconds)
+        say_begun(run, {role.upper(): type(members(several)[0]).__name__ for role, several in self._networks.items()}, self.store)
+        self._begun = True
+        return run, reported
 
     def _stepped(self, *_: Any) -> None:
         """Say once, early, what is plainly wrong."""
@@ -117,6 +121,8 @@ class Watch:
             self._handle.remove()
             loaders.unlisten(self._delivered)
             self.observer.close(state)
+            if self._begun:
+                say_ended(self.observer.run, state, self.observer.recorder.index, self.observer.monitor.incidents.known)
 
     def __enter__(self) -> Self:
         return self
@@ -207,6 +213,7 @@ def watch(
         raise UserError(f"D must be another network than G, got the same {type(members(discriminator)[0]).__name__} twice")
     if name is not None and not isinstance(name, str):
         raise UserError(f"name must be a string or None, got {type(name).__name__}")
+    checked_settings(store=store, prometheus_port=prometheus_port, facts=None, audit_seconds=audit_seconds)
     script = Path(sys.argv[0]).stem if sys.argv and sys.argv[0] not in {"", "-c", "-m"} else type(members(generator)[0]).__name__
     return Watch(
         generator,
@@ -214,11 +221,11 @@ def watch(
         name=name or script,
         store=store,
         real=real,
-        probes=probes,
-        detectors=detectors,
-        sinks=sinks,
+        probes=None if probes is None else checked_parts("probes", probes, Probe),  # type: ignore[type-abstract]  # a base to compare with
+        detectors=None if detectors is None else checked_parts("detectors", detectors, Detector),  # type: ignore[type-abstract]
+        sinks=checked_parts("sinks", sinks, Sink),  # type: ignore[type-abstract]
         prometheus_port=prometheus_port,
-        audit_seconds=audit_seconds,
+        audit_seconds=float(audit_seconds),
     )
 
 

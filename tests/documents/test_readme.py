@@ -7,8 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
 from ganwatch.cli import parser
+from ganwatch.store import queries
+from ganwatch.store.database import open_store
 from ganwatch.trainer.data import GANData
 from ganwatch.trainer.faults import FAULTS
 from ganwatch.trainer.module import GAN
@@ -19,7 +23,7 @@ README = (ROOT / "README.md").read_text()
 
 def test_the_five_lines_of_code_work(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    [code] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    code, _ = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     import lightning
 
     class Short(lightning.Trainer):
@@ -32,6 +36,21 @@ def test_the_five_lines_of_code_work(tmp_path, monkeypatch):
     monkeypatch.setattr(lightning, "Trainer", Short)
     exec(compile(code, "README", "exec"), {"my_gan": GAN(), "my_data": GANData()})  # noqa: S102  # the README's own lines
     assert (tmp_path / "runs" / "ganwatch.db").exists()
+
+
+def test_the_line_for_any_other_loop_works(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _, code = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    given = {"netG": nn.Linear(2, 3), "netD": nn.Linear(3, 1)}
+    watching = code.replace("ganwatch.watch(", "watching = ganwatch.watch(")
+    exec(compile(watching, "README", "exec"), given)  # noqa: S102  # the README's own lines
+    optimizer = torch.optim.SGD(given["netG"].parameters(), lr=0.1)
+    given["netD"](given["netG"](torch.randn(8, 2))).mean().backward()
+    optimizer.step()
+    given["watching"].close()
+    with open_store(tmp_path / "runs") as store:
+        [run] = queries.runs(store)
+    assert (run.state, run.last_step) == ("finished", 1)
 
 
 def test_every_command_is_documented_and_every_documented_command_exists():

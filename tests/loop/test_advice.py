@@ -78,6 +78,8 @@ def test_what_is_wrong_is_said_within_fifty_updates(wrong, said, caplog):
     [
         ({"G": 3}, "G must be a torch.nn.Module, got int"),
         ({"D": nn.ReLU()}, "D must have trainable parameters, got ReLU without any"),
+        ({"store": 4}, "store must be a folder"),
+        ({"sinks": [1]}, r"sinks\[0\] must be an instance of Sink, got int 1"),
         ({"name": 4}, "name must be a string or None, got int"),
         ({"G": [nn.Linear(4, 6), 1]}, r"G\[1\] must be a torch.nn.Module, got int"),
         ({"G": []}, "G must be a network or several, got none"),
