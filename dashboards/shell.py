@@ -26,7 +26,7 @@ h1 { font-size: 1.75rem !important; } h2 { font-size: 1.3rem !important; } h3 { 
 
 def main() -> None:
     """Draw the page that the address names."""
-    st.set_page_config(page_title="ganwatch", page_icon=_icon(), layout="wide", initial_sidebar_state=340)
+    st.set_page_config(page_title="ganwatch", page_icon=_icon(), layout="wide", initial_sidebar_state=260)
     st.html(STYLE)
     screens = {
         HOME: (overview.page, "Overview", ":material/monitor_heart:"),
