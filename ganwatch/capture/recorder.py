@@ -102,7 +102,7 @@ class Recorder:
     ) -> None:
         self.networks = dict(networks)
         self._members = {role: members(network) for role, network in networks.items()}
-        self.probes, self.on_step, self.guard, self.looks = probes, on_step, guard, looks
+        self.on_step, self.guard, self.looks = on_step, guard, looks
         self.index = 0
         self.paused = False
         self.remembering = True

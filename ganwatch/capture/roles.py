@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from ganwatch.capture.step import Call
+from ganwatch.capture.step import Call, per_sample
 
 AGREED = 0.75
 """Share of samples with a slope that must want the same direction."""
@@ -52,7 +52,7 @@ def _direction(slope: Tensor | None) -> int:
     """Sign of the movement that a batch's slopes ask for: 1 up, -1 down, 0 where they do not agree."""
     if slope is None:
         return 0
-    each = slope.float().flatten(1).sum(1) if slope.ndim > 1 else slope.float()
+    each = per_sample(slope)
     up, down = float((each < 0).float().mean()), float((each > 0).float().mean())
     if up + down < SLOPED or max(up, down) < AGREED * (up + down):
         return 0

@@ -98,6 +98,11 @@ def scores(output: Any) -> Tensor | None:
     return leaf.float() if leaf.ndim == 1 else leaf.float().flatten(1).mean(1)
 
 
+def per_sample(slope: Tensor) -> Tensor:
+    """dL/d(output) summed over everything but the batch: shape (N,), float32."""
+    return slope.float().flatten(1).sum(1) if slope.ndim > 1 else slope.float()
+
+
 def score_leaf(output: Any) -> Tensor | None:
     """Of the floating tensors in a nest of tuples, lists and dicts, the one that judges.
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ganwatch.capture.step import Step, scores
+from ganwatch.capture.step import Step, per_sample, scores
 from ganwatch.contracts import Probe
-from ganwatch.probes.gradients import per_sample
 
 RANKED = 256
 """Samples per side that are ranked against each other."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ganwatch.capture.step import Step, Update
+from ganwatch.capture.step import Step, Update, per_sample
 from ganwatch.contracts import Probe
 
 
@@ -100,8 +100,3 @@ class Layers(Probe):
 def flat(update: Update) -> Tensor:
     """A copy of a network's weights in one row."""
     return torch.cat([p.detach().reshape(-1) for p in update.parameters])
-
-
-def per_sample(slope: Tensor) -> Tensor:
-    """dL/d(output) summed over everything but the batch: shape (N,), float32."""
-    return slope.float().flatten(1).sum(1) if slope.ndim > 1 else slope.float()
