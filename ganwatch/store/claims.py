@@ -45,8 +45,12 @@ def claim(store: Store, run: Run, *, resumed: str | None = None) -> Run:
     for _ in range(_TRIES):
         try:
             with store.begin() as connection:
-                earlier = resumed or unfinished(connection, str(run.provenance.get("fingerprint")))
-                return run if earlier is None else _take(connection, replace(run, id=earlier), store.artifact_root)
+                if resumed is not None:
+                    return _take(connection, replace(run, id=resumed, attempt=_last_attempt(connection, resumed) + 1), store.artifact_root)
+                gone = unfinished(connection, str(run.provenance.get("fingerprint")))
+                if gone is None:
+                    return run
+                return _take(connection, replace(run, id=gone.run, attempt=gone.attempt + 1), store.artifact_root)
         except IntegrityError:  # somebody else was quicker; SQLite lets one in at a time, other databases do not
             continue
         except SQLAlchemyError as error:
@@ -63,12 +67,14 @@ def release(store: Store, run: Run) -> None:
             connection.execute(_RUN.delete().where(_RUN.c.id == run.id))
 
 
+def _last_attempt(connection: Connection, run: str) -> int:
+    return connection.execute(select(func.max(_ATTEMPT.c.attempt)).where(_ATTEMPT.c.run_id == run)).scalar() or 0
+
+
 def _take(connection: Connection, run: Run, artifact_root: str | None) -> Run:
-    last = connection.execute(select(func.max(_ATTEMPT.c.attempt)).where(_ATTEMPT.c.run_id == run.id)).scalar() or 0
-    claimed = replace(run, attempt=last + 1)
     life: dict[str, Any] = {"state": "running", "started": run.started, "heartbeat": time.time(), "provenance": encode(run.provenance)}
     if connection.execute(select(_RUN.c.id).where(_RUN.c.id == run.id)).first() is None:
         facts = {"name": run.name, "fingerprint": run.provenance.get("fingerprint"), "artifact_root": artifact_root}
         connection.execute(_RUN.insert(), {"id": run.id, **facts, **life})
-    connection.execute(_ATTEMPT.insert(), {"run_id": run.id, "attempt": claimed.attempt, **process_facts(), **life})
-    return claimed
+    connection.execute(_ATTEMPT.insert(), {"run_id": run.id, "attempt": run.attempt, **process_facts(), **life})
+    return run

@@ -21,8 +21,8 @@ from ganwatch.store.series import last_values, series, series_names
 
 __all__ = [
     "ArtifactRecord", "AttemptRecord", "EvidenceRecord", "Heartbeat", "IncidentRecord", "RunRecord", "artifacts", "attempts", "evidence",
-    "find_unfinished", "heartbeat", "incidents", "last_values", "read_artifact", "read_samples", "resolve", "run", "runs",
-    "series", "series_names", "unfinished",
+    "heartbeat", "incidents", "last_values", "read_artifact", "read_samples", "resolve", "run", "runs", "series", "series_names",
+    "unfinished",
 ]  # fmt: skip
 
 _RUN, _ATTEMPT, _INCIDENT, _EVIDENCE, _ARTIFACT = (
@@ -167,22 +167,16 @@ def attempts(store: Store, run: str) -> list[AttemptRecord]:
         return _attempts(connection, run)
 
 
-def find_unfinished(store: Store, fingerprint: str) -> str | None:
-    """Id of the newest run of this fingerprint that never ended and whose process is gone.
+def unfinished(connection: Connection, fingerprint: str) -> AttemptRecord | None:
+    """The last attempt at the newest run of this fingerprint that never ended and whose process is gone.
 
     Only a process of this machine can be known to be gone; a run of another machine is never returned.
     """
-    with store.read() as connection:
-        return unfinished(connection, fingerprint)
-
-
-def unfinished(connection: Connection, fingerprint: str) -> str | None:
-    """What ``find_unfinished`` finds, within a transaction."""
     query = select(_RUN.c.id).where(_RUN.c.state == "running", _RUN.c.fingerprint == fingerprint)
     for candidate in list(connection.execute(query.order_by(_RUN.c.started.desc())).scalars()):
         last = _attempts(connection, candidate)[-1:]
         if last and _is_gone(last[0]):
-            return str(candidate)
+            return last[0]
     return None
 
 

@@ -40,7 +40,7 @@ class Writer:
     ----------
     store : Store
     run : Run
-        Its ``provenance["fingerprint"]``, where there is one, is what ``find_unfinished`` looks for.
+        Its ``provenance["fingerprint"]``, where there is one, is what ``unfinished`` looks for.
     capacity : int, readings
     images : int, sets of samples
     """

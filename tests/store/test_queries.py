@@ -127,6 +127,12 @@ def test_a_running_run_goes_silent_and_a_finished_one_does_not(store: Store) -> 
     assert queries.heartbeat(store, "r", silent_after=10, now=last + 1000).silent is False
 
 
+def unfinished(store: Store, fingerprint: str) -> tuple[str, int] | None:
+    with store.read() as connection:
+        found = queries.unfinished(connection, fingerprint)
+    return found and (found.run, found.attempt)
+
+
 def test_only_a_run_whose_process_died_is_unfinished(url: str) -> None:
     script = f"""
 import os
@@ -138,14 +144,14 @@ os._exit(9)
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 9
     with open_store(url) as store:
         sink = begun(store, "alive", fingerprint="same")
-        assert queries.find_unfinished(store, "same") == "dead"
-        assert queries.find_unfinished(store, "other") is None
+        assert unfinished(store, "same") == ("dead", 1)
+        assert unfinished(store, "other") is None
         sink = begun(store, "dead", attempt=2, fingerprint="same")
-        assert queries.find_unfinished(store, "same") is None
+        assert unfinished(store, "same") is None
         with store.begin() as connection:
             connection.execute(text("UPDATE attempt SET process_started = process_started - 60 WHERE run_id = 'alive'"))
-        assert queries.find_unfinished(store, "same") == "alive"  # another process got the number
+        assert unfinished(store, "same") == ("alive", 1)  # another process got the number
         with store.begin() as connection:
             connection.execute(text("UPDATE attempt SET host = 'elsewhere'"))
-        assert queries.find_unfinished(store, "same") is None
+        assert unfinished(store, "same") is None
         sink.finish("finished")
