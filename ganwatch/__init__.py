@@ -1,6 +1,7 @@
 """ganwatch watches GAN training and names the failure, with evidence, while it happens.
 
-``watch`` puts any PyTorch loop under observation, ``GanWatch`` is the Lightning callback. Everything is imported when it is first used.
+``watch`` puts any PyTorch loop under observation, ``auto`` one whose networks are out of reach, ``GanWatch`` is the Lightning callback.
+Everything is imported when it is first used.
 """
 
 from __future__ import annotations
@@ -8,11 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ganwatch.by_name import auto
     from ganwatch.lightning import GanWatch
     from ganwatch.loop import watch
 
 __version__ = "0.1.0"
-__all__ = ["GanWatch", "__version__", "watch"]
+__all__ = ["GanWatch", "__version__", "auto", "watch"]
 
 
 def __getattr__(name: str) -> Any:
@@ -28,4 +30,8 @@ def __getattr__(name: str) -> Any:
         from ganwatch.loop import watch
 
         return watch
+    if name == "auto":
+        from ganwatch.by_name import auto
+
+        return auto
     raise AttributeError(f"module 'ganwatch' has no attribute {name!r}")

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -54,7 +55,7 @@ class Watch:
     ) -> None:
         self.name, self.store, self.audit_seconds = name, store, audit_seconds
         self._dataset = real
-        self._begun = False
+        self._begun = self._advised = False
         self._networks = {"g": generator, "d": discriminator}
         every = [*default_sinks(store, prometheus=exporter(prometheus_port)), *map(Background, sinks)]
         try:
@@ -89,9 +90,9 @@ class Watch:
         return run, reported
 
     def _stepped(self, *_: Any) -> None:
-        """Say once, early, what is plainly wrong."""
-        if sum(self.observer.recorder.findings.updates.values()) >= ENOUGH:
-            self._handle.remove()
+        """Say once, early, what is plainly wrong. The hook stays: torch is going through its hooks just now."""
+        if not self._advised and sum(self.observer.recorder.findings.updates.values()) >= ENOUGH:
+            self._advised = True
             for line in self.observer.monitor.guard("status", lambda: advice(self.observer)) or ():
                 log.warning("%s", line)
 
@@ -99,6 +100,10 @@ class Watch:
         if self._dataset is None:
             self._dataset = dataset
         self.observer.arrived(batch, waited)
+
+    def networks(self) -> list[nn.Module]:
+        """The networks under observation."""
+        return [*chain.from_iterable(map(members, self._networks.values()))]
 
     def real(self, batch: Any) -> None:
         """Say that a batch about to be used is real; only where ``status`` asks for it."""

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+import ganwatch
 from ganwatch.cli import parser
 from ganwatch.store import queries
 from ganwatch.store.database import open_store
@@ -23,7 +24,7 @@ README = (ROOT / "README.md").read_text()
 
 def test_the_five_lines_of_code_work(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    code, _ = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    code, *_ = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     import lightning
 
     class Short(lightning.Trainer):
@@ -40,7 +41,7 @@ def test_the_five_lines_of_code_work(tmp_path, monkeypatch):
 
 def test_the_line_for_any_other_loop_works(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    _, code = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    _, code, _ = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     given = {"netG": nn.Linear(2, 3), "netD": nn.Linear(3, 1)}
     watching = code.replace("ganwatch.watch(", "watching = ganwatch.watch(")
     exec(compile(watching, "README", "exec"), given)  # noqa: S102  # the README's own lines
@@ -51,6 +52,14 @@ def test_the_line_for_any_other_loop_works(tmp_path, monkeypatch):
     with open_store(tmp_path / "runs") as store:
         [run] = queries.runs(store)
     assert (run.state, run.last_step) == ("finished", 1)
+
+
+def test_the_line_for_networks_out_of_reach_works(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    *_, code = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    given = {"ganwatch": ganwatch}
+    exec(compile(f"watching = {code}", "README", "exec"), given)  # noqa: S102  # the README's own line
+    given["watching"].close()
 
 
 def test_every_command_is_documented_and_every_documented_command_exists():
