@@ -65,6 +65,21 @@ def keep(calls: list[Call], call: Call) -> None:
     calls.append(call)
 
 
+def claim(calls: list[Call], index: int) -> None:
+    """The discriminator alone has stepped: what it has just been trained on belongs to its own phase, also fakes with their graph."""
+    for call in calls:
+        if call.network == "d" and call.index == index and call.attached and (call.batch == "fake" or call.slope is not None):
+            call.attached, call.claimed = False, True
+
+
+def release(calls: list[Call], index: int) -> None:
+    """The generator has stepped: where it has no call of its own since then, those that were claimed are its own."""
+    of_d = [call for call in calls if call.network == "d" and call.index == index]
+    if not any(call.attached and call.graded for call in of_d):
+        for call in of_d:
+            call.attached, call.claimed = call.attached or call.claimed, False
+
+
 def _bare(tensor: Tensor) -> Tensor:
     """The tensor without its graph."""
     return tensor.detach() if tensor.requires_grad else tensor

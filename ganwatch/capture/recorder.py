@@ -22,7 +22,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from torch.utils.hooks import RemovableHandle
 
 from ganwatch.capture import backward_losses, forward_calls
-from ganwatch.capture.calls import generated, judged, keep
+from ganwatch.capture.calls import claim, generated, judged, keep, release
 from ganwatch.capture.findings import Findings
 from ganwatch.capture.ownership import Ownership, Share, members
 from ganwatch.capture.recognition import Recognition
@@ -257,7 +257,9 @@ class Recorder:
             current.updates[share.role] = current.updates.get(share.role, 0) + 1
             if "lr" in share.group:
                 current.learning_rates[share.role] = share.group["lr"]
-        if any(share.role == "g" for share in moved) and self._ends_step(optimizer):
+        if {share.role for share in moved} == {"d"}:
+            claim(current.calls, current.index)
+        elif any(share.role == "g" for share in moved) and self._ends_step(optimizer):
             self._tick()
 
     def _moving(self, optimizer: torch.optim.Optimizer) -> list[Share]:
@@ -289,6 +291,7 @@ class Recorder:
         step, self.index = self._current, self.index + 1
         step.wall_time = time.time()
         step.observer_time, self._spent_before = self.spent - self._spent_before, self.spent
+        release(step.calls, step.index)
         judged = [call for call in step.calls if call.network == "d" and not call.attached]
         fresh = [call for call in judged if call.index == step.index]
         lacking = self._recording and not fresh

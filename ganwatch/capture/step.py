@@ -32,6 +32,8 @@ class Call:
     """Whether an input carries a graph: for a discriminator on fakes, the generator's phase."""
     graded: bool = True
     """Whether the output carries a graph; a call without one looks and does not train."""
+    claimed: bool = False
+    """Whether the discriminator's own step came next, so that it counts as not attached although it is."""
     slope: Tensor | None = None
     """dL/d(output) of the backward pass through this call, where it was asked for and happened."""
     arguments: Arguments | None = None

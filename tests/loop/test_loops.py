@@ -109,6 +109,106 @@ class Apart(Loop):
         self.step("d")
 
 
+class Attached(Loop):
+    """Fakes go to the discriminator with their graph in both phases."""
+
+    def d_phase(self, real):
+        self.update("d", LOSSES[self.loss][0](self.d(real), self.d(self.fake())))
+
+
+class AttachedUnrecognised(Attached):
+    """… and nothing but the slopes tells what is real."""
+
+    def batches(self):
+        while True:
+            yield self.data[torch.randint(len(self.data), (BATCH,))]
+
+    def fake(self):
+        return super().fake().mul(1.0)
+
+
+class Ahead(Loop):
+    """Both losses are computed first, then both networks are updated."""
+
+    def run(self, steps=STEPS):
+        self.start()
+        batches = self.batches()
+        for _ in range(steps):
+            fake = self.fake()
+            of_d = LOSSES[self.loss][0](self.d(next(batches)), self.d(fake.detach()))
+            of_g = LOSSES[self.loss][1](self.d(fake))
+            self.optimizers["g"].zero_grad()
+            of_g.backward()
+            self.optimizers["d"].zero_grad()
+            of_d.backward()
+            self.step("d")
+            self.step("g")
+
+
+class Wave(Loop):
+    """Signals of one dimension, as in audio."""
+
+    def __init__(self):
+        super().__init__()
+        pitch, phase = torch.rand(256, 1, 1) * 0.4 + 0.05, torch.rand(256, 1, 1) * 6
+        self.data = torch.sin(torch.arange(256) * pitch + phase)
+        self.g = nn.Sequential(
+            nn.Linear(8, 8 * 32), nn.Unflatten(1, (8, 32)), nn.BatchNorm1d(8), nn.ReLU(), nn.ConvTranspose1d(8, 8, 8, 4, 2), nn.ReLU(),
+            nn.ConvTranspose1d(8, 1, 4, 2, 1), nn.Tanh(),
+        )  # fmt: skip
+
+    def discriminator(self):
+        return nn.Sequential(
+            nn.Conv1d(1, 8, 9, 4, 4), nn.LeakyReLU(0.2), nn.Conv1d(8, 8, 9, 4, 4), nn.LeakyReLU(0.2), nn.Flatten(), nn.Linear(128, 1)
+        )
+
+
+class Packed(nn.Module):
+    """Judges two samples together."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(2 * size, 32), nn.LeakyReLU(0.2), nn.Dropout(0.5), nn.Linear(32, 1))
+
+    def forward(self, x):
+        return self.body(x.view(len(x) // 2, -1))
+
+
+class Table(Loop):
+    """Mixed columns: two numbers and a one-hot of three, which G is also told and D also shown, made of logits outside of G."""
+
+    loss = "wasserstein"
+
+    def __init__(self):
+        super().__init__()
+        self.kinds = torch.randint(3, (256,))
+        self.data = torch.cat([torch.rand(256, 2) * 2 - 1, F.one_hot(self.kinds, 3).float()], dim=1)
+        self.g = nn.Sequential(nn.Linear(8 + 3, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Linear(32, 5))
+
+    def discriminator(self):
+        return Packed(5 + 3)
+
+    def batches(self):
+        while True:
+            yield torch.randint(len(self.data), (BATCH,))
+
+    def fake(self):
+        told = F.one_hot(torch.randint(3, (BATCH,)), 3).float()
+        made = self.g(torch.cat([torch.randn(BATCH, 8), told], dim=1))
+        return torch.cat([made[:, :2].tanh(), F.gumbel_softmax(made[:, 2:], tau=0.2), told], dim=1)
+
+    def d_phase(self, rows):
+        fake, real = self.fake(), torch.cat([self.data[rows], F.one_hot(self.kinds[rows], 3).float()], dim=1)
+        share = torch.rand(BATCH // 2, 1).repeat_interleave(2, 0)
+        mix = share * real + (1 - share) * fake
+        on_fake, on_real = self.d(fake), self.d(real)
+        [slope] = torch.autograd.grad(self.d(mix).sum(), mix, create_graph=True)
+        self.optimizers["d"].zero_grad()
+        (10 * (slope.view(BATCH // 2, -1).norm(dim=1) - 1).pow(2).mean()).backward(retain_graph=True)
+        LOSSES[self.loss][0](on_real, on_fake).backward()
+        self.step("d")
+
+
 class Penalised(Loop):
     loss, d_steps = "wasserstein", 2
 
@@ -293,6 +393,11 @@ ROWS = {
     "three critic steps": row(d_steps=3),
     "together": Together,
     "several backwards": Apart,
+    "fakes with their graph": Attached,
+    "fakes with their graph, unrecognised": AttachedUnrecognised,
+    "both losses first": Ahead,
+    "waves": Wave,
+    "tables": Table,
     "gradient penalty": Penalised,
     "rescaled reals": Rescaled,
     "rescaled reals, inverted": row(Rescaled, loss="inverted"),
@@ -317,10 +422,12 @@ class Seen(Probe):
     name, signals = "seen", ()
 
     def __init__(self):
-        self.batches = []
+        self.batches, self.phases = [], set()
 
     def read(self, step):
-        self.batches += [(call.batch, call.inputs[0].float()) for call in step.calls if call.network == "d" and call.index == step.index]
+        calls = [call for call in step.calls if call.network == "d" and call.index == step.index]
+        self.batches += [(call.batch, call.inputs[0].float()) for call in calls]
+        self.phases |= {(call.batch, "of g" if call.attached else "of d") for call in calls}
         return {}
 
 
@@ -362,9 +469,9 @@ def test_loop(name):
     known = [(batch, x) for batch, x in seen.batches if batch != "unknown"]
     if name != "no loader, noise":
         for batch, x in known:
-            assert {sample.numpy().tobytes() in data for sample in x.flatten(1)} == {batch == "real"}, name
-    kinds = {batch for batch, _ in seen.batches}
-    assert {"real", "fake"} <= kinds
+            assert {sample.numpy().tobytes() in data for sample in x.flatten(1)[:, : alone.data[0].numel()]} == {batch == "real"}, name
+    assert {("real", "of d"), ("fake", "of d")} <= seen.phases
+    assert any(phase == "of g" for _, phase in seen.phases)
     assert sum(batch == "real" for batch, _ in known) >= STEPS // 2
     assert {"d_auc", "pairwise_ratio"} <= watching.observer.monitor.latest.keys()
 
