@@ -16,11 +16,13 @@ from torch import nn
 
 from ganwatch.contracts import Detector, Probe, Sink
 from ganwatch.errors import UserError
+from ganwatch.handle import Handle
 from ganwatch.observer import Observer
 from ganwatch.presets import STORE, default_detectors, default_probes, default_sinks
 from ganwatch.provenance import optimizers
 from ganwatch.sinks.background import Background
 from ganwatch.starting import AUDIT_SECONDS, call_off, checked_parts, checked_settings, exporter, say_begun, say_ended, start_run
+from ganwatch.status import Adviser, Wording
 
 log = logging.getLogger("ganwatch")
 
@@ -28,7 +30,7 @@ GENERATORS = ("generator", "netG", "net_g", "G", "gen", "g", "gen_model", "model
 DISCRIMINATORS = ("discriminator", "netD", "net_d", "D", "disc", "d", "critic", "model_D")
 
 
-class GanWatch(lightning.Callback):
+class GanWatch(Handle, lightning.Callback):
     """Watch a GAN that Lightning trains.
 
     Parameters
@@ -61,6 +63,10 @@ class GanWatch(lightning.Callback):
     >>> from lightning import Trainer
     >>> trainer = Trainer(callbacks=[GanWatch(store=None)], logger=False, enable_checkpointing=False, accelerator="cpu")
     """
+
+    wording = Wording(
+        {"g": 'GanWatch(generator="…")', "d": 'GanWatch(discriminator="…")'}, 'GanWatch(generator="…", discriminator="…")', "callback"
+    )
 
     def __init__(
         self,
@@ -95,6 +101,7 @@ class GanWatch(lightning.Callback):
 
     def _begin(self) -> None:
         self.observer: Observer | None = None
+        self._adviser: Adviser | None = None
         self._pending: dict[str, Any] | None = None
         self._started = False
         self._failed = False
@@ -103,7 +110,7 @@ class GanWatch(lightning.Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy is an unused callback with the same arguments: nothing of a training goes with it, nor what Lightning hangs on it."""
-        own = {"_unused", "observer", "_pending", "_started", "_failed", "_tells", "_waiting_since", "log", "log_dict"}
+        own = {"_unused", "observer", "_adviser", "_pending", "_started", "_failed", "_tells", "_waiting_since", "log", "log_dict"}
         return {name: value for name, value in vars(self).items() if name not in own} | self._unused
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -173,6 +180,7 @@ class GanWatch(lightning.Callback):
         self._pending = None
         self._tells = writes
         if writes:
+            self._adviser = Adviser(self.observer, self.wording)
             say_begun(run, {name: type(network).__name__ for name, network in named.values()}, store)
         self._waiting_since = time.perf_counter()
 
@@ -215,6 +223,8 @@ class GanWatch(lightning.Callback):
     def _close(self, state: str) -> None:
         if self.observer is None:
             return
+        if self._adviser is not None:
+            self._adviser.close()
         self.observer.close(state)
         if self._tells:
             self._tells = False

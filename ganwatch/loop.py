@@ -13,31 +13,34 @@ from types import TracebackType
 from typing import Any, Self
 
 from torch import nn
-from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from ganwatch.capture import loaders
 from ganwatch.capture.ownership import Several, members
 from ganwatch.capture.step import Step
 from ganwatch.contracts import Detector, Incident, Probe, Sink
 from ganwatch.errors import UserError
+from ganwatch.handle import Handle
 from ganwatch.observer import Observer
 from ganwatch.presets import STORE, default_detectors, default_probes, default_sinks
 from ganwatch.provenance import optimizers
 from ganwatch.records import Run
 from ganwatch.sinks.background import Background
 from ganwatch.starting import AUDIT_SECONDS, checked_parts, checked_settings, exporter, say_begun, say_ended, start_run
-from ganwatch.status import ENOUGH, advice, status
+from ganwatch.status import Adviser, Wording
 
 log = logging.getLogger("ganwatch")
 
 Networks = nn.Module | Sequence[nn.Module] | Mapping[str, nn.Module]
 
 
-class Watch:
+class Watch(Handle):
     """One loop under observation until ``close``, the end of a ``with`` block or the end of the process.
 
     Made by ``watch``; the run begins with the first step of the generator, when optimizers and data are known.
     """
+
+    wording = Wording({"g": "watch(G=…)", "d": "watch(D=…)"}, "watch(G=…, D=…)", "watching")
+    observer: Observer
 
     def __init__(
         self,
@@ -70,7 +73,7 @@ class Watch:
             for sink in every:
                 sink.close()
             raise
-        self._handle = register_optimizer_step_post_hook(self._stepped)
+        self._adviser = Adviser(self.observer, self.wording)
         loaders.listen(self._delivered)
         atexit.register(self._at_exit)
 
@@ -89,13 +92,6 @@ class Watch:
         self._begun = True
         return run, reported
 
-    def _stepped(self, *_: Any) -> None:
-        """Say once, early, what is plainly wrong. The hook stays: torch is going through its hooks just now."""
-        if not self._advised and sum(self.observer.recorder.findings.updates.values()) >= ENOUGH:
-            self._advised = True
-            for line in self.observer.monitor.guard("status", lambda: advice(self.observer)) or ():
-                log.warning("%s", line)
-
     def _delivered(self, dataset: Any, batch: Any, waited: float) -> None:
         if self._dataset is None:
             self._dataset = dataset
@@ -105,25 +101,11 @@ class Watch:
         """The networks under observation."""
         return [*chain.from_iterable(map(members, self._networks.values()))]
 
-    def real(self, batch: Any) -> None:
-        """Say that a batch about to be used is real; only where ``status`` asks for it."""
-        self.observer.arrived(batch, 0.0)
-
-    def fake(self, batch: Any) -> None:
-        """Say that a batch about to be used is generated; only where ``status`` asks for it."""
-        self.observer.monitor.guard("capture", lambda: self.observer.recorder.made(batch))
-
-    def status(self) -> str:
-        """What was recognised so far, which signals are live, and what is missing; also printed."""
-        text = status(self.observer)
-        print(text)  # noqa: T201  # that is what it is for
-        return text
-
     def close(self, state: str = "finished") -> None:
         """Leave no hook behind and write everything. A second call does nothing."""
         atexit.unregister(self._at_exit)
         if self.observer.open:
-            self._handle.remove()
+            self._adviser.close()
             loaders.unlisten(self._delivered)
             self.observer.close(state)
             if self._begun:

@@ -81,6 +81,10 @@ class Observer:
         """Real data is about to be used, after that many seconds of waiting for it."""
         self.monitor.guard("capture", lambda: self.recorder.arrived(batch, waited))
 
+    def made(self, batch: Any) -> None:
+        """Generated data is about to be used."""
+        self.monitor.guard("capture", lambda: self.recorder.made(batch))
+
     def _on_step(self, step: Step) -> None:
         self.recorder.paused = True
         try:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Any
 
+from ganwatch.capture import loss_family
+from ganwatch.capture.ownership import Share
 from ganwatch.capture.recognition import place
 from ganwatch.capture.step import Call, tensors
+
+LOOKS = 4
+"""Looks whose slopes are kept."""
 
 
 class Findings:
@@ -15,10 +20,20 @@ class Findings:
 
     Attributes
     ----------
+    steps : int
+        Optimizer steps so far, of whatever.
     updates : Counter of str
         Updates so far, by network.
-    seen : Counter of str
-        Kinds of batches that the discriminator was shown in its own phase at the last look.
+    idle : Counter of str
+        Steps of a network's optimizer that found no gradient since its last update.
+    doubles : Counter of str
+        Steps of optimizers whose parameters are shaped like a network's but are not its own, since its last update.
+    uncalled : Counter of str
+        Looks in a row at which a network was not called.
+    seen, seen_by_g : Counter of str
+        Kinds of batches that the discriminator was shown at the last look, in its own phase and in the generator's.
+    called : Counter of str
+        Calls noted so far, by network.
     swapped : bool
         Whether what was given as discriminator feeds what was given as generator.
     reconstructs : bool
@@ -26,21 +41,59 @@ class Findings:
     """
 
     def __init__(self) -> None:
+        self.steps = 0
         self.updates: Counter[str] = Counter()
+        self.idle: Counter[str] = Counter()
+        self.doubles: Counter[str] = Counter()
+        self.uncalled: Counter[str] = Counter()
         self.seen: Counter[str] = Counter()
+        self.seen_by_g: Counter[str] = Counter()
+        self.called: Counter[str] = Counter()
+        self._slopes: deque[list[Call]] = deque(maxlen=LOOKS)
         self.swapped = self.reconstructs = False
         self._judged: set[int] = set()
 
+    @property
+    def fakes_known(self) -> bool:
+        """Whether some batch at the last look was known to be fake."""
+        return bool(self.seen["fake"] or self.seen_by_g["fake"])
+
+    def stepped(self, moved: Sequence[Share], shares: Sequence[Share], resembled: Sequence[str]) -> None:
+        """An optimizer stepped: what it moved, what it has, and, where that is nothing, the networks that its parameters look like."""
+        self.steps += 1
+        for share in moved:
+            self.updates[share.role] += 1
+            self.idle[share.role] = self.doubles[share.role] = 0
+        if len(shares) > len(moved):
+            self.idle.update({share.role for share in shares} - {share.role for share in moved})
+        for role in resembled:
+            self.doubles[role] += 1
+
     def generated(self, call: Call) -> None:
         """A call of the generator."""
+        self.called["g"] += 1
         self.swapped |= any(place(x) in self._judged for x in call.inputs)
 
     def judged(self, calls: Sequence[Call], output: Any) -> None:
         """A call of the discriminator."""
+        self.called["d"] += 1
         self._judged = {place(x) for x in tensors(output)}
         for call in calls:
             self.reconstructs = call.inputs[0].shape == call.output.shape and call.output[0].numel() > 1
 
     def looked(self, calls: Sequence[Call]) -> None:
-        """The discriminator's phase of a step that was looked at."""
-        self.seen = Counter(call.batch for call in calls)
+        """The calls of a step that was looked at."""
+        for role in ("g", "d"):
+            self.uncalled[role] = 0 if any(call.network == role for call in calls) else self.uncalled[role] + 1
+        judged = [call for call in calls if call.network == "d"]
+        if not any(not call.attached for call in judged):
+            return
+        self.seen = Counter(call.batch for call in judged if not call.attached)
+        self.seen_by_g = Counter(call.batch for call in judged if call.attached)
+        sloped = loss_family.evidence(judged)
+        if sloped:
+            self._slopes.append(sloped)
+
+    def loss(self) -> loss_family.LossFamily:
+        """What the discriminator is trained with, by the last looks; found out when asked for."""
+        return loss_family.loss_family(self._slopes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import compress
@@ -52,6 +53,7 @@ class _Known:
     optimizer: weakref.ref[torch.optim.Optimizer]
     sizes: list[int]
     shares: list[Share]
+    resembled: list[str]
 
 
 class Ownership:
@@ -77,6 +79,7 @@ class Ownership:
     def __init__(self, networks: Mapping[str, nn.Module]) -> None:
         self._names: dict[int, tuple[str, str]] = {}
         self._known: dict[int, _Known] = {}
+        self._shapes = {role: Counter(p.shape for p in module.parameters()) for role, module in networks.items()}
         for role, module in networks.items():
             for name, parameter in module.named_parameters():
                 if self._names.setdefault(id(parameter), (role, name))[0] != role:
@@ -90,8 +93,15 @@ class Ownership:
         sizes = [len(group["params"]) for group in optimizer.param_groups]
         if known is None or known.optimizer() is not optimizer or known.sizes != sizes:
             self._known = {key: entry for key, entry in self._known.items() if entry.optimizer() is not None}
-            known = self._known[id(optimizer)] = _Known(weakref.ref(optimizer), sizes, self._find(optimizer))
+            shares = self._find(optimizer)
+            resembled = [] if shares else self._resembling(optimizer)
+            known = self._known[id(optimizer)] = _Known(weakref.ref(optimizer), sizes, shares, resembled)
         return known.shares
+
+    def resembled(self, optimizer: torch.optim.Optimizer) -> list[str]:
+        """Networks that an optimizer has nothing of, but parameters of the same shapes as all of theirs."""
+        self.shares(optimizer)
+        return self._known[id(optimizer)].resembled
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """Those asked for so far that are still there, by network; the second one of a network is ``g 2``, and so on."""
@@ -103,6 +113,10 @@ class Ownership:
                 count = sum(name.partition(" ")[0] == roles for name in named)
                 named[f"{roles} {count + 1}" if count else roles] = optimizer
         return named
+
+    def _resembling(self, optimizer: torch.optim.Optimizer) -> list[str]:
+        shapes = Counter(parameter.shape for group in optimizer.param_groups for parameter in group["params"])
+        return [role for role, needed in self._shapes.items() if needed <= shapes]
 
     def _find(self, optimizer: torch.optim.Optimizer) -> list[Share]:
         found: dict[str, Share] = {}

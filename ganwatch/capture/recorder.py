@@ -76,6 +76,7 @@ class Recorder:
     ----------
     index : int
         Steps counted so far.
+    probes : list of Probe
     ownership, recognition, findings
         Which optimizer has what, what was real or fake, and what was found out about the loop.
     remembering : bool
@@ -109,7 +110,8 @@ class Recorder:
         self.findings = Findings()
         self.ownership = Ownership(networks)
         self.recognition = Recognition()
-        self._schedule = Schedule(probes, guard)
+        self.probes = list(probes)
+        self._schedule = Schedule(self.probes, guard)
         self._recording = True
         self._waiting: list[Step] = []
         self._looked = True
@@ -253,10 +255,11 @@ class Recorder:
         for share in moved:
             if step.loss is not None:
                 current.losses[share.role] = step.loss
-            self.findings.updates[share.role] += 1
             current.updates[share.role] = current.updates.get(share.role, 0) + 1
             if "lr" in share.group:
                 current.learning_rates[share.role] = share.group["lr"]
+        shares = self.ownership.shares(optimizer)
+        self.findings.stepped(moved, shares, () if shares else self.ownership.resembled(optimizer))
         if {share.role for share in moved} == {"d"}:
             claim(current.calls, current.index)
         elif any(share.role == "g" for share in moved) and self._ends_step(optimizer):
@@ -299,7 +302,8 @@ class Recorder:
             self.remembering = self.recognition.reached_back or (not self.remembering and any(c.batch == "unknown" for c in fresh))
             self.recognition.reached_back = False
             settle([call for call in step.calls if call.index == step.index])
-            self.findings.looked(fresh)
+        if self._recording:
+            self.findings.looked([call for call in step.calls if call.index == step.index])
         self._current = Step(self.index + 1, calls=[call for call in judged if call.index > self.index - CARRIED])
         self._restarted = False
         self._waiting.append(step)

@@ -363,3 +363,21 @@ def test_trainers_other_stages_need_no_networks(documented, train):
         trainer = lightning.Trainer(**QUIET, callbacks=[GanWatch("no such network", store=None)], accelerator="cpu")
         documented.test_step = lambda batch: None
         trainer.test(documented, torch.utils.data.DataLoader([torch.zeros(1)]))
+
+
+def test_status_and_early_advice_are_those_of_the_loop(documented, train, caplog, capsys):
+    watch = GanWatch(store=None, audit_seconds=0.0)
+    assert watch.status() == "not watching yet"
+    train(documented, watch, batches=60)
+    assert "loss family: binary cross-entropy on probabilities" in watch.status()
+    assert "1 fake, 1 real" in capsys.readouterr().out
+    assert not [record for record in caplog.records if "Say " in record.getMessage()]
+
+
+def test_a_copy_that_nobody_trains_is_told_from_the_network(documented, train, caplog):
+    documented.ema = copy.deepcopy(documented.generator)
+    watch = GanWatch("ema", store=None, audit_seconds=0.0)
+    train(documented, watch, batches=30)
+    [said] = [record.getMessage() for record in caplog.records if "Another network, shaped like G" in record.getMessage()]
+    assert said.endswith('Say GanWatch(generator="…") with the network that is trained, once it is there.')
+    assert said in watch.status()

@@ -1,5 +1,6 @@
 """What is wired wrongly is said plainly, early, and without an error."""
 
+import copy
 import re
 
 import pytest
@@ -17,9 +18,6 @@ def networks(score=1):
 
 
 def train(g, d, *, of_g=None, of_d=None, steps=30, change=lambda x: x):
-    def sgd(module):
-        return torch.optim.SGD(module.parameters(), lr=0.01)
-
     loader = DataLoader(TensorDataset(torch.randn(64, 6)), 8)
     of_g, of_d = of_g or sgd(g), of_d or sgd(d)
     for _ in range(steps):
@@ -42,6 +40,8 @@ def test_a_loop_that_is_wired_well_gets_no_advice(caplog, capsys):
     assert capsys.readouterr().out.strip() == text
     assert "step 30" in text
     assert "1 fake, 1 real" in text
+    assert "loss family: hinge or Wasserstein" in text
+    assert "missing vendi_ratio: comes by step 41" in text
     assert f"optimizer of g: SGD, lr {of_g.param_groups[0]['lr']}" in text
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
@@ -50,7 +50,8 @@ def test_a_loop_that_is_wired_well_gets_no_advice(caplog, capsys):
     ("wrong", "said"),
     [
         ("swapped", "G and D look swapped"),
-        ("not trained", "G was never updated in"),
+        ("not trained", "G was never updated in 50 steps of optimizers"),
+        ("a copy that nobody trains", "Another network, shaped like G, is trained while G is not"),
         ("one optimizer", "One optimizer steps parameters of G and of D"),
         ("auto-encoder", "D returns what it is shown"),
         ("unknown reals", r"Say watching.real\(batch\)"),
@@ -62,7 +63,9 @@ def test_what_is_wrong_is_said_within_fifty_updates(wrong, said, caplog):
     if wrong == "swapped":
         given = (d, g)
     if wrong == "not trained":
-        given = (networks()[0], d)
+        given = (nn.Sequential(nn.Linear(4, 7), nn.Linear(7, 6)), d)
+    if wrong == "a copy that nobody trains":
+        given = (copy.deepcopy(g), d)
     if wrong == "one optimizer":
         how["of_g"] = how["of_d"] = torch.optim.SGD([*g.parameters(), *d.parameters()], lr=0.01)
     if wrong == "unknown reals":
@@ -71,6 +74,65 @@ def test_what_is_wrong_is_said_within_fifty_updates(wrong, said, caplog):
         train(g, d, steps=60, **how)
         assert sum(re.search(said, record.getMessage()) is not None for record in caplog.records) == 1
         assert watching.observer.monitor.errors == {}
+
+
+class Wrapper(nn.Module):
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        return self.net(x)
+
+
+class KeepsZeros(torch.optim.SGD):
+    def zero_grad(self, set_to_none=False):
+        super().zero_grad(set_to_none=set_to_none)
+
+
+def sgd(module, kind=torch.optim.SGD):
+    return kind(module.parameters(), lr=0.01)
+
+
+LATER = {
+    "G made anew": (lambda g, d: {"g": networks()[0]}, "Another network, shaped like G, is trained while G is not"),
+    "D made anew": (lambda g, d: {"d": networks()[1]}, "Another network, shaped like D, is trained while D is not"),
+    "G copied, its optimizer kept": (lambda g, d: {"g": copy.deepcopy(g), "of_g": sgd(g)}, "The optimizer of G steps, but G gets no gradient"),
+    "D copied, its optimizer kept": (lambda g, d: {"d": copy.deepcopy(d), "of_d": sgd(d)}, "The optimizer of D steps, but D gets no gradient"),
+    "G copied, gradients of zero": (lambda g, d: {"g": copy.deepcopy(g), "of_g": zeros(g)}, "G is trained, but no call of it is seen"),
+}
+
+
+def zeros(module):
+    optimizer = sgd(module, KeepsZeros)
+    for parameter in module.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    return optimizer
+
+
+@pytest.mark.parametrize("change", LATER)
+def test_a_network_replaced_on_the_way_is_missed(change, caplog):
+    g, d = networks()
+    replace, said = LATER[change]
+    with ganwatch.watch(g, d, store=None, audit_seconds=0.0) as watching:
+        train(g, d, steps=40)
+        assert not [record for record in caplog.records if record.levelname == "WARNING"]
+        train(**{"g": g, "d": d} | replace(g, d), steps=50)
+        assert sum(said in record.getMessage() for record in caplog.records) == 1
+        assert said in watching.status()
+        assert watching.observer.monitor.errors == {}
+
+
+@pytest.mark.parametrize("role", ["G", "D"])
+def test_a_wrapper_that_nobody_calls_is_missed(role, caplog):
+    g, d = networks()
+    given = {"G": g, "D": d} | {role: Wrapper(g if role == "G" else d)}
+    with ganwatch.watch(**given, store=None, audit_seconds=0.0) as watching:
+        train(g, d, steps=50)
+        [said] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        assert f"{role} is trained, but no call of it is seen: the loop calls a wrapper" in said
+        assert f"Say watch({role}=…) with the module that is called" in said
+        assert said in watching.status()
 
 
 @pytest.mark.parametrize(

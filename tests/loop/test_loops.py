@@ -33,6 +33,15 @@ LOSSES = {
 }
 
 
+CROSS_ENTROPY = "binary cross-entropy on logits"
+FAMILIES = {
+    **dict.fromkeys(("bce", "softplus", "inverted"), CROSS_ENTROPY),
+    **dict.fromkeys(("hinge", "wasserstein"), "hinge or Wasserstein (no output beyond a margin yet)"),
+    "least squares": "least squares, targets: real 1, fake 0, G 1",
+    "relativistic": "unknown",
+}
+
+
 class Loop:
     """A loop in plain PyTorch; what a row overrides is what differs."""
 
@@ -474,6 +483,10 @@ def test_loop(name):
     assert any(phase == "of g" for _, phase in seen.phases)
     assert sum(batch == "real" for batch, _ in known) >= STEPS // 2
     assert {"d_auc", "pairwise_ratio"} <= watching.observer.monitor.latest.keys()
+
+    family = str(watching.observer.recorder.findings.loss())
+    assert family.startswith(FAMILIES[loop.loss]) or (name == "mixed precision" and family == "unknown")
+    assert ("inverted" in family) == (loop.loss == "inverted")
 
     assert [type(network).forward for network in (loop.g, loop.d)] == forward
     for network in (loop.g, loop.d):
