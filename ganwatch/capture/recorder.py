@@ -138,7 +138,7 @@ class Recorder:
         self._plan()
 
     def _plan(self, *, lacking: bool = False) -> None:
-        """Find out who looks at the step that begins; ``lacking`` means that the last look found no discriminator's phase."""
+        """Find out who looks at the step that begins; ``lacking`` means that the last look missed a phase or a network."""
         self._plan_now = plan = self._schedule.plan(self._current.index)
         self._current.due = plan.due
         self.recognition.now = self._current.index
@@ -297,13 +297,13 @@ class Recorder:
         release(step.calls, step.index)
         judged = [call for call in step.calls if call.network == "d" and not call.attached]
         fresh = [call for call in judged if call.index == step.index]
-        lacking = self._recording and not fresh
         if fresh:  # what is unknown with no memory of earlier steps may be known with it
             self.remembering = self.recognition.reached_back or (not self.remembering and any(c.batch == "unknown" for c in fresh))
             self.recognition.reached_back = False
             settle([call for call in step.calls if call.index == step.index])
         if self._recording:
             self.findings.looked([call for call in step.calls if call.index == step.index])
+        lacking = self._recording and (not fresh or self.findings.uncalled["g"] == 1)
         self._current = Step(self.index + 1, calls=[call for call in judged if call.index > self.index - CARRIED])
         self._restarted = False
         self._waiting.append(step)
