@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -27,8 +26,6 @@ from ganwatch.records import Run
 from ganwatch.sinks.background import Background
 from ganwatch.starting import AUDIT_SECONDS, checked_parts, checked_settings, exporter, say_begun, say_ended, start_run
 from ganwatch.status import Adviser, Wording
-
-log = logging.getLogger("ganwatch")
 
 Networks = nn.Module | Sequence[nn.Module] | Mapping[str, nn.Module]
 
@@ -58,7 +55,7 @@ class Watch(Handle):
     ) -> None:
         self.name, self.store, self.audit_seconds = name, store, audit_seconds
         self._dataset = real
-        self._begun = self._advised = False
+        self._begun = False
         self._networks = {"g": generator, "d": discriminator}
         every = [*default_sinks(store, prometheus=exporter(prometheus_port)), *map(Background, sinks)]
         try:
