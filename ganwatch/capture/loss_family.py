@@ -111,7 +111,9 @@ def loss_family(looks: Sequence[Sequence[Call]]) -> LossFamily:
     least squares, targets: real 1, fake 0
     """
     asked = [(call, asks(call)) for look in looks for call in look]
-    d = [(call.batch, ask) for call, ask in asked if not call.attached and ask is not None]
+    of_d = [(call, ask) for call, ask in asked if not call.attached and ask is not None]
+    surely = [(call, ask) for call, ask in of_d if not call.claimed]  # accumulating, the generator's phase has the discriminator's in it
+    d = [(call.batch, ask) for call, ask in surely or of_d]
     g = [ask for call, ask in asked if call.attached and call.batch != "real" and ask is not None]
     forms = {ask.form for _, ask in d}
     [form] = forms if len(forms) == 1 else ["other"]
