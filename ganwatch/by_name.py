@@ -255,9 +255,9 @@ def auto(G: str | Sequence[str] = "Generator", D: str | Sequence[str] = "Discrim
 
 
 def _rehearse(options: dict[str, Any]) -> None:
-    """Refuse now what ``watch`` would refuse in the midst of the training."""
+    """Refuse now what ``watch`` would refuse in the midst of the training; on networks that no random number is drawn for."""
     try:
-        watch(nn.Linear(1, 1), nn.Linear(1, 1), **options).close()
+        watch(nn.PReLU(), nn.PReLU(), **options).close()
     except TypeError as error:
         raise UserError(f"options must be those of watch, got {error}") from None
 

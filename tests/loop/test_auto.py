@@ -36,7 +36,6 @@ class Model:
         return [Generator() for _ in range(self.pairs)], [Discriminator() for _ in range(self.pairs)]
 
     def fit(self, steps=12, watch=lambda g, d: None):
-        torch.manual_seed(0)
         data = DataLoader(TensorDataset(torch.randn(256, 6)), 8, shuffle=True)
         gs, ds = self.networks()
         averaged = copy.deepcopy(gs[0])
@@ -71,14 +70,21 @@ def observed(sink):
     return [{name: value for name, value in reading.values.items() if family(name).group not in passing} for reading in sink.steps]
 
 
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
 @pytest.mark.parametrize("pairs", [1, 2])
 def test_it_reads_what_a_watch_on_the_same_networks_reads_from_the_first_step_on(pairs):
     alone, told, found = Model(pairs).fit(), MemorySink(), MemorySink()
     watches = []
+    torch.manual_seed(0)
     Model(pairs).fit(
         watch=lambda g, d: watches.append(ganwatch.watch(g, d, store=None, sinks=[told], probes=always(), audit_seconds=0.0))
     )
     watches[0].close()
+    torch.manual_seed(0)
     with ganwatch.auto(store=None, sinks=[found], probes=always(), audit_seconds=0.0) as watching:
         model = Model(pairs).fit()
     assert all(map(torch.equal, alone.end, model.end))
@@ -138,6 +144,7 @@ def test_what_goes_wrong_within_it_is_logged_and_training_goes_on(caplog):
             return [g], [d]
 
     alone = Tied().fit()
+    torch.manual_seed(0)
     with ganwatch.auto(store=None):
         model = Tied().fit()
     assert all(map(torch.equal, alone.end, model.end))
