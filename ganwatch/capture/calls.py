@@ -68,7 +68,7 @@ def keep(calls: list[Call], call: Call) -> None:
 def claim(calls: list[Call], index: int) -> None:
     """The discriminator alone has stepped: what it has just been trained on belongs to its own phase, also fakes with their graph."""
     for call in calls:
-        if call.network == "d" and call.index == index and call.attached and (call.batch == "fake" or call.slope is not None):
+        if call.network == "d" and call.index == index and call.attached and (call.batch != "unknown" or call.slope is not None):
             call.attached, call.claimed = False, True
 
 

@@ -118,6 +118,7 @@ class Recorder:
         self._restarted = True
         self._primary: Callable[[], torch.optim.Optimizer | None] = nobody
         self._second: Callable[[], torch.optim.Optimizer | None] = nobody
+        self._alone = False
         self._stepping: list[_Stepping] = []
         self._pending_losses: deque[Tensor] = deque(maxlen=LOSSES_KEPT)
         self._current = Step(1)
@@ -260,9 +261,10 @@ class Recorder:
                 current.learning_rates[share.role] = share.group["lr"]
         shares = self.ownership.shares(optimizer)
         self.findings.stepped(moved, shares, () if shares else self.ownership.resembled(optimizer))
-        if {share.role for share in moved} == {"d"}:
+        roles = {share.role for share in moved}
+        if roles == {"d"}:
             claim(current.calls, current.index)
-        elif any(share.role == "g" for share in moved) and self._ends_step(optimizer):
+        elif "g" in roles and self._ends_step(optimizer, alone=roles == {"g"}):
             self._tick()
 
     def _moving(self, optimizer: torch.optim.Optimizer) -> list[Share]:
@@ -274,11 +276,14 @@ class Recorder:
         for probe in self._plan_now.watching:
             self.guard(f"probe {probe.name}", partial(getattr(probe, moment), update))
 
-    def _ends_step(self, optimizer: torch.optim.Optimizer) -> bool:
-        """Whether the generator is through: of several optimizers that share it the first one counts, while it goes on stepping."""
+    def _ends_step(self, optimizer: torch.optim.Optimizer, *, alone: bool) -> bool:
+        """Whether the generator is through: of several optimizers that share it the first one counts, while it goes on stepping.
+
+        One that moves the discriminator too does not follow one that moves the generator ``alone``: that is no GAN training any more.
+        """
         primary = self._primary()
-        if primary is not optimizer and (primary is None or self._second() is optimizer):
-            primary, self._primary = optimizer, weakref.ref(optimizer)
+        if primary is not optimizer and (primary is None or (self._second() is optimizer and (alone or not self._alone))):
+            primary, self._primary, self._alone = optimizer, weakref.ref(optimizer), alone
         self._second = nobody if primary is optimizer else weakref.ref(optimizer)
         return primary is optimizer
 
