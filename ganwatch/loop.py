@@ -5,15 +5,17 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from torch import nn
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from ganwatch.capture import loaders
+from ganwatch.capture.options import Options, checked_options
 from ganwatch.capture.ownership import Several, members
 from ganwatch.capture.step import Step
 from ganwatch.contracts import Detector, Incident, Probe, Sink
@@ -21,7 +23,7 @@ from ganwatch.errors import UserError
 from ganwatch.handle import Handle
 from ganwatch.observer import Observer
 from ganwatch.presets import STORE, default_detectors, default_probes, default_sinks
-from ganwatch.provenance import optimizers
+from ganwatch.provenance import optimizers as settings
 from ganwatch.records import Run
 from ganwatch.sinks.background import Background
 from ganwatch.starting import AUDIT_SECONDS, checked_parts, checked_settings, exporter, say_begun, say_ended, start_run
@@ -52,6 +54,7 @@ class Watch(Handle):
         sinks: Sequence[Sink],
         prometheus_port: int | None,
         audit_seconds: float,
+        options: Options,
     ) -> None:
         self.name, self.store, self.audit_seconds = name, store, audit_seconds
         self._dataset = real
@@ -65,6 +68,7 @@ class Watch(Handle):
                 probes=default_probes() if probes is None else probes,
                 detectors=default_detectors() if detectors is None else detectors,
                 sinks=every,
+                options=options,
             )
         except Exception:
             for sink in every:
@@ -81,7 +85,7 @@ class Watch(Handle):
                 role: [f"{type(network).__module__}.{type(network).__qualname__}" for network in members(several)]
                 for role, several in self._networks.items()
             },
-            "optimizers": optimizers(self.observer.recorder.ownership.optimizers()),
+            "optimizers": settings(self.observer.recorder.ownership.optimizers()),
             "batch_size": len(shown[0]) if shown else None,
         }
         run, reported = start_run(self.store, self.name, facts, data=self._dataset, audit_seconds=self.audit_seconds)
@@ -97,6 +101,18 @@ class Watch(Handle):
     def networks(self) -> list[nn.Module]:
         """The networks under observation."""
         return [*chain.from_iterable(map(members, self._networks.values()))]
+
+    def log(self, name: str, value: float | Tensor) -> None:
+        """Note a reading of the loop's own at the present step; of two of one name the later one holds.
+
+        Parameters
+        ----------
+        name : str
+            The series is ``logged/name`` in the store and on the dashboard, ``ganwatch_logged{name="…"}`` in Prometheus.
+        value : float or Tensor, shape ()
+            Finite or not. What is neither is counted and logged once.
+        """
+        self.observer.log(name, value)
 
     def close(self, state: str = "finished") -> None:
         """Leave no hook behind and write everything. A second call does nothing."""
@@ -132,7 +148,7 @@ class Disabled:
     def _ignore(self, *_: Any, **__: Any) -> None:
         pass
 
-    real = fake = close = status = _ignore
+    real = fake = log = close = status = _ignore
 
 
 def watch(
@@ -140,6 +156,11 @@ def watch(
     D: Networks,  # noqa: N803
     *,
     real: Any = None,
+    optimizers: Mapping[str, Optimizer | Sequence[Optimizer]] | None = None,
+    logits: int | str | Sequence[int | str] | Callable[[Any], Tensor] | None = None,
+    sample: Callable[[Any], Any] | None = None,
+    latent: Tensor | Sequence[Tensor] | None = None,
+    conditions: Tensor | None = None,
     name: str | None = None,
     store: str | Path | None = STORE,
     probes: Sequence[Probe] | None = None,
@@ -157,6 +178,17 @@ def watch(
         gradients and updates are those of all.
     real : dataset, loader or tensor, optional
         The real data, for the audit and the data's identity. Without it the dataset of the first ``DataLoader`` that delivers.
+    optimizers : mapping, optional
+        ``{"G": optimizer or list of them, "D": …}``: only these count as updates of that network. Without it all that have its parameters.
+    logits : int, str, tuple of those, or callable, optional
+        Which part of ``D``'s output is the score: an index, a key, a path of both, whose last index may be a channel of a tensor, or
+        a function of the output. Without it the last tensor with a single channel, or else the last one.
+    sample : callable, optional
+        Turns what ``G`` returns into a sample as ``D`` is shown it; must not change what it is given.
+    latent : Tensor of shape (N, …) or tuple of them, optional
+        Inputs of ``G`` for the gallery, of which up to 36 samples are drawn. Without it those of its first call.
+    conditions : Tensor of shape (N, …), optional
+        Given to ``G`` after the latent.
     name : str, optional
         Of the run; by default that of the script.
     store : str, Path or None
@@ -178,7 +210,7 @@ def watch(
     Raises
     ------
     UserError
-        Not a module, a module without parameters, the same one twice, or a store that cannot be opened.
+        Not a module, a module without parameters, the same one twice, an option that does not fit, or a store that cannot be opened.
 
     Examples
     --------
@@ -197,6 +229,9 @@ def watch(
         raise UserError(f"D must be another network than G, got the same {type(members(discriminator)[0]).__name__} twice")
     if name is not None and not isinstance(name, str):
         raise UserError(f"name must be a string or None, got {type(name).__name__}")
+    options = checked_options(
+        {"g": generator, "d": discriminator}, optimizers=optimizers, logits=logits, sample=sample, latent=latent, conditions=conditions
+    )
     checked_settings(store=store, prometheus_port=prometheus_port, facts=None, audit_seconds=audit_seconds)
     script = Path(sys.argv[0]).stem if sys.argv and sys.argv[0] not in {"", "-c", "-m"} else type(members(generator)[0]).__name__
     return Watch(
@@ -210,6 +245,7 @@ def watch(
         sinks=checked_parts("sinks", sinks, Sink),  # type: ignore[type-abstract]
         prometheus_port=prometheus_port,
         audit_seconds=float(audit_seconds),
+        options=options,
     )
 
 

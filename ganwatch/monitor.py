@@ -83,7 +83,7 @@ class Monitor:
 
     def observe(self, step: Any) -> None:
         """Let the probes that are due at a captured step measure, and judge what has become complete. Never raises."""
-        values: dict[str, Any] = {}
+        values: dict[str, Any] = dict(step.logged)
         for probe in step.due:
             values.update(self.guard(f"probe {probe.name}", partial(_measure, probe, step)) or {})
         if step.index % OBSERVER_EVERY == 0:

@@ -10,6 +10,7 @@ from torch import nn
 
 from ganwatch.capture.gallery import Gallery
 from ganwatch.capture.gatherer import Gatherer
+from ganwatch.capture.options import NOTHING_SAID, Options
 from ganwatch.capture.ownership import members
 from ganwatch.capture.recorder import Recorder
 from ganwatch.capture.step import Step
@@ -34,6 +35,8 @@ class Observer:
         What earlier attempts at this run have reported.
     state : mapping or None
         From ``state_dict`` of an earlier attempt.
+    options : Options
+        What the user has said about the training.
 
     Raises
     ------
@@ -52,12 +55,15 @@ class Observer:
         sinks: Sequence[Sink],
         reported: Sequence[Incident] = (),
         state: Mapping[str, Any] | None = None,
+        options: Options = NOTHING_SAID,
     ) -> None:
         self._run, self._begin = run, begin
         self.monitor = Monitor(detectors=detectors, sinks=sinks, gatherer=Gatherer())
-        self.gallery = Gallery(members(networks["g"])[0], self.monitor.samples)
+        self.gallery = Gallery(members(networks["g"])[0], self.monitor.samples, options)
         self._traced = False
-        self.recorder = Recorder(networks, probes=probes, on_step=self._on_step, guard=self.monitor.guard, looks=self.gallery.looks)
+        self.recorder = Recorder(
+            networks, probes=probes, on_step=self._on_step, guard=self.monitor.guard, looks=self.gallery.looks, options=options
+        )
         if state is not None:
             self.monitor.guard("saved state", lambda: self.load_state_dict(state))
         self.monitor.listeners.append(self._on_incident)
@@ -84,6 +90,10 @@ class Observer:
     def made(self, batch: Any) -> None:
         """Generated data is about to be used."""
         self.monitor.guard("capture", lambda: self.recorder.made(batch))
+
+    def log(self, name: Any, value: Any) -> None:
+        """A reading of the loop's own."""
+        self.monitor.guard("log", lambda: self.recorder.log(name, value))
 
     def _on_step(self, step: Step) -> None:
         self.recorder.paused = True

@@ -26,7 +26,7 @@ class Signal:
     unit : str
         ``ratio``, ``seconds``, ``bytes``, ``nats``, ``norm``, ``value`` or ``count``.
     label : str
-        What the part after the slash names (``network``, ``layer``, ``batch``), empty where there is none.
+        What the part after the slash names (``network``, ``layer``, ``batch``, ``name``), empty where there is none.
     low, high : float
         Range of finite values.
     better : {"higher", "lower", "neither"}
@@ -134,6 +134,7 @@ register(
               group="resources"),
     _positive("process_memory", "Resident memory of the training process.", unit="bytes", group="resources"),
     _positive("gpu_memory", "Memory allocated by torch on the accelerator.", unit="bytes", group="resources"),
+    Signal("logged", "Value that the training loop gave to log().", label="name", group="logged"),
     _positive("observer_errors", "Errors inside ganwatch so far, all isolated from the training.", unit="count", better="lower",
               group="observer"),
     _positive("observer_dropped", "Records that a full queue dropped so far.", unit="count", better="lower", group="observer"),

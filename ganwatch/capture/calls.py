@@ -7,8 +7,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ganwatch.capture.options import Options
 from ganwatch.capture.recognition import EVERYTHING, Recognition
-from ganwatch.capture.step import Arguments, Call, detached, score_leaf, tensors
+from ganwatch.capture.step import Arguments, Call, detached, tensors
 
 UNKNOWN = 3
 """Batches of unknown origin that are kept a phase: one of them may turn out to be real."""
@@ -30,16 +31,18 @@ def generated(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], 
 
 
 def judged(
-    module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any, *, index: int, recognition: Recognition
-) -> tuple[Tensor | None, list[tuple[slice, Call]]]:
+    module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any, *, index: int, recognition: Recognition, options: Options
+) -> tuple[Tensor | None, list[tuple[Any, Call]]]:
     """The score that a discriminator's call gave, and a record of each kind of batch in it with its place."""
     given = _given(args, kwargs)
-    leaf = score_leaf(output)
+    leaf, channel = options.score(output)
     samples = next((x for x in given if x.ndim >= 2 and x.is_floating_point()), None)
     if leaf is None or samples is None:
         return None, []
     attached = any(x.requires_grad for x in given)
-    graded, score = leaf.requires_grad, _bare(leaf)
+    graded, score = any(x.requires_grad for x in [leaf, *tensors(output)]), _bare(leaf)
+    if channel is not None:
+        score = score[:, channel]
     inputs = tuple(map(_bare, given))
     calls = []
     for batch, part in recognition.parts(_bare(samples)):
@@ -47,7 +50,8 @@ def judged(
         if part is not EVERYTHING:
             seen = tuple(x[part] if x.ndim else x for x in inputs)
             scored = score[part] if score.ndim else score
-        calls.append((part, Call("d", seen, scored, batch, module.training, index, attached, graded)))
+        place = part if channel is None else (part, channel)
+        calls.append((place, Call("d", seen, scored, batch, module.training, index, attached, graded)))
     return leaf, calls
 
 

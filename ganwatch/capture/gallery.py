@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
-from ganwatch.capture.randomness import generators, preserved_random_state
+from ganwatch.capture.options import NOTHING_SAID, Options
 from ganwatch.capture.step import Arguments, Step
+from ganwatch.capture.undisturbed import Undisturbed
 from ganwatch.records import Samples
 
 TILES = 36
@@ -35,16 +34,19 @@ class Gallery:
     generator : nn.Module
     emit : callable
         Gets ``Samples``.
+    options : Options
+        With the inputs to draw it from and what makes a sample of its output, where the user has said so.
     every : int, steps
         Shortest distance of two grids. It doubles with the length of the run, so that disk use grows with its logarithm only.
     """
 
-    def __init__(self, generator: nn.Module, emit: Callable[[Samples], None], *, every: int = 100) -> None:
+    def __init__(self, generator: nn.Module, emit: Callable[[Samples], None], options: Options = NOTHING_SAID, *, every: int = 100) -> None:
         if every < 1:
             raise ValueError(f"every must be >= 1 (steps), got {every}")
         self.generator, self.emit, self.every = generator, emit, every
-        self.fixed: Arguments | None = None
-        self._random = generators(*generator.modules())
+        self.fixed: Arguments | None = ([x[:TILES] for x in options.fixed], {}) if options.fixed else None
+        self._call = Undisturbed(generator)
+        self._sample = None if options.sample is None else Undisturbed(options.sample)
         self._range: tuple[float, float] | None = None
         self._recent: deque[tuple[int, Tensor]] = deque(maxlen=PINNED_KEPT)
 
@@ -85,11 +87,9 @@ class Gallery:
     def draw(self) -> Any:
         """The generator's output for the fixed latents, nothing of the run touched."""
         assert self.fixed is not None
-        with torch.no_grad(), preserved_random_state(*self._random), _evaluating(self.generator):
-            state = {name: p.detach() for name, p in self.generator.named_parameters()}
-            state |= {name: b.detach().clone() for name, b in self.generator.named_buffers()}
-            args, kwargs = self.fixed
-            return functional_call(self.generator, state, tuple(args), kwargs)
+        args, kwargs = _on(self.fixed, next(self.generator.parameters()).device)
+        made = self._call(*args, **kwargs)
+        return made if self._sample is None else self._sample(made)
 
     def pin(self, incident: str) -> None:
         """Emit what is remembered as evidence of an incident."""
@@ -102,7 +102,7 @@ class Gallery:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on with the same latents."""
-        if state["fixed"] is not None:
+        if state["fixed"] is not None and self.fixed is None:
             self.fixed = from_plain(state["fixed"], next(self.generator.parameters()).device)
         self._range = tuple(state["range"]) if state["range"] else None
 
@@ -156,6 +156,15 @@ def from_plain(plain: Any, device: torch.device) -> Any:
     return torch.tensor(plain["tensor"], dtype=getattr(torch, plain["dtype"]), device=device).reshape(plain["shape"])
 
 
+def _on(nest: Any, device: torch.device) -> Any:
+    """The same nest with its tensors on a device."""
+    if isinstance(nest, Tensor):
+        return nest.to(device)
+    if isinstance(nest, dict):
+        return {key: _on(item, device) for key, item in nest.items()}
+    return [_on(item, device) for item in nest] if isinstance(nest, list | tuple) else nest
+
+
 def _first(nest: Any, count: int) -> Any:
     """Copies of the tensors in a nest, those of ``count`` samples cut to the tiles of a grid."""
     if isinstance(nest, Tensor):
@@ -172,16 +181,3 @@ def _range_of(real: Tensor) -> tuple[float, float]:
     low, high = float(clean.min()), float(clean.max())
     margin = 0.1 * (high - low) if real.ndim == 2 else 0.0
     return (low - margin, high + margin)
-
-
-@contextlib.contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode for the time being, each sub-module's own flag restored."""
-    flags = [(part, part.training) for part in module.modules()]
-    for part, _ in flags:
-        part.training = False
-    try:
-        yield
-    finally:
-        for part, training in flags:
-            part.training = training

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 from typing import Any
@@ -62,6 +62,8 @@ class Ownership:
     Parameters
     ----------
     networks : mapping of str to nn.Module
+    only : mapping of str to sequence of Optimizer, optional
+        The optimizers that count for a network, where they were named.
 
     Raises
     ------
@@ -76,9 +78,10 @@ class Ownership:
     [('g', ['weight', 'bias'])]
     """
 
-    def __init__(self, networks: Mapping[str, nn.Module]) -> None:
+    def __init__(self, networks: Mapping[str, nn.Module], only: Mapping[str, Sequence[torch.optim.Optimizer]] | None = None) -> None:
         self._names: dict[int, tuple[str, str]] = {}
         self._known: dict[int, _Known] = {}
+        self._only = {role: weakref.WeakSet([*map(_stepping, named), *named]) for role, named in (only or {}).items()}
         self._shapes = {role: Counter(p.shape for p in module.parameters()) for role, module in networks.items()}
         for role, module in networks.items():
             for name, parameter in module.named_parameters():
@@ -115,7 +118,8 @@ class Ownership:
         return named
 
     def _resembling(self, optimizer: torch.optim.Optimizer) -> list[str]:
-        shapes = Counter(parameter.shape for group in optimizer.param_groups for parameter in group["params"])
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        shapes = Counter(parameter.shape for parameter in parameters if id(parameter) not in self._names)
         return [role for role, needed in self._shapes.items() if needed <= shapes]
 
     def _find(self, optimizer: torch.optim.Optimizer) -> list[Share]:
@@ -123,8 +127,14 @@ class Ownership:
         for group in optimizer.param_groups:
             for parameter in group["params"]:
                 role, name = self._names.get(id(parameter), ("", ""))
-                if role:
+                if role and (role not in self._only or optimizer in self._only[role]):
                     share = found.setdefault(role, Share(role, group))
                     share.names.append(name)
                     share.parameters.append(parameter)
         return list(found.values())
+
+
+def _stepping(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """The one that steps in the end, inside wrappers such as those of Accelerate and Lightning."""
+    inner = getattr(optimizer, "optimizer", None)
+    return _stepping(inner) if isinstance(inner, torch.optim.Optimizer) else optimizer

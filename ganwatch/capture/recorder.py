@@ -24,11 +24,14 @@ from torch.utils.hooks import RemovableHandle
 from ganwatch.capture import backward_losses, forward_calls
 from ganwatch.capture.calls import claim, generated, judged, keep, release
 from ganwatch.capture.findings import Findings
+from ganwatch.capture.logged import logged
+from ganwatch.capture.options import NOTHING_SAID, Options
 from ganwatch.capture.ownership import Ownership, Share, members
 from ganwatch.capture.recognition import Recognition
 from ganwatch.capture.roles import settle
 from ganwatch.capture.schedule import Schedule
 from ganwatch.capture.step import Call, Step, Update, tensors
+from ganwatch.capture.undisturbed import Undisturbed
 from ganwatch.contracts import Probe
 
 LOSSES_KEPT = 256
@@ -71,6 +74,8 @@ class Recorder:
         Runs a part of ganwatch so that no error of it reaches the loop.
     looks : callable
         Whether somebody beside the probes wants the calls of a step, by its index.
+    options : Options
+        What the user has said about the training.
 
     Attributes
     ----------
@@ -100,6 +105,7 @@ class Recorder:
         on_step: Callable[[Step], None],
         guard: Callable[[str, Callable[[], Any]], Any],
         looks: Callable[[int], bool] = lambda _: False,
+        options: Options = NOTHING_SAID,
     ) -> None:
         self.networks = dict(networks)
         self._members = {role: members(network) for role, network in networks.items()}
@@ -108,7 +114,9 @@ class Recorder:
         self.paused = False
         self.remembering = True
         self.findings = Findings()
-        self.ownership = Ownership(networks)
+        self.options = options
+        self._sample = None if options.sample is None else Undisturbed(options.sample)
+        self.ownership = Ownership(networks, options.optimizers)
         self.recognition = Recognition()
         self.probes = list(probes)
         self._schedule = Schedule(self.probes, guard)
@@ -182,6 +190,11 @@ class Recorder:
         """Say that what the loop is about to use is generated."""
         self._remember("fake", batch)
 
+    def log(self, name: Any, value: Any) -> None:
+        """Note a reading of the loop's own at the step that is going on."""
+        series, kept = logged(name, value)
+        self._current.logged[series] = kept
+
     def _timed(self, action: Callable[..., Any], *args: Any) -> None:
         if self.paused:
             return
@@ -198,27 +211,33 @@ class Recorder:
         elif self._recording and module is self._members["g"][0]:
             self._timed(self._record_generated, module, args, kwargs, output)
         elif (self._recording or self.remembering) and not any(module is judge for judge in self._members["d"]):
-            self._timed(self._remember, "fake", output)
+            self._timed(self._remember_made, output)
+
+    def _remember_made(self, output: Any) -> None:
+        self._remember("fake", output)
+        if self._sample is not None:
+            self._remember("fake", self._sample(output))
 
     def _remember(self, batch: str, nest: Any) -> None:
         for tensor in (nest,) if isinstance(nest, Tensor) else tensors(nest):
             self.recognition.remember(batch, tensor)
 
     def _record_generated(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        self._remember("fake", output)
+        self._remember_made(output)
         call = generated(module, args, kwargs, output, index=self._current.index, whole=self._restarted)
         keep(self._current.calls, call)
         self.findings.generated(call)
 
     def _record_judged(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        score, calls = judged(module, args, kwargs, output, index=self._current.index, recognition=self.recognition)
+        now, known = self._current.index, self.recognition
+        score, calls = judged(module, args, kwargs, output, index=now, recognition=known, options=self.options)
         for _, call in calls:
             keep(self._current.calls, call)
         self.findings.judged([call for _, call in calls], output)
         if score is not None and score.requires_grad and score.ndim and self._plan_now.wants_slopes:
             score.register_hook(partial(self._on_slope, calls))  # type: ignore[no-untyped-call]  # torch publishes no type here
 
-    def _on_slope(self, calls: Sequence[tuple[slice, Call]], grad: Tensor) -> None:
+    def _on_slope(self, calls: Sequence[tuple[Any, Call]], grad: Tensor) -> None:
         self._timed(_take_slope, calls, grad)
 
     def _on_loss(self, loss: Tensor) -> None:
@@ -324,7 +343,7 @@ class Recorder:
             self.on_step(step)
 
 
-def _take_slope(calls: Sequence[tuple[slice, Call]], grad: Tensor) -> None:
+def _take_slope(calls: Sequence[tuple[Any, Call]], grad: Tensor) -> None:
     if not torch.is_grad_enabled():
         for part, call in calls:
             call.slope = grad.detach()[part]

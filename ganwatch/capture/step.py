@@ -71,6 +71,8 @@ class Step:
     updates: dict[str, int] = field(default_factory=dict)
     learning_rates: dict[str, Any] = field(default_factory=dict)
     """As the optimizers have them: floats, or tensors."""
+    logged: dict[str, Any] = field(default_factory=dict)
+    """Readings that the loop itself gave, by series: floats, or tensors."""
     wall_time: float = 0.0
     """Unix time at which it ended, in seconds."""
     data_time: float | None = None

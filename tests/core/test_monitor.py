@@ -3,8 +3,8 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -52,6 +52,7 @@ class At:
 
     index: int
     due: Sequence[Probe] = ()
+    logged: Mapping[str, Any] = field(default_factory=dict)
     wall_time: float = 0.0
 
 

@@ -18,7 +18,7 @@ def test_an_entry_says_everything(signal) -> None:
     assert re.fullmatch(r"[A-Zg].*\.", signal.help)  # a sentence; "ganwatch" is written small
     assert "\n" not in signal.help
     assert signal.unit in {"ratio", "seconds", "bytes", "nats", "norm", "value", "count"}
-    assert signal.label in {"", "network", "layer", "batch"}
+    assert signal.label in {"", "network", "layer", "batch", "name"}
     assert signal.low < signal.high
     assert signal.group != "other"
 
@@ -51,5 +51,5 @@ def test_what_detectors_read_is_what_probes_give() -> None:
     given = {name for probe in discover("ganwatch.probes", Probe) for name in probe.signals}
     asked = {name.partition("/")[0] for detector in discover("ganwatch.detectors", Detector) for name in detector.inputs}
     assert asked <= given
-    own = {name for name, signal in catalogue().items() if signal.group == "observer"}
+    own = {name for name, signal in catalogue().items() if signal.group == "observer"} | {"logged"}
     assert given | own == set(catalogue())
