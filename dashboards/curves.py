@@ -18,7 +18,7 @@ from .words import literal, number
 POINTS = 400
 """Points of a curve; a longer one shows the smallest and largest value of each stretch."""
 FIRST = ("losses", "gradients", "discriminator", "diversity", "quality")
-LAYERS, OTHER = "layers", "other"
+LAYERS, LOGGED, OTHER = "layers", "logged", "other"
 MOST_LABELS = 3
 """Last values that fit beside a title."""
 WINDOWS = {"All": None, "Last 1,000": 1_000, "Last 200": 200}
@@ -32,7 +32,8 @@ def page() -> None:
     live_run(_header, record)
     measured = {_group(name) for name in queries.series_names(open_shown_store(), record.id)}
     offered = [group for group in _groups() if group in measured or group in FIRST]
-    chosen = st.pills("Signals", offered, selection_mode="multi", default=FIRST, format_func=str.capitalize, key="curves_groups")
+    at_first = [group for group in offered if group in {*FIRST, LOGGED}]
+    chosen = st.pills("Signals", offered, selection_mode="multi", default=at_first, format_func=str.capitalize, key="curves_groups")
     with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
         window = st.segmented_control("Steps", list(WINDOWS), default="All", required=True, key="curves_steps")
         meaning = f"Logarithmic where a positive signal covers more than a factor of {WIDE:.0f}."
@@ -63,7 +64,8 @@ def _body(record: queries.RunRecord, groups: Sequence[str], window: int | None, 
     marked = spans(queries.incidents(store, run))
     families: dict[str, list[str]] = defaultdict(list)
     for name in queries.series_names(store, run):
-        families[name.partition("/")[0]].append(name)
+        of = name.partition("/")[0]
+        families[name if of == LOGGED else of].append(name)  # what a loop logs has a scale of its own
     order = [*catalogue(), *families]
     for group in _groups():
         shown = sorted((name for name in families if _group(name) == group), key=order.index)

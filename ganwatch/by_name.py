@@ -139,6 +139,11 @@ class Auto:
         if self.watching is not None:
             self.watching.fake(batch)
 
+    def log(self, name: str, value: float | torch.Tensor) -> None:
+        """As that of ``Watch``; does nothing before the networks are found."""
+        if self.watching is not None:
+            self.watching.log(name, value)
+
     def status(self) -> str:
         """As that of ``Watch``; before the networks are found, what is missing and which classes were seen; also printed."""
         if self.watching is not None:

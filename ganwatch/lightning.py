@@ -6,14 +6,15 @@ import copy
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning
 from lightning.pytorch.utilities.exceptions import SIGTERMException
-from torch import nn
+from torch import Tensor, nn
 
+from ganwatch.capture.options import checked_options
 from ganwatch.contracts import Detector, Probe, Sink
 from ganwatch.errors import UserError
 from ganwatch.handle import Handle
@@ -37,6 +38,8 @@ class GanWatch(Handle, lightning.Callback):
     ----------
     generator, discriminator : str or None
         Attributes of the LightningModule, dots allowed. None looks for the usual names.
+    logits, sample, latent, conditions
+        As for ``ganwatch.watch``.
     store : str, Path or None
         A folder (SQLite inside it) or any SQLAlchemy URL; None keeps nothing.
     name : str or None
@@ -73,6 +76,10 @@ class GanWatch(Handle, lightning.Callback):
         generator: str | None = None,
         discriminator: str | None = None,
         *,
+        logits: int | str | Sequence[int | str] | Callable[[Any], Tensor] | None = None,
+        sample: Callable[[Any], Any] | None = None,
+        latent: Tensor | Sequence[Tensor] | None = None,
+        conditions: Tensor | None = None,
         store: str | Path | None = STORE,
         name: str | None = None,
         prometheus_port: int | None = None,
@@ -87,6 +94,7 @@ class GanWatch(Handle, lightning.Callback):
                 raise UserError(f"{argument} must be the name of an attribute (str) or None, got {type(value).__name__}")
         if name is not None and not isinstance(name, str):
             raise UserError(f"name must be a str or None, got {type(name).__name__}")
+        self.options = checked_options(logits=logits, sample=sample, latent=latent, conditions=conditions)
         checked_settings(store=store, prometheus_port=prometheus_port, facts=facts, audit_seconds=audit_seconds)
         self.generator, self.discriminator, self.store, self.name = generator, discriminator, store, name
         self.prometheus_port, self.facts, self.audit_seconds = prometheus_port, dict(facts or {}), float(audit_seconds)
@@ -171,6 +179,7 @@ class GanWatch(Handle, lightning.Callback):
                 sinks=sinks,
                 reported=reported,
                 state=self._pending,
+                options=self.options,
             )
         except Exception:
             for sink in sinks:

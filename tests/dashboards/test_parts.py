@@ -29,7 +29,8 @@ from streamlit.testing.v1 import AppTest
 for name in sys.argv[1:]:
     app = AppTest.from_string(f"from ganwatch.dashboards.{name} import page; page()", default_timeout=60).run()
     assert not app.exception, (name, app.exception)
-    print(name, *(element.value.replace(chr(10), " ") for element in [*app.warning, *app.info, *app.success]), sep="|")
+    shown = [*app.warning, *app.info, *app.success, *app.subheader, *app.markdown]
+    print(name, *(element.value.replace(chr(10), " ") for element in shown), sep="|")
 heavy = {"torch", "lightning", "sklearn", "evidently"} & set(sys.modules)
 assert not heavy, heavy
 """
@@ -54,6 +55,20 @@ def test_empty_and_missing_stores_say_what_to_do(tmp_path: Path) -> None:
     open_store(tmp_path / "empty").close()
     for line in draw(tmp_path / "empty", "overview", "curves", "incidents", "gallery", "provenance"):
         assert "No runs yet" in line
+
+
+def test_what_a_loop_logs_has_a_curve_of_its_own_each(tmp_path: Path) -> None:
+    from ganwatch.records import Readings, Run
+    from ganwatch.sinks.sql import SqlSink
+
+    sink = SqlSink(tmp_path)
+    sink.start(Run("run", "own"))
+    sink.readings([Readings(step, {"logged/fid": 90.0 - step, "logged/my rate/g": 1e-4, "loss/g": 0.5}) for step in (1, 2, 3)])
+    sink.finish("finished")
+    sink.close()
+    [curves] = draw(tmp_path, "curves")
+    assert "|Logged|" in curves
+    assert "|**logged/fid** :small[:gray[now fid 87]]|**logged/my rate/g**" in curves
 
 
 def options(**given: object) -> object:
