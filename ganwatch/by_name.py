@@ -24,6 +24,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from ganwatch.capture import optimizers
 from ganwatch.contracts import Incident, Sink
 from ganwatch.errors import UserError
+from ganwatch.handle import Handle
 from ganwatch.loop import Disabled, Watch, watch
 from ganwatch.records import Readings, Run, Samples
 from ganwatch.starting import checked_parts
@@ -46,7 +47,7 @@ class _Found:
         return self.optimizer() is not None and (waiting or not self.waiting)
 
 
-class Auto:
+class Auto(Handle):
     """Waits for the networks, then watches them; made by ``auto``.
 
     Attributes
@@ -55,8 +56,11 @@ class Auto:
         The watch on the networks that were found last.
     """
 
+    wording = Watch.wording
+
     def __init__(self, names: dict[str, list[str]], options: dict[str, Any]) -> None:
         self.watching: Watch | None = None
+        self.observer = None
         self._names, self._options = names, options
         self._found: dict[str, list[_Found]] = {role: [] for role in names}
         self._classes: dict[str, None] = {}
@@ -67,6 +71,7 @@ class Auto:
         self._handle = register_optimizer_step_post_hook(self._stepped)
         optimizers.listen(self._made)
         atexit.register(self.close)
+        gc.collect()  # what an earlier training has left behind
         for optimizer in _alive(torch.optim.Optimizer):
             if "param_groups" in vars(optimizer):
                 self._made(optimizer, waiting=True)
@@ -87,7 +92,7 @@ class Auto:
         owners = [module for module in _alive(nn.Module) if "_modules" in vars(module) and any(id(p) in given for p in module.parameters())]
         self._classes |= {type(owner).__name__: None for owner in owners if not type(owner).__module__.startswith("torch.")}
         watched = {id(network) for network in self.watching.networks()} if self.watching is not None else set()
-        begun = self.watching is not None and self.watching.observer.recorder.index > 0
+        begun = self.observer is not None and self.observer.recorder.index > 0
         new = {role: [m for m in _outermost(owners, names) if id(m) not in watched] for role, names in self._names.items()}
         if not any(new.values()):
             return
@@ -105,7 +110,8 @@ class Auto:
         generators, discriminators = ([found.network for found in self._found[role]] for role in ("g", "d"))
         options = self._options | {name: copy.deepcopy(self._options.get(name)) for name in ("probes", "detectors")}
         watching = watch(generators, discriminators, **options)
-        self.watching = watching if isinstance(watching, Watch) else None
+        if isinstance(watching, Watch):
+            self.watching, self.observer = watching, watching.observer
 
     def _stepped(self, *_: Any) -> None:
         self._steps += 1
@@ -129,25 +135,15 @@ class Auto:
             'Say auto(G="…", D="…") with two of these names, before the optimizers are made.'
         )
 
-    def real(self, batch: Any) -> None:
-        """As that of ``Watch``; does nothing before the networks are found."""
-        if self.watching is not None:
-            self.watching.real(batch)
-
-    def fake(self, batch: Any) -> None:
-        """As that of ``Watch``; does nothing before the networks are found."""
-        if self.watching is not None:
-            self.watching.fake(batch)
-
     def log(self, name: str, value: float | torch.Tensor) -> None:
         """As that of ``Watch``; does nothing before the networks are found."""
-        if self.watching is not None:
-            self.watching.log(name, value)
+        if self.observer is not None:
+            self.observer.log(name, value)
 
     def status(self) -> str:
         """As that of ``Watch``; before the networks are found, what is missing and which classes were seen; also printed."""
-        if self.watching is not None:
-            return self.watching.status()
+        if self.observer is not None:
+            return super().status()
         text = self._missing()
         print(text)  # noqa: T201  # that is what it is for
         return text
@@ -246,7 +242,7 @@ def auto(G: str | Sequence[str] = "Generator", D: str | Sequence[str] = "Discrim
     ...     of_g.step()
     >>> with auto(D="Critic", store=None) as watching:
     ...     fit()
-    ...     watching.watching.observer.recorder.index
+    ...     watching.observer.recorder.index
     1
     """
     if os.environ.get("GANWATCH_DISABLED") == "1":

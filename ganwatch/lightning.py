@@ -1,4 +1,4 @@
-"""The Lightning callback: one line in ``Trainer(callbacks=[…])``, no change to the module."""
+"""The Lightning callback: one line in ``Trainer(callbacks=[…])``, no change to the module, under both names of Lightning."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import lightning
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor, nn
 
 from ganwatch.capture.options import checked_options
 from ganwatch.contracts import Detector, Probe, Sink
 from ganwatch.errors import UserError
 from ganwatch.handle import Handle
+from ganwatch.lightning_names import TERMINATIONS, Callback
 from ganwatch.observer import Observer
 from ganwatch.presets import STORE, default_detectors, default_probes, default_sinks
 from ganwatch.provenance import optimizers
@@ -25,13 +24,16 @@ from ganwatch.sinks.background import Background
 from ganwatch.starting import AUDIT_SECONDS, call_off, checked_parts, checked_settings, exporter, say_begun, say_ended, start_run
 from ganwatch.status import Adviser, Wording
 
+if TYPE_CHECKING:
+    import lightning
+
 log = logging.getLogger("ganwatch")
 
 GENERATORS = ("generator", "netG", "net_g", "G", "gen", "g", "gen_model", "model_G")
 DISCRIMINATORS = ("discriminator", "netD", "net_d", "D", "disc", "d", "critic", "model_D")
 
 
-class GanWatch(Handle, lightning.Callback):
+class GanWatch(Handle, Callback):
     """Watch a GAN that Lightning trains.
 
     Parameters
@@ -211,7 +213,7 @@ class GanWatch(Handle, lightning.Callback):
     def on_exception(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException) -> None:  # noqa: ARG002  # Lightning's signature
         """The run ended otherwise."""
         self._failed = True
-        self._close("stopped" if isinstance(exception, KeyboardInterrupt | SIGTERMException) else "failed")
+        self._close("stopped" if isinstance(exception, (KeyboardInterrupt, *TERMINATIONS)) else "failed")
 
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:  # noqa: ARG002  # Lightning's signature
         """Say so where the training never began; what a checkpoint brought for another stage is no beginning either."""

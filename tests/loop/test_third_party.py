@@ -233,7 +233,7 @@ def test_it_is_trained_as_without_and_seen_as_it_is(name, tmp_path):
         text = watching.status()
     handle.remove()
     assert all(map(torch.equal, alone, watched))
-    observer = watching.watching.observer
+    observer = watching.observer
     assert observer.monitor.errors == {}
     assert sink.incidents == {}
     assert "No batch that D sees is known to be real" not in text or not loop.sure

@@ -1,0 +1,84 @@
+"""The callback under both names of Lightning, together and alone. Run as a script: python test_names.py NAME BLOCKED."""
+
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+NAMES = ("lightning.pytorch", "pytorch_lightning")
+QUIET = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
+
+
+def train(name, folder, *callbacks):
+    """Six steps of a GAN in that Lightning; what it ends with."""
+    package = import_module(name)
+
+    class GAN(package.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.automatic_optimization = False
+            self.generator, self.discriminator = nn.Linear(2, 6), nn.Linear(6, 1)
+
+        def configure_optimizers(self):
+            return [torch.optim.Adam(network.parameters()) for network in (self.generator, self.discriminator)]
+
+        def training_step(self, batch):
+            of_g, of_d = self.optimizers()
+            fake = self.generator(torch.randn(8, 2))
+            for optimizer, loss in (
+                (of_d, lambda: self.discriminator(fake.detach()).mean() - self.discriminator(batch[0]).mean()),
+                (of_g, lambda: -self.discriminator(fake).mean()),
+            ):
+                optimizer.zero_grad()
+                self.manual_backward(loss())
+                optimizer.step()
+
+    torch.manual_seed(0)
+    module = GAN()
+    trainer = package.Trainer(max_steps=12, callbacks=list(callbacks), default_root_dir=folder, **QUIET)
+    trainer.fit(module, DataLoader(TensorDataset(torch.randn(64, 6)), 8))
+    return [*module.state_dict().values(), torch.get_rng_state()], trainer
+
+
+def check(name, folder):
+    """Train with and without; the callback's state in the checkpoint."""
+    from ganwatch import GanWatch
+
+    watch = GanWatch(store=None, audit_seconds=0.0)
+    assert isinstance(watch, import_module(name).Callback)
+    alone, _ = train(name, f"{folder}/alone")
+    watched, trainer = train(name, f"{folder}/watched", watch)
+    assert all(map(torch.equal, alone, watched))
+    assert watch.observer.recorder.index == 6
+    assert watch.observer.monitor.errors == {}
+    assert "d_auc" not in watch.observer.monitor.latest  # due at step 20
+    saved = torch.load(trainer.checkpoint_callback.best_model_path, weights_only=True)
+    return saved["callbacks"]["GanWatch"]["index"]
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers.*")
+@pytest.mark.filterwarnings("ignore:.*`isinstance.treespec, LeafSpec.` is deprecated.*")
+@pytest.mark.parametrize("name", NAMES)
+def test_the_trainer_of_each_takes_it(name, tmp_path):
+    assert check(name, tmp_path) == 6
+
+
+@pytest.mark.parametrize(("name", "blocked"), [NAMES, NAMES[::-1]])
+def test_one_of_them_is_enough(name, blocked, tmp_path):
+    done = subprocess.run([sys.executable, __file__, name, blocked], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["6"], done.stderr
+
+
+def test_without_either_the_error_says_what_to_install():
+    block = "import sys; sys.modules['lightning'] = sys.modules['pytorch_lightning'] = None"
+    done = subprocess.run([sys.executable, "-c", f"{block}; from ganwatch import GanWatch"], capture_output=True, text=True, check=False)
+    assert 'GanWatch needs lightning: pip install "ganwatch[lightning]"' in done.stderr
+
+
+if __name__ == "__main__":
+    sys.modules[sys.argv[2].partition(".")[0]] = None
+    sys.stdout.write(str(check(sys.argv[1], ".")))
