@@ -90,10 +90,10 @@ class LossFamily:
 
 
 def evidence(calls: Iterable[Call]) -> list[Call]:
-    """Those calls of the discriminator that a loss asked something of, cut to what tells; copies, without waiting for a device."""
+    """Those of the discriminator's calls that a loss asked something of, cut to what tells; copies, without waiting for a device."""
     kept = []
     for call in calls:
-        if call.network == "d" and call.slope is not None and isinstance(call.output, Tensor) and call.slope.shape == call.output.shape:
+        if call.slope is not None and isinstance(call.output, Tensor) and call.slope.shape == call.output.shape:
             n = max(1, len(call.slope) * KEPT // max(KEPT, call.slope.numel()))
             kept.append(replace(call, inputs=(), output=call.output[:n].clone(), slope=call.slope[:n].clone()))
     return kept

@@ -12,10 +12,11 @@ from ganwatch.sinks.memory import MemorySink
 from ganwatch.trainer.run import QUIET, quiet
 
 STEPS = 64
+SAID = {"store": None, "audit_seconds": 0.0, "logits": 0, "latent": torch.ones(5, 4).cumsum(0), "sample": lambda made: 0.5 * made}
 
 
 class Plain(lightning.LightningModule):
-    """Two critic steps for one of the generator, images, batch norm, dropout, a schedule."""
+    """Two critic steps for one of the generator, batch norm, dropout, a discriminator whose first channel is the score."""
 
     def __init__(self):
         super().__init__()
@@ -23,7 +24,7 @@ class Plain(lightning.LightningModule):
         self.automatic_optimization = False
         body = nn.Linear(4, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 64)
         self.generator = nn.Sequential(*body, nn.Tanh(), nn.Unflatten(1, (1, 8, 8)))
-        self.discriminator = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.LeakyReLU(0.2), nn.Dropout(0.2), nn.Linear(16, 1))
+        self.discriminator = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.LeakyReLU(0.2), nn.Dropout(0.2), nn.Linear(16, 2))
 
     def configure_optimizers(self):
         return torch.optim.Adam(self.generator.parameters(), 1e-3), torch.optim.RMSprop(self.discriminator.parameters(), 1e-3)
@@ -43,11 +44,15 @@ def one_step(gan, of_g, of_d, batch, index):
     for _ in range(2):
         of_d.zero_grad()
         fake = gan.generator(torch.randn(16, 4)).detach()
-        (nn.functional.softplus(-gan.discriminator(real)).mean() + nn.functional.softplus(gan.discriminator(fake)).mean()).backward()
+        (nn.functional.softplus(-score(gan, real)).mean() + nn.functional.softplus(score(gan, fake)).mean()).backward()
         of_d.step()
     of_g.zero_grad()
-    nn.functional.softplus(-gan.discriminator(gan.generator(torch.randn(16, 4)))).mean().backward()
+    nn.functional.softplus(-score(gan, gan.generator(torch.randn(16, 4)))).mean().backward()
     of_g.step()
+
+
+def score(gan, images):
+    return gan.discriminator(images)[:, :1]
 
 
 def kept(sink):
@@ -63,14 +68,14 @@ def kept(sink):
 def test_both_front_ends_read_the_same(tmp_path):
     by_callback, by_watch = MemorySink(), MemorySink()
     gan = Plain()
-    callback = GanWatch(store=None, sinks=[by_callback], audit_seconds=0.0)
+    callback = GanWatch(sinks=[by_callback], **SAID)
     with quiet():
         how = {"accelerator": "cpu", "enable_checkpointing": False, "default_root_dir": tmp_path, "max_epochs": STEPS // 16}
         lightning.Trainer(**QUIET | how, callbacks=[callback]).fit(gan, loader())
 
     by_hand, batches = Plain(), loader()
     of_g, of_d = by_hand.configure_optimizers()
-    with ganwatch.watch(G=by_hand.generator, D=by_hand.discriminator, store=None, sinks=[by_watch], audit_seconds=0.0) as watching:
+    with ganwatch.watch(G=by_hand.generator, D=by_hand.discriminator, sinks=[by_watch], **SAID) as watching:
         for _ in range(STEPS // 16):
             for index, batch in enumerate(batches):
                 one_step(by_hand, of_g, of_d, batch, index)
@@ -80,5 +85,5 @@ def test_both_front_ends_read_the_same(tmp_path):
     assert (readings, images, reports) == kept(by_watch)
     assert max(step for step, _ in readings) == STEPS
     assert {"loss", "grad_norm", "d_auc", "vendi_ratio", "data_std", "latent_scale"} <= {name.partition("/")[0] for _, name in readings}
-    assert {kind for _, kind, *_ in images} == {"fixed", "real"}
+    assert {(kind, shape[0]) for _, kind, shape, _ in images} == {("fixed", 5), ("real", 16)}
     assert callback.status() == watching.status()

@@ -124,6 +124,16 @@ def test_a_network_replaced_on_the_way_is_missed(change, caplog):
         assert watching.observer.monitor.errors == {}
 
 
+def test_a_second_gan_of_the_same_shape_is_no_double(caplog):
+    g, d = networks()
+    with ganwatch.watch(g, d, store=None, audit_seconds=0.0) as watching:
+        for _ in range(60):
+            train(g, d, steps=1)
+            train(*networks(), steps=1)
+        assert watching.observer.recorder.findings.steps == 240
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
 @pytest.mark.parametrize("role", ["G", "D"])
 def test_a_wrapper_that_nobody_calls_is_missed(role, caplog):
     g, d = networks()

@@ -14,8 +14,9 @@ import ganwatch
 from ganwatch.contracts import Probe
 from ganwatch.presets import default_probes
 from ganwatch.sinks.memory import MemorySink
+from ganwatch.status import advice
 
-STEPS, BATCH = 24, 16
+STEPS, BATCH = 26, 16
 
 
 def bce(score, real):
@@ -36,7 +37,8 @@ LOSSES = {
 CROSS_ENTROPY = "binary cross-entropy on logits"
 FAMILIES = {
     **dict.fromkeys(("bce", "softplus", "inverted"), CROSS_ENTROPY),
-    **dict.fromkeys(("hinge", "wasserstein"), "hinge or Wasserstein (no output beyond a margin yet)"),
+    "hinge": "hinge",
+    "wasserstein": ("hinge or Wasserstein (no output beyond a margin yet)", "Wasserstein"),
     "least squares": "least squares, targets: real 1, fake 0, G 1",
     "relativistic": "unknown",
 }
@@ -484,6 +486,7 @@ def test_loop(name):
     assert sum(batch == "real" for batch, _ in known) >= STEPS // 2
     assert {"d_auc", "pairwise_ratio"} <= watching.observer.monitor.latest.keys()
 
+    assert advice(watching.observer, watching.wording) == {}
     family = str(watching.observer.recorder.findings.loss())
     assert family.startswith(FAMILIES[loop.loss]) or (name == "mixed precision" and family == "unknown")
     assert ("inverted" in family) == (loop.loss == "inverted")
