@@ -26,6 +26,7 @@ from ganwatch.contracts import Incident, Sink
 from ganwatch.errors import UserError
 from ganwatch.handle import Handle
 from ganwatch.loop import Disabled, Watch, watch
+from ganwatch.ranks import rank
 from ganwatch.records import Readings, Run, Samples
 from ganwatch.starting import checked_parts
 from ganwatch.status import ENOUGH
@@ -120,7 +121,7 @@ class Auto(Handle):
 
     def _say(self) -> None:
         """Say once what was not found."""
-        if not self._said and self.watching is None:
+        if not self._said and self.watching is None and not rank():
             self._said = True
             log.warning("%s", self._missing())
 

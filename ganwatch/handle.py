@@ -25,7 +25,9 @@ class Handle:
             self.observer.made(batch)
 
     def status(self) -> str:
-        """What was recognised so far, which signals are live, and what is missing; also printed."""
+        """What was recognised so far, which signals are live, and what is missing; also printed, by rank 0 alone."""
+        if self.observer is not None and self.observer.ranks.rank:
+            return "rank 0 judges and writes"
         text = "not watching yet" if self.observer is None else status(self.observer, self.wording)
         print(text)  # noqa: T201  # that is what it is for
         return text

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from ganwatch.capture.options import checked_options
-from ganwatch.contracts import Detector, Probe, Sink
+from ganwatch.contracts import Detector, Incident, Probe, Sink
 from ganwatch.errors import UserError
 from ganwatch.handle import Handle
 from ganwatch.lightning_names import TERMINATIONS, Callback
 from ganwatch.observer import Observer
 from ganwatch.presets import STORE, default_detectors, default_probes, default_sinks
 from ganwatch.provenance import optimizers
+from ganwatch.records import Run
 from ganwatch.sinks.background import Background
 from ganwatch.starting import AUDIT_SECONDS, call_off, checked_parts, checked_settings, exporter, say_begun, say_ended, start_run
 from ganwatch.status import Adviser, Wording
@@ -148,31 +149,13 @@ class GanWatch(Handle, Callback):
         self._started = True
         if self.disabled:
             return
-        facts = self.facts | {
-            "module": f"{type(pl_module).__module__}.{type(pl_module).__qualname__}",
-            "configuration": dict(pl_module.hparams),
-            "optimizers": optimizers({str(index): optimizer for index, optimizer in enumerate(trainer.optimizers)}),
-            "seed": os.environ.get("PL_GLOBAL_SEED"),
-            "precision": str(trainer.precision),
-            "world_size": trainer.world_size,
-        }
-        writes = trainer.is_global_zero
-        store = self.store if writes else None
         named = self._networks(pl_module)
         networks = {role: network for role, (_, network) in named.items()}
-        run, reported = start_run(
-            store,
-            self.name or type(pl_module).__name__,
-            facts,
-            data=trainer.train_dataloader,
-            generator_range=_output_range(networks["g"]),
-            audit_seconds=self.audit_seconds if writes else 0.0,
-            resumed=(self._pending or {}).get("run"),
-        )
+        run, reported = self._start_run(trainer, pl_module, networks["g"]) if trainer.is_global_zero else (None, [])
         sinks: list[Sink] = []
         try:
-            if writes:
-                sinks += [*default_sinks(store, prometheus=exporter(self.prometheus_port)), *map(Background, self.sinks)]
+            if run is not None:
+                sinks += [*default_sinks(self.store, prometheus=exporter(self.prometheus_port)), *map(Background, self.sinks)]
             self.observer = Observer(
                 networks,
                 run=run,
@@ -186,14 +169,36 @@ class GanWatch(Handle, Callback):
         except Exception:
             for sink in sinks:
                 sink.close()
-            call_off(store, run)
+            if run is not None:
+                call_off(self.store, run)
             raise
         self._pending = None
-        self._tells = writes
-        if writes:
+        if run is not None:
+            self._tells = True
             self._adviser = Adviser(self.observer, self.wording)
-            say_begun(run, {name: type(network).__name__ for name, network in named.values()}, store)
+            say_begun(run, {name: type(network).__name__ for name, network in named.values()}, self.store)
         self._waiting_since = time.perf_counter()
+
+    def _start_run(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, generator: nn.Module
+    ) -> tuple[Run, list[Incident]]:
+        facts = self.facts | {
+            "module": f"{type(pl_module).__module__}.{type(pl_module).__qualname__}",
+            "configuration": dict(pl_module.hparams),
+            "optimizers": optimizers({str(index): optimizer for index, optimizer in enumerate(trainer.optimizers)}),
+            "seed": os.environ.get("PL_GLOBAL_SEED"),
+            "precision": str(trainer.precision),
+            "world_size": trainer.world_size,
+        }
+        return start_run(
+            self.store,
+            self.name or type(pl_module).__name__,
+            facts,
+            data=trainer.train_dataloader,
+            generator_range=_output_range(generator),
+            audit_seconds=self.audit_seconds,
+            resumed=(self._pending or {}).get("run"),
+        )
 
     def on_train_batch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int) -> None:  # noqa: ARG002  # Lightning's signature
         """A batch has arrived."""

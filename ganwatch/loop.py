@@ -24,6 +24,7 @@ from ganwatch.handle import Handle
 from ganwatch.observer import Observer
 from ganwatch.presets import STORE, default_detectors, default_probes, default_sinks
 from ganwatch.provenance import optimizers as settings
+from ganwatch.ranks import rank, unwrapped
 from ganwatch.records import Run
 from ganwatch.sinks.background import Background
 from ganwatch.starting import AUDIT_SECONDS, checked_parts, checked_settings, exporter, say_begun, say_ended, start_run
@@ -60,7 +61,7 @@ class Watch(Handle):
         self._dataset = real
         self._begun = False
         self._networks = {"g": generator, "d": discriminator}
-        every = [*default_sinks(store, prometheus=exporter(prometheus_port)), *map(Background, sinks)]
+        every = [] if rank() else [*default_sinks(store, prometheus=exporter(prometheus_port)), *map(Background, sinks)]
         try:
             self.observer = Observer(
                 self._networks,
@@ -87,6 +88,7 @@ class Watch(Handle):
             },
             "optimizers": settings(self.observer.recorder.ownership.optimizers()),
             "batch_size": len(shown[0]) if shown else None,
+            "world_size": self.observer.ranks.size,
         }
         run, reported = start_run(self.store, self.name, facts, data=self._dataset, audit_seconds=self.audit_seconds)
         say_begun(run, {role.upper(): type(members(several)[0]).__name__ for role, several in self._networks.items()}, self.store)
@@ -254,6 +256,7 @@ def _network(argument: str, given: Networks) -> nn.Module:
     named: dict[str, Any] = dict(given) if isinstance(given, Mapping) else {"0": given}
     if isinstance(given, list | tuple):
         named = {str(place): network for place, network in enumerate(given)}
+    named = {name: unwrapped(network) for name, network in named.items()}
     for name, network in named.items():
         which = argument if len(named) == 1 else f"{argument}[{name}]"
         if not isinstance(network, nn.Module):

@@ -60,8 +60,6 @@ class Monitor:
         self.errors: Counter[str] = Counter()
         self.latest: dict[str, float] = {}
         self.listeners: list[Callable[[Incident], None]] = []
-        self.completers: list[Callable[[int, dict[str, float]], None]] = []
-        """Called with a step and its values before they are judged; they may add to them."""
         self._inputs = [frozenset(detector.inputs) for detector in self.detectors]
         self._outcomes: dict[str, Outcome] = {}
         self._stepped = 0
@@ -100,8 +98,6 @@ class Monitor:
 
     def _deliver(self, complete: Iterable[tuple[int, dict[str, float], float]]) -> None:
         for step, values, wall_time in complete:
-            for completer in self.completers:
-                self.guard("completer", partial(completer, step, values))
             self.judge(Readings(step, values, self.attempt, wall_time))
 
     def judge(self, readings: Readings) -> list[Incident]:

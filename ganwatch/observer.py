@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -16,11 +17,12 @@ from ganwatch.capture.recorder import Recorder
 from ganwatch.capture.step import Step
 from ganwatch.contracts import Detector, Incident, Probe, Sink, State
 from ganwatch.monitor import Monitor
+from ganwatch.ranks import Ranks
 from ganwatch.records import Run
 
 
 class Observer:
-    """Watches until ``close``; never raises after construction.
+    """Watches until ``close``; never raises after construction. Of several ranks only rank 0 has a run, a gallery and sinks.
 
     Parameters
     ----------
@@ -58,7 +60,8 @@ class Observer:
         options: Options = NOTHING_SAID,
     ) -> None:
         self._run, self._begin = run, begin
-        self.monitor = Monitor(detectors=detectors, sinks=sinks, gatherer=Gatherer())
+        self.ranks = Ranks(Gatherer(), self._complete)
+        self.monitor = Monitor(detectors=detectors, sinks=sinks, gatherer=self.ranks)
         self.gallery = Gallery(members(networks["g"])[0], self.monitor.samples, options)
         self._traced = False
         self.recorder = Recorder(
@@ -67,7 +70,6 @@ class Observer:
         if state is not None:
             self.monitor.guard("saved state", lambda: self.load_state_dict(state))
         self.monitor.listeners.append(self._on_incident)
-        self.monitor.completers.append(self._trace_to_data)
         if run is not None:
             self.monitor.start(run, reported)
 
@@ -98,9 +100,10 @@ class Observer:
     def _on_step(self, step: Step) -> None:
         self.recorder.paused = True
         try:
+            self.monitor.guard("ranks", self.ranks.join)
             if self._run is None and self._begin is not None:
                 self.monitor.guard("start", lambda: self._start(step))
-            if self.gallery.looks(step.index):
+            if self.ranks.rank == 0 and self.gallery.looks(step.index):
                 self.monitor.guard("gallery", lambda: self.gallery.observe(step))
             self.monitor.observe(step)
         finally:
@@ -109,8 +112,16 @@ class Observer:
     def _start(self, step: Step) -> None:
         begin, self._begin = self._begin, None
         assert begin is not None
+        if self.ranks.rank:  # known by now at the latest
+            sinks, self.monitor.sinks = self.monitor.sinks, []
+            for sink in sinks:
+                sink.close()
+            return
         self._run, reported = begin(step)
         self.monitor.start(self._run, reported)
+
+    def _complete(self, step: int, values: dict[str, float]) -> None:
+        self.monitor.guard("completion", partial(self._trace_to_data, step, values))
 
     def _trace_to_data(self, step: int, values: dict[str, float]) -> None:
         """Where losses cease to be finite, look whether the real batch brought it, at a step at which nobody measured the batch."""
@@ -146,4 +157,7 @@ class Observer:
     def close(self, state: str = "finished") -> None:
         """Leave no hook behind, write everything, end the background threads. May be called twice."""
         if self.recorder.close():
+            if state != "finished":
+                self.ranks.patience = 0.0
             self.monitor.finish(state)
+            self.monitor.guard("ranks", self.ranks.close)

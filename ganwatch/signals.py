@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Better = Literal["higher", "lower", "neither"]
+Reduction = Literal["mean", "rms", "sum", "min", "max"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,10 @@ class Signal:
         Whether Prometheus gets it. Layer-wise series stay in the store.
     group : str
         The heading under which screens show it.
+    reduce : {"mean", "rms", "sum", "min", "max"}
+        How the values of several ranks become one; ``rms`` is the root of the mean square. With equal batches a loss, a gradient norm,
+        a share, an extreme, a count and a slope are those of one process on the total batch; a rank statistic (``d_auc``), a
+        diversity or a spread is the average over the ranks' own batches.
     """
 
     name: str
@@ -46,6 +51,7 @@ class Signal:
     better: Better = "neither"
     exported: bool = True
     group: str = "other"
+    reduce: Reduction = "mean"
 
     @property
     def metric(self) -> str:
@@ -98,12 +104,12 @@ register(
     _positive("grad_to_output", "Gradient norm against the norm of the loss's slope at the discriminator's output.", unit="ratio",
               label="network", group="gradients"),
     _positive("output_slope", "Root mean square slope of the loss at the discriminator's output, per sample.", label="network",
-              group="gradients"),
+              group="gradients", reduce="rms"),
     _positive("update_to_weight", "Norm of one update against the norm of the weights.", unit="ratio", label="network",
               group="gradients"),
     _positive("weight_norm", "L2 norm of the network's trained weights.", unit="norm", label="network", group="gradients"),
     _positive("learning_rate", "Learning rate of the network's first parameter group.", label="network", group="training"),
-    _positive("batch_size", "Samples in the batch.", unit="count", label="batch", group="training"),
+    _positive("batch_size", "Samples in the batch.", unit="count", label="batch", group="training", reduce="sum"),
     _positive("updates", "Updates of the network since the previous step.", unit="count", label="network", group="training"),
     Signal("d_output", "Mean output of the discriminator.", label="batch", group="discriminator"),
     Signal("d_auc", "Probability that the discriminator ranks a real sample above a fake one.", unit="ratio", low=0.0, high=1.0,
@@ -117,26 +123,30 @@ register(
               group="diversity"),
     Signal("energy_distance", "Normalised energy distance of fakes to reals: 0 equal, 1 apart.", unit="ratio", high=1.0,
            better="lower", group="quality"),
-    Signal("data_min", "Smallest value in the batch.", label="batch", group="data"),
-    Signal("data_max", "Largest value in the batch.", label="batch", group="data"),
+    Signal("data_min", "Smallest value in the batch.", label="batch", group="data", reduce="min"),
+    Signal("data_max", "Largest value in the batch.", label="batch", group="data", reduce="max"),
     Signal("data_mean", "Mean value of the batch.", label="batch", group="data"),
-    _positive("data_std", "Standard deviation of the batch's values.", label="batch", group="data"),
+    _positive("data_std", "Standard deviation of the batch's values.", label="batch", group="data", reduce="rms"),
     _positive("data_constant", "Share of samples in the batch that are constant.", unit="ratio", high=1.0, label="batch", group="data"),
     _positive("data_repeated", "Share of samples in the batch that repeat another one exactly.", unit="ratio", high=1.0, label="batch",
               group="data"),
     _positive("data_nonfinite", "Share of samples in the batch that hold NaN or infinity.", unit="ratio", high=1.0, label="batch",
               group="data"),
-    _positive("latent_scale", "Standard deviation of the latents.", group="latents"),
+    _positive("latent_scale", "Standard deviation of the latents.", group="latents", reduce="rms"),
     _positive("latent_repeated", "Share of latents that repeat another one of the batch.", unit="ratio", high=1.0, group="latents"),
-    _positive("step_time", "Wall time from one step to the next.", unit="seconds", better="lower", group="resources"),
-    _positive("data_time", "Time spent waiting for data since the previous step.", unit="seconds", better="lower", group="resources"),
+    _positive("step_time", "Wall time from one step to the next.", unit="seconds", better="lower", group="resources", reduce="max"),
+    _positive("data_time", "Time spent waiting for data since the previous step.", unit="seconds", better="lower", group="resources",
+              reduce="max"),
     _positive("observer_time", "ganwatch's own time in the training thread since the previous step.", unit="seconds", better="lower",
-              group="resources"),
-    _positive("process_memory", "Resident memory of the training process.", unit="bytes", group="resources"),
-    _positive("gpu_memory", "Memory allocated by torch on the accelerator.", unit="bytes", group="resources"),
+              group="resources", reduce="max"),
+    _positive("process_memory", "Resident memory of the training process.", unit="bytes", group="resources", reduce="max"),
+    _positive("gpu_memory", "Memory allocated by torch on the accelerator.", unit="bytes", group="resources", reduce="max"),
     Signal("logged", "Value that the training loop gave to log().", label="name", group="logged"),
     _positive("observer_errors", "Errors inside ganwatch so far, all isolated from the training.", unit="count", better="lower",
+              group="observer", reduce="sum"),
+    _positive("observer_dropped", "Records that a full queue dropped so far.", unit="count", better="lower", group="observer",
+              reduce="sum"),
+    _positive("store_failures", "Writes to the store that failed so far.", unit="count", better="lower", group="observer", reduce="sum"),
+    _positive("ranks", "Ranks of a data-parallel training whose values stand behind the step's readings.", unit="count", better="higher",
               group="observer"),
-    _positive("observer_dropped", "Records that a full queue dropped so far.", unit="count", better="lower", group="observer"),
-    _positive("store_failures", "Writes to the store that failed so far.", unit="count", better="lower", group="observer"),
 )

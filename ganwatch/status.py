@@ -151,7 +151,7 @@ class Adviser:
         self._handle = register_optimizer_step_post_hook(self._stepped)
 
     def _stepped(self, *_: Any) -> None:
-        if self.observer.recorder.findings.steps >= self._next:
+        if self.observer.ranks.rank == 0 and self.observer.recorder.findings.steps >= self._next:
             self._next = self.observer.recorder.findings.steps + ENOUGH
             self.observer.monitor.guard("status", self._say)
 

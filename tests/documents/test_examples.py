@@ -11,12 +11,14 @@ from ganwatch.store import queries
 from ganwatch.store.database import open_store
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+LAUNCHED = {"data_parallel.py": ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")}
 
 
 @pytest.mark.parametrize("script", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
 def test_example(script, tmp_path):
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, script, "30"], cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=300)
+    command = [sys.executable, *LAUNCHED.get(script.name, ()), script, "30"]
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=300)
     with open_store(tmp_path / "runs") as store:
         [run] = queries.runs(store)
         assert (run.state, run.last_step) == ("finished", 30)

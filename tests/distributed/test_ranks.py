@@ -1,0 +1,122 @@
+"""Two ranks: the same bit for bit, readings those of one process on the whole batch, written once, and no rank waits for another."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from ganwatch.store import queries
+from ganwatch.store.database import open_store
+
+SCRIPT = Path(__file__).with_name("training.py")
+TIMEOUT = 120
+STEPS, BATCH = 40, 16
+
+EQUAL = {
+    "loss", "grad_norm", "layer_grad_norm", "grad_first_to_last", "weight_norm", "update_to_weight", "learning_rate", "updates",
+    "batch_size", "d_output", "output_slope", "data_min", "data_max", "data_mean", "data_constant", "data_repeated", "data_nonfinite",
+}  # fmt: skip
+"""Families that mathematics allows to be the same on two half batches as on the whole."""
+
+
+def launch(*arguments, how=()):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    command = [sys.executable, *how, SCRIPT, *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def launch_both(out, *arguments):
+    """Two processes that nobody watches over: exit code and errors of each."""
+    launch("forked", out, *arguments)
+    return [((out / f"code{rank}.txt").read_text(), (out / f"errors{rank}.txt").read_text()) for rank in (0, 1)]
+
+
+def read(store):
+    """The only run in a store, and its series: steps and values."""
+    with open_store(store) as opened:
+        [run] = queries.runs(opened)
+        names = queries.series_names(opened, run.id)
+        return run, {name: queries.series(opened, run.id, name) for name in names}
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """One process on the whole batch."""
+    out = tmp_path_factory.mktemp("alone")
+    launch("main", out, "alone")
+    return read(out / "alone" / "runs0")[1]
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory):
+    """Four trainings one after another, by two processes of torchrun."""
+    out = tmp_path_factory.mktemp("together")
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    launch("main", out, "uneven:0", "uneven:10", "plain", "fabric", how=torchrun)
+    return out
+
+
+@pytest.fixture(scope="module")
+def by_lightning(tmp_path_factory):
+    """Lightning starts the second process itself."""
+    out = tmp_path_factory.mktemp("lightning")
+    launch("main", out, "lightning")
+    return out
+
+
+@pytest.mark.parametrize(("mode", "launched"), [("plain", "together"), ("fabric", "together"), ("lightning", "by_lightning")])
+def test_two_ranks_read_what_one_process_reads(mode, launched, alone, request):
+    out = request.getfixturevalue(launched) / mode
+    for rank in (0, 1):
+        without, with_ganwatch = (torch.load(out / f"rank{rank}" / f"{name}.pt") for name in ("without", "with"))
+        assert all(map(torch.equal, without, with_ganwatch))
+    run, series = read(out / "runs0")
+    assert (run.state, run.last_step) == ("finished", STEPS)
+    assert series["ranks"][0].tolist() == list(range(1, STEPS + 1))
+    assert set(series["ranks"][1].tolist()) == {2.0}
+    assert set(series) - {"ranks"} == set(alone)
+    for name, (steps, values) in alone.items():
+        assert series[name][0].tolist() == steps.tolist(), name
+        if name.partition("/")[0] in EQUAL:
+            assert series[name][1] == pytest.approx(values, rel=1e-4, abs=1e-6), name
+    assert not (out / "runs1").exists()
+    assert "ganwatch" not in (out / "rank1" / "printed.txt").read_text()
+
+
+@pytest.mark.parametrize("steps", [0, 10])
+def test_a_rank_with_less_data_holds_nobody_up(steps, together):
+    run, series = read(together / f"uneven:{steps}" / "runs0")
+    assert (run.state, run.last_step) == ("finished", STEPS)
+    assert series["ranks"][1].tolist() == [2.0] * steps + [1.0] * (STEPS - steps)
+    assert series["batch_size/real"][1].tolist() == [BATCH / 2] * 2
+
+
+def test_a_rank_that_fails_ends_the_training_as_without_ganwatch(tmp_path):
+    for watched in ("no", "yes"):
+        (code, error), (code_of_1, error_of_1) = launch_both(tmp_path, "fail", watched)
+        assert (code, code_of_1) == ("1", "1")
+        assert re.search(r"RuntimeError: .*gloo", error)
+        assert "RuntimeError: the second rank has failed" in error_of_1
+        assert "ganwatch:" not in error_of_1
+    run, series = read(tmp_path / "runs")
+    assert (run.state, run.last_step) == ("failed", 30)
+    assert series["loss/g"][0].tolist() == list(range(1, 31))
+
+
+def test_the_process_group_may_come_after_watch(tmp_path):
+    assert [code for code, _ in launch_both(tmp_path, "late")] == ["0", "0"]
+    run, series = read(tmp_path / "rank0" / "runs")
+    assert (run.state, run.last_step) == ("finished", STEPS)
+    assert set(series["ranks"][1].tolist()) == {2.0}
+    with open_store(tmp_path / "rank1" / "runs") as opened:
+        assert not queries.runs(opened)
+    assert "ganwatch" not in (tmp_path / "rank1" / "printed.txt").read_text()
