@@ -35,7 +35,8 @@ class Undisturbed:
             with _evaluating(self.function):
                 state = {name: p.detach() for name, p in self.function.named_parameters()}
                 state |= {name: b.detach().clone() for name, b in self.function.named_buffers()}
-                return functional_call(self.function, state, args, kwargs)
+                # torch ties what a module held under two names has, and does not undo it
+                return functional_call(self.function, state, args, kwargs, tie_weights=False)
 
 
 @contextlib.contextmanager

@@ -174,6 +174,23 @@ class Wave(Loop):
         )
 
 
+class Twice(nn.Module):
+    """Holds a network under two names, as wrappers of frameworks do."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.inner = self.original = network
+
+    def forward(self, x):
+        return self.inner(x)
+
+
+class Wrapped(Loop):
+    def __init__(self):
+        super().__init__()
+        self.g, self.d = Twice(self.g), Twice(self.d)
+
+
 class Packed(nn.Module):
     """Judges two samples together."""
 
@@ -407,6 +424,7 @@ ROWS = {
     "fakes with their graph": Attached,
     "fakes with their graph, unrecognised": AttachedUnrecognised,
     "both losses first": Ahead,
+    "held twice": Wrapped,
     "waves": Wave,
     "tables": Table,
     "gradient penalty": Penalised,

@@ -1,0 +1,43 @@
+"""A GAN loop in Hugging Face Accelerate, watched by one line. Run it: python examples/accelerate_gan.py [steps]."""
+
+import sys
+from itertools import chain, repeat
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from sklearn.datasets import load_digits
+from torch import nn
+from torch.nn.functional import softplus
+from torch.utils.data import DataLoader, TensorDataset
+
+import ganwatch
+
+LATENT = 32
+
+
+def main(steps: int) -> None:
+    accelerator = Accelerator(cpu=True)
+    set_seed(0)
+    digits = torch.tensor(load_digits().images, dtype=torch.float32)[:, None] / 8.0 - 1.0
+    loader = DataLoader(TensorDataset(digits), batch_size=64, shuffle=True, drop_last=True)
+    netG = nn.Sequential(nn.Linear(LATENT, 256), nn.ReLU(), nn.Linear(256, 64), nn.Tanh(), nn.Unflatten(1, (1, 8, 8)))
+    netD = nn.Sequential(nn.Flatten(), nn.Linear(64, 128), nn.LeakyReLU(0.2), nn.Dropout(0.3), nn.Linear(128, 1))
+    of_g = torch.optim.Adam(netG.parameters(), lr=1e-3, betas=(0.5, 0.999))
+    of_d = torch.optim.Adam(netD.parameters(), lr=1e-3, betas=(0.5, 0.999))
+    netG, netD, of_g, of_d, loader = accelerator.prepare(netG, netD, of_g, of_d, loader)
+
+    ganwatch.watch(G=netG, D=netD, name="accelerate-gan")
+
+    for _, (real,) in zip(range(steps), chain.from_iterable(repeat(loader)), strict=False):
+        fake = netG(torch.randn(len(real), LATENT, device=accelerator.device))
+        of_d.zero_grad()
+        accelerator.backward(softplus(-netD(real)).mean() + softplus(netD(fake.detach())).mean())
+        of_d.step()
+        of_g.zero_grad()
+        accelerator.backward(softplus(-netD(fake)).mean())
+        of_g.step()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 2000)

@@ -1,0 +1,46 @@
+"""A GAN loop in PyTorch-Ignite, watched by one line. Run it: python examples/ignite_gan.py [steps]."""
+
+import sys
+
+import torch
+from ignite.engine import Engine
+from ignite.utils import manual_seed
+from sklearn.datasets import load_digits
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+from torch.utils.data import DataLoader, TensorDataset
+
+import ganwatch
+
+LATENT = 32
+
+
+def main(steps: int) -> None:
+    manual_seed(0)
+    digits = torch.tensor(load_digits().images, dtype=torch.float32)[:, None] / 8.0 - 1.0
+    loader = DataLoader(TensorDataset(digits), batch_size=64, shuffle=True, drop_last=True)
+    netG = nn.Sequential(nn.Linear(LATENT, 256), nn.ReLU(), nn.Linear(256, 64), nn.Tanh(), nn.Unflatten(1, (1, 8, 8)))
+    netD = nn.Sequential(nn.Flatten(), nn.Linear(64, 128), nn.LeakyReLU(0.2), nn.Dropout(0.3), nn.Linear(128, 1))
+    of_g = torch.optim.Adam(netG.parameters(), lr=1e-3, betas=(0.5, 0.999))
+    of_d = torch.optim.Adam(netD.parameters(), lr=1e-3, betas=(0.5, 0.999))
+
+    def train(_: Engine, batch: list[Tensor]) -> dict[str, float]:
+        [real] = batch
+        fake = netG(torch.randn(len(real), LATENT))
+        of_d.zero_grad()
+        d_loss = softplus(-netD(real)).mean() + softplus(netD(fake.detach())).mean()
+        d_loss.backward()
+        of_d.step()
+        of_g.zero_grad()
+        g_loss = softplus(-netD(fake)).mean()
+        g_loss.backward()
+        of_g.step()
+        return {"d_loss": d_loss.item(), "g_loss": g_loss.item()}
+
+    ganwatch.watch(G=netG, D=netD, name="ignite-gan")
+
+    Engine(train).run(loader, max_iters=steps)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 2000)
