@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Any
+
+from torch import Tensor
 
 from ganwatch.capture import loss_family
 from ganwatch.capture.ownership import Share
@@ -51,7 +54,7 @@ class Findings:
         self.called: Counter[str] = Counter()
         self._slopes: deque[list[Call]] = deque(maxlen=LOOKS)
         self.swapped = self.reconstructs = False
-        self._judged: set[int] = set()
+        self._judged: list[weakref.ref[Tensor]] = []
 
     @property
     def fakes_known(self) -> bool:
@@ -72,12 +75,13 @@ class Findings:
     def generated(self, call: Call) -> None:
         """A call of the generator."""
         self.called["g"] += 1
-        self.swapped |= any(place(x) in self._judged for x in call.inputs)
+        judged = {place(output) for known in self._judged if (output := known()) is not None}  # memory that was freed is used again
+        self.swapped |= any(place(x) in judged for x in call.inputs)
 
     def judged(self, calls: Sequence[Call], output: Any) -> None:
         """A call of the discriminator."""
         self.called["d"] += 1
-        self._judged = {place(x) for x in tensors(output)}
+        self._judged = [weakref.ref(x) for x in tensors(output)]
         for call in calls:
             self.reconstructs = call.inputs[0].shape == call.output.shape and call.output[0].numel() > 1
 

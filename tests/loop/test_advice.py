@@ -9,6 +9,8 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import ganwatch
+from ganwatch.capture.findings import Findings
+from ganwatch.capture.step import Call
 from ganwatch.errors import UserError
 
 
@@ -122,6 +124,17 @@ def test_a_network_replaced_on_the_way_is_missed(change, caplog):
         assert sum(said in record.getMessage() for record in caplog.records) == 1
         assert said in watching.status()
         assert watching.observer.monitor.errors == {}
+
+
+def test_memory_that_is_used_again_does_not_swap_the_networks():
+    findings, memory = Findings(), bytearray(32)
+    for kept in (False, True):
+        score = torch.frombuffer(memory, dtype=torch.float32)
+        findings.judged([], score)
+        if not kept:
+            del score
+        findings.generated(Call("g", (torch.frombuffer(memory, dtype=torch.float32),), [], "latent", True, 1))
+        assert findings.swapped == kept
 
 
 def test_a_second_gan_of_the_same_shape_is_no_double(caplog):
