@@ -16,7 +16,7 @@ from ganwatch.capture.options import checked_options
 from ganwatch.contracts import Detector, Incident, Probe, Sink
 from ganwatch.errors import UserError
 from ganwatch.handle import Handle
-from ganwatch.lightning_names import TERMINATIONS, Callback
+from ganwatch.lightning_names import Callback, adopt, terminated
 from ganwatch.observer import Observer
 from ganwatch.presets import STORE, default_detectors, default_probes, default_sinks
 from ganwatch.provenance import optimizers
@@ -111,6 +111,7 @@ class GanWatch(Handle, Callback):
         self._unused = {"probes": _copies(self.probes), "detectors": _copies(self.detectors)}
 
     def _begin(self) -> None:
+        adopt()
         self.observer: Observer | None = None
         self._adviser: Adviser | None = None
         self._pending: dict[str, Any] | None = None
@@ -218,7 +219,7 @@ class GanWatch(Handle, Callback):
     def on_exception(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException) -> None:  # noqa: ARG002  # Lightning's signature
         """The run ended otherwise."""
         self._failed = True
-        self._close("stopped" if isinstance(exception, (KeyboardInterrupt, *TERMINATIONS)) else "failed")
+        self._close("stopped" if isinstance(exception, KeyboardInterrupt) or terminated(exception) else "failed")
 
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:  # noqa: ARG002  # Lightning's signature
         """Say so where the training never began; what a checkpoint brought for another stage is no beginning either."""
