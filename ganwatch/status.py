@@ -90,7 +90,7 @@ def advice(observer: Observer, wording: Wording) -> dict[str, str]:
         found["swapped"] = f"G and D look swapped: what was given as D feeds what was given as G. Say {wording.both} the other way round."
     for role in recorder.networks:
         found |= _of_network(role, findings, wording)
-    if any("+" in name for name in recorder.ownership.optimizers()):
+    if findings.steps >= ENOUGH and 2 * findings.together >= findings.updates["g"] > 0:
         found["one optimizer"] = (
             "One optimizer steps parameters of G and of D, so their phases cannot be told apart. Give each its own: "
             "Adam(G.parameters()) and Adam(D.parameters())."

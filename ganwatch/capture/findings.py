@@ -27,6 +27,8 @@ class Findings:
         Optimizer steps so far, of whatever.
     updates : Counter of str
         Updates so far, by network.
+    together : int
+        Steps of optimizers that moved both networks at once.
     idle : Counter of str
         Steps of a network's optimizer that found no gradient since its last update.
     doubles : Counter of str
@@ -44,7 +46,7 @@ class Findings:
     """
 
     def __init__(self) -> None:
-        self.steps = 0
+        self.steps = self.together = 0
         self.updates: Counter[str] = Counter()
         self.idle: Counter[str] = Counter()
         self.doubles: Counter[str] = Counter()
@@ -64,6 +66,7 @@ class Findings:
     def stepped(self, moved: Sequence[Share], shares: Sequence[Share], resembled: Sequence[str]) -> None:
         """An optimizer stepped: what it moved, what it has, and, where that is nothing, the networks that its parameters look like."""
         self.steps += 1
+        self.together += len(moved) > 1
         for share in moved:
             self.updates[share.role] += 1
             self.idle[share.role] = self.doubles[share.role] = 0

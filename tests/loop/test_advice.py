@@ -126,6 +126,15 @@ def test_a_network_replaced_on_the_way_is_missed(change, caplog):
         assert watching.observer.monitor.errors == {}
 
 
+def test_an_optimizer_of_both_that_comes_after_the_training_is_none_of_it(caplog):
+    g, d = networks()
+    with ganwatch.watch(g, d, store=None, audit_seconds=0.0):
+        train(g, d, steps=45)
+        both = torch.optim.SGD([*g.parameters(), *d.parameters()], lr=0.01)
+        train(g, d, of_g=both, of_d=both, steps=15)
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
 def test_memory_that_is_used_again_does_not_swap_the_networks():
     findings, memory = Findings(), bytearray(32)
     for kept in (False, True):
@@ -184,5 +193,6 @@ def test_disabled_is_nothing_at_all(monkeypatch):
     g, d = networks()
     with ganwatch.watch(g, d) as watching:
         watching.real(torch.zeros(2, 6))
+        watching.log("fid", 1.0)
         watching.status()
     assert not hasattr(type(g).forward, "__wrapped__")
