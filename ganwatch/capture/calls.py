@@ -49,10 +49,22 @@ def judged(
         seen, scored = inputs, score
         if part is not EVERYTHING:
             seen = tuple(x[part] if x.ndim else x for x in inputs)
+            part = _scores_of(part, len(samples), score)  # noqa: PLW2901  # from here on of the score
             scored = score[part] if score.ndim else score
         place = part if channel is None else (part, channel)
         calls.append((place, Call("d", seen, scored, batch, module.training, index, attached, graded)))
     return leaf, calls
+
+
+def _scores_of(part: slice, samples: int, score: Tensor) -> slice:
+    """Where the scores of some of the samples are; several samples may share one score.
+
+    >>> import torch
+    >>> _scores_of(slice(8, 16), 16, torch.zeros(4, 1))
+    slice(2, 4, None)
+    """
+    together = samples // len(score) if score.ndim and 0 < len(score) < samples and samples % len(score) == 0 else 1
+    return slice(part.start // together, part.stop // together)
 
 
 def keep(calls: list[Call], call: Call) -> None:

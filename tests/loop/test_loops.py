@@ -11,6 +11,7 @@ from torch.nn import functional as F  # noqa: N812  # as everybody calls it
 from torch.utils.data import DataLoader, TensorDataset
 
 import ganwatch
+from ganwatch.capture.step import scores
 from ganwatch.contracts import Probe
 from ganwatch.presets import default_probes
 from ganwatch.sinks.memory import MemorySink
@@ -154,6 +155,11 @@ class Ahead(Loop):
             of_d.backward()
             self.step("d")
             self.step("g")
+
+
+class TogetherPacked(Together):
+    def discriminator(self):
+        return nn.Sequential(nn.Flatten(), Packed(64))
 
 
 class Wave(Loop):
@@ -420,6 +426,7 @@ ROWS = {
     "G first": row(g_first=True),
     "three critic steps": row(d_steps=3),
     "together": Together,
+    "together, two judged as one": TogetherPacked,
     "several backwards": Apart,
     "fakes with their graph": Attached,
     "fakes with their graph, unrecognised": AttachedUnrecognised,
@@ -454,6 +461,8 @@ class Seen(Probe):
         self.batches, self.phases = [], set()
 
     def read(self, step):
+        for call in step.calls:
+            assert call.network == "g" or len(scores(call.output)) in {len(call.inputs[0]), len(call.inputs[0]) // 2}
         calls = [call for call in step.calls if call.network == "d" and call.index == step.index]
         self.batches += [(call.batch, call.inputs[0].float()) for call in calls]
         self.phases |= {(call.batch, "of g" if call.attached else "of d") for call in calls}
