@@ -143,6 +143,7 @@ class Observer:
             "run": self._run.id if self._run is not None else None,
             "index": self.recorder.index,
             "remembering": self.recorder.remembering,
+            "phases": self.recorder.updates.phases.state_dict(),
             "monitor": self.monitor.state_dict(),
             "gallery": self.gallery.state_dict(),
         }
@@ -151,6 +152,7 @@ class Observer:
         """Go on from a saved state."""
         self.recorder.restart(state["index"])
         self.recorder.remembering = state["remembering"]
+        self.recorder.updates.phases.load_state_dict(state["phases"])
         self.monitor.load_state_dict(state["monitor"])
         self.gallery.load_state_dict(state["gallery"])
 

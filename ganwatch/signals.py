@@ -97,7 +97,10 @@ def _positive(name: str, help: str, **facts: object) -> Signal:
 
 register(
     Signal("loss", "Loss that was back-propagated before the network's own update.", label="network", group="losses"),
-    _positive("grad_norm", "L2 norm of the network's gradient at its own update.", unit="norm", label="network", group="gradients"),
+    _positive("grad_norm", "L2 norm of the network's gradient at its own update, before it is clipped.", unit="norm", label="network",
+              group="gradients"),
+    _positive("clipped_grad_norm", "L2 norm of the gradient that the update applies, where the loop clips it.", unit="norm",
+              label="network", group="clipping"),
     _positive("layer_grad_norm", "L2 norm of one layer's gradient.", unit="norm", label="layer", group="layers", exported=False),
     _positive("grad_first_to_last", "Gradient of the first layer against the last, per root of the parameter count.", unit="ratio",
               label="network", group="gradients"),

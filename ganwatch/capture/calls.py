@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
 from ganwatch.capture.options import Options
-from ganwatch.capture.recognition import EVERYTHING, Recognition
+from ganwatch.capture.recognition import EVERYTHING, Part, Recognition, place
 from ganwatch.capture.step import Arguments, Call, detached, tensors
 
 UNKNOWN = 3
@@ -30,33 +30,52 @@ def generated(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], 
     )
 
 
+Judged = tuple[Tensor, list[tuple[Any, Call]]]
+"""A score and, for each kind of batch in it, its place and its record."""
+
+
 def judged(
     module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any, *, index: int, recognition: Recognition, options: Options
-) -> tuple[Tensor | None, list[tuple[Any, Call]]]:
-    """The score that a discriminator's call gave, and a record of each kind of batch in it with its place."""
+) -> list[Judged]:
+    """What a discriminator's call says: one score, or two where real and fake were given side by side."""
     given = _given(args, kwargs)
     leaf, channel = options.score(output)
-    samples = next((x for x in given if x.ndim >= 2 and x.is_floating_point()), None)
-    if leaf is None or samples is None:
-        return None, []
-    attached = any(x.requires_grad for x in given)
-    graded, score = any(x.requires_grad for x in [leaf, *tensors(output)]), _bare(leaf)
-    if channel is not None:
-        score = score[:, channel]
-    inputs = tuple(map(_bare, given))
-    calls = []
-    for batch, part in recognition.parts(_bare(samples)):
-        seen, scored = inputs, score
-        if part is not EVERYTHING:
-            seen = tuple(x[part] if x.ndim else x for x in inputs)
-            part = _scores_of(part, len(samples), score)  # noqa: PLW2901  # from here on of the score
-            scored = score[part] if score.ndim else score
-        place = part if channel is None else (part, channel)
-        calls.append((place, Call("d", seen, scored, batch, module.training, index, attached, graded)))
-    return leaf, calls
+    candidates = recognition.candidates([_bare(x) for x in given])
+    if leaf is None or not candidates:
+        return []
+    probing = wants_slope(given)
+    attached = not probing and any(x.requires_grad for x in given)
+
+    graded = any(x.requires_grad for x in [leaf, *tensors(output)])
+
+    def record(score: Tensor, samples: Tensor, parts: Sequence[tuple[str, Part]]) -> Judged:
+        others = tuple(_bare(x) for x in given if x.shape != samples.shape or place(x) != place(samples))
+        inputs = (recognition.without_condition(samples), *others)
+        calls: list[tuple[Any, Call]] = []
+        for batch, part in parts:
+            if probing and batch == "unknown":  # a point between real and fake, to penalise the slope there
+                continue
+            seen, scored = inputs, _bare(score) if channel is None else _bare(score)[:, channel]
+            if part is not EVERYTHING:
+                seen = tuple(x[part] if x.ndim else x for x in inputs)
+                part = _scores_of(part, len(samples), scored)  # noqa: PLW2901  # from here on of the score
+                scored = scored[part] if scored.ndim else scored
+            call = Call("d", seen, scored, batch, module.training, index, attached, graded, probing=probing)
+            calls.append((part if channel is None else (part, channel), call))
+        return score, calls
+
+    each = [recognition.parts(x) for x in candidates]
+    if len(candidates) == 1:
+        return [record(leaf, candidates[0], each[0])]
+    kinds = [parts[0][0] if len(parts) == 1 else "unknown" for parts in each]
+    scores = tensors(output)
+    if recognition.judges_pairs(kinds) and len(scores) == 2 and scores[0].shape == scores[1].shape:
+        return [record(score, samples, parts) for score, samples, parts in zip(scores, candidates, each, strict=True)]
+    at, kind = recognition.one_of(kinds)
+    return [record(leaf, candidates[at], [(kind, EVERYTHING)])]
 
 
-def _scores_of(part: slice, samples: int, score: Tensor) -> slice:
+def _scores_of(part: Part, samples: int, score: Tensor) -> Part:
     """Where the scores of some of the samples are; several samples may share one score.
 
     >>> import torch
@@ -64,18 +83,20 @@ def _scores_of(part: slice, samples: int, score: Tensor) -> slice:
     slice(2, 4, None)
     """
     together = samples // len(score) if score.ndim and 0 < len(score) < samples and samples % len(score) == 0 else 1
+    if isinstance(part, Tensor):
+        return part[::together] // together
     return slice(part.start // together, part.stop // together)
 
 
 def keep(calls: list[Call], call: Call) -> None:
     """Of calls that differ in nothing but time the last one stays, the last few of unknown ones, so that not many batches are held.
 
-    One that only looks, such as at reals for comparison in G's phase, does not replace one that trains.
+    One that only looks, such as at reals for comparison in G's phase or for the slope there, does not replace one that trains.
     """
     kind = (call.network, call.batch, call.attached)
     alike = [place for place, other in enumerate(calls) if (other.network, other.batch, other.attached) == kind]
     if len(alike) >= (UNKNOWN if call.batch == "unknown" else 1):
-        if calls[alike[0]].graded and not call.graded:
+        if calls[alike[0]].graded and (call.probing or not call.graded):
             return
         del calls[alike[0]]
     calls.append(call)
@@ -94,6 +115,11 @@ def release(calls: list[Call], index: int) -> None:
     if not any(call.attached and call.graded for call in of_d):
         for call in of_d:
             call.attached, call.claimed = call.attached or call.claimed, False
+
+
+def wants_slope(given: Iterable[Any]) -> bool:
+    """Whether one of a call's arguments is a leaf that wants a gradient: the slope there may be penalised."""
+    return any(isinstance(x, Tensor) and x.requires_grad and x.is_leaf for x in given)
 
 
 def _bare(tensor: Tensor) -> Tensor:

@@ -1,12 +1,14 @@
-"""Sees every forward call of a watched module, also ``module.forward(x)``, without touching the instance.
+"""Sees every forward call of a watched module, also ``module.forward(x)`` and compiled ones, without touching the instance.
 
 The class's ``forward`` is wrapped and looks the instance up by identity. The instance carries nothing, so deepcopy, pickle
-and ``torch.save`` of it work and their results are not watched.
+and ``torch.save`` of it work and their results are not watched. Code that ``torch.compile`` traces runs past that wrapper; there
+the call into the compiled module is wrapped instead.
 """
 
 from __future__ import annotations
 
 import functools
+import sys
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -27,8 +29,8 @@ class _Watched:
 
 
 _watched: dict[int, _Watched] = {}
-_wrapped: dict[type[nn.Module], tuple[int, Any, Any]] = {}
-"""Class to (instances watched, the class's own forward or None where it inherits, our wrapper)."""
+_wrapped: dict[tuple[type[nn.Module], str], tuple[Any, Any]] = {}
+"""Class and method to what the class itself had there, None where it inherits, and our wrapper."""
 
 
 def watch(module: nn.Module, on_call: OnCall) -> None:
@@ -36,47 +38,65 @@ def watch(module: nn.Module, on_call: OnCall) -> None:
     if id(module) in _watched and _watched[id(module)].ref() is module:
         raise ValueError(f"module must not be watched twice, got {type(module).__name__} again")
     _watched[id(module)] = _Watched(module, on_call)
-    cls = type(module)
-    if cls not in _wrapped:
-        _wrapped[cls] = (0, vars(cls).get("forward"), _wrap(cls.forward))
-        cls.forward = _wrapped[cls][2]
-    count, own, wrapper = _wrapped[cls]
-    _wrapped[cls] = (count + 1, own, wrapper)
+    _wrap(type(module), "forward", _itself)
+    refresh()
+
+
+def refresh() -> None:
+    """See to watched modules that have been compiled since."""
+    dynamo = sys.modules.get("torch._dynamo.eval_frame")
+    if dynamo is not None and (dynamo.OptimizedModule, "__call__") not in _wrapped:
+        _wrap(dynamo.OptimizedModule, "__call__", _compiled)
+    for watched in _watched.values():
+        module = watched.ref()
+        if module is not None and module._compiled_call_impl is not None:  # noqa: SLF001  # what module.compile() sets
+            _wrap(type(module), "__call__", _itself)
 
 
 def unwatch(module: nn.Module) -> None:
-    """Undo ``watch``; the class is as before once none of its instances is watched.
+    """Undo ``watch``; a class is as before once none of its instances is watched.
 
-    Where somebody else has replaced the class's forward meanwhile, theirs stays.
+    Where somebody else has replaced the class's method meanwhile, theirs stays.
     """
     if _watched.pop(id(module), None) is None:
         return
-    cls = type(module)
-    count, own, wrapper = _wrapped[cls]
-    if count > 1:
-        _wrapped[cls] = (count - 1, own, wrapper)
-        return
-    del _wrapped[cls]
-    if vars(cls).get("forward") is not wrapper:
-        return
-    if own is not None:
-        cls.forward = own
-    else:
-        del cls.forward  # was inherited before
+    kept = {type(watched.ref()) for watched in _watched.values()}
+    for cls, name in [(cls, name) for cls, name in _wrapped if cls not in kept and (cls is type(module) or not _watched)]:
+        own, wrapper = _wrapped.pop((cls, name))
+        if vars(cls).get(name) is not wrapper:
+            continue
+        if own is not None:
+            setattr(cls, name, own)
+        else:
+            delattr(cls, name)  # was inherited before
 
 
-def _wrap(original: Callable[..., Any]) -> Callable[..., Any]:
+def _itself(module: nn.Module) -> nn.Module:
+    return module
+
+
+def _compiled(module: nn.Module) -> Any:
+    return module._orig_mod  # noqa: SLF001  # what torch.compile keeps of the module that it was given
+
+
+def _wrap(cls: type[nn.Module], name: str, of: Callable[[nn.Module], Any]) -> None:
+    if (cls, name) in _wrapped:
+        return
+    original = getattr(cls, name)
+
     @functools.wraps(original)
-    def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        watched = None if torch.compiler.is_compiling() else _watched.get(id(self))
-        if watched is None or watched.depth or watched.ref() is not self:
+    def method(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        watched = None if torch.compiler.is_compiling() else _watched.get(id(of(self)))
+        module = None if watched is None or watched.depth else watched.ref()
+        if watched is None or module is None or module is not of(self):
             return original(self, *args, **kwargs)
         watched.depth += 1
         try:
             output = original(self, *args, **kwargs)
         finally:
             watched.depth -= 1
-        watched.on_call(self, args, kwargs, output)
+        watched.on_call(module, args, kwargs, output)
         return output
 
-    return forward
+    _wrapped[cls, name] = (vars(cls).get(name), method)
+    setattr(cls, name, method)

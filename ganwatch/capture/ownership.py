@@ -10,7 +10,7 @@ from itertools import compress
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ganwatch.capture.step import Update
 from ganwatch.errors import UserError
@@ -32,20 +32,29 @@ class Share:
     role: str
     group: dict[str, Any]
     """The first of its groups that has some."""
+    place: int = 0
+    """How many other optimizers had some of the network before."""
     names: list[str] = field(default_factory=list)
     parameters: list[nn.Parameter] = field(default_factory=list)
+
+    @property
+    def key(self) -> str:
+        """The same for the same optimizer of another process."""
+        return f"{self.role} {self.place}"
 
     @property
     def moves(self) -> bool:
         """Whether a step would move the network: some parameter has a gradient."""
         return any(parameter.grad is not None for parameter in self.parameters)
 
-    def update(self, index: int) -> Update:
-        """What a step means for the network."""
+    def update(self, network: str, index: int, *, scale: Tensor | None, unclipped: Mapping[int, Tensor]) -> Update:
+        """What a step means for the network; ``unclipped`` has norms of gradients by the identity of the parameter."""
         has = [parameter.grad is not None for parameter in self.parameters]
-        if all(has):
-            return Update(self.role, index, self.names, self.parameters)
-        return Update(self.role, index, list(compress(self.names, has)), list(compress(self.parameters, has)))
+        names, parameters = self.names, self.parameters
+        if not all(has):
+            names, parameters = list(compress(names, has)), list(compress(parameters, has))
+        norms = [unclipped[id(parameter)] for parameter in parameters if id(parameter) in unclipped] if unclipped else []
+        return Update(network, index, names, parameters, scale, torch.stack(norms) if len(norms) == len(parameters) else None)
 
 
 @dataclass(slots=True)
@@ -84,7 +93,8 @@ class Ownership:
         self._only = {role: weakref.WeakSet([*map(_stepping, named), *named]) for role, named in (only or {}).items()}
         self._shapes = {role: Counter(p.shape for p in module.parameters()) for role, module in networks.items()}
         for role, module in networks.items():
-            for name, parameter in module.named_parameters():
+            for full, parameter in module.named_parameters():
+                name = full.replace("_orig_mod.", "")  # of a compiled module
                 if self._names.setdefault(id(parameter), (role, name))[0] != role:
                     raise UserError(f"generator and discriminator must not share parameters, got {name!r} in both")
             if not any(known == role for known, _ in self._names.values()):
@@ -96,6 +106,7 @@ class Ownership:
         sizes = [len(group["params"]) for group in optimizer.param_groups]
         if known is None or known.optimizer() is not optimizer or known.sizes != sizes:
             self._known = {key: entry for key, entry in self._known.items() if entry.optimizer() is not None}
+            self._known.pop(id(optimizer), None)
             shares = self._find(optimizer)
             resembled = [] if shares else self._resembling(optimizer)
             known = self._known[id(optimizer)] = _Known(weakref.ref(optimizer), sizes, shares, resembled)
@@ -128,10 +139,13 @@ class Ownership:
             for parameter in group["params"]:
                 role, name = self._names.get(id(parameter), ("", ""))
                 if role and (role not in self._only or optimizer in self._only[role]):
-                    share = found.setdefault(role, Share(role, group))
+                    share = found.setdefault(role, Share(role, group, self._count(role)))
                     share.names.append(name)
                     share.parameters.append(parameter)
         return list(found.values())
+
+    def _count(self, role: str) -> int:
+        return sum(share.role == role for known in self._known.values() for share in known.shares)
 
 
 def _stepping(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:

@@ -34,6 +34,8 @@ class Call:
     """Whether the output carries a graph; a call without one looks and does not train."""
     claimed: bool = False
     """Whether the discriminator's own step came next, so that it counts as not attached although it is."""
+    probing: bool = False
+    """Whether an input is a leaf that wants a gradient: the call may be there for a penalty on the slope."""
     slope: Tensor | None = None
     """dL/d(output) of the backward pass through this call, where it was asked for and happened."""
     arguments: Arguments | None = None
@@ -45,17 +47,27 @@ class Update:
     """One optimizer step of one network."""
 
     network: str
+    """Its role; with ``_regularised`` behind it where the update compares with such ones only."""
     index: int
     """The step (as counted by ganwatch) that it belongs to."""
     names: Sequence[str]
     parameters: Sequence[nn.Parameter]
     """Trainable parameters that have a gradient, in the order of definition."""
+    scale: Tensor | None = None
+    """What the optimizer itself divides the gradients by (mixed precision, fused)."""
+    unclipped: Tensor | None = None
+    """L2 norm of each parameter's gradient before it was clipped, shape (P,); None where it was not."""
     _norms: Tensor | None = None
 
     def gradient_norms(self) -> Tensor:
-        """L2 norm of each parameter's gradient, shape (P,), from one fused call; to be asked for before the step."""
+        """L2 norm of each parameter's gradient, shape (P,), unscaled and before clipping; to be asked for before the step."""
+        return self.applied_norms() if self.unclipped is None else self.unclipped
+
+    def applied_norms(self) -> Tensor:
+        """Those of the gradients that the step applies, which clipping may have shortened; from one fused call."""
         if self._norms is None:
-            self._norms = torch.stack(torch._foreach_norm([p.grad for p in self.parameters if p.grad is not None]))  # noqa: SLF001
+            norms = norms_of([p.grad for p in self.parameters if p.grad is not None])
+            self._norms = norms if self.scale is None else norms / self.scale
         return self._norms
 
 
@@ -92,6 +104,11 @@ class Step:
             return call.inputs[0] if call and call.inputs else None
         call = self.last("d", kind)
         return call.inputs[0] if call and call.inputs else None
+
+
+def norms_of(gradients: Sequence[Tensor]) -> Tensor:
+    """L2 norm of each, shape (P,)."""
+    return torch.stack(torch._foreach_norm(list(gradients)))  # noqa: SLF001
 
 
 def scores(output: Any) -> Tensor | None:

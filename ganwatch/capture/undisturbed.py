@@ -24,7 +24,7 @@ class Undisturbed:
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
+        self.function = function.module if isinstance(function, nn.DataParallel) else function  # torch refuses to call that one so
         self._random = generators(*(function.modules() if isinstance(function, nn.Module) else [function]))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -15,7 +15,7 @@ class Gradients(Probe):
     """Total norm of a network's gradient from one fused reduction over all parameters."""
 
     name = "gradients"
-    signals = ("grad_norm",)
+    signals = ("grad_norm", "clipped_grad_norm")
     every = 10
     wants_calls = False
     patient = True
@@ -26,6 +26,8 @@ class Gradients(Probe):
     def before_update(self, update: Update) -> None:
         values = self._values.setdefault(update.index, {})
         values[f"grad_norm/{update.network}"] = torch.linalg.vector_norm(update.gradient_norms())
+        if update.unclipped is not None:
+            values[f"clipped_grad_norm/{update.network}"] = torch.linalg.vector_norm(update.applied_norms())
 
     def read(self, step: Step) -> dict[str, Tensor]:
         return self._values.pop(step.index, {})

@@ -157,7 +157,7 @@ def test_a_long_phase_of_the_critic_alone_takes_no_more_memory(watched):
         loss = watched.d(fake).mean() + watched.d(torch.randn(5, 6)).mean()
         loss.backward()
     assert len(watched.recorder._current.calls) <= 8
-    assert len(watched.recorder._pending_losses) <= 256
+    assert len(watched.recorder.updates._losses._pending) <= 256
 
 
 def test_errors_in_forward_stay_the_loops_own_and_do_not_blind(watched):

@@ -1,0 +1,199 @@
+"""Puts together what belongs to one update: the losses back-propagated before it, the gradients, and the optimizer's step."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+from torch.utils.hooks import RemovableHandle
+
+from ganwatch.capture import backward_losses, clipping
+from ganwatch.capture.losses import Losses
+from ganwatch.capture.ownership import Ownership, Share
+from ganwatch.capture.phases import Kind, Phases
+from ganwatch.capture.step import Update, norms_of
+
+
+@dataclass(slots=True)
+class Moved:
+    """What an optimizer's step meant for one network."""
+
+    share: Share
+    kind: Kind
+    loss: Tensor | None
+
+    @property
+    def network(self) -> str:
+        """The role, or what its regularising updates go by."""
+        return _network(self.share, self.kind)
+
+
+@dataclass(slots=True)
+class _Stepping:
+    """An optimizer's step that has begun."""
+
+    optimizer: torch.optim.Optimizer
+    loss: Tensor | None
+    late: Tensor | None
+    """What belongs to the discriminator's update before."""
+    skipped: bool
+    updates: Sequence[Update] = field(default_factory=list)
+
+
+def nobody() -> None:
+    """No optimizer."""
+
+
+class Updates:
+    """Watches losses, gradients and optimizers from ``hook`` to ``unhook``.
+
+    Parameters
+    ----------
+    networks : mapping of str to nn.Module
+    only : mapping of str to sequence of Optimizer, optional
+        The optimizers that count for a network, where they were named.
+    timed : callable
+        Runs a function with its arguments as a part of ganwatch.
+    seen : callable
+        Gives the index of the step where somebody looks at its gradients, else None.
+    begun, ended : callable
+        Get what an optimizer is about to do to each network, where somebody looks (and give back what of it they took); and, when it has
+        stepped, those updates, what it ``Moved``, all that it has, networks that it resembles, a loss of the discriminator that was
+        taken for the generator's until now (``late``), and whether it ``ends`` a step.
+    """
+
+    def __init__(
+        self,
+        networks: Mapping[str, nn.Module],
+        only: Mapping[str, Sequence[torch.optim.Optimizer]] | None = None,
+        *,
+        timed: Callable[..., None],
+        seen: Callable[[], int | None],
+        begun: Callable[[Sequence[Update]], Sequence[Update]],
+        ended: Callable[..., None],
+    ) -> None:
+        self.ownership = Ownership(networks, only)
+        self.phases = Phases()
+        self._networks = dict(networks)
+        self._timed, self._seen, self._begun, self._ended = timed, seen, begun, ended
+        self._primary: Callable[[], torch.optim.Optimizer | None] = nobody
+        self._second: Callable[[], torch.optim.Optimizer | None] = nobody
+        self._alone = False
+        self._stepping: list[_Stepping] = []
+        self._stepped: int | None = None
+        self._losses = Losses(networks)
+        self._unclipped: dict[int, Tensor] = {}
+        self._listener = backward_losses.Listener(self._losses.before, self._losses.after, self.phases.penalised, self._on_scaled_step)
+        self._handles: list[RemovableHandle] = []
+
+    def hook(self) -> None:
+        """Begin to watch."""
+        backward_losses.listen(self._listener)
+        clipping.listen(self._on_clip)
+        self._handles = [
+            register_optimizer_step_pre_hook(lambda optimizer, *_: self._timed(self._begin, optimizer)),
+            register_optimizer_step_post_hook(lambda optimizer, *_: self._timed(self._end, optimizer)),
+        ]
+
+    def unhook(self) -> None:
+        """Leave nothing behind."""
+        backward_losses.unlisten(self._listener)
+        clipping.unlisten(self._on_clip)
+        for handle in self._handles:
+            handle.remove()
+
+    def drop(self) -> None:
+        """Forget what waits for an update that will not come."""
+        self._losses.clear()
+        self._unclipped.clear()
+        self.phases.drop()
+
+    def _begin(self, optimizer: torch.optim.Optimizer) -> None:
+        roles = {share.role for share in self.ownership.shares(optimizer)}
+        loss, late = self._losses.take(roles)
+        step = _Stepping(optimizer, loss, late, _overflowed(optimizer))
+        self._stepping = [other for other in self._stepping if other.optimizer is not optimizer]
+        index = None if step.skipped else self._seen()
+        if index is not None:
+            scale = getattr(optimizer, "grad_scale", None)
+            step.updates = self._begun(
+                [
+                    share.update(_network(share, self.phases.kind(share)), index, scale=scale, unclipped=self._unclipped)
+                    for share in self._moving(optimizer)
+                ]
+            )
+        self._stepping.append(step)
+
+    def _end(self, optimizer: torch.optim.Optimizer) -> None:
+        places = [place for place, begun in enumerate(self._stepping) if begun.optimizer is optimizer]
+        if not places:  # observation began in the middle of this step
+            return
+        step = self._stepping[places[-1]]
+        del self._stepping[places[-1] :]
+        if step.skipped:
+            return
+        step.loss = self._losses.last(step.loss)  # back-propagated by a closure, within the step
+        shares = self.ownership.shares(optimizer)
+        resembled = () if shares else self.ownership.resembled(optimizer)
+        moving = self._moving(optimizer)
+        moved = [Moved(share, self.phases.kind(share), step.loss) for share in moving]
+        counted = {one.share.role for one in moved if one.kind.counts}
+        ends = "g" in counted and self._ends_step(optimizer, alone=counted == {"g"})
+        if moving:
+            self._stepped = id(optimizer)
+            self.phases.end(moving)
+            for parameter in (p for share in moving for p in share.parameters) if self._unclipped else ():
+                self._unclipped.pop(id(parameter), None)
+        self._ended(step.updates, moved, shares, resembled, late=step.late, ends=ends)
+
+    def _on_scaled_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """A scaler has let an optimizer step, or has not; then its losses and calls belong to no update."""
+        if self._stepped != id(optimizer) and self.ownership.shares(optimizer):
+            self.drop()
+        self._stepped = None
+
+    def _on_clip(self, gradients: Sequence[Tensor]) -> None:
+        if self._seen() is not None:
+            self._timed(self._note_unclipped, gradients)
+
+    def _note_unclipped(self, gradients: Sequence[Tensor]) -> None:
+        clipped = {id(gradient) for gradient in gradients}
+        ours = {
+            id(parameter): parameter.grad
+            for network in self._networks.values()
+            for parameter in network.parameters()
+            if parameter.grad is not None and id(parameter.grad) in clipped and id(parameter) not in self._unclipped
+        }
+        if ours:
+            self._unclipped |= zip(ours, norms_of(list(ours.values())).unbind(), strict=True)
+
+    def _moving(self, optimizer: torch.optim.Optimizer) -> list[Share]:
+        """What the optimizer moves, without what another one that wraps it is moving just now."""
+        wrapping = {share.role for step in self._stepping for share in self.ownership.shares(step.optimizer)} if self._stepping else ()
+        return [share for share in self.ownership.shares(optimizer) if share.role not in wrapping and share.moves]
+
+    def _ends_step(self, optimizer: torch.optim.Optimizer, *, alone: bool) -> bool:
+        """Whether the generator is through: of several optimizers that share it the first one counts, while it goes on stepping.
+
+        One that moves the discriminator too does not follow one that moves the generator ``alone``: that is no GAN training any more.
+        """
+        primary = self._primary()
+        if primary is not optimizer and (primary is None or (self._second() is optimizer and (alone or not self._alone))):
+            primary, self._primary, self._alone = optimizer, weakref.ref(optimizer), alone
+        self._second = nobody if primary is optimizer else weakref.ref(optimizer)
+        return primary is optimizer
+
+
+def _network(share: Share, kind: Kind) -> str:
+    return share.role if kind.plain else f"{share.role}_regularised"
+
+
+def _overflowed(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether a fused optimizer is about to skip its step; on an accelerator that is not waited for."""
+    found: Any = getattr(optimizer, "found_inf", None)
+    return isinstance(found, Tensor) and found.device.type == "cpu" and bool(found)
