@@ -31,13 +31,6 @@ def launch(*arguments, how=()):
     command = [sys.executable, *how, SCRIPT, *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     assert done.returncode == 0, done.stderr
-    return done
-
-
-def launch_both(out, *arguments):
-    """Two processes that nobody watches over: exit code and errors of each."""
-    launch("forked", out, *arguments)
-    return [((out / f"code{rank}.txt").read_text(), (out / f"errors{rank}.txt").read_text()) for rank in (0, 1)]
 
 
 def read(store):
@@ -73,6 +66,14 @@ def by_lightning(tmp_path_factory):
     return out
 
 
+@pytest.fixture(scope="module")
+def forked(tmp_path_factory):
+    """Pairs of processes that nobody watches over."""
+    out = tmp_path_factory.mktemp("forked")
+    launch("forked", out, "fail:no", "fail:yes", "late")
+    return out
+
+
 @pytest.mark.parametrize(("mode", "launched"), [("plain", "together"), ("fabric", "together"), ("lightning", "by_lightning")])
 def test_two_ranks_read_what_one_process_reads(mode, launched, alone, request):
     out = request.getfixturevalue(launched) / mode
@@ -100,23 +101,29 @@ def test_a_rank_with_less_data_holds_nobody_up(steps, together):
     assert series["batch_size/real"][1].tolist() == [BATCH / 2] * 2
 
 
-def test_a_rank_that_fails_ends_the_training_as_without_ganwatch(tmp_path):
-    for watched in ("no", "yes"):
-        (code, error), (code_of_1, error_of_1) = launch_both(tmp_path, "fail", watched)
+def ends(out):
+    """Exit code and errors of both ranks."""
+    return [((out / f"code{rank}.txt").read_text(), (out / f"errors{rank}.txt").read_text()) for rank in (0, 1)]
+
+
+def test_a_rank_that_fails_ends_the_training_as_without_ganwatch(forked):
+    for run in ("fail:no", "fail:yes"):
+        (code, error), (code_of_1, error_of_1) = ends(forked / run)
         assert (code, code_of_1) == ("1", "1")
         assert re.search(r"RuntimeError: .*gloo", error)
         assert "RuntimeError: the second rank has failed" in error_of_1
         assert "ganwatch:" not in error_of_1
-    run, series = read(tmp_path / "runs")
+    run, series = read(forked / "fail:yes" / "runs")
     assert (run.state, run.last_step) == ("failed", 30)
     assert series["loss/g"][0].tolist() == list(range(1, 31))
 
 
-def test_the_process_group_may_come_after_watch(tmp_path):
-    assert [code for code, _ in launch_both(tmp_path, "late")] == ["0", "0"]
-    run, series = read(tmp_path / "rank0" / "runs")
+def test_the_process_group_may_come_after_watch(forked):
+    out = forked / "late"
+    assert [code for code, _ in ends(out)] == ["0", "0"]
+    run, series = read(out / "rank0" / "runs")
     assert (run.state, run.last_step) == ("finished", STEPS)
     assert set(series["ranks"][1].tolist()) == {2.0}
-    with open_store(tmp_path / "rank1" / "runs") as opened:
+    with open_store(out / "rank1" / "runs") as opened:
         assert not queries.runs(opened)
-    assert "ganwatch" not in (tmp_path / "rank1" / "printed.txt").read_text()
+    assert "ganwatch" not in (out / "rank1" / "printed.txt").read_text()

@@ -185,20 +185,27 @@ def fail(out, watched):
     failing(Networks(), lambda g, d: watched == "no" or ganwatch.watch(G=g, D=d, store=f"{out}/runs", audit_seconds=0), 30)
 
 
-def forked(out, run, *arguments):
-    """Both ranks as processes that nobody watches over; their errors and exit codes are left in files."""
-    children = {}
-    for rank in (0, 1):
-        child = os.fork()
-        if not child:
-            os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2"}
-            os.dup2(os.open(Path(out) / f"errors{rank}.txt", os.O_CREAT | os.O_TRUNC | os.O_WRONLY), 2)
-            globals()[run](out, *arguments)
-            return
-        children[child] = rank
-    for _ in (0, 1):
-        child, status = os.wait()
-        (Path(out) / f"code{children[child]}.txt").write_text(str(os.waitstatus_to_exitcode(status)))
+def forked(out, *runs):
+    """Both ranks as processes that nobody watches over, for one run (``name`` or ``name:argument``) after the other.
+
+    Each leaves its errors and its exit code in a file.
+    """
+    for run in runs:
+        name, *arguments = run.split(":")
+        folder = Path(out) / run
+        folder.mkdir()
+        children = {}
+        for rank in (0, 1):
+            child = os.fork()
+            if not child:
+                os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2"}
+                os.dup2(os.open(folder / f"errors{rank}.txt", os.O_CREAT | os.O_WRONLY), 2)
+                globals()[name](folder, *arguments)
+                return
+            children[child] = rank
+        for _ in children:
+            child, status = os.wait()
+            (folder / f"code{children[child]}.txt").write_text(str(os.waitstatus_to_exitcode(status)))
 
 
 if __name__ == "__main__":
