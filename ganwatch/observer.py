@@ -17,7 +17,7 @@ from ganwatch.capture.recorder import Recorder
 from ganwatch.capture.step import Step
 from ganwatch.contracts import Detector, Incident, Probe, Sink, State
 from ganwatch.monitor import Monitor
-from ganwatch.ranks import Ranks
+from ganwatch.ranks import Ranks, communicates
 from ganwatch.records import Run
 
 
@@ -63,6 +63,7 @@ class Observer:
         self.ranks = Ranks(Gatherer(), self._complete)
         self.monitor = Monitor(detectors=detectors, sinks=sinks, gatherer=self.ranks)
         self.gallery = Gallery(members(networks["g"])[0], self.monitor.samples, options)
+        self._sample = options.sample
         self._traced = False
         self.recorder = Recorder(
             networks, probes=probes, on_step=self._on_step, guard=self.monitor.guard, looks=self.gallery.looks, options=options
@@ -100,7 +101,8 @@ class Observer:
     def _on_step(self, step: Step) -> None:
         self.recorder.paused = True
         try:
-            self.monitor.guard("ranks", self.ranks.join)
+            if not self.ranks.joined:
+                self.monitor.guard("ranks", self._join)
             if self._run is None and self._begin is not None:
                 self.monitor.guard("start", lambda: self._start(step))
             if self.ranks.rank == 0 and self.gallery.looks(step.index):
@@ -108,6 +110,11 @@ class Observer:
             self.monitor.observe(step)
         finally:
             self.recorder.paused = False
+
+    def _join(self) -> None:
+        self.ranks.join()
+        called = [part for part in (self.gallery.generator, self._sample) if isinstance(part, nn.Module)]
+        self.gallery.draws = self.ranks.size == 1 or not any(map(communicates, called))
 
     def _start(self, step: Step) -> None:
         begin, self._begin = self._begin, None

@@ -33,6 +33,8 @@ FAILED = 0.5
 """The same where the training has failed, for a rank's last message."""
 MEETING = 60.0
 """Seconds in which rank 0 has to begin once another rank has begun."""
+DISTRIBUTED = ("torch.distributed.", "torch.nn.parallel.", "deepspeed.")
+"""Where modules and parameters come from that talk to other ranks."""
 AHEAD = 1000
 """Steps of a rank that are kept while rank 0 has not come to them."""
 
@@ -61,6 +63,16 @@ def unwrapped(network: nn.Module) -> nn.Module:
         wrapped: Any = network.module
         network = wrapped
     return network
+
+
+def communicates(network: nn.Module) -> bool:
+    """Whether a call of it on one rank alone may wait for the others: some part of it is wrapped, sharded or distributed.
+
+    >>> communicates(nn.Linear(2, 1))
+    False
+    """
+    kinds = {type(part) for part in (*network.modules(), *network.parameters())}
+    return any(cls.__module__.startswith(DISTRIBUTED) for kind in kinds for cls in kind.__mro__)
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -196,6 +208,8 @@ class Ranks:
     ----------
     rank, size : int
         This process's place, and how many there are; known from ``join`` on.
+    joined : bool
+        Whether that has been.
     patience : float, seconds
         For what is still on its way when everything is flushed.
     """
@@ -204,16 +218,14 @@ class Ranks:
         self.gatherer, self._complete = gatherer, complete
         self.rank, self.size, self.patience = rank(), 1, PATIENCE
         self._key = f"ganwatch/{next(_sessions)}"
-        self._joined = False
+        self.joined = False
         self._merging: Merging | None = None
         self._inlet: Inlet | None = None
         self._outlet: Outlet | None = None
 
     def join(self) -> None:
-        """Find out which rank this is and meet the others; to be called when the training is under way. A second call does nothing."""
-        if self._joined:
-            return
-        self._joined = True
+        """Find out which rank this is and meet the others; to be called once, when the training is under way."""
+        self.joined = True
         self.rank = rank()
         if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
             return

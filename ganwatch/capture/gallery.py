@@ -38,6 +38,11 @@ class Gallery:
         With the inputs to draw it from and what makes a sample of its output, where the user has said so.
     every : int, steps
         Shortest distance of two grids. It doubles with the length of the run, so that disk use grows with its logarithm only.
+
+    Attributes
+    ----------
+    draws : bool
+        Whether the generator may be called beside the training.
     """
 
     def __init__(self, generator: nn.Module, emit: Callable[[Samples], None], options: Options = NOTHING_SAID, *, every: int = 100) -> None:
@@ -45,6 +50,7 @@ class Gallery:
             raise ValueError(f"every must be >= 1 (steps), got {every}")
         self.generator, self.emit, self.every = generator, emit, every
         self.fixed: Arguments | None = ([x[:TILES] for x in options.fixed], {}) if options.fixed else None
+        self.draws = True
         self._call = Undisturbed(generator)
         self._sample = None if options.sample is None else Undisturbed(options.sample)
         self._range: tuple[float, float] | None = None
@@ -81,7 +87,7 @@ class Gallery:
             self._range = self._range or _range_of(real)
             if step.index == 1 or step.index % (REAL_EVERY * self.stride(step.index)) == 0:
                 self._show(step.index, "real", real)
-        if self.fixed is not None:
+        if self.draws and self.fixed is not None:
             self._show(step.index, "fixed", self.draw())
 
     def draw(self) -> Any:

@@ -5,8 +5,9 @@ import socket
 import threading
 
 import pytest
+from torch import nn
 
-from ganwatch.ranks import AHEAD, Merging, Ranks, rank, reduced
+from ganwatch.ranks import AHEAD, Merging, Ranks, communicates, rank, reduced
 from ganwatch.signals import catalogue
 from ganwatch.wire import Inlet, Outlet
 
@@ -94,6 +95,17 @@ def test_a_rank_is_known_from_the_environment(monkeypatch):
     assert rank() == 9
     monkeypatch.setenv("RANK", "any")
     assert rank() == 0
+
+
+def test_what_is_sharded_or_wrapped_communicates():
+    class Sharded(nn.Linear):
+        __module__ = "torch.distributed.fsdp"
+
+    class Model(nn.Sequential):
+        pass
+
+    assert communicates(Model(nn.ReLU(), Sharded(2, 1)))
+    assert not communicates(Model(nn.Linear(2, 2), nn.SyncBatchNorm(2)))
 
 
 def test_a_stranger_is_sent_away_and_a_rank_that_dies_has_left():

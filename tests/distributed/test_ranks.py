@@ -33,6 +33,12 @@ def launch(*arguments, how=()):
     assert done.returncode == 0, done.stderr
 
 
+def assert_nothing_changed(out):
+    for rank in (0, 1):
+        without, with_ganwatch = (torch.load(out / f"rank{rank}" / f"{name}.pt") for name in ("without", "with"))
+        assert all(map(torch.equal, without, with_ganwatch))
+
+
 def read(store):
     """The only run in a store, and its series: steps and values."""
     with open_store(store) as opened:
@@ -51,10 +57,10 @@ def alone(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def together(tmp_path_factory):
-    """Four trainings one after another, by two processes of torchrun."""
+    """Trainings one after another, by two processes of torchrun."""
     out = tmp_path_factory.mktemp("together")
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
-    launch("main", out, "uneven:0", "uneven:10", "plain", "fabric", how=torchrun)
+    launch("main", out, "uneven:0", "uneven:10", "plain", "nested", "fabric", how=torchrun)
     return out
 
 
@@ -77,9 +83,7 @@ def forked(tmp_path_factory):
 @pytest.mark.parametrize(("mode", "launched"), [("plain", "together"), ("fabric", "together"), ("lightning", "by_lightning")])
 def test_two_ranks_read_what_one_process_reads(mode, launched, alone, request):
     out = request.getfixturevalue(launched) / mode
-    for rank in (0, 1):
-        without, with_ganwatch = (torch.load(out / f"rank{rank}" / f"{name}.pt") for name in ("without", "with"))
-        assert all(map(torch.equal, without, with_ganwatch))
+    assert_nothing_changed(out)
     run, series = read(out / "runs0")
     assert (run.state, run.last_step) == ("finished", STEPS)
     assert series["ranks"][0].tolist() == list(range(1, STEPS + 1))
@@ -91,6 +95,14 @@ def test_two_ranks_read_what_one_process_reads(mode, launched, alone, request):
             assert series[name][1] == pytest.approx(values, rel=1e-4, abs=1e-6), name
     assert not (out / "runs1").exists()
     assert "ganwatch" not in (out / "rank1" / "printed.txt").read_text()
+
+
+def test_the_generator_is_not_called_on_one_rank_alone_where_it_may_wait_for_the_other(together):
+    assert_nothing_changed(together / "nested")
+    for mode, kinds in (("nested", {"real"}), ("fabric", {"real", "fixed"})):
+        with open_store(together / mode / "runs0") as opened:
+            [run] = queries.runs(opened)
+            assert {artifact.kind for artifact in queries.artifacts(opened, run.id)} == kinds
 
 
 @pytest.mark.parametrize("steps", [0, 10])

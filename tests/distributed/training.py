@@ -78,17 +78,23 @@ def uneven(networks, given, steps):
     dist.barrier()
 
 
-def fabric(networks, given, steps):
+def fabric(networks, given, steps, wrap=lambda g: g):
     from lightning.fabric import Fabric
 
     runner = Fabric(accelerator="cpu", devices=2, strategy="ddp")
     runner.launch()
     of_g, of_d = networks.optimizers()
     g, of_g = runner.setup(networks.g, of_g)
+    g = wrap(g)
     given(g, networks.d)
     d, of_d = runner.setup(networks.d, of_d)
     for batch in batches(runner.global_rank, 2):
         step(g, d, (of_g, of_d), batch, runner.backward)
+
+
+def nested(networks, given, steps):
+    """A generator that holds what talks to the other rank when it is called."""
+    fabric(networks, given, steps, wrap=nn.Sequential)
 
 
 def lightning(networks, callbacks, steps):
