@@ -42,6 +42,12 @@ def watch(module: nn.Module, on_call: OnCall) -> None:
     refresh()
 
 
+def running(module: nn.Module) -> bool:
+    """Whether a watched module's forward call is going on."""
+    watched = _watched.get(id(module))
+    return watched is not None and watched.depth > 0
+
+
 def refresh() -> None:
     """See to watched modules that have been compiled since."""
     dynamo = sys.modules.get("torch._dynamo.eval_frame")

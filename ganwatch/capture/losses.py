@@ -69,7 +69,7 @@ class Losses:
 
 
 def _sum(losses: Iterable[Tensor]) -> Tensor | None:
-    each = [loss.reshape(()) for loss in losses]
+    each = [loss if loss.ndim == 0 else loss.reshape(()) for loss in losses]
     if len(each) < 2:
         return each[0] if each else None
     return torch.stack([loss.float() for loss in each]).sum()

@@ -22,6 +22,7 @@ from ganwatch.capture.findings import Findings
 from ganwatch.capture.logged import logged
 from ganwatch.capture.options import NOTHING_SAID, Options
 from ganwatch.capture.ownership import Ownership, Share, members
+from ganwatch.capture.parts import ByParts
 from ganwatch.capture.recognition import Recognition
 from ganwatch.capture.roles import settle
 from ganwatch.capture.schedule import Schedule
@@ -30,6 +31,8 @@ from ganwatch.capture.undisturbed import Undisturbed
 from ganwatch.capture.updates import Moved, Updates
 from ganwatch.contracts import Probe
 
+PATIENCE = 2
+"""Looks without a call of a network after which its parts are watched."""
 WAITING = 20
 """Steps that are handed on together at most."""
 CARRIED = 16
@@ -112,6 +115,7 @@ class Recorder:
         self._plan()
         self.updates = Updates(networks, options.optimizers, timed=self._timed, seen=self._seen, begun=self._begun, ended=self._ended)
         self._places = {id(module): (role, not place) for role, those in self._members.items() for place, module in enumerate(those)}
+        self._by_parts: dict[str, ByParts] = {}
         self._hook()
 
     @property
@@ -148,12 +152,23 @@ class Recorder:
     def _hook(self) -> None:
         for module in chain(*self._members.values()):
             forward_calls.watch(module, self._on_call)
+        for by_parts in self._by_parts.values():
+            by_parts.watch()
         self.updates.hook()
 
     def _unhook(self) -> None:
         for module in chain(*self._members.values()):
             forward_calls.unwatch(module)
+        for by_parts in self._by_parts.values():
+            by_parts.unwatch()
         self.updates.unhook()
+
+    def _look_at_parts(self, role: str) -> None:
+        """Calls of the whole network do not come: it may be called part by part."""
+        self._by_parts[role] = ByParts(
+            self._members[role][0], judges=role == "d", on_call=self._on_call, recognition=self.recognition, options=self.options
+        )
+        self._by_parts[role].watch()
 
     def arrived(self, batch: Any, waited: float) -> None:
         """Say that what the loop is about to use is real data: a tensor, or a nest whose floating tensors are samples.
@@ -278,7 +293,10 @@ class Recorder:
             settle([call for call in step.calls if call.index == step.index])
         if self._recording:
             self.findings.looked([call for call in step.calls if call.index == step.index])
-        lacking = self._recording and (not fresh or self.findings.uncalled["g"] == 1)
+            for role in ("g", "d"):
+                if self.findings.uncalled[role] == PATIENCE and role not in self._by_parts:
+                    self._look_at_parts(role)
+        lacking = self._recording and (not fresh or 0 < self.findings.uncalled["g"] <= PATIENCE)
         self._current = Step(self.index + 1, calls=[call for call in judged if call.index > self.index - CARRIED])
         self._restarted = False
         self._shown.clear()

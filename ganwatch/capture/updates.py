@@ -38,6 +38,7 @@ class _Stepping:
     """An optimizer's step that has begun."""
 
     optimizer: torch.optim.Optimizer
+    shares: Sequence[Share]
     loss: Tensor | None
     late: Tensor | None
     """What belongs to the discriminator's update before."""
@@ -114,9 +115,9 @@ class Updates:
         self.phases.drop()
 
     def _begin(self, optimizer: torch.optim.Optimizer) -> None:
-        roles = {share.role for share in self.ownership.shares(optimizer)}
-        loss, late = self._losses.take(roles)
-        step = _Stepping(optimizer, loss, late, _overflowed(optimizer))
+        shares = self.ownership.shares(optimizer)
+        loss, late = self._losses.take([share.role for share in shares])
+        step = _Stepping(optimizer, shares, loss, late, _overflowed(optimizer))
         self._stepping = [other for other in self._stepping if other.optimizer is not optimizer]
         index = None if step.skipped else self._seen()
         if index is not None:
@@ -124,7 +125,7 @@ class Updates:
             step.updates = self._begun(
                 [
                     share.update(_network(share, self.phases.kind(share)), index, scale=scale, unclipped=self._unclipped)
-                    for share in self._moving(optimizer)
+                    for share in self._moving(shares)
                 ]
             )
         self._stepping.append(step)
@@ -138,9 +139,9 @@ class Updates:
         if step.skipped:
             return
         step.loss = self._losses.last(step.loss)  # back-propagated by a closure, within the step
-        shares = self.ownership.shares(optimizer)
+        shares = step.shares
         resembled = () if shares else self.ownership.resembled(optimizer)
-        moving = self._moving(optimizer)
+        moving = self._moving(shares)
         moved = [Moved(share, self.phases.kind(share), step.loss) for share in moving]
         counted = {one.share.role for one in moved if one.kind.counts}
         ends = "g" in counted and self._ends_step(optimizer, alone=counted == {"g"})
@@ -172,10 +173,10 @@ class Updates:
         if ours:
             self._unclipped |= zip(ours, norms_of(list(ours.values())).unbind(), strict=True)
 
-    def _moving(self, optimizer: torch.optim.Optimizer) -> list[Share]:
-        """What the optimizer moves, without what another one that wraps it is moving just now."""
-        wrapping = {share.role for step in self._stepping for share in self.ownership.shares(step.optimizer)} if self._stepping else ()
-        return [share for share in self.ownership.shares(optimizer) if share.role not in wrapping and share.moves]
+    def _moving(self, shares: Sequence[Share]) -> list[Share]:
+        """What an optimizer moves of what it has, without what another one that wraps it is moving just now."""
+        wrapping = {share.role for step in self._stepping for share in step.shares} if self._stepping else ()
+        return [share for share in shares if share.role not in wrapping and share.moves]
 
     def _ends_step(self, optimizer: torch.optim.Optimizer, *, alone: bool) -> bool:
         """Whether the generator is through: of several optimizers that share it the first one counts, while it goes on stepping.

@@ -442,6 +442,36 @@ class Compiled(Loop):
             self.compile()
 
 
+class Halves(nn.Module):
+    """Never called as a whole."""
+
+    def __init__(self, *halves):
+        super().__init__()
+        self.first, self.second = halves
+
+
+class InParts(Loop):
+    def generator(self):
+        whole = super().generator()
+        return Halves(whole[:2], whole[2:])
+
+    def discriminator(self):
+        whole = super().discriminator()
+        return Halves(whole[:2], whole[3:])
+
+    def fake(self):
+        return self.g.second(self.g.first(torch.randn(BATCH, 8)))
+
+    def judge(self, x):
+        return self.d.second(F.leaky_relu(self.d.first(x), 0.2))
+
+    def d_phase(self, real):
+        self.update("d", LOSSES[self.loss][0](self.judge(real), self.judge(self.fake().detach())))
+
+    def g_phase(self, real):
+        self.update("g", LOSSES[self.loss][1](self.judge(self.fake())))
+
+
 class Parallel(Loop):
     def generator(self):
         return nn.DataParallel(super().generator())
@@ -778,6 +808,8 @@ ROWS = {
     "compiled inside": row(Compiled, inside=True),
     "compiled inside after": row(Compiled, inside=True, when="after"),
     "DataParallel": Parallel,
+    "in parts": InParts,
+    "in parts, G first": row(InParts, g_first=True),
     "optimizer of G and a third network": Encoded,
     "one call with two inputs": TwoInputs,
     "labels beside pixels": Labelled,
