@@ -88,11 +88,11 @@ class Observer:
 
     def arrived(self, batch: Any, waited: float) -> None:
         """Real data is about to be used, after that many seconds of waiting for it."""
-        self.monitor.guard("capture", lambda: self.recorder.arrived(batch, waited))
+        self.recorder.arrived(batch, waited)
 
     def made(self, batch: Any) -> None:
         """Generated data is about to be used."""
-        self.monitor.guard("capture", lambda: self.recorder.made(batch))
+        self.recorder.made(batch)
 
     def log(self, name: Any, value: Any) -> None:
         """A reading of the loop's own."""

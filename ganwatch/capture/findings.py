@@ -16,6 +16,8 @@ from ganwatch.capture.step import Call, tensors
 
 LOOKS = 4
 """Looks whose slopes are kept."""
+SELDOM = 8
+"""Of later looks, one of so many takes the place of the oldest."""
 
 
 class Findings:
@@ -54,6 +56,7 @@ class Findings:
         self.seen: Counter[str] = Counter()
         self.seen_by_g: Counter[str] = Counter()
         self.called: Counter[str] = Counter()
+        self._looks = 0
         self._slopes: deque[list[Call]] = deque(maxlen=LOOKS)
         self.swapped = self.reconstructs = False
         self._judged: list[weakref.ref[Tensor]] = []
@@ -97,7 +100,8 @@ class Findings:
             return
         self.seen = Counter(call.batch for call in judged if not call.attached)
         self.seen_by_g = Counter(call.batch for call in judged if call.attached)
-        sloped = loss_family.evidence(judged)
+        sloped = loss_family.evidence(judged) if len(self._slopes) < LOOKS or self._looks % SELDOM == 0 else []
+        self._looks += 1
         if sloped:
             self._slopes.append(sloped)
 

@@ -38,7 +38,7 @@ def watch(module: nn.Module, on_call: OnCall) -> None:
     if id(module) in _watched and _watched[id(module)].ref() is module:
         raise ValueError(f"module must not be watched twice, got {type(module).__name__} again")
     _watched[id(module)] = _Watched(module, on_call)
-    _wrap(type(module), "forward", _itself)
+    _wrap(type(module), "forward")
     refresh()
 
 
@@ -56,7 +56,7 @@ def refresh() -> None:
     for watched in _watched.values():
         module = watched.ref()
         if module is not None and module._compiled_call_impl is not None:  # noqa: SLF001  # what module.compile() sets
-            _wrap(type(module), "__call__", _itself)
+            _wrap(type(module), "__call__")
 
 
 def unwatch(module: nn.Module) -> None:
@@ -77,31 +77,27 @@ def unwatch(module: nn.Module) -> None:
             delattr(cls, name)  # was inherited before
 
 
-def _itself(module: nn.Module) -> nn.Module:
-    return module
-
-
 def _compiled(module: nn.Module) -> Any:
     return module._orig_mod  # noqa: SLF001  # what torch.compile keeps of the module that it was given
 
 
-def _wrap(cls: type[nn.Module], name: str, of: Callable[[nn.Module], Any]) -> None:
+def _wrap(cls: type[Any], name: str, of: Callable[[nn.Module], Any] | None = None) -> None:
     if (cls, name) in _wrapped:
         return
     original = getattr(cls, name)
 
     @functools.wraps(original)
     def method(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        watched = None if torch.compiler.is_compiling() else _watched.get(id(of(self)))
-        module = None if watched is None or watched.depth else watched.ref()
-        if watched is None or module is None or module is not of(self):
+        module: Any = self if of is None else of(self)
+        watched = None if torch.compiler.is_compiling() else _watched.get(id(module))
+        if watched is None or watched.depth or watched.ref() is not module:
             return original(self, *args, **kwargs)
         watched.depth += 1
         try:
             output = original(self, *args, **kwargs)
         finally:
             watched.depth -= 1
-        watched.on_call(module, args, kwargs, output)
+        watched.on_call(module, args, kwargs, output)  # type: ignore[arg-type]  # it is no None
         return output
 
     _wrapped[cls, name] = (vars(cls).get(name), method)

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 KEPT = 256
 """Losses that may wait."""
+CLEAR = 8
+"""Updates in a row that had one loss each, after which nobody looks any more whom a loss reached."""
 
 
 class Losses:
@@ -25,13 +27,18 @@ class Losses:
         self._before: list[tuple[int, int] | None] = []
         self._pending: deque[tuple[Tensor, bool]] = deque(maxlen=KEPT)
         self._held: list[Tensor] = []
+        self._clear = 0
 
     def before(self) -> None:
         """A backward pass begins."""
-        self._before = self._gradients()
+        if self._clear < CLEAR:
+            self._before = self._gradients()
 
     def after(self, loss: Tensor) -> None:
         """It is over."""
+        if self._clear >= CLEAR:
+            self._pending.append((loss, True))
+            return
         changed = zip(self._ends, self._before, self._gradients(), strict=True)
         reached = {role for (role, _), before, now in changed if before != now}
         if reached:
@@ -41,9 +48,14 @@ class Losses:
         """The loss of an update of these networks, and what belongs to the discriminator's update before."""
         if not roles:
             return None, None
+        if len(self._pending) == 1 and not self._held:
+            self._clear += 1
+            loss, _ = self._pending.pop()
+            return loss if loss.ndim == 0 else loss.reshape(()), None
         pending, held = list(self._pending), self._held
         self.clear()
         if not pending:
+            self._clear = 0
             return _sum(held), None
         own = [loss for loss, reached in pending if len(roles) > 1 or reached == ("g" in roles)]
         if own and len(own) < len(pending):
@@ -54,7 +66,9 @@ class Losses:
 
     def last(self, loss: Tensor | None) -> Tensor | None:
         """The last one that came after they were taken, or else the one given."""
-        newest = self._pending[-1][0].reshape(()) if self._pending else loss
+        if not self._pending:
+            return loss
+        newest = self._pending[-1][0].reshape(())
         self._pending.clear()
         return newest
 

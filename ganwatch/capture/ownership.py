@@ -36,16 +36,16 @@ class Share:
     """How many other optimizers had some of the network before."""
     names: list[str] = field(default_factory=list)
     parameters: list[nn.Parameter] = field(default_factory=list)
+    key: str = field(init=False)
+    """The same for the same optimizer of another process."""
 
-    @property
-    def key(self) -> str:
-        """The same for the same optimizer of another process."""
-        return f"{self.role} {self.place}"
+    def __post_init__(self) -> None:
+        self.key = f"{self.role} {self.place}"
 
     @property
     def moves(self) -> bool:
         """Whether a step would move the network: some parameter has a gradient."""
-        return any(parameter.grad is not None for parameter in self.parameters)
+        return self.parameters[-1].grad is not None or any(parameter.grad is not None for parameter in self.parameters)
 
     def update(self, network: str, index: int, *, scale: Tensor | None, unclipped: Mapping[int, Tensor]) -> Update:
         """What a step means for the network; ``unclipped`` has norms of gradients by the identity of the parameter."""
@@ -103,14 +103,20 @@ class Ownership:
     def shares(self, optimizer: torch.optim.Optimizer) -> list[Share]:
         """One a network that the optimizer has parameters of; found out anew when its groups have changed."""
         known = self._known.get(id(optimizer))
+        if known is not None and known.optimizer() is optimizer:  # most often, and in haste
+            for group, size in zip(optimizer.param_groups, known.sizes, strict=False):
+                if len(group["params"]) != size:
+                    break
+            else:
+                if len(optimizer.param_groups) == len(known.sizes):
+                    return known.shares
         sizes = [len(group["params"]) for group in optimizer.param_groups]
-        if known is None or known.optimizer() is not optimizer or known.sizes != sizes:
-            self._known = {key: entry for key, entry in self._known.items() if entry.optimizer() is not None}
-            self._known.pop(id(optimizer), None)
-            shares = self._find(optimizer)
-            resembled = [] if shares else self._resembling(optimizer)
-            known = self._known[id(optimizer)] = _Known(weakref.ref(optimizer), sizes, shares, resembled)
-        return known.shares
+        self._known = {key: entry for key, entry in self._known.items() if entry.optimizer() is not None}
+        self._known.pop(id(optimizer), None)
+        shares = self._find(optimizer)
+        resembled = [] if shares else self._resembling(optimizer)
+        self._known[id(optimizer)] = _Known(weakref.ref(optimizer), sizes, shares, resembled)
+        return shares
 
     def resembled(self, optimizer: torch.optim.Optimizer) -> list[str]:
         """Networks that an optimizer has nothing of, but parameters of the same shapes as all of theirs."""

@@ -8,8 +8,12 @@ compare with nothing else (Karras et al., 2020, arXiv:1912.04958).
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
 
 from ganwatch.capture.ownership import Share
 
@@ -27,13 +31,18 @@ class Kind:
     """Whether its loss and gradient compare with those of most others."""
 
 
+USUAL = Kind()
+"""Of most updates."""
+_MAIN = (False, False)
+
+
 class Phases:
     """What happened since the last update, and what usually did before others.
 
     Examples
     --------
     >>> phases, share = Phases(), Share("g", {})
-    >>> phases.judged(leaf=False)
+    >>> phases.judged([])
     >>> phases.kind(share)
     Kind(counts=True, plain=True)
     >>> phases.end([share])
@@ -43,13 +52,16 @@ class Phases:
 
     def __init__(self) -> None:
         self._judged = self._plainly = self._penalised = False
-        self._usual: dict[str, list[list[bool]]] = {}
+        self._known: dict[str, deque[tuple[bool, bool]]] = {}
 
-    def judged(self, *, leaf: bool) -> None:
-        """The discriminator was called, on a leaf that wants a gradient or on anything else."""
+    def judged(self, given: Iterable[Any]) -> None:
+        """The discriminator was called; on a leaf that wants a gradient, or on anything else."""
         self._judged = True
-        self._plainly |= not leaf
-        self._penalised |= leaf
+        for x in given:
+            if isinstance(x, Tensor) and x.requires_grad and x.is_leaf:
+                self._penalised = True
+                return
+        self._plainly = True
 
     def penalised(self) -> None:
         """Slopes were computed to be differentiated once more."""
@@ -57,15 +69,20 @@ class Phases:
 
     def kind(self, share: Share) -> Kind:
         """What an update now is for."""
-        known = self._usual.get(share.key, [])
+        if self._judged and not self._penalised:
+            return USUAL
+        known = self._known.get(share.key, ())
         auxiliary = self._lacks(share) and _seldom([lacked for lacked, _ in known])
         return Kind(not auxiliary, not auxiliary and not (self._penalised and _seldom([penalised for _, penalised in known])))
 
     def end(self, shares: Iterable[Share]) -> None:
         """The update of these is over, and another phase begins."""
         for share in shares:
-            self._usual[share.key] = [*self._usual.get(share.key, []), [self._lacks(share), self._penalised]][-MEMORY:]
-        self.drop()
+            known = self._known.get(share.key)
+            if known is None:
+                known = self._known[share.key] = deque(maxlen=MEMORY)
+            known.append(_MAIN if self._judged and not self._penalised else (self._lacks(share), self._penalised))
+        self._judged = self._plainly = self._penalised = False
 
     def drop(self) -> None:
         """Another phase begins without an update."""
@@ -76,11 +93,11 @@ class Phases:
 
     def state_dict(self) -> dict[str, list[list[bool]]]:
         """Plain types only."""
-        return dict(self._usual)
+        return {key: [list(phase) for phase in known] for key, known in self._known.items()}
 
     def load_state_dict(self, state: Mapping[str, Sequence[Sequence[bool]]]) -> None:
         """Go on from a saved state."""
-        self._usual = {key: [list(phase) for phase in known] for key, known in state.items()}
+        self._known = {key: deque(((lacked, penalised) for lacked, penalised in known), MEMORY) for key, known in state.items()}
 
 
 def _seldom(history: Sequence[bool]) -> bool:

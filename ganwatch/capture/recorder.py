@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ganwatch.capture import backward_losses, forward_calls
-from ganwatch.capture.calls import claim, generated, judged, keep, release, wants_slope
+from ganwatch.capture.calls import claim, generated, judged, keep, release
 from ganwatch.capture.findings import Findings
 from ganwatch.capture.logged import logged
 from ganwatch.capture.options import NOTHING_SAID, Options
@@ -112,9 +112,8 @@ class Recorder:
         self.spent = 0.0
         self._spent_before = 0.0
         self.open = True
+        self.updates = Updates(networks, options.optimizers, timed=self._timed, begun=self._begun, ended=self._ended)
         self._plan()
-        self.updates = Updates(networks, options.optimizers, timed=self._timed, seen=self._seen, begun=self._begun, ended=self._ended)
-        self._places = {id(module): (role, not place) for role, those in self._members.items() for place, module in enumerate(those)}
         self._by_parts: dict[str, ByParts] = {}
         self._hook()
 
@@ -137,8 +136,10 @@ class Recorder:
         self._plan_now = plan = self._schedule.plan(self._current.index)
         self._current.due = plan.due
         self.recognition.now = self._current.index
-        forward_calls.refresh()
         self._recording = lacking or self._restarted or plan.wants_calls or self.looks(self._current.index)
+        self.updates.looked_at = self._current.index if plan.watching else None
+        if self._recording:
+            forward_calls.refresh()
 
     def close(self) -> bool:
         """Leave no hook behind and hand on what waits; False where that was done before."""
@@ -150,8 +151,9 @@ class Recorder:
         return True
 
     def _hook(self) -> None:
-        for module in chain(*self._members.values()):
-            forward_calls.watch(module, self._on_call)
+        for role, modules in self._members.items():
+            for module in modules:
+                forward_calls.watch(module, self._on_judged if role == "d" else self._on_generated)
         for by_parts in self._by_parts.values():
             by_parts.watch()
         self.updates.hook()
@@ -165,9 +167,8 @@ class Recorder:
 
     def _look_at_parts(self, role: str) -> None:
         """Calls of the whole network do not come: it may be called part by part."""
-        self._by_parts[role] = ByParts(
-            self._members[role][0], judges=role == "d", on_call=self._on_call, recognition=self.recognition, options=self.options
-        )
+        network, on_call = self._members[role][0], self._on_judged if role == "d" else self._on_generated
+        self._by_parts[role] = ByParts(network, judges=role == "d", on_call=on_call, recognition=self.recognition, options=self.options)
         self._by_parts[role].watch()
 
     def arrived(self, batch: Any, waited: float) -> None:
@@ -176,11 +177,11 @@ class Recorder:
         ``waited`` is the time in seconds that the loop waited for it.
         """
         self._current.data_time = (self._current.data_time or 0.0) + waited
-        self._remember("real", batch)
+        self._timed(self._remember, "real", batch)
 
     def made(self, batch: Any) -> None:
         """Say that what the loop is about to use is generated."""
-        self._remember("fake", batch)
+        self._timed(self._remember, "fake", batch)
 
     def log(self, name: Any, value: Any) -> None:
         """Note a reading of the loop's own at the step that is going on."""
@@ -197,13 +198,16 @@ class Recorder:
             self.guard("capture", partial(_raise, error))
         self.spent += time.perf_counter() - start
 
-    def _on_call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        role, first = self._places[id(module)]
-        if role == "d" and torch.is_grad_enabled():
-            self.updates.phases.judged(leaf=wants_slope((*args, *kwargs.values())))
-        if first and self._recording:
-            self._timed(self._record_judged if role == "d" else self._record_generated, module, args, kwargs, output)
-        elif role == "g" and (self._recording or self.remembering):
+    def _on_judged(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        if torch.is_grad_enabled():
+            self.updates.phases.judged((*args, *kwargs.values()) if kwargs else args)
+        if self._recording and module is self._members["d"][0]:
+            self._timed(self._record_judged, module, args, kwargs, output)
+
+    def _on_generated(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        if self._recording and module is self._members["g"][0]:
+            self._timed(self._record_generated, module, args, kwargs, output)
+        elif self._recording or self.remembering:
             self._timed(self._remember_made, output)
 
     def _remember_made(self, output: Any) -> Any:
@@ -237,10 +241,6 @@ class Recorder:
     def _on_slope(self, calls: Sequence[tuple[Any, Call]], grad: Tensor) -> None:
         self._timed(_take_slope, calls, grad)
 
-    def _seen(self) -> int | None:
-        """The step, where somebody looks at its updates."""
-        return self._current.index if self._plan_now.watching and not self.paused else None
-
     def _begun(self, updates: Sequence[Update]) -> Sequence[Update]:
         fresh = [update for update in updates if update.network not in self._shown]
         for update in fresh:
@@ -271,7 +271,7 @@ class Recorder:
             if "lr" in group:
                 current.learning_rates[role] = group["lr"]
         self.findings.stepped([one.share for one in moved], shares, resembled)
-        if {one.share.role for one in moved} == {"d"}:
+        if self._recording and [one.share.role for one in moved] == ["d"]:
             claim(current.calls, current.index)
         if ends:
             self._tick()
@@ -284,7 +284,8 @@ class Recorder:
         step, self.index = self._current, self.index + 1
         step.wall_time = time.time()
         step.observer_time, self._spent_before = self.spent - self._spent_before, self.spent
-        release(step.calls, step.index)
+        if self._recording:
+            release(step.calls, step.index)
         judged = [call for call in step.calls if call.network == "d" and not call.attached]
         fresh = [call for call in judged if call.index == step.index]
         if fresh:  # what is unknown with no memory of earlier steps may be known with it

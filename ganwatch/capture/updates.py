@@ -53,6 +53,8 @@ def nobody() -> None:
 class Updates:
     """Watches losses, gradients and optimizers from ``hook`` to ``unhook``.
 
+    ``looked_at`` is the index of the step while somebody looks at its gradients, else None.
+
     Parameters
     ----------
     networks : mapping of str to nn.Module
@@ -60,8 +62,6 @@ class Updates:
         The optimizers that count for a network, where they were named.
     timed : callable
         Runs a function with its arguments as a part of ganwatch.
-    seen : callable
-        Gives the index of the step where somebody looks at its gradients, else None.
     begun, ended : callable
         Get what an optimizer is about to do to each network, where somebody looks (and give back what of it they took); and, when it has
         stepped, those updates, what it ``Moved``, all that it has, networks that it resembles, a loss of the discriminator that was
@@ -74,14 +74,14 @@ class Updates:
         only: Mapping[str, Sequence[torch.optim.Optimizer]] | None = None,
         *,
         timed: Callable[..., None],
-        seen: Callable[[], int | None],
         begun: Callable[[Sequence[Update]], Sequence[Update]],
         ended: Callable[..., None],
     ) -> None:
         self.ownership = Ownership(networks, only)
         self.phases = Phases()
         self._networks = dict(networks)
-        self._timed, self._seen, self._begun, self._ended = timed, seen, begun, ended
+        self._timed, self._begun, self._ended = timed, begun, ended
+        self.looked_at: int | None = None
         self._primary: Callable[[], torch.optim.Optimizer | None] = nobody
         self._second: Callable[[], torch.optim.Optimizer | None] = nobody
         self._alone = False
@@ -117,11 +117,12 @@ class Updates:
     def _begin(self, optimizer: torch.optim.Optimizer) -> None:
         shares = self.ownership.shares(optimizer)
         loss, late = self._losses.take([share.role for share in shares])
-        step = _Stepping(optimizer, shares, loss, late, _overflowed(optimizer))
-        self._stepping = [other for other in self._stepping if other.optimizer is not optimizer]
-        index = None if step.skipped else self._seen()
-        if index is not None:
-            scale = getattr(optimizer, "grad_scale", None)
+        skipped = hasattr(optimizer, "found_inf") and _overflowed(optimizer)
+        step = _Stepping(optimizer, shares, loss, late, skipped)
+        if self._stepping:
+            self._stepping = [other for other in self._stepping if other.optimizer is not optimizer]
+        if self.looked_at is not None and not skipped:
+            scale, index = getattr(optimizer, "grad_scale", None), self.looked_at
             step.updates = self._begun(
                 [
                     share.update(_network(share, self.phases.kind(share)), index, scale=scale, unclipped=self._unclipped)
@@ -131,26 +132,30 @@ class Updates:
         self._stepping.append(step)
 
     def _end(self, optimizer: torch.optim.Optimizer) -> None:
-        places = [place for place, begun in enumerate(self._stepping) if begun.optimizer is optimizer]
-        if not places:  # observation began in the middle of this step
-            return
-        step = self._stepping[places[-1]]
-        del self._stepping[places[-1] :]
-        if step.skipped:
+        step = self._stepping.pop() if self._stepping and self._stepping[-1].optimizer is optimizer else self._interrupted(optimizer)
+        if step is None or step.skipped:
             return
         step.loss = self._losses.last(step.loss)  # back-propagated by a closure, within the step
-        shares = step.shares
-        resembled = () if shares else self.ownership.resembled(optimizer)
-        moving = self._moving(shares)
+        resembled = () if step.shares else self.ownership.resembled(optimizer)
+        moving = self._moving(step.shares)
         moved = [Moved(share, self.phases.kind(share), step.loss) for share in moving]
-        counted = {one.share.role for one in moved if one.kind.counts}
-        ends = "g" in counted and self._ends_step(optimizer, alone=counted == {"g"})
+        counted = [one.share.role for one in moved if one.kind.counts]
+        ends = "g" in counted and self._ends_step(optimizer, alone=counted == ["g"])
         if moving:
             self._stepped = id(optimizer)
             self.phases.end(moving)
-            for parameter in (p for share in moving for p in share.parameters) if self._unclipped else ():
-                self._unclipped.pop(id(parameter), None)
-        self._ended(step.updates, moved, shares, resembled, late=step.late, ends=ends)
+            if self._unclipped:
+                for parameter in (p for share in moving for p in share.parameters):
+                    self._unclipped.pop(id(parameter), None)
+        self._ended(step.updates, moved, step.shares, resembled, late=step.late, ends=ends)
+
+    def _interrupted(self, optimizer: torch.optim.Optimizer) -> _Stepping | None:
+        """The step of an optimizer within which others have begun one that never ended; None where it began unwatched."""
+        while any(begun.optimizer is optimizer for begun in self._stepping):
+            step = self._stepping.pop()
+            if step.optimizer is optimizer:
+                return step
+        return None
 
     def _on_scaled_step(self, optimizer: torch.optim.Optimizer) -> None:
         """A scaler has let an optimizer step, or has not; then its losses and calls belong to no update."""
@@ -159,7 +164,7 @@ class Updates:
         self._stepped = None
 
     def _on_clip(self, gradients: Sequence[Tensor]) -> None:
-        if self._seen() is not None:
+        if self.looked_at is not None:
             self._timed(self._note_unclipped, gradients)
 
     def _note_unclipped(self, gradients: Sequence[Tensor]) -> None:
@@ -175,7 +180,9 @@ class Updates:
 
     def _moving(self, shares: Sequence[Share]) -> list[Share]:
         """What an optimizer moves of what it has, without what another one that wraps it is moving just now."""
-        wrapping = {share.role for step in self._stepping for share in step.shares} if self._stepping else ()
+        if not self._stepping:
+            return [share for share in shares if share.moves]
+        wrapping = {share.role for step in self._stepping for share in step.shares}
         return [share for share in shares if share.role not in wrapping and share.moves]
 
     def _ends_step(self, optimizer: torch.optim.Optimizer, *, alone: bool) -> bool:
