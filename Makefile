@@ -31,6 +31,7 @@ types: .venv/.dev
 
 bench: .venv/.dev
 	$(BIN)/python tests/benchmarks/overhead.py
+	$(BIN)/python tests/benchmarks/overhead_loops.py
 
 table: .venv/.dev
 	$(BIN)/python tests/benchmarks/detection_table.py run

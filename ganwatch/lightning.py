@@ -113,7 +113,6 @@ class GanWatch(Handle, Callback):
     def _begin(self) -> None:
         adopt()
         self.observer: Observer | None = None
-        self._adviser: Adviser | None = None
         self._pending: dict[str, Any] | None = None
         self._started = False
         self._failed = False
@@ -122,7 +121,7 @@ class GanWatch(Handle, Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy is an unused callback with the same arguments: nothing of a training goes with it, nor what Lightning hangs on it."""
-        own = {"_unused", "observer", "_adviser", "_pending", "_started", "_failed", "_tells", "_waiting_since", "log", "log_dict"}
+        own = {"_unused", "observer", "_pending", "_started", "_failed", "_tells", "_waiting_since", "log", "log_dict"}
         return {name: value for name, value in vars(self).items() if name not in own} | self._unused
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -176,7 +175,7 @@ class GanWatch(Handle, Callback):
         self._pending = None
         if run is not None:
             self._tells = True
-            self._adviser = Adviser(self.observer, self.wording)
+            Adviser(self.observer, self.wording)
             say_begun(run, {name: type(network).__name__ for name, network in named.values()}, self.store)
         self._waiting_since = time.perf_counter()
 
@@ -240,8 +239,6 @@ class GanWatch(Handle, Callback):
     def _close(self, state: str) -> None:
         if self.observer is None:
             return
-        if self._adviser is not None:
-            self._adviser.close()
         self.observer.close(state)
         if self._tells:
             self._tells = False

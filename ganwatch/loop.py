@@ -75,7 +75,7 @@ class Watch(Handle):
             for sink in every:
                 sink.close()
             raise
-        self._adviser = Adviser(self.observer, self.wording)
+        Adviser(self.observer, self.wording)
         loaders.listen(self._delivered)
         atexit.register(self._at_exit)
 
@@ -120,7 +120,6 @@ class Watch(Handle):
         """Leave no hook behind and write everything. A second call does nothing."""
         atexit.unregister(self._at_exit)
         if self.observer.open:
-            self._adviser.close()
             loaders.unlisten(self._delivered)
             self.observer.close(state)
             if self._begun:

@@ -6,9 +6,6 @@ import logging
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from ganwatch.capture.findings import Findings
 from ganwatch.observer import Observer
@@ -136,7 +133,7 @@ def _of_network(role: str, findings: Findings, wording: Wording) -> dict[str, st
 
 
 class Adviser:
-    """Says in the log what is plainly wrong, each thing once, until ``close``: looks after every 50th optimizer step.
+    """Says in the log what is plainly wrong, each thing once: looks after every 50th optimizer step.
 
     Parameters
     ----------
@@ -147,20 +144,12 @@ class Adviser:
     def __init__(self, observer: Observer, wording: Wording) -> None:
         self.observer, self.wording = observer, wording
         self._said: set[str] = set()
-        self._next = ENOUGH
-        self._handle = register_optimizer_step_post_hook(self._stepped)
-
-    def _stepped(self, *_: Any) -> None:
-        if self.observer.ranks.rank == 0 and self.observer.recorder.findings.steps >= self._next:
-            self._next = self.observer.recorder.findings.steps + ENOUGH
-            self.observer.monitor.guard("status", self._say)
+        observer.recorder.reviews = (ENOUGH, self._say)
 
     def _say(self) -> None:
+        if self.observer.ranks.rank:
+            return
         for name, line in advice(self.observer, self.wording).items():
             if name not in self._said:
                 self._said.add(name)
                 log.warning("%s", line)
-
-    def close(self) -> None:
-        """Listen no more."""
-        self._handle.remove()

@@ -34,6 +34,8 @@ class Listener:
 _listeners: list[Listener] = []
 _scaled: MutableMapping[Tensor, tuple[Tensor, Tensor]] = WeakIdKeyDictionary()
 """Scaled loss to (loss, scale)."""
+_scaled_before: list[bool] = []
+"""Not empty once a loss has been scaled."""
 _scales: list[Tensor | None] = []
 """Of the backward passes in progress, the innermost last."""
 _ORIGINAL = torch.autograd.backward, torch.autograd.grad, GradScaler.scale, GradScaler.step
@@ -42,11 +44,24 @@ _run_backward, _run_grad, _run_scale, _run_step = _ORIGINAL
 
 @functools.wraps(_run_backward)
 def _backward(tensors: Any, *args: Any, **kwargs: Any) -> Any:
+    if _scaled_before or not isinstance(tensors, Tensor):
+        return _backward_any(tensors, *args, **kwargs)
+    for listener in _listeners:
+        listener.on_backward()
+    result = _run_backward(tensors, *args, **kwargs)
+    if tensors.numel() == 1:
+        loss = tensors.detach()
+        for listener in _listeners:
+            listener.on_loss(loss)
+    return result
+
+
+def _backward_any(tensors: Any, *args: Any, **kwargs: Any) -> Any:
     losses = (tensors,) if isinstance(tensors, Tensor) else tuple(tensors)
     losses = tuple(loss for loss in losses if isinstance(loss, Tensor))  # a graph's edge may be given instead
-    before = [_scaled.get(loss) for loss in losses] if _scaled else [None] * len(losses)
+    before = [_scaled.get(loss) for loss in losses]
     _scales.append(before[0][1] if before and before[0] else None)
-    for listener in tuple(_listeners):
+    for listener in _listeners:
         listener.on_backward()
     try:
         result = _run_backward(tensors, *args, **kwargs)
@@ -55,7 +70,7 @@ def _backward(tensors: Any, *args: Any, **kwargs: Any) -> Any:
     for scaled, known in zip(losses, before, strict=True):
         loss = known[0] if known else scaled
         if loss.numel() == 1:
-            for listener in tuple(_listeners):
+            for listener in _listeners:
                 listener.on_loss(loss.detach())
     return result
 
@@ -72,6 +87,7 @@ def _grad(*args: Any, **kwargs: Any) -> Any:
 def _scale(self: GradScaler, outputs: Any) -> Any:
     result = _run_scale(self, outputs)
     if isinstance(outputs, Tensor) and result is not outputs:
+        _scaled_before[:] = [True]
         _scaled[result] = (outputs.detach(), _run_scale(self, torch.ones((), device=outputs.device)))
     return result
 

@@ -72,7 +72,8 @@ class Findings:
         self.together += len(moved) > 1
         for share in moved:
             self.updates[share.role] += 1
-            self.idle[share.role] = self.doubles[share.role] = 0
+            if self.idle or self.doubles:
+                self.idle[share.role] = self.doubles[share.role] = 0
         if len(shares) > len(moved):
             self.idle.update({share.role for share in shares} - {share.role for share in moved})
         for role in resembled:

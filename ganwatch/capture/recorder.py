@@ -70,6 +70,8 @@ class Recorder:
         What was real or fake, what was found out about the loop, and what its optimizers do.
     remembering : bool
         Whether what the generator returns in steps that nobody looks at is remembered, to recognise it later.
+    reviews : tuple of int and callable, or None
+        What is called after every so many optimizer steps.
     open : bool
         False after ``close``.
     spent : float, seconds
@@ -99,6 +101,7 @@ class Recorder:
         self.remembering = True
         self.findings = Findings()
         self.options = options
+        self.reviews: tuple[int, Callable[[], None]] | None = None
         self._sample = None if options.sample is None else Undisturbed(options.sample)
         self.recognition = Recognition()
         self.probes = list(probes)
@@ -271,6 +274,8 @@ class Recorder:
             if "lr" in group:
                 current.learning_rates[role] = group["lr"]
         self.findings.stepped([one.share for one in moved], shares, resembled)
+        if self.reviews is not None and self.findings.steps % self.reviews[0] == 0:
+            self.guard("status", self.reviews[1])
         if self._recording and [one.share.role for one in moved] == ["d"]:
             claim(current.calls, current.index)
         if ends:

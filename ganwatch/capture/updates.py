@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -97,8 +98,8 @@ class Updates:
         backward_losses.listen(self._listener)
         clipping.listen(self._on_clip)
         self._handles = [
-            register_optimizer_step_pre_hook(lambda optimizer, *_: self._timed(self._begin, optimizer)),
-            register_optimizer_step_post_hook(lambda optimizer, *_: self._timed(self._end, optimizer)),
+            register_optimizer_step_pre_hook(partial(self._timed, self._begin)),
+            register_optimizer_step_post_hook(partial(self._timed, self._end)),
         ]
 
     def unhook(self) -> None:
@@ -114,7 +115,7 @@ class Updates:
         self._unclipped.clear()
         self.phases.drop()
 
-    def _begin(self, optimizer: torch.optim.Optimizer) -> None:
+    def _begin(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
         shares = self.ownership.shares(optimizer)
         loss, late = self._losses.take([share.role for share in shares])
         skipped = hasattr(optimizer, "found_inf") and _overflowed(optimizer)
@@ -131,7 +132,7 @@ class Updates:
             )
         self._stepping.append(step)
 
-    def _end(self, optimizer: torch.optim.Optimizer) -> None:
+    def _end(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
         step = self._stepping.pop() if self._stepping and self._stepping[-1].optimizer is optimizer else self._interrupted(optimizer)
         if step is None or step.skipped:
             return

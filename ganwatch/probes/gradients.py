@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ganwatch.capture.step import Step, Update, norms_of, per_sample
+from ganwatch.capture.step import Step, Update, per_sample
 from ganwatch.contracts import Probe
 
 
@@ -48,7 +48,7 @@ class Layers(Probe):
     def __init__(self) -> None:
         self._values: dict[str, Tensor] = {}
         self._norms: dict[str, Tensor] = {}
-        self._before: dict[str, list[Tensor]] = {}
+        self._before: dict[str, Tensor] = {}
         self._layers: dict[str, tuple[Sequence[str], list[str], Tensor]] = {}
 
     def before_update(self, update: Update) -> None:
@@ -63,8 +63,7 @@ class Layers(Probe):
             sizes = (update.parameters[last].numel() / update.parameters[first].numel()) ** 0.5
             self._values[f"grad_first_to_last/{role}"] = norms[first] / norms[last].clamp_min(1e-38) * sizes
         self._norms[role] = norms.norm()
-        with torch.no_grad():
-            self._before[role] = list(torch._foreach_mul(list(update.parameters), 1.0))  # copies in one call
+        self._before[role] = flat(update)
 
     def _layers_of(self, update: Update) -> tuple[list[str], Tensor]:
         """Names of the layers, and the number of the layer that each parameter belongs to; found out once."""
@@ -80,11 +79,9 @@ class Layers(Probe):
         before = self._before.pop(role, None)
         if before is None:
             return
-        weight = torch.linalg.vector_norm(norms_of(before))
-        with torch.no_grad():
-            change = torch._foreach_sub(before, list(update.parameters))
+        weight = torch.linalg.vector_norm(before)
         self._values[f"weight_norm/{role}"] = weight
-        self._values[f"update_to_weight/{role}"] = torch.linalg.vector_norm(norms_of(change)) / weight.clamp_min(1e-38)
+        self._values[f"update_to_weight/{role}"] = torch.linalg.vector_norm(flat(update).sub_(before)) / weight.clamp_min(1e-38)
 
     def read(self, step: Step) -> dict[str, Tensor]:
         seen = {
@@ -100,3 +97,8 @@ class Layers(Probe):
                     self._values[f"grad_to_output/{role}"] = self._norms[role] / slope.norm()
         values, self._values, self._norms = self._values, {}, {}
         return values
+
+
+def flat(update: Update) -> Tensor:
+    """A copy of a network's weights in one row."""
+    return torch.cat([p.detach().reshape(-1) for p in update.parameters])

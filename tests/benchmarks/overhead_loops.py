@@ -1,0 +1,191 @@
+"""What ``watch`` costs on plain loops of five kinds, and on one of small vectors for scale. Run by ``make bench``."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import torch
+from overhead import CYCLE, LEAST, Timed, compare, pictures
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812  # as everybody calls it
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+import ganwatch
+from ganwatch.capture import loaders
+from ganwatch.presets import default_probes
+from ganwatch.trainer import losses
+from ganwatch.trainer.data import draw_mixture, load_digits, ring_centres
+from ganwatch.trainer.module import GAN
+
+BATCH, LATENT = 64, 32
+Step = Callable[[Tensor], None]
+
+
+def bce(score: Tensor, real: bool) -> Tensor:
+    return F.binary_cross_entropy_with_logits(score, torch.full_like(score, float(real)))
+
+
+class Loop:
+    """Two networks, their optimizers, and what is done with a batch."""
+
+    def __init__(self, data: Dataset[Any], **model: Any) -> None:
+        torch.manual_seed(0)
+        built = GAN(latent_dim=LATENT, **model)
+        self.data, self.g, self.d = data, built.generator, built.discriminator
+        self.opt_g, self.opt_d = (torch.optim.Adam(network.parameters(), 2e-4, betas=(0.5, 0.999)) for network in (self.g, self.d))
+        self.count = 0
+
+    def batches(self) -> Iterator[Tensor]:
+        while True:
+            for batch in DataLoader(self.data, BATCH, shuffle=True, drop_last=True):
+                yield batch[0]
+
+    def fake(self) -> Tensor:
+        return self.g(torch.randn(BATCH, LATENT))  # type: ignore[no-any-return]  # a module's call
+
+    @staticmethod
+    def update(optimizer: torch.optim.Optimizer, *parts: Tensor) -> None:
+        optimizer.zero_grad()
+        for part in parts:
+            part.backward()  # type: ignore[no-untyped-call]  # torch publishes no type here
+        optimizer.step()
+
+    def step(self, batches: Iterator[Tensor]) -> None:
+        """As in most tutorials."""
+        fake = self.fake()
+        self.update(self.opt_d, bce(self.d(next(batches)), True), bce(self.d(fake.detach()), False))
+        self.update(self.opt_g, bce(self.d(fake), True))
+
+
+class Critic(Loop):
+    """Wasserstein with gradient penalty, five critic steps."""
+
+    def step(self, batches: Iterator[Tensor]) -> None:
+        for _ in range(5):
+            real, fake = next(batches), self.fake().detach()
+            self.update(self.opt_d, self.d(fake).mean() - self.d(real).mean() + 10 * losses.gradient_penalty(self.d, real, fake))
+        self.update(self.opt_g, -self.d(self.fake()).mean())
+
+
+class Hinge(Loop):
+    """Hinge, spectral norm, R1 at every 16th update of D."""
+
+    def step(self, batches: Iterator[Tensor]) -> None:
+        real, self.count = next(batches), self.count + 1
+        loss = F.relu(1 - self.d(real)).mean() + F.relu(1 + self.d(self.fake().detach())).mean()
+        if self.count % 16 == 0:
+            loss = loss + 160 * losses.r1_penalty(self.d, real)
+        self.update(self.opt_d, loss)
+        self.update(self.opt_g, -self.d(self.fake()).mean())
+
+
+class Together(Loop):
+    """Least squares, reals and fakes in one call, gradients clipped, the mean of the weights kept."""
+
+    def __init__(self, data: Dataset[Any], **model: Any) -> None:
+        super().__init__(data, **model)
+        self.mean = [p.detach().clone() for p in self.g.parameters()]
+
+    def step(self, batches: Iterator[Tensor]) -> None:
+        real, fake = self.d(torch.cat([next(batches), self.fake().detach()])).chunk(2)
+        for optimizer, network, loss in (
+            (self.opt_d, self.d, lambda: (real - 1).square().mean() + fake.square().mean()),
+            (self.opt_g, self.g, lambda: (self.d(self.fake()) - 1).square().mean()),
+        ):
+            optimizer.zero_grad()
+            loss().backward()
+            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
+        torch._foreach_lerp_(self.mean, list(self.g.parameters()), 0.01)
+
+
+def cases() -> dict[str, tuple[float, Callable[[], Loop]]]:
+    digits, small = load_digits(), {"shape": (1, 8, 8), "channels": 16}
+    return {
+        "tutorial, digits": (1.03, lambda: Loop(digits, **small)),
+        "WGAN-GP, digits": (1.03, lambda: Critic(digits, **small)),
+        "hinge, spectral norm, lazy R1, digits": (1.03, lambda: Hinge(digits, **small, d_norm="spectral")),
+        "one call, clipping, EMA, digits": (1.03, lambda: Together(digits, **small)),
+        "tutorial, 64x64": (1.01, lambda: Loop(pictures(), shape=(3, 64, 64), channels=16)),
+        "for scale: vectors, ring": (float("inf"), lambda: Loop(ring(), shape=(2,), architecture="mlp")),
+    }
+
+
+def ring() -> TensorDataset:
+    return draw_mixture(ring_centres(), 0.01, 4096, 0)
+
+
+def turn(watching: Any, *, on: bool) -> None:
+    recorder = watching.observer.recorder
+    recorder._hook() if on else recorder._unhook()
+    loaders.listen(watching._delivered) if on else loaders.unlisten(watching._delivered)
+
+
+def measure(name: str, bound: float, loop: Loop, seconds: float) -> bool:
+    """Pairs of steps with and without, in random order, then the probes' shares."""
+    chance = random.Random(0)
+    taken: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
+    found: dict[str, Any] = {}
+    began, spent, probes = time.perf_counter(), Counter[str](), default_probes()
+    with tempfile.TemporaryDirectory() as folder, ganwatch.watch(G=loop.g, D=loop.d, store=folder, audit_seconds=0.0) as watching:
+        batches, on = loop.batches(), True
+        loop.step(batches)
+        gc.disable()
+        while not (found and ((found["decided"] and found["pairs"] >= LEAST) or time.perf_counter() - began > seconds)):
+            for _ in range(CYCLE):
+                for wanted in chance.choice([[True, False], [False, True]]):
+                    if wanted is not on:
+                        turn(watching, on=wanted)
+                        on = wanted
+                    start = time.perf_counter(), time.process_time()
+                    loop.step(batches)
+                    taken[on].append((time.perf_counter() - start[0], time.process_time() - start[1]))
+            gc.collect()
+            found = compare(taken, bound) if len(taken[True]) > CYCLE else {}
+        gc.enable()
+        if not on:
+            turn(watching, on=True)
+    with ganwatch.watch(G=loop.g, D=loop.d, store=None, probes=[Timed(probe, spent) for probe in probes], audit_seconds=0.0) as watching:
+        for _ in range(2 * CYCLE):
+            loop.step(batches)
+        own = watching.observer.recorder.spent / (2 * CYCLE)
+    print(f"\n{name}: {found['step'] * 1e3:.1f} ms a step, {found['pairs']} pairs of steps with and without")
+    kept = True
+    for clock in ("wall", "processor"):
+        ratio, low, high = found[clock]
+        verdict = (
+            "" if bound == float("inf") else f": {'within' if high < bound else 'OVER' if low > bound else 'undecided against'} {bound}"
+        )
+        kept = kept and low <= bound
+        print(f"  {clock:9} time ratio {ratio:.4f}  [{low:.4f}, {high:.4f}]{verdict}")
+    shares = ", ".join(f"{probe} {taken / (2 * CYCLE) / found['step']:.2%}" for probe, taken in spent.most_common())
+    print(f"  self-timed {own * 1e6:.0f} µs a step, {own / found['step']:.2%}; of that the probes: {shares}")
+    return kept
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    every = cases()
+    parser.add_argument("--only", choices=list(every), help="one loop instead of all")
+    parser.add_argument("--seconds", type=float, default=120.0, help="longest time for one loop")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    print(f"Processor load at the start: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; one torch thread")
+    kept = [measure(name, bound, make(), given.seconds) for name, (bound, make) in every.items() if given.only in {None, name}]
+    return 0 if all(kept) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
