@@ -33,7 +33,7 @@ class Background(Sink):
         Longest time that a record waits for company in a batch.
     """
 
-    def __init__(self, sink: Sink, *, capacity: int = 10_000, interval: float = 2.0) -> None:
+    def __init__(self, sink: Sink, *, capacity: int = 10_000, interval: float = 5.0) -> None:
         if capacity < 1:
             raise ValueError(f"capacity must be >= 1 (records), got {capacity}")
         self.sink, self.capacity, self.interval = sink, capacity, interval
@@ -128,20 +128,23 @@ class Background(Sink):
                 return
 
     def _write(self, batch: list[tuple[str, tuple[Any, ...]]]) -> None:
-        pending: list[Readings] = []
-        for method, args in batch:
+        readings: list[Readings] = []
+        samples: list[Samples] = []
+        for method, args in [*batch, ("", ())]:
             if method == "readings":
-                pending.append(args[0])
-                continue
-            if pending:
-                self._call("readings", pending)
-                pending = []
-            if method == "sync":
-                args[0].set()
+                readings.append(args[0])
+            elif method == "samples":
+                samples.append(args[0])
             else:
-                self._call(method, *args)
-        if pending:
-            self._call("readings", pending)
+                if readings:
+                    self._call("readings", readings)
+                for one in samples:
+                    self._call("samples", one)
+                readings, samples = [], []
+                if method == "sync":
+                    args[0].set()
+                elif method:
+                    self._call(method, *args)
 
     def _call(self, method: str, *args: Any) -> None:
         try:

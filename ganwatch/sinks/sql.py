@@ -59,7 +59,7 @@ class SqlSink(Sink):
     def samples(self, samples: Samples) -> None:
         """Write images as files and where they are."""
         self._started().samples(samples)
-        self._started().flush()
+        self._started().flush_samples()
 
     def finish(self, state: str) -> None:
         """Write how the run ended."""

@@ -109,10 +109,7 @@ class Writer:
         sqlalchemy.exc.SQLAlchemyError, OSError
             The store cannot be written now; nothing is lost, call again.
         """
-        if self.store.ensure():
-            self._top, self._introduced = None, False
-            for _, _, block in self._all():
-                block.fresh = len(block.values)
+        self._ensure()
         with self.store.begin() as connection:
             self._write_run(connection)
             top = self._committed(connection) if self._top is None else self._top
@@ -123,6 +120,21 @@ class Writer:
         self._introduced = True
         self._forget(top)
         self._write_samples()
+
+    def flush_samples(self) -> None:
+        """Write images that are new, and the rest where the run is not in the store yet."""
+        self._ensure()
+        if self._introduced:
+            self._write_samples()
+        else:
+            self.flush()
+
+    def _ensure(self) -> None:
+        """Where the database was made anew, everything in memory is new to it."""
+        if self.store.ensure():
+            self._top, self._introduced = None, False
+            for _, _, block in self._all():
+                block.fresh = len(block.values)
 
     def _write_run(self, connection: Connection) -> None:
         life = {"state": self._state, "ended": self._ended, "heartbeat": time.time()}
