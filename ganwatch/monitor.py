@@ -63,6 +63,7 @@ class Monitor:
         self._inputs = [frozenset(detector.inputs) for detector in self.detectors]
         self._outcomes: dict[str, Outcome] = {}
         self._stepped = 0
+        self._unsent: list[Readings] = []
 
     def start(self, run: Run, reported: Iterable[Incident] = ()) -> None:
         """Tell every sink which run this is, and what earlier attempts at it have reported already.
@@ -80,7 +81,7 @@ class Monitor:
             self._each_sink("restore", incident)
 
     def observe(self, step: Any) -> None:
-        """Let the probes that are due at a captured step measure, and judge what has become complete. Never raises."""
+        """Let the probes that are due at a captured step measure, and judge what has become complete; ``send`` follows. Never raises."""
         values: dict[str, Any] = dict(step.logged)
         for probe in step.due:
             values.update(self.guard(f"probe {probe.name}", partial(_measure, probe, step)) or {})
@@ -95,13 +96,26 @@ class Monitor:
         """Judge every step that the gatherer still holds."""
         if self.gatherer is not None:
             self._deliver(self.guard("gatherer", self.gatherer.flush) or ())
+        self.send()
+
+    def send(self) -> None:
+        """Hand the readings that were judged to every sink."""
+        if self._unsent:
+            unsent, self._unsent = self._unsent, []
+            self._each_sink("readings", unsent)
 
     def _deliver(self, complete: Iterable[tuple[int, dict[str, float], float]]) -> None:
         for step, values, wall_time in complete:
-            self.judge(Readings(step, values, self.attempt, wall_time))
+            self._judge(Readings(step, values, self.attempt, wall_time))
 
     def judge(self, readings: Readings) -> list[Incident]:
-        """Run detectors over complete readings; the incidents that changed."""
+        """Run detectors over complete readings and tell the sinks; the incidents that changed."""
+        changed = self._judge(readings)
+        self.send()
+        return changed
+
+    def _judge(self, readings: Readings) -> list[Incident]:
+        self._unsent.append(readings)
         self.latest.update(readings.values)
         self._stepped = readings.step
         changed: list[Incident] = []
@@ -111,7 +125,8 @@ class Monitor:
             outcome = self._outcomes.get(detector.code)
             if outcome is not None or detector.code in self.incidents.active:
                 changed += self.guard(f"detector {detector.code}", partial(self.incidents.update, readings.step, detector, outcome)) or []
-        self._each_sink("readings", [readings])
+        if changed:
+            self.send()
         for incident in changed:
             self._each_sink("incident", replace(incident))
             for listener in self.listeners:

@@ -66,7 +66,13 @@ class Observer:
         self._sample = options.sample
         self._traced = False
         self.recorder = Recorder(
-            networks, probes=probes, on_step=self._on_step, guard=self.monitor.guard, looks=self.gallery.looks, options=options
+            networks,
+            probes=probes,
+            on_step=self._on_step,
+            on_handed=self.monitor.send,
+            guard=self.monitor.guard,
+            looks=self.gallery.looks,
+            options=options,
         )
         if state is not None:
             self.monitor.guard("saved state", lambda: self.load_state_dict(state))

@@ -54,6 +54,8 @@ class Recorder:
         Those that are due see updates as they happen.
     on_step : callable
         Gets every finished ``Step``, in order.
+    on_handed : callable
+        Called when it has got all that waited.
     guard : callable
         Runs a part of ganwatch so that no error of it reaches the loop.
     looks : callable
@@ -90,12 +92,13 @@ class Recorder:
         probes: Sequence[Probe],
         on_step: Callable[[Step], None],
         guard: Callable[[str, Callable[[], Any]], Any],
+        on_handed: Callable[[], None] = lambda: None,
         looks: Callable[[int], bool] = lambda _: False,
         options: Options = NOTHING_SAID,
     ) -> None:
         self.networks = dict(networks)
         self._members = {role: [getattr(each, "_orig_mod", each) for each in members(network)] for role, network in networks.items()}
-        self.on_step, self.guard, self.looks = on_step, guard, looks
+        self.on_step, self.on_handed, self.guard, self.looks = on_step, on_handed, guard, looks
         self.index = 0
         self.paused = False
         self.remembering = True
@@ -289,10 +292,11 @@ class Recorder:
         step, self.index = self._current, self.index + 1
         step.wall_time = time.time()
         step.observer_time, self._spent_before = self.spent - self._spent_before, self.spent
+        judged, fresh = step.calls, []  # carried on
         if self._recording:
             release(step.calls, step.index)
-        judged = [call for call in step.calls if call.network == "d" and not call.attached]
-        fresh = [call for call in judged if call.index == step.index]
+            judged = [call for call in step.calls if call.network == "d" and not call.attached]
+            fresh = [call for call in judged if call.index == step.index]
         if fresh:  # what is unknown with no memory of earlier steps may be known with it
             self.remembering = self.recognition.reached_back or (not self.remembering and any(c.batch == "unknown" for c in fresh))
             self.recognition.reached_back = False
@@ -317,6 +321,7 @@ class Recorder:
         waiting, self._waiting = self._waiting, []
         for step in waiting:
             self.on_step(step)
+        self.on_handed()
 
 
 def _take_slope(calls: Sequence[tuple[Any, Call]], grad: Tensor) -> None:

@@ -208,6 +208,7 @@ def nothing_due() -> bool:
         start = time.perf_counter()
         for step in steps:
             monitor.observe(step)
+            monitor.send()
         rounds.append((time.perf_counter() - start) / len(steps))
     taken = min(rounds)
     verdict = "within" if taken <= 50e-6 else "OVER"

@@ -104,6 +104,7 @@ def lived(values: Any, detectors: list[Detector], steps: int, **parts: Any) -> t
     monitor.start(Run("r", "r"))
     for index in range(1, steps + 1):
         monitor.observe(At(index, [*parts.get("probes", ()), Given(values)]))
+        monitor.send()
     return monitor, sink
 
 
