@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -29,6 +30,8 @@ from ganwatch.records import Run
 from ganwatch.sinks.background import Background
 from ganwatch.starting import AUDIT_SECONDS, checked_parts, checked_settings, exporter, say_begun, say_ended, start_run
 from ganwatch.status import Adviser, Wording
+
+_open: weakref.WeakSet[Watch] = weakref.WeakSet()
 
 Networks = nn.Module | Sequence[nn.Module] | Mapping[str, nn.Module]
 
@@ -61,6 +64,8 @@ class Watch(Handle):
         self._dataset = real
         self._begun = False
         self._networks = {"g": generator, "d": discriminator}
+        for earlier in [other for other in _open if not {*map(id, other.networks())}.isdisjoint(map(id, self.networks()))]:
+            earlier.close()
         every = [] if rank() else [*default_sinks(store, prometheus=exporter(prometheus_port)), *map(Background, sinks)]
         try:
             self.observer = Observer(
@@ -77,6 +82,7 @@ class Watch(Handle):
             raise
         Adviser(self.observer, self.wording)
         loaders.listen(self._delivered)
+        _open.add(self)
         atexit.register(self._at_exit)
 
     def _begin(self, step: Step) -> tuple[Run, list[Incident]]:
@@ -119,6 +125,7 @@ class Watch(Handle):
     def close(self, state: str = "finished") -> None:
         """Leave no hook behind and write everything. A second call does nothing."""
         atexit.unregister(self._at_exit)
+        _open.discard(self)
         if self.observer.open:
             loaders.unlisten(self._delivered)
             self.observer.close(state)
@@ -170,7 +177,7 @@ def watch(
     prometheus_port: int | None = None,
     audit_seconds: float = AUDIT_SECONDS,
 ) -> Watch | Disabled:
-    """Watch a training loop, whatever it looks like, from here on.
+    """Watch a training loop, whatever it looks like, from here on; an earlier watch on one of the networks ends.
 
     Parameters
     ----------

@@ -1,18 +1,19 @@
 """Sees what is back-propagated while somebody listens: scalar losses, and penalties on slopes.
 
-``torch.autograd.backward``, ``torch.autograd.grad`` and two methods of ``GradScaler`` are wrapped meanwhile. A loss that was scaled
-for mixed precision is told as it was before.
+``torch.autograd.backward``, what it and ``torch.autograd.grad`` run in the end (as code may have imported the latter by name), and
+two methods of ``GradScaler`` are wrapped meanwhile. A loss that was scaled for mixed precision is told as it was before, one that is
+given a weight (``loss.backward(-one)``) with it. A backward pass within another one, as checkpointing runs it, tells nothing.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.utils.weak import WeakIdKeyDictionary
 
@@ -25,6 +26,8 @@ class Listener:
     """Called before a backward pass."""
     on_loss: Callable[[Tensor], None]
     """Gets every back-propagated scalar, detached, after its backward pass."""
+    on_gradient: Callable[[Tensor, Sequence[Any]], None]
+    """Gets every scalar, detached, whose gradient in parameters was asked for without a backward pass, and these."""
     on_penalty: Callable[[], None]
     """Called where slopes are computed to be differentiated once more."""
     on_scaled_step: Callable[[torch.optim.Optimizer], None]
@@ -38,17 +41,25 @@ _scaled_before: list[bool] = []
 """Not empty once a loss has been scaled."""
 _scales: list[Tensor | None] = []
 """Of the backward passes in progress, the innermost last."""
-_ORIGINAL = torch.autograd.backward, torch.autograd.grad, GradScaler.scale, GradScaler.step
-_run_backward, _run_grad, _run_scale, _run_step = _ORIGINAL
+_ENGINE = "_engine_run_backward"
+"""What every pass runs through; it has no public name."""
+_ORIGINAL = torch.autograd.backward, getattr(torch.autograd, _ENGINE), GradScaler.scale, GradScaler.step
+_run_backward, _run_engine, _run_scale, _run_step = _ORIGINAL
 
 
 @functools.wraps(_run_backward)
-def _backward(tensors: Any, *args: Any, **kwargs: Any) -> Any:
-    if _scaled_before or not isinstance(tensors, Tensor):
-        return _backward_any(tensors, *args, **kwargs)
+def _backward(tensors: Any, grad_tensors: Any = None, *args: Any, **kwargs: Any) -> Any:
+    if _scales:
+        return _run_backward(tensors, grad_tensors, *args, **kwargs)
+    if _scaled_before or grad_tensors is not None or not isinstance(tensors, Tensor):
+        return _backward_any(tensors, grad_tensors, *args, **kwargs)
+    _scales.append(None)
     for listener in _listeners:
         listener.on_backward()
-    result = _run_backward(tensors, *args, **kwargs)
+    try:
+        result = _run_backward(tensors, None, *args, **kwargs)
+    finally:
+        _scales.pop()
     if tensors.numel() == 1:
         loss = tensors.detach()
         for listener in _listeners:
@@ -56,31 +67,37 @@ def _backward(tensors: Any, *args: Any, **kwargs: Any) -> Any:
     return result
 
 
-def _backward_any(tensors: Any, *args: Any, **kwargs: Any) -> Any:
-    losses = (tensors,) if isinstance(tensors, Tensor) else tuple(tensors)
-    losses = tuple(loss for loss in losses if isinstance(loss, Tensor))  # a graph's edge may be given instead
-    before = [_scaled.get(loss) for loss in losses]
+def _backward_any(tensors: Any, grad_tensors: Any, *args: Any, **kwargs: Any) -> Any:
+    losses = tensors if isinstance(tensors, list | tuple) else (tensors,)
+    weights = grad_tensors if isinstance(grad_tensors, list | tuple) else (grad_tensors,) * len(losses)
+    before = [_scaled.get(loss) if isinstance(loss, Tensor) else None for loss in losses]
     _scales.append(before[0][1] if before and before[0] else None)
     for listener in _listeners:
         listener.on_backward()
     try:
-        result = _run_backward(tensors, *args, **kwargs)
+        result = _run_backward(tensors, grad_tensors, *args, **kwargs)
     finally:
         _scales.pop()
-    for scaled, known in zip(losses, before, strict=True):
+    for scaled, known, weight in zip(losses, before, weights, strict=False):
         loss = known[0] if known else scaled
-        if loss.numel() == 1:
+        if isinstance(loss, Tensor) and loss.numel() == 1:  # a graph's edge may be given instead
+            value = loss.detach() if weight is None else loss.detach() * weight.detach().reshape(loss.shape)
             for listener in _listeners:
-                listener.on_loss(loss.detach())
+                listener.on_loss(value)
     return result
 
 
-@functools.wraps(_run_grad)
-def _grad(*args: Any, **kwargs: Any) -> Any:
-    if kwargs.get("create_graph") or (len(args) > 4 and args[4]):
-        for listener in tuple(_listeners):
-            listener.on_penalty()
-    return _run_grad(*args, **kwargs)
+@functools.wraps(_run_engine)
+def _engine(outputs: Any, weights: Any, retain_graph: Any, create_graph: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    result = _run_engine(outputs, weights, retain_graph, create_graph, inputs, *args, **kwargs)
+    if not kwargs.get("accumulate_grad"):
+        if create_graph:
+            for listener in _listeners:
+                listener.on_penalty()
+        elif isinstance(inputs[0], nn.Parameter) and len(outputs) == 1 and isinstance(outputs[0], Tensor) and outputs[0].numel() == 1:
+            for listener in _listeners:
+                listener.on_gradient(outputs[0].detach(), inputs)
+    return result
 
 
 @functools.wraps(_run_scale)
@@ -95,7 +112,7 @@ def _scale(self: GradScaler, outputs: Any) -> Any:
 @functools.wraps(_run_step)
 def _step(self: GradScaler, optimizer: torch.optim.Optimizer, *args: Any, **kwargs: Any) -> Any:
     result = _run_step(self, optimizer, *args, **kwargs)
-    for listener in tuple(_listeners):
+    for listener in _listeners:
         listener.on_scaled_step(optimizer)
     return result
 
@@ -108,7 +125,7 @@ def scale() -> Tensor | None:
 def listen(listener: Listener) -> None:
     """Tell from now on."""
     if not _listeners:
-        _put(_backward, _grad, _scale, _step)
+        _put(_backward, _engine, _scale, _step)
     _listeners.append(listener)
 
 
@@ -119,5 +136,7 @@ def unlisten(listener: Listener) -> None:
         _put(*_ORIGINAL)
 
 
-def _put(backward: Any, grad: Any, scale: Any, step: Any) -> None:
-    torch.autograd.backward, torch.autograd.grad, GradScaler.scale, GradScaler.step = backward, grad, scale, step  # type: ignore[method-assign]
+def _put(backward: Any, engine: Any, scale: Any, step: Any) -> None:
+    torch.autograd.backward = backward
+    setattr(torch.autograd, _ENGINE, engine)
+    GradScaler.scale, GradScaler.step = scale, step  # type: ignore[method-assign]

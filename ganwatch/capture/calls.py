@@ -91,12 +91,14 @@ def _scores_of(part: Part, samples: int, score: Tensor) -> Part:
 def keep(calls: list[Call], call: Call) -> None:
     """Of calls that differ in nothing but time the last one stays, the last few of unknown ones, so that not many batches are held.
 
-    One that only looks, such as at reals for comparison in G's phase or for the slope there, does not replace one that trains.
+    One that only looks, such as at reals for comparison in G's phase or for the slope there, does not replace one that trains; the
+    latter in the same step.
     """
     kind = (call.network, call.batch, call.attached)
     alike = [place for place, other in enumerate(calls) if (other.network, other.batch, other.attached) == kind]
     if len(alike) >= (UNKNOWN if call.batch == "unknown" else 1):
-        if calls[alike[0]].graded and (call.probing or not call.graded):
+        before = calls[alike[0]]
+        if before.graded and (not call.graded or (call.probing and before.index == call.index)):
             return
         del calls[alike[0]]
     calls.append(call)
@@ -105,8 +107,10 @@ def keep(calls: list[Call], call: Call) -> None:
 def claim(calls: list[Call], index: int) -> None:
     """The discriminator alone has stepped: what it has just been trained on belongs to its own phase, also fakes with their graph."""
     for call in calls:
-        if call.network == "d" and call.index == index and call.attached and (call.batch != "unknown" or call.slope is not None):
-            call.attached, call.claimed = False, True
+        if call.network == "d" and call.index == index:
+            call.trained = True
+            if call.attached and (call.batch != "unknown" or call.slope is not None):
+                call.attached, call.claimed = False, True
 
 
 def release(calls: list[Call], index: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -30,13 +30,13 @@ class Findings:
     updates : Counter of str
         Updates so far, by network.
     together : int
-        Steps of optimizers that moved both networks at once.
+        Steps of optimizers that trained both networks at once.
     idle : Counter of str
         Steps of a network's optimizer that found no gradient since its last update.
     doubles : Counter of str
         Steps of optimizers whose parameters are shaped like a network's but are not its own, since its last update.
     uncalled : Counter of str
-        Looks in a row at which a network was not called.
+        Looks in a row at which a network was updated and not called.
     seen, seen_by_g : Counter of str
         Kinds of batches that the discriminator was shown at the last look, in its own phase and in the generator's.
     called : Counter of str
@@ -56,6 +56,7 @@ class Findings:
         self.seen: Counter[str] = Counter()
         self.seen_by_g: Counter[str] = Counter()
         self.called: Counter[str] = Counter()
+        self._called_before: Counter[str] = Counter()
         self._looks = 0
         self._slopes: deque[list[Call]] = deque(maxlen=LOOKS)
         self.swapped = self.reconstructs = False
@@ -66,10 +67,13 @@ class Findings:
         """Whether some batch at the last look was known to be fake."""
         return bool(self.seen["fake"] or self.seen_by_g["fake"])
 
-    def stepped(self, moved: Sequence[Share], shares: Sequence[Share], resembled: Sequence[str]) -> None:
-        """An optimizer stepped: what it moved, what it has, and, where that is nothing, the networks that its parameters look like."""
+    def stepped(self, moved: Sequence[Share], shares: Sequence[Share], resembled: Sequence[str], *, together: bool) -> None:
+        """An optimizer stepped: what it moved, what it has, and, where that is nothing, the networks that its parameters look like.
+
+        ``together`` is whether it trained several networks.
+        """
         self.steps += 1
-        self.together += len(moved) > 1
+        self.together += together
         for share in moved:
             self.updates[share.role] += 1
             if self.idle or self.doubles:
@@ -87,15 +91,18 @@ class Findings:
 
     def judged(self, calls: Sequence[Call], output: Any) -> None:
         """A call of the discriminator."""
-        self.called["d"] += 1
         self._judged = [weakref.ref(x) for x in tensors(output)]
         for call in calls:
             self.reconstructs = call.inputs[0].shape == call.output.shape and call.output[0].numel() > 1
 
-    def looked(self, calls: Sequence[Call]) -> None:
-        """The calls of a step that was looked at."""
+    def looked(self, calls: Sequence[Call], updated: Collection[str]) -> None:
+        """The calls of a step that was looked at, and the networks that were updated in it."""
         for role in ("g", "d"):
-            self.uncalled[role] = 0 if any(call.network == role for call in calls) else self.uncalled[role] + 1
+            if self.called[role] > self._called_before[role]:
+                self.uncalled[role] = 0
+            elif role in updated:
+                self.uncalled[role] += 1
+        self._called_before = self.called.copy()
         judged = [call for call in calls if call.network == "d"]
         if not any(not call.attached for call in judged):
             return

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -40,6 +40,13 @@ def watch(module: nn.Module, on_call: OnCall) -> None:
     _watched[id(module)] = _Watched(module, on_call)
     _wrap(type(module), "forward")
     refresh()
+
+
+def any_has(parameters: Collection[nn.Parameter]) -> bool:
+    """Whether a watched module has some of these parameters."""
+    given = set(map(id, parameters))
+    modules = [module for watched in _watched.values() if (module := watched.ref()) is not None]
+    return any(id(parameter) in given for module in modules for parameter in module.parameters())
 
 
 def running(module: nn.Module) -> bool:

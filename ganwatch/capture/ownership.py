@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ganwatch.capture import forward_calls
 from ganwatch.capture.step import Update
 from ganwatch.errors import UserError
 
@@ -63,6 +64,7 @@ class _Known:
     sizes: list[int]
     shares: list[Share]
     resembled: list[str]
+    elsewhere: bool
 
 
 class Ownership:
@@ -73,6 +75,11 @@ class Ownership:
     networks : mapping of str to nn.Module
     only : mapping of str to sequence of Optimizer, optional
         The optimizers that count for a network, where they were named.
+
+    Attributes
+    ----------
+    ends : list of tuple of str and Parameter
+        Role and parameter, for the first and the last parameter of each network.
 
     Raises
     ------
@@ -88,17 +95,29 @@ class Ownership:
     """
 
     def __init__(self, networks: Mapping[str, nn.Module], only: Mapping[str, Sequence[torch.optim.Optimizer]] | None = None) -> None:
-        self._names: dict[int, tuple[str, str]] = {}
+        self._networks = dict(networks)
         self._known: dict[int, _Known] = {}
         self._only = {role: weakref.WeakSet([*map(_stepping, named), *named]) for role, named in (only or {}).items()}
-        self._shapes = {role: Counter(p.shape for p in module.parameters()) for role, module in networks.items()}
+        self._look_up()
         for role, module in networks.items():
-            for full, parameter in module.named_parameters():
-                name = full.replace("_orig_mod.", "")  # of a compiled module
-                if self._names.setdefault(id(parameter), (role, name))[0] != role:
+            for name, parameter in module.named_parameters():
+                if self._names[id(parameter)][0] != role:
                     raise UserError(f"generator and discriminator must not share parameters, got {name!r} in both")
             if not any(known == role for known, _ in self._names.values()):
                 raise UserError(f"network {role!r} must have parameters, got {type(module).__name__} without any")
+
+    def _look_up(self) -> None:
+        """Find out what the networks consist of; they may grow."""
+        self._names: dict[int, tuple[str, str]] = {}
+        self._shapes: dict[str, Counter[torch.Size]] = {}
+        self.ends: list[tuple[str, nn.Parameter]] = []
+        for role, module in self._networks.items():
+            parameters = dict(module.named_parameters())
+            for name, parameter in parameters.items():
+                self._names.setdefault(id(parameter), (role, name.replace("_orig_mod.", "")))  # of a compiled module
+            every = list(parameters.values())
+            self._shapes[role] = Counter(parameter.shape for parameter in every)
+            self.ends += [(role, parameter) for parameter in (every[0], every[-1])] if every else []
 
     def shares(self, optimizer: torch.optim.Optimizer) -> list[Share]:
         """One a network that the optimizer has parameters of; found out anew when its groups have changed."""
@@ -113,15 +132,24 @@ class Ownership:
         sizes = [len(group["params"]) for group in optimizer.param_groups]
         self._known = {key: entry for key, entry in self._known.items() if entry.optimizer() is not None}
         self._known.pop(id(optimizer), None)
+        given = [p for group in optimizer.param_groups for p in group["params"] if isinstance(p, nn.Parameter)]
+        if given:  # rather than latents, of which every batch may have its own optimizer
+            self._look_up()
         shares = self._find(optimizer)
-        resembled = [] if shares else self._resembling(optimizer)
-        self._known[id(optimizer)] = _Known(weakref.ref(optimizer), sizes, shares, resembled)
+        elsewhere = bool(given) and not shares and forward_calls.any_has([p for p in given if id(p) not in self._names])
+        resembled = self._resembling(given) if given and not shares and not elsewhere else []
+        self._known[id(optimizer)] = _Known(weakref.ref(optimizer), sizes, shares, resembled, elsewhere)
         return shares
 
     def resembled(self, optimizer: torch.optim.Optimizer) -> list[str]:
         """Networks that an optimizer has nothing of, but parameters of the same shapes as all of theirs."""
         self.shares(optimizer)
         return self._known[id(optimizer)].resembled
+
+    def elsewhere(self, optimizer: torch.optim.Optimizer) -> bool:
+        """Whether an optimizer belongs to networks that somebody else watches."""
+        self.shares(optimizer)
+        return self._known[id(optimizer)].elsewhere
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """Those asked for so far that are still there, by network; the second one of a network is ``g 2``, and so on."""
@@ -134,8 +162,7 @@ class Ownership:
                 named[f"{roles} {count + 1}" if count else roles] = optimizer
         return named
 
-    def _resembling(self, optimizer: torch.optim.Optimizer) -> list[str]:
-        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    def _resembling(self, parameters: Sequence[nn.Parameter]) -> list[str]:
         shapes = Counter(parameter.shape for parameter in parameters if id(parameter) not in self._names)
         return [role for role, needed in self._shapes.items() if needed <= shapes]
 

@@ -33,6 +33,7 @@ class Kind:
 
 USUAL = Kind()
 """Of most updates."""
+AUXILIARY = Kind(counts=False, plain=False)
 _MAIN = (False, False)
 
 

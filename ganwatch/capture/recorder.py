@@ -237,6 +237,7 @@ class Recorder:
 
     def _record_judged(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         now, known = self._current.index, self.recognition
+        self.findings.called["d"] += 1
         for score, calls in judged(module, args, kwargs, output, index=now, recognition=known, options=self.options):
             for _, call in calls:
                 keep(self._current.calls, call)
@@ -276,7 +277,8 @@ class Recorder:
             current.updates[role] = current.updates.get(role, 0) + 1
             if "lr" in group:
                 current.learning_rates[role] = group["lr"]
-        self.findings.stepped([one.share for one in moved], shares, resembled)
+        together = len(moved) > 1 and all(one.kind.counts for one in moved)
+        self.findings.stepped([one.share for one in moved], shares, resembled, together=together)
         if self.reviews is not None and self.findings.steps % self.reviews[0] == 0:
             self.guard("status", self.reviews[1])
         if self._recording and [one.share.role for one in moved] == ["d"]:
@@ -302,7 +304,7 @@ class Recorder:
             self.recognition.reached_back = False
             settle([call for call in step.calls if call.index == step.index])
         if self._recording:
-            self.findings.looked([call for call in step.calls if call.index == step.index])
+            self.findings.looked([call for call in step.calls if call.index == step.index], step.updates)
             for role in ("g", "d"):
                 if self.findings.uncalled[role] == PATIENCE and role not in self._by_parts:
                     self._look_at_parts(role)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 import torch
@@ -34,6 +34,8 @@ class Call:
     """Whether the output carries a graph; a call without one looks and does not train."""
     claimed: bool = False
     """Whether the discriminator's own step came next, so that it counts as not attached although it is."""
+    trained: bool = False
+    """Whether the discriminator's own step came after it, within the same step."""
     probing: bool = False
     """Whether an input is a leaf that wants a gradient: the call may be there for a penalty on the slope."""
     slope: Tensor | None = None
@@ -138,18 +140,23 @@ def score_leaf(output: Any) -> Tensor | None:
 
 
 def tensors(nest: Any) -> list[Tensor]:
-    """The tensors in a nest of tuples, lists and mappings, in order."""
+    """The tensors in a nest of tuples, lists, mappings and data classes, in order."""
     if isinstance(nest, Tensor):
         return [nest]
     if not isinstance(nest, list | tuple):
-        nest = list(nest.values()) if isinstance(nest, Mapping) else []
+        nest = list(nest.values()) if isinstance(nest, Mapping) else _fields(nest)
     found: list[Tensor] = []
     for value in nest:
         if isinstance(value, Tensor):
             found.append(value)
-        elif isinstance(value, list | tuple | Mapping):
+        elif value is not None and not isinstance(value, str | int | float):
             found += tensors(value)
     return found
+
+
+def _fields(value: Any) -> list[Any]:
+    known = is_dataclass(value) and not isinstance(value, type)
+    return [getattr(value, field.name) for field in fields(value)] if known else []
 
 
 def detached(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,7 +15,7 @@ from ganwatch.capture.randomness import generators, preserved_random_state
 
 
 class Undisturbed:
-    """A function or a module, called without a graph and with every random state put back.
+    """A function or a module, called without a graph, without warnings and with every random state put back.
 
     A module is called in evaluation mode on cloned buffers. A function must not change what it is given.
 
@@ -29,7 +30,8 @@ class Undisturbed:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What the function returns."""
-        with torch.no_grad(), preserved_random_state(*self._random):
+        with torch.no_grad(), preserved_random_state(*self._random), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what it warns of without a graph is no matter of the training's
             if not isinstance(self.function, nn.Module):
                 return self.function(*args, **kwargs)
             with _evaluating(self.function):

@@ -16,7 +16,7 @@ from torch.utils.hooks import RemovableHandle
 from ganwatch.capture import backward_losses, clipping
 from ganwatch.capture.losses import Losses
 from ganwatch.capture.ownership import Ownership, Share
-from ganwatch.capture.phases import Kind, Phases
+from ganwatch.capture.phases import AUXILIARY, Kind, Phases
 from ganwatch.capture.step import Update, norms_of
 
 
@@ -86,11 +86,15 @@ class Updates:
         self._primary: Callable[[], torch.optim.Optimizer | None] = nobody
         self._second: Callable[[], torch.optim.Optimizer | None] = nobody
         self._alone = False
+        self._apart: set[str] = set()
+        """Networks that some optimizer has moved which has nothing of the other one."""
         self._stepping: list[_Stepping] = []
         self._stepped: int | None = None
-        self._losses = Losses(networks)
+        self._losses = Losses(self.ownership)
         self._unclipped: dict[int, Tensor] = {}
-        self._listener = backward_losses.Listener(self._losses.before, self._losses.after, self.phases.penalised, self._on_scaled_step)
+        self._listener = backward_losses.Listener(
+            self._losses.before, self._losses.after, self._losses.asked, self.phases.penalised, self._on_scaled_step
+        )
         self._handles: list[RemovableHandle] = []
 
     def hook(self) -> None:
@@ -126,7 +130,7 @@ class Updates:
             scale, index = getattr(optimizer, "grad_scale", None), self.looked_at
             step.updates = self._begun(
                 [
-                    share.update(_network(share, self.phases.kind(share)), index, scale=scale, unclipped=self._unclipped)
+                    share.update(_network(share, self._kind(share, shares)), index, scale=scale, unclipped=self._unclipped)
                     for share in self._moving(shares)
                 ]
             )
@@ -134,17 +138,20 @@ class Updates:
 
     def _end(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
         step = self._stepping.pop() if self._stepping and self._stepping[-1].optimizer is optimizer else self._interrupted(optimizer)
-        if step is None or step.skipped:
+        if step is None or step.skipped or (not step.shares and self.ownership.elsewhere(optimizer)):
             return
-        step.loss = self._losses.last(step.loss)  # back-propagated by a closure, within the step
+        if step.shares:
+            step.loss = self._losses.last(step.loss)  # back-propagated by a closure, within the step
         resembled = () if step.shares else self.ownership.resembled(optimizer)
         moving = self._moving(step.shares)
-        moved = [Moved(share, self.phases.kind(share), step.loss) for share in moving]
+        moved = [Moved(share, self._kind(share, step.shares), step.loss) for share in moving]
         counted = [one.share.role for one in moved if one.kind.counts]
         ends = "g" in counted and self._ends_step(optimizer, alone=counted == ["g"])
         if moving:
             self._stepped = id(optimizer)
             self.phases.end(moving)
+            if len(step.shares) == 1:
+                self._apart.add(step.shares[0].role)
             if self._unclipped:
                 for parameter in (p for share in moving for p in share.parameters):
                     self._unclipped.pop(id(parameter), None)
@@ -157,6 +164,12 @@ class Updates:
             if step.optimizer is optimizer:
                 return step
         return None
+
+    def _kind(self, share: Share, shares: Sequence[Share]) -> Kind:
+        """What an update is for; where each network has an optimizer of its own, one of both trains neither of them to be a GAN."""
+        if len(shares) > 1 and self._apart.issuperset(one.role for one in shares):
+            return AUXILIARY
+        return self.phases.kind(share)
 
     def _on_scaled_step(self, optimizer: torch.optim.Optimizer) -> None:
         """A scaler has let an optimizer step, or has not; then its losses and calls belong to no update."""

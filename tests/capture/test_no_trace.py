@@ -71,7 +71,7 @@ def hooks():
 def test_everything_is_as_before(generator):
     def state():
         classes = {cls: (cls.forward, "forward" in vars(cls)) for cls in (Maker, Heir, nn.Sequential)}
-        return classes, torch.autograd.backward, hooks()
+        return classes, torch.autograd.backward, torch.autograd._engine_run_backward, hooks()
 
     before = state()
     g = generator()

@@ -156,6 +156,19 @@ def test_a_second_gan_of_the_same_shape_is_no_double(caplog):
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
 
+def test_another_watch_on_the_same_networks_takes_over_and_one_on_others_of_the_same_shape_stands_beside(caplog):
+    g, d = networks()
+    first = ganwatch.watch(g, d, store=None, audit_seconds=0.0)
+    with ganwatch.watch(g, d, store=None, audit_seconds=0.0) as second:
+        assert not first.observer.open
+        train(g, d, steps=10)
+        others = networks()
+        with ganwatch.watch(*others, store=None, audit_seconds=0.0) as third:
+            train(*others, steps=60)
+        assert [watching.observer.recorder.index for watching in (first, second, third)] == [0, 10, 60]
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
 @pytest.mark.parametrize("role", ["G", "D"])
 def test_a_wrapper_that_nobody_calls_is_missed(role, caplog):
     g, d = networks()

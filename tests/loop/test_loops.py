@@ -9,7 +9,9 @@ from itertools import chain
 import pytest
 import torch
 from torch import nn
+from torch.autograd import grad
 from torch.nn import functional as F  # noqa: N812  # as everybody calls it
+from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, TensorDataset
 
 import ganwatch
@@ -278,10 +280,84 @@ class Penalised(Loop):
         self.update("d", self.d(fake).mean() - self.d(real).mean() + 10 * penalty)
 
 
+class PenalisedAtReals(Attached):
+    """The slope is penalised at the reals and fakes themselves, at every step."""
+
+    loss = "wasserstein"
+
+    def d_phase(self, real):
+        both = real.requires_grad_(), self.fake()
+        scores = [self.d(x) for x in both]
+        slopes = [grad(score.sum(), x, create_graph=True)[0] for score, x in zip(scores, both, strict=True)]
+        self.update("d", LOSSES[self.loss][0](*scores) + sum(slope.flatten(1).norm(dim=1).pow(6).mean() for slope in slopes))
+
+
+class Weighted(Loop):
+    """Losses get their weights where they are back-propagated."""
+
+    loss = "wasserstein"
+
+    def update(self, network, loss):
+        self.optimizers[network].zero_grad()
+        (-loss).backward(torch.tensor(-1.0))
+        self.pending = float(loss.detach())
+        self.step(network)
+
+
+class ByHand(Loop):
+    """Gradients are put where the optimizer finds them."""
+
+    def update(self, network, loss):
+        parameters = list({"g": self.g, "d": self.d}[network].parameters())
+        for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+            parameter.grad = gradient
+        self.pending = float(loss.detach())
+        self.step(network)
+
+
+class Recomputed(nn.Module):
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x):
+        return checkpoint(self.network[1:], self.network[0](x), use_reentrant=True)
+
+
+class Checkpointed(Loop):
+    """A backward pass runs within another one."""
+
+    def generator(self):
+        return Recomputed(super().generator())
+
+
+class Informed(Loop):
+    """A third optimizer moves both networks, for a loss of its own."""
+
+    def start(self):
+        super().start()
+        self.both = torch.optim.Adam([*self.g.parameters(), *self.d.parameters()], 1e-3)
+
+    def g_phase(self, real):
+        super().g_phase(real)
+        self.both.zero_grad()
+        loss = (self.d(self.fake()) - 3.0).abs().mean()
+        loss.backward()
+        self.events += [(f"{role}_regularised", float(loss.detach()), self.norm(role), None) for role in "gd"]
+        self.both.step()
+
+
 class Rescaled(Loop):
     """Reals change on the way, so that only the slopes tell."""
 
     brightness = 0.5
+
+
+class RescaledBoth(Rescaled):
+    """… and so do fakes."""
+
+    def fake(self):
+        return super().fake() * 0.5
 
 
 class Indexed(Loop):
@@ -361,7 +437,20 @@ class Lazy(Loop):
             self.update("d", loss)
             loss = 0.0
         if self.count % 4 == 0:
-            self.update("d_regularised", loss + 10 * slope_penalty(self.d, real.clone().requires_grad_()))
+            self.update("d_regularised", loss + 10 * self.penalty(real.clone().requires_grad_()))
+
+    def penalty(self, x):
+        return slope_penalty(self.d, x)
+
+
+class Augmented(Lazy):
+    """The slope is measured before an augmentation, by a function that was imported by name."""
+
+    apart = True
+
+    def penalty(self, x):
+        [slope] = grad(self.d(x.flip(3)).sum(), x, create_graph=True)
+        return slope.flatten(1).square().sum(1).mean()
 
 
 class PathLength(Loop):
@@ -503,6 +592,16 @@ class Both(nn.Module):
 
     def forward(self, real, fake):
         return self.body(real), self.body(fake)
+
+
+class Relative(Indexed):
+    """G's loss is relative to reals that nobody recognises, with D's graph."""
+
+    g_first, loss = True, "relativistic"
+
+    def g_phase(self, real):
+        on_fake = self.d(self.fake())
+        self.update("g", F.softplus(self.d(real * 1.0) - on_fake).mean())
 
 
 class TwoInputs(Loop):
@@ -657,11 +756,11 @@ class Alternating(Loop):
 
 class Accumulated(Loop):
     def update(self, role, loss):
-        self.waiting = getattr(self, "waiting", {"g": 0, "d": 0})
+        self.waiting = getattr(self, "waiting", {"g": [], "d": []})
         self.backward(loss / 2)
-        self.waiting[role] += 1
-        if self.waiting[role] == 2:
-            self.waiting[role] = 0
+        self.waiting[role].append(float(loss.detach()) / 2)
+        if len(self.waiting[role]) == 2:
+            self.pending, self.waiting[role] = sum(self.waiting[role]), []
             self.step(role)
             self.optimizers[role].zero_grad()
 
@@ -705,6 +804,46 @@ class Late(Loop):
     def run(self, steps=STEPS):
         super().run(steps // 2)
         super().run(steps // 2)
+
+
+class Grown(Loop):
+    """Half-way both networks get other layers at both ends."""
+
+    def run(self, steps=STEPS):
+        super().run(steps // 2)
+        for network, places in ((self.g, (0, 3)), (self.d, (1, 4))):
+            for place in places:
+                network[place] = nn.Linear(network[place].in_features, network[place].out_features)
+        super().run(steps // 2)
+
+
+class Accompanied(Loop):
+    """After ten steps a third network is trained between the phases."""
+
+    def start(self):
+        super().start()
+        self.third = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+        self.of_third = torch.optim.Adam(self.third.parameters(), 1e-3)
+
+    def g_phase(self, real):
+        if len(self.events) > 20:
+            self.of_third.zero_grad()
+            self.third(real).square().mean().backward()
+            self.of_third.step()
+        super().g_phase(real)
+
+
+class Followed(Accompanied):
+    """The third network has a part in G's loss, and is updated between that and a further one."""
+
+    def g_phase(self, real):
+        self.optimizers["g"].zero_grad()
+        fake = self.fake()
+        self.of_third.zero_grad()
+        self.backward(bce(self.d(fake), True) + self.third(fake).square().mean(), retain_graph=True)
+        self.of_third.step()
+        self.backward(fake.square().mean())
+        self.step("g")
 
 
 class Pair(nn.Module):
@@ -785,6 +924,9 @@ ROWS = {
     "rescaled reals": Rescaled,
     "rescaled reals, inverted": row(Rescaled, loss="inverted"),
     "rescaled reals, Wasserstein, G first": row(Rescaled, loss="wasserstein", g_first=True),
+    "rescaled reals, least squares": row(Rescaled, loss="least squares"),
+    "both rescaled": RescaledBoth,
+    "both rescaled, least squares": row(RescaledBoth, loss="least squares"),
     "no loader": Indexed,
     "no loader, noise": Noisy,
     "patches": Patches,
@@ -795,6 +937,12 @@ ROWS = {
     "fakes with their graph, rescaled reals": row(Attached, brightness=0.5),
     "lazy penalty": Lazy,
     "lazy penalty with updates of its own": row(Lazy, apart=True),
+    "lazy penalty behind an augmentation": Augmented,
+    "penalty at reals and fakes": PenalisedAtReals,
+    "weighted where back-propagated": Weighted,
+    "gradients by hand": ByHand,
+    "checkpointed": Checkpointed,
+    "a third optimizer of both": Informed,
     "path length": PathLength,
     "path length and lazy penalty, G first": type("Row", (PathLength, Lazy), {"g_first": True, "apart": True}),
     "scaler": Scaled,
@@ -812,6 +960,7 @@ ROWS = {
     "in parts, G first": row(InParts, g_first=True),
     "optimizer of G and a third network": Encoded,
     "one call with two inputs": TwoInputs,
+    "relative to reals": Relative,
     "labels beside pixels": Labelled,
     "translation": Translated,
     "translation, two inputs": row(Translated, two=True),
@@ -823,6 +972,9 @@ ROWS = {
     "EMA": Averaged,
     "mixed precision": Mixed,
     "optimizers replaced": Late,
+    "grown": Grown,
+    "a third network later": Accompanied,
+    "a third network within": Followed,
     "cycle": row(Cycle, g_first=True),
 }
 
