@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Mapping
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -19,11 +21,19 @@ def fingerprints(rows: Tensor) -> list[int]:
     >>> x = torch.randn(3, 200)
     >>> fingerprints(x.clone()) == fingerprints(x), len(set(fingerprints(x)))
     (True, 3)
+    >>> len(set(fingerprints(torch.tensor([[1.0, 0.0, 0.0, 1.0], [0.0, 1.0, 1.0, 0.0]]))))
+    2
     """
     some = rows[:, :: max(1, rows.shape[1] // VALUES)].float().contiguous().view(torch.int32).long()
-    weights = torch.arange(1, some.shape[1] + 1, device=rows.device) * 0x9E3779B97F4A7C15 % 2**61
-    values: list[int] = (some * weights).sum(1).tolist()
+    values: list[int] = (some * _weights(some.shape[1]).to(rows.device)).sum(1).tolist()
     return values
+
+
+@cache
+def _weights(count: int) -> Tensor:
+    """Always the same, and without a pattern in which values of zero and one would cancel out."""
+    draw = random.Random(count)
+    return torch.tensor([draw.getrandbits(62) for _ in range(count)])
 
 
 def kinds(samples: Tensor, known: Mapping[str, Iterable[list[int]]], size: int) -> tuple[list[str], dict[str, list[str]]]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ganwatch.capture.options import NOTHING_SAID, Options
-from ganwatch.capture.step import Arguments, Step
+from ganwatch.capture.step import Arguments, Step, tensors
 from ganwatch.capture.undisturbed import Undisturbed
 from ganwatch.records import Samples
 
@@ -113,7 +113,7 @@ class Gallery:
         self._range = tuple(state["range"]) if state["range"] else None
 
     def _show(self, step: int, kind: str, batch: Any, incident: str | None = None) -> None:
-        tensor = batch if isinstance(batch, Tensor) else next((x for x in batch if isinstance(x, Tensor)), None)
+        tensor = next(iter(tensors(batch)), None)
         if tensor is None:
             return
         pixels = to_pixels(tensor.detach()[: TILES if tensor.ndim == 4 else None], self._range or (-1.0, 1.0))

@@ -43,7 +43,8 @@ def settle(calls: Sequence[Call]) -> None:
     phases = [call for call in calls if call.network == "d" and call.graded and call.slope is not None]
     if not any(call.batch == "unknown" and _own(call) for call in phases):
         return
-    wanted = [(call, place) for call in phases if (place := _wanted(call)) is not None]
+    both = {"real", "fake"} <= {call.batch for call in phases if _own(call)}
+    wanted = [(call, place) for call in phases if (place := _wanted(call, exact=both)) is not None]
     of_g = [place for call, place in wanted if call.attached]
     for _ in range(2):  # what is found first helps to find the rest
         own = {kind: [place for call, place in wanted if call.batch == kind and _own(call)] for kind in ("real", "fake")}
@@ -67,12 +68,17 @@ def _nearer(place: float, real: Sequence[float], fake: Sequence[float], *, sure:
     return "real" if CLEAR * to_real < to_fake else "fake" if CLEAR * to_fake < to_real else "unknown"
 
 
-def _wanted(call: Call) -> float | None:
-    """Where the loss wants a call's outputs, from -1 for minus infinity to 1; None where that is not sure."""
+def _wanted(call: Call, *, exact: bool) -> float | None:
+    """Where the loss wants a call's outputs, from -1 for minus infinity to 1; None where that is not sure.
+
+    Where only what is ``exact`` counts, outputs of which a loss asks nothing by themselves do not: they may be there for consistency.
+    """
     assert call.slope is not None
     if call.slope.shape != call.output.shape:
         return None
     ask = asks(call)
+    if ask is not None and ask.form == "other" and exact:
+        return None
     if ask is None:
         place = _crossing(call.output, call.slope)
     elif ask.form in {"constant", "step", "other"} or not ask.rising:
