@@ -35,6 +35,8 @@ PATIENCE = 2
 """Looks without a call of a network after which its parts are watched."""
 WAITING = 20
 """Steps that are handed on together at most."""
+AHEAD = 4
+"""Steps before one that somebody looks at which are recorded too at most, where the discriminator is updated more seldom."""
 CARRIED = 16
 """Steps for which a discriminator's calls stand for those that follow without one: it may be updated more seldom than the generator."""
 
@@ -113,6 +115,8 @@ class Recorder:
         self._waiting: list[Step] = []
         self._looked = True
         self._restarted = True
+        self._seldom = self._missed = 0
+        """Steps in a row without a call of the discriminator: the most that were seen, and the latest ones."""
         self._shown: set[str] = set()
         self._current = Step(1)
         self.spent = 0.0
@@ -142,7 +146,10 @@ class Recorder:
         self._plan_now = plan = self._schedule.plan(self._current.index)
         self._current.due = plan.due
         self.recognition.now = self._current.index
-        self._recording = lacking or self._restarted or plan.wants_calls or self.looks(self._current.index)
+        soon = range(self._current.index + 1, self._current.index + 1 + self._seldom) if self._seldom <= AHEAD else ()
+        ahead = bool(soon) and any(self._schedule.plan(step).wants_calls for step in soon)
+        self._recording = lacking or ahead or self._restarted or plan.wants_calls or self.looks(self._current.index)
+        self._wants_slopes = plan.wants_slopes or lacking or ahead
         self.updates.looked_at = self._current.index if plan.watching else None
         if self._recording:
             forward_calls.refresh()
@@ -242,7 +249,7 @@ class Recorder:
             for _, call in calls:
                 keep(self._current.calls, call)
             self.findings.judged([call for _, call in calls], output)
-            if score.requires_grad and score.ndim and self._plan_now.wants_slopes:
+            if score.requires_grad and score.ndim and self._wants_slopes:
                 score.register_hook(partial(self._on_slope, calls))  # type: ignore[no-untyped-call]  # torch publishes no type here
 
     def _on_slope(self, calls: Sequence[tuple[Any, Call]], grad: Tensor) -> None:
@@ -308,6 +315,8 @@ class Recorder:
             for role in ("g", "d"):
                 if self.findings.uncalled[role] == PATIENCE and role not in self._by_parts:
                     self._look_at_parts(role)
+        if self._recording:
+            self._seldom, self._missed = (max(self._seldom, self._missed), 0) if fresh else (self._seldom, min(self._missed + 1, CARRIED))
         lacking = self._recording and (not fresh or 0 < self.findings.uncalled["g"] <= PATIENCE)
         self._current = Step(self.index + 1, calls=[call for call in judged if call.index > self.index - CARRIED])
         self._restarted = False

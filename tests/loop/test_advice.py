@@ -156,6 +156,22 @@ def test_a_second_gan_of_the_same_shape_is_no_double(caplog):
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
 
+def test_a_discriminator_updated_every_second_step_is_seen_too():
+    g, d = networks()
+    of_g, of_d = sgd(g), sgd(d)
+    loader = iter(DataLoader(TensorDataset(torch.randn(640, 6)), 8))
+    with ganwatch.watch(g, d, store=None, audit_seconds=0.0) as watching:
+        for step in range(62):
+            if step % 2 == 0:
+                of_d.zero_grad()
+                (d(g(torch.randn(8, 4)).detach()).mean() - d(next(loader)[0]).mean()).backward()
+                of_d.step()
+            of_g.zero_grad()
+            (-d(g(torch.randn(8, 4))).mean()).backward()
+            of_g.step()
+        assert {"d_auc", "pairwise_ratio"} <= watching.observer.monitor.latest.keys()
+
+
 def test_another_watch_on_the_same_networks_takes_over_and_one_on_others_of_the_same_shape_stands_beside(caplog):
     g, d = networks()
     first = ganwatch.watch(g, d, store=None, audit_seconds=0.0)
