@@ -45,7 +45,7 @@ class Gallery:
         Whether the generator may be called beside the training.
     """
 
-    def __init__(self, generator: nn.Module, emit: Callable[[Samples], None], options: Options = NOTHING_SAID, *, every: int = 200) -> None:
+    def __init__(self, generator: nn.Module, emit: Callable[[Samples], None], options: Options = NOTHING_SAID, *, every: int = 100) -> None:
         if every < 1:
             raise ValueError(f"every must be >= 1 (steps), got {every}")
         self.generator, self.emit, self.every = generator, emit, every
