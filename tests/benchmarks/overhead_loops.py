@@ -119,7 +119,7 @@ def cases() -> dict[str, tuple[float, Callable[[], Loop]]]:
         "hinge, spectral norm, lazy R1, digits": (1.03, lambda: Hinge(digits, **small, d_norm="spectral")),
         "one call, clipping, EMA, digits": (1.03, lambda: Together(digits, **small)),
         "tutorial, 64x64": (1.01, lambda: Loop(pictures(), shape=(3, 64, 64), channels=16)),
-        "for scale: vectors, ring": (float("inf"), lambda: Loop(ring(), shape=(2,), architecture="mlp")),
+        "for scale: vectors, ring": (float("inf"), lambda: Loop(ring(), shape=(2,))),
     }
 
 
