@@ -196,7 +196,7 @@ class Cheap:
     """A step with nothing in it."""
 
     def __init__(self, index: int) -> None:
-        self.index, self.due, self.wall_time = index, (), 0.0
+        self.index, self.due, self.logged, self.wall_time = index, (), {}, 0.0
 
 
 def nothing_due() -> bool:
