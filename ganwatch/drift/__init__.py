@@ -1,0 +1,1 @@
+"""Whether the world moved or the generator regressed."""

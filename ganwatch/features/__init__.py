@@ -1,0 +1,1 @@
+"""What turns samples into the vectors that metrics see."""

@@ -1,0 +1,1 @@
+"""Measures of sample quality as ``torchmetrics.Metric``, usable alone."""
