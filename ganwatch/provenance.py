@@ -40,7 +40,7 @@ def provenance(**facts: Any) -> dict[str, Any]:
             "code": _code_version(),
             "python": platform.python_version(),
             "platform": platform.platform(),
-            "packages": {name: version for name in PACKAGES if (version := _version(name))},
+            "packages": versions(),
             "device": _device(),
             "host": socket.gethostname(),
             "process": os.getpid(),
@@ -48,6 +48,11 @@ def provenance(**facts: Any) -> dict[str, Any]:
         | facts
     )
     return gathered
+
+
+def versions() -> dict[str, str]:
+    """Of ganwatch and of what numbers depend on, as installed."""
+    return {name: version for name in PACKAGES if (version := _version(name))}
 
 
 def optimizers(named: Mapping[str, Any]) -> dict[str, Any]:

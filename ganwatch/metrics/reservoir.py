@@ -1,0 +1,91 @@
+"""A bounded random sample of all rows ever seen, which merges across processes."""
+
+from __future__ import annotations
+
+import zlib
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+
+class Reservoir:
+    """Every row draws a random key; the rows with the smallest keys are kept.
+
+    So each row ever seen is kept with the same probability, whatever the order, the batches or the shares of the processes, and the
+    sample of a union is found from the samples of its parts. Keys follow from the seed, the position in the stream and the content of the
+    batch: the same stream gives the same sample, and streams of different content draw independently without knowing of each other.
+    While fewer than ``capacity`` rows were seen all are kept.
+
+    Parameters
+    ----------
+    tensors : list of Tensor
+        State, changed in place: ``[head, keys, rows]`` with head = (capacity, seed, count), int64; keys ``(K,)`` int64, sorted; rows
+        ``(K, …)`` float32. Empty as long as nothing was seen. Between updates further pairs of keys and rows may follow.
+
+    References
+    ----------
+    Cohen and Kaplan, "Summarizing data using bottom-k sketches", PODC 2007; keys as priorities: Vitter, 1985.
+
+    Examples
+    --------
+    >>> kept = Reservoir([])
+    >>> kept.add(torch.arange(100.0)[:, None], capacity=10, seed=0)
+    >>> kept.count, tuple(kept.rows.shape)
+    (100, (10, 1))
+    """
+
+    DTYPES: ClassVar[tuple[torch.dtype, ...]] = (torch.int64, torch.int64, torch.float32)
+
+    def __init__(self, tensors: list[Tensor]) -> None:
+        self.tensors = tensors
+
+    @property
+    def count(self) -> int:
+        """How many rows were seen."""
+        return int(self.tensors[0][2]) if self.tensors else 0
+
+    @property
+    def rows(self) -> Tensor:
+        """The sample, in random order; undefined while nothing was seen."""
+        self.compact()
+        return self.tensors[2]
+
+    def add(self, rows: Tensor, *, capacity: int, seed: int) -> None:
+        """Take rows ``(N, …)``; ``capacity`` (rows) and ``seed`` are those of the first call."""
+        rows = rows.to(torch.float32)
+        if not self.tensors:
+            head = torch.tensor([capacity, seed, 0], device=rows.device)
+            self.tensors += [head, torch.empty(0, dtype=torch.int64, device=rows.device), rows[:0].clone()]
+        capacity, seed, count = self.tensors[0].tolist()
+        content = zlib.crc32(rows.cpu().contiguous().numpy().data)
+        generator = torch.Generator().manual_seed(hash((seed, count, content)) & 0x7FFF_FFFF_FFFF_FFFF)
+        keys = torch.randint(2**62, (len(rows),), generator=generator).to(rows.device)
+        self.tensors[0] = torch.tensor([capacity, seed, count + len(rows)], device=rows.device)
+        if len(self.tensors[1]) == capacity:
+            chosen = keys < self.tensors[1][-1]
+            keys, rows = keys[chosen], rows[chosen]
+        if len(keys):
+            self.tensors += [keys, rows.clone()]
+        if sum(map(len, self.tensors[1::2])) >= 2 * capacity:
+            self.compact()
+
+    def merge(self, other: list[Tensor]) -> None:
+        """Take the state of another reservoir of rows of the same shape; the smaller capacity holds."""
+        if not other:
+            return
+        if not self.tensors:
+            self.tensors += other
+            return
+        capacity, seed, count = self.tensors[0].tolist()
+        self.tensors[0] = torch.tensor([min(capacity, int(other[0][0])), seed, count + int(other[0][2])], device=self.tensors[0].device)
+        self.tensors += other[1:]
+        self.compact()
+
+    def compact(self) -> None:
+        """Drop what is beyond the capacity."""
+        if len(self.tensors) <= 3:
+            return
+        keys, order = torch.cat(self.tensors[1::2]).sort(stable=True)
+        kept = order[: int(self.tensors[0][0])]
+        self.tensors[1:] = [keys[: len(kept)], torch.cat(self.tensors[2::2])[kept]]
