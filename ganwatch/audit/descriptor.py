@@ -8,26 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ganwatch.samples.source import channels_first
+
 SIDE = 12
 """Pixels a side to which images are brought."""
 BUCKETS = 512
 """Length to which long vectors are brought."""
-_CHANNELS = (1, 2, 3, 4)
-
-
-def channels_first(item: NDArray[Any]) -> NDArray[Any] | None:
-    """An image as (C, H, W), or None where the item is not an image: fewer than two axes, more than three, or no channel axis.
-
-    >>> channels_first(np.zeros((8, 8))).shape, channels_first(np.zeros((8, 8, 3))).shape, channels_first(np.zeros(2))
-    ((1, 8, 8), (3, 8, 8), None)
-    """
-    if item.ndim == 2:  # height and width
-        return item[None]
-    if item.ndim != 3:  # with channels
-        return None
-    if item.shape[0] in _CHANNELS:
-        return item
-    return np.moveaxis(item, -1, 0) if item.shape[-1] in _CHANNELS else None
 
 
 def describe(item: NDArray[Any], *, channels: int, side: int) -> NDArray[np.float32]:

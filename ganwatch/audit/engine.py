@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from ganwatch.audit.check import Check, CheckOutcome, Material
 from ganwatch.audit.report import Finding, Level, Report
-from ganwatch.audit.source import NotIndexableError, Source, open_source, to_array
 from ganwatch.audit.survey import survey
-from ganwatch.capture.randomness import preserved_random_state
 from ganwatch.contracts import NotApplicable, discover
 from ganwatch.errors import UserError
+from ganwatch.randomness import preserved_random_state
+from ganwatch.samples.opening import open_source
+from ganwatch.samples.source import NotIndexableError, Source, to_array
 
 _log = logging.getLogger(__name__)
 _READING, _READING_WITH_HELD_OUT = 0.7, 0.5

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ganwatch.audit.source import NotIndexableError, open_source
-from ganwatch.capture.randomness import preserved_random_state
 from ganwatch.errors import UserError
+from ganwatch.randomness import preserved_random_state
+from ganwatch.samples.opening import open_source
+from ganwatch.samples.source import NotIndexableError
 
 
 def dataset_identity(data: Any, *, sample: int = 256, seed: int = 0) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ganwatch.audit.descriptor import SIDE, channels_first, describe
-from ganwatch.audit.source import Item, Source
+from ganwatch.audit.descriptor import SIDE, describe
+from ganwatch.samples.source import Item, Source, channels_first
 
 EXAMPLES = 8
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from ganwatch.capture.randomness import generators, preserved_random_state
+from ganwatch.randomness import generators, preserved_random_state
 
 
 class Undisturbed:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,10 +13,10 @@ from torch import Tensor
 from torch.utils.data import Dataset, TensorDataset, default_collate
 
 from ganwatch.errors import UserError
+from ganwatch.samples.bundled import draw_grid, draw_ring
+from ganwatch.samples.datasets import import_dataset
 
 SUFFIXES = {".png", ".jpg", ".jpeg"}
-GRID_FACTOR = 0.25
-"""The grid's centres, -4 to 4 apart by 2, times this lie in [-1, 1]; its sigma .05 becomes .0125."""
 SCALES = {"signed": (1.0, 0.0), "unit": (0.5, 0.5), "raw": (127.5, 127.5)}
 """Factor and offset from values in [-1, 1]."""
 
@@ -96,7 +94,8 @@ class GANData(lightning.LightningDataModule):
     source : str
         ``digits`` (1,797 real handwritten digits of 8x8 pixels with labels, from scikit-learn), ``folder`` (PNG and JPEG files
         below ``path``), ``ring`` (8 Gaussians at radius 1, sigma .01, labels are the modes), ``grid`` (5x5 Gaussians 2 apart,
-        sigma .05, times ``GRID_FACTOR``), or ``package.module:attribute``, a Dataset or a callable that returns one.
+        sigma .05, times ``ganwatch.samples.bundled.GRID_FACTOR``), or ``package.module:attribute``, a Dataset or a callable that
+        returns one.
     path : path or None
         The folder, for ``folder``.
     size : int, pixels
@@ -157,9 +156,9 @@ class GANData(lightning.LightningDataModule):
         elif self.source == "folder":
             self.dataset = load_folder(Path(str(self.path)), self.size, grey=self.grey)
         elif self.source == "ring":
-            self.dataset = draw_mixture(ring_centres(), 0.01, self.samples, self.seed)
+            self.dataset = TensorDataset(*draw_ring(self.samples, self.seed))
         elif self.source == "grid":
-            self.dataset = draw_mixture(grid_centres() * GRID_FACTOR, 0.05 * GRID_FACTOR, self.samples, self.seed)
+            self.dataset = TensorDataset(*draw_grid(self.samples, self.seed))
         else:
             self.dataset = import_dataset(self.source)
         count = len(self.dataset)  # type: ignore[arg-type]  # map-style datasets have a length
@@ -217,41 +216,3 @@ def load_folder(folder: Path, size: int, *, grey: bool = False) -> TensorDataset
             raise UserError(f"path must hold readable images, got {file}: {error}") from error
         images[index] = np.asarray(fitted).reshape(size, size, -1)
     return TensorDataset(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()))
-
-
-def ring_centres() -> Tensor:
-    """Eight centres ``(8, 2)`` at angles 2πi/8 and radius 1."""
-    angles = torch.arange(8, dtype=torch.float64) * (2.0 * math.pi / 8.0)
-    return torch.stack((angles.cos(), angles.sin()), 1).to(torch.float32)
-
-
-def grid_centres() -> Tensor:
-    """25 centres ``(25, 2)``, 5x5 and 2 apart, from -4 to 4."""
-    line = torch.arange(-4.0, 5.0, 2.0)
-    return torch.cartesian_prod(line, line)
-
-
-def draw_mixture(centres: Tensor, sigma: float, count: int, seed: int) -> TensorDataset:
-    """Points ``(count, F)`` of equally likely Gaussians and the index ``(count,)`` int64 of each one's centre."""
-    generator = torch.Generator().manual_seed(seed)
-    modes = torch.randint(len(centres), (count,), generator=generator)
-    return TensorDataset(centres[modes] + sigma * torch.randn(count, centres.shape[1], generator=generator), modes)
-
-
-def import_dataset(target: str) -> Dataset[Any]:
-    """The dataset at ``package.module:attribute``, called first where it is a callable.
-
-    Raises
-    ------
-    UserError
-        Nothing can be imported from there, or it is no map-style dataset.
-    """
-    module, _, attribute = target.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"source must name an importable package.module:attribute, got {target!r}: {error}") from error
-    dataset = found if isinstance(found, Dataset | Sequence) or not callable(found) else found()
-    if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
-        raise UserError(f"source must give a dataset with __len__ and __getitem__, got {type(dataset).__name__} from {target!r}")
-    return dataset  # type: ignore[no-any-return]  # checked above

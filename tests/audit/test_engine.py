@@ -194,7 +194,7 @@ def test_the_report_is_json_and_text(images):
     [
         ({"data": []}, "data must hold at least one item"),
         ({"data": np.empty((0, 8, 8))}, "data must hold at least one item"),
-        ({"data": "/nowhere"}, "data must be an existing path or 'digits', got '/nowhere'"),
+        ({"data": "/nowhere"}, "data must be an existing path, or a folder"),
         ({"data": 3}, "data must be a torch Dataset"),
         ({"data": np.array(["a", "b"])}, "data must hold real numbers"),
         ({"data": (np.zeros((3, 2)), np.zeros(2))}, "data must have one label an item, got 3 items and 2 labels"),

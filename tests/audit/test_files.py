@@ -79,7 +79,7 @@ def test_what_is_no_data_is_refused(tmp_path):
     np.savez(tmp_path / "other.npz", weights=np.zeros(3))
     for name, message in {
         "empty": "got none below",
-        "text.txt": "must be a folder of images or an .npy or .npz file",
+        "text.txt": "must be a folder of images, an .npy or .npz file",
         "text.npy": "must be a readable NumPy file",
         "objects.npy": "must be a readable NumPy file",
         "other.npz": "must hold an array named one of",

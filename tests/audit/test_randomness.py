@@ -6,7 +6,7 @@ import torch
 from torch.utils.data import DataLoader, Subset
 
 from ganwatch.audit import audit, dataset_identity
-from ganwatch.capture.randomness import preserved_random_state
+from ganwatch.randomness import preserved_random_state
 
 NUMPY, PYTHON, TORCH = np.random.default_rng(0), random.Random(0), torch.Generator()
 

@@ -25,8 +25,9 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 import ganwatch
 from ganwatch.capture import loaders
 from ganwatch.presets import default_probes
+from ganwatch.samples.bundled import draw_ring
 from ganwatch.trainer import losses
-from ganwatch.trainer.data import draw_mixture, load_digits, ring_centres
+from ganwatch.trainer.data import load_digits
 from ganwatch.trainer.module import GAN
 
 BATCH, LATENT = 64, 32
@@ -124,7 +125,7 @@ def cases() -> dict[str, tuple[float, Callable[[], Loop]]]:
 
 
 def ring() -> TensorDataset:
-    return draw_mixture(ring_centres(), 0.01, 4096, 0)
+    return TensorDataset(*draw_ring(4096, 0))
 
 
 def turn(watching: Any, *, on: bool) -> None:

@@ -10,7 +10,8 @@ from PIL import Image
 from torch.utils.data import Dataset, TensorDataset
 
 from ganwatch.errors import UserError
-from ganwatch.trainer.data import GRID_FACTOR, Batches, GANData, grid_centres, ring_centres
+from ganwatch.samples.bundled import GRID_FACTOR, grid_centres, ring_centres
+from ganwatch.trainer.data import Batches, GANData
 
 
 def everything(data):
