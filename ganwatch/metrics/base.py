@@ -16,8 +16,6 @@ from ganwatch.metrics.estimate import Estimate
 from ganwatch.metrics.reservoir import Reservoir
 from ganwatch.provenance import versions
 
-SIDES = ("real", "fake")
-
 
 class Extracts(Protocol):
     """What a metric asks of a feature extractor; ``ganwatch.features`` has some."""
@@ -71,14 +69,17 @@ class QualityMetric(torchmetrics.Metric):
 
     is_differentiable = False
     full_state_update = False
+    sides: ClassVar[tuple[str, ...]] = ("real", "fake")
     summaries: ClassVar[dict[str, type[Summary]]] = {"reservoir": Reservoir}
     """States of each side by name."""
-    least: ClassVar[int] = 2
+    least: int = 2
     """Samples of a side below which the value is unknown."""
     needs_real: ClassVar[bool] = True
     """Whether the value is unknown without real samples."""
     bounds: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
     """The range of the value, to which the interval is cut."""
+    advisory: ClassVar[bool] = False
+    """Whether the value is for reading only and never a reason for an alarm."""
 
     def __init__(
         self,
@@ -99,7 +100,7 @@ class QualityMetric(torchmetrics.Metric):
             raise ValueError(f"resamples must be >= 2, got {resamples}")
         self.extractor = extractor
         self.seed, self.confidence, self.reservoir, self.resamples = seed, confidence, reservoir, resamples
-        for side in SIDES:
+        for side in self.sides:
             for name in self.summaries:
                 self.add_state(f"{side}_{name}", default=[], dist_reduce_fx=None)
 
@@ -157,12 +158,18 @@ class QualityMetric(torchmetrics.Metric):
 
     def features(self, *, real: bool) -> Tensor:
         """The kept rows of a side in random order, ``(0, 0)`` while there are none."""
-        state = getattr(self, "real_reservoir" if real else "fake_reservoir")
-        return Reservoir(state).rows if state else torch.empty(0, 0, device=self.device)
+        return self._kept("real" if real else "fake")
 
     def count(self, *, real: bool) -> int:
         """How many samples of a side were seen."""
-        return Reservoir(getattr(self, "real_reservoir" if real else "fake_reservoir")).count
+        return self._seen("real" if real else "fake")
+
+    def _kept(self, side: str) -> Tensor:
+        state = getattr(self, f"{side}_reservoir")
+        return Reservoir(state).rows if state else torch.empty(0, 0, device=self.device)
+
+    def _seen(self, side: str) -> int:
+        return Reservoir(getattr(self, f"{side}_reservoir")).count
 
     def _measured(self, real: Tensor, fake: Tensor) -> float:
         if len(fake) < self.least or (self.needs_real and len(real) < self.least):
@@ -190,13 +197,18 @@ class QualityMetric(torchmetrics.Metric):
         ValueError
             For another shape or dtype, for features that are not finite, and for dimensions that differ from those seen before.
         """
-        side = SIDES[0] if real else SIDES[1]
+        self._take("real" if real else "fake", samples)
+
+    def _take(self, side: str, samples: Tensor, beside: Tensor | None = None) -> None:
+        """Take samples of a side, each with further columns ``beside`` its features, ``(N, …)``."""
         with torch.no_grad():
             rows = self._rows(samples).detach().to(self.device)
+            if beside is not None:
+                rows = torch.cat([rows, beside.to(rows)], dim=1)
             bad = int((~torch.isfinite(rows)).flatten(1).any(1).sum())
             if bad:
                 raise ValueError(f"{side} features must be finite, got {bad} of {len(rows)} samples with NaN or infinity")
-            for other in SIDES:
+            for other in self.sides:
                 self._same_shape(f"{side} features", rows.shape[1:], other, self._shape(other))
             if len(rows):
                 self._add(side, rows)
@@ -234,7 +246,7 @@ class QualityMetric(torchmetrics.Metric):
             "seed": self.seed,
             "reservoir": self.reservoir,
             "resamples": self.resamples,
-            "seen": {side: self.count(real=side == "real") for side in SIDES},
+            "seen": {side: self._seen(side) for side in self.sides},
             "versions": versions(),
         }
 
@@ -261,12 +273,12 @@ class QualityMetric(torchmetrics.Metric):
             raise ValueError(f"{what} must have the dimensions of the {other} features, {tuple(known)}, got {tuple(shape)}")
 
     def _reduce_states(self, incoming_state: dict[str, Any]) -> None:
-        mine = self._shape("real") or self._shape("fake")
-        for side in SIDES:
+        mine = next(filter(None, map(self._shape, self.sides)), None)
+        for side in self.sides:
             theirs = incoming_state[f"{side}_reservoir"]
             if theirs and mine:
                 self._same_shape(f"incoming {side} features", theirs[2].shape[1:], "own", mine)
-        for side in SIDES:
+        for side in self.sides:
             for name, summary in self.summaries.items():
                 state = f"{side}_{name}"
                 summary(getattr(self, state)).merge([tensor.to(self.device) for tensor in incoming_state[state]])
@@ -275,15 +287,15 @@ class QualityMetric(torchmetrics.Metric):
         """Merge the states of all processes in the order of their ranks; a process without data takes part too."""
         group = process_group or self.process_group
         merged: dict[str, list[list[Tensor]]] = {}
-        for side in SIDES:
+        for side in self.sides:
             for name, summary in self.summaries.items():
                 mine = getattr(self, f"{side}_{name}")
                 summary(mine).compact()
                 merged[f"{side}_{name}"] = _gathered(mine, summary.DTYPES, self.device, lambda tensor: dist_sync_fn(tensor, group=group))
-        shapes = {tensors[2].shape[1:] for side in SIDES for tensors in merged[f"{side}_reservoir"] if tensors}
+        shapes = {tensors[2].shape[1:] for side in self.sides for tensors in merged[f"{side}_reservoir"] if tensors}
         if len(shapes) > 1:
             raise ValueError(f"features must have the same dimensions in all processes, got {sorted(map(tuple, shapes))}")
-        for side in SIDES:
+        for side in self.sides:
             for name, summary in self.summaries.items():
                 state: list[Tensor] = []
                 for tensors in merged[f"{side}_{name}"]:
