@@ -1,0 +1,89 @@
+"""The Gaussian kernel between feature vectors, in blocks, so that no Gram matrix has to fit into memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganwatch.errors import UserError
+
+_BLOCK = 16_000_000
+"""Entries of the Gram matrix that are held at one time: 64 MB."""
+_PAIRED = 1000
+"""Samples whose pairwise distances decide the bandwidth."""
+
+
+def as_features(values: Any, argument: str) -> Tensor:
+    """Feature vectors as a finite float32 tensor ``(N, D)`` on the CPU.
+
+    Raises
+    ------
+    UserError
+        They are not of two axes, hold no column, or a value is not finite.
+    """
+    try:
+        features = torch.as_tensor(values if isinstance(values, Tensor) else np.asarray(values)).detach().to("cpu", torch.float32)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"{argument} must be an array of numbers (N, D), got {type(values).__name__}: {error}") from None
+    if features.ndim != 2 or features.shape[1] < 1:
+        raise UserError(f"{argument} must have two axes (samples, features), got shape {tuple(features.shape)}")
+    finite = torch.isfinite(features).all(1)
+    if not finite.all():
+        raise UserError(f"{argument} must be finite, got {int((~finite).sum())} of {len(features)} samples with NaN or infinity")
+    return features
+
+
+def same_width(**sides: Tensor) -> None:
+    """Refuse features of different dimensions, naming both sides."""
+    widths = {name: features.shape[1] for name, features in sides.items()}
+    if len(set(widths.values())) > 1:
+        got = ", ".join(f"{width} in {name}" for name, width in widths.items())
+        raise UserError(f"both sides must have features of the same dimension, got {got}")
+
+
+def subset(features: Tensor, limit: int, rng: np.random.Generator) -> Tensor:
+    """At most ``limit`` rows, chosen by chance."""
+    if len(features) <= limit:
+        return features
+    return features[torch.from_numpy(np.sort(rng.choice(len(features), limit, replace=False)))]
+
+
+def usual_bandwidth(points: Tensor, rng: np.random.Generator) -> float:
+    """Half the median Euclidean distance between points; 1 where they are all the same.
+
+    Half of it, because the kernel then sees a change of spread three times as often as with the median itself, and a shift of the mean
+    as often: at 200 against 200 samples of 32 dimensions 91 % instead of 29 % of changes of the spread by 8 %.
+
+    Over a subset of 1,000 that is drawn without regard to which side a point is from, so a permutation test with it stays exact.
+    """
+    distances = torch.pdist(subset(points, _PAIRED, rng))
+    positive = distances[distances > 0]
+    return float(positive.median()) / 2 if len(positive) else 1.0
+
+
+def kernel_product(rows: Tensor, points: Tensor, weights: Tensor, bandwidth: float) -> Tensor:
+    """``K(rows, points) @ weights`` with ``k(x, y) = exp(-|x - y|² / 2 bandwidth²)``, block by block.
+
+    Parameters
+    ----------
+    rows, points : (R, D), (P, D) float32
+    weights : (P, B) float32
+    bandwidth : float > 0, in units of the features
+
+    Returns
+    -------
+    (R, B) float32
+    """
+    centre = points.mean(0)
+    left, right = (rows - centre) / bandwidth, (points - centre) / bandwidth
+    of_left, of_right = left.square().sum(1), right.square().sum(1)
+    product = torch.empty(len(rows), weights.shape[1])
+    step = max(1, _BLOCK // max(1, len(points)))
+    for start in range(0, len(rows), step):
+        part = slice(start, start + step)
+        inner = torch.addmm(of_right.neg() / 2, left[part], right.T).sub_(of_left[part, None] / 2)
+        product[part] = inner.clamp_(max=0).exp_() @ weights
+    return product

@@ -1,0 +1,220 @@
+"""Permutation tests on the distance between samples in the space of a kernel.
+
+The distance is the maximum mean discrepancy (Gretton et al. 2012, JMLR 13:723) with a Gaussian kernel whose bandwidth is half
+the median distance between all points of both sides. It sees differences of any kind. The p-value is
+``(k + 1) / (B + 1)`` (Phipson and Smyth 2010, arXiv 1603.05766), so its level is exact for every sample size.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganwatch.drift.kernel import as_features, kernel_product, same_width, subset, usual_bandwidth
+from ganwatch.errors import UserError
+
+LIMIT = 5000
+"""Samples of a side that are looked at by default; of more a random subset is."""
+_NORMAL = 1.959964
+"""Two-sided 95 % of a standard normal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How far two samples are apart.
+
+    Parameters
+    ----------
+    effect : float >= 0
+        Distance of the two means in the kernel's space in units of the spread within a side, as Cohen's d is for numbers: 0 for the
+        same distribution, about 0.5
+        for a shift of every column by one standard deviation, whatever their number.
+    low, high : float
+        95 % confidence interval of the effect.
+    p_value : float in (0, 1]
+        Probability of a distance as large as this where both sides come from one distribution.
+    first, second : int
+        Samples of either side that were compared.
+    bandwidth : float
+        Of the kernel, in units of the features.
+    permutations : int
+    """
+
+    effect: float
+    low: float
+    high: float
+    p_value: float
+    first: int
+    second: int
+    bandwidth: float
+    permutations: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain types."""
+        return asdict(self)
+
+
+def compare(first: Any, second: Any, *, permutations: int = 999, seed: int = 0, limit: int = LIMIT) -> Comparison:
+    """Test whether two samples come from one distribution.
+
+    Parameters
+    ----------
+    first, second : (N, D), (M, D) arrays or tensors
+        Feature vectors, at least two of each.
+    permutations : int
+        The smallest p-value is ``1 / (permutations + 1)``.
+    seed : int
+        Decides permutations and subsets.
+    limit : int, samples
+        Of a side with more a random subset is taken, which bounds time; memory is bounded anyway.
+
+    Raises
+    ------
+    UserError
+        Features are not finite, their dimensions differ, or a side has fewer than two samples.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> found = compare(rng.normal(size=(200, 4)), rng.normal(1.0, size=(200, 4)))
+    >>> found.p_value, found.low < found.effect < found.high
+    (0.001, True)
+    """
+    rng = np.random.default_rng(seed)
+    x, y = (subset(as_features(side, name), limit, rng) for name, side in (("first", first), ("second", second)))
+    _check(permutations, first=x, second=y)
+    n, m = len(x), len(y)
+    points = torch.cat((x, y))
+    bandwidth = usual_bandwidth(points, rng)
+    of_first = _labellings(n, m, permutations, rng)
+    contrasts = of_first / n - (1 - of_first) / m  # mean of the first side minus mean of the second
+    products = kernel_product(points, points, torch.cat((contrasts, of_first[:, :1] / n), 1), bandwidth)
+    witness, to_first = products[:, 0].double(), products[:, -1].double()
+    drawn = (contrasts * products[:, :-1]).sum(0, dtype=torch.float64)
+    within_first, within_second = _within(to_first[:n]), _within((to_first - witness)[n:])
+    squared = within_first + within_second - 2 * float(to_first[n:].mean())
+    spread = _spread(within_first, within_second)
+    variance = 4 * (float(witness[:n].var()) / n + float(witness[n:].var()) / m) + float(drawn[1:].var())
+    margin = _NORMAL * math.sqrt(variance)
+    effect, low, high = (math.sqrt(max(0.0, value) / spread) for value in (squared, squared - margin, squared + margin))
+    return Comparison(effect, low, high, _p_value(drawn), n, m, bandwidth, permutations)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How much further one sample is from a target than another is.
+
+    Parameters
+    ----------
+    difference : float
+        Squared distance of ``now`` to the target minus that of ``before``, in units of the squared spread within the target:
+        positive where ``now`` is further away.
+    error : float
+        Standard error of the difference.
+    p_value : float in (0, 1]
+        Probability of a difference as large as this where both samples come from one distribution.
+    now, before, target : int
+        Samples that were compared.
+    """
+
+    difference: float
+    error: float
+    p_value: float
+    now: int
+    before: int
+    target: int
+
+    def further(self, level: float) -> bool:
+        """Whether ``now`` is further away: neither chance nor two different distributions at one distance explain the difference."""
+        return self.p_value <= level and self.difference > NormalDist().inv_cdf(1 - level) * self.error
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain types, with the ends ``low`` and ``high`` of the 95 % confidence interval of the difference."""
+        margin = _NORMAL * self.error
+        return asdict(self) | {"low": self.difference - margin, "high": self.difference + margin}
+
+
+def change(now: Any, before: Any, target: Any, *, permutations: int = 999, seed: int = 0, limit: int = LIMIT) -> Change:
+    """Test whether ``now`` is further from ``target`` than ``before`` is.
+
+    The labels of ``now`` and ``before`` are permuted, the target is not, so the level is exact where both come from one distribution.
+    Where they do not, but are equally far away, the standard error keeps it; see ``Change.further``.
+
+    Parameters
+    ----------
+    now, before, target : (N, D) arrays or tensors
+    permutations, seed, limit
+        As for ``compare``.
+
+    Raises
+    ------
+    UserError
+        As for ``compare``.
+    """
+    rng = np.random.default_rng(seed)
+    sides = {"now": now, "before": before, "target": target}
+    checked = {name: subset(as_features(side, name), limit, rng) for name, side in sides.items()}
+    _check(permutations, **checked)
+    g, r, b = checked.values()
+    n, m, k = len(g), len(r), len(b)
+    points = torch.cat((g, r))
+    bandwidth = usual_bandwidth(torch.cat((points, b)), rng)
+    of_now = _labellings(n, m, permutations, rng)
+    ones = torch.ones(n + m, 1)
+    products = kernel_product(points, points, torch.cat((of_now, ones), 1), bandwidth).double()
+    to_target = kernel_product(points, b, torch.full((k, 1), 1 / k), bandwidth).double()
+    from_target = kernel_product(b, points, torch.cat((of_now[:, :1] / n, (1 - of_now[:, :1]) / m), 1), bandwidth).double()
+    within_target = _within(kernel_product(b, b, torch.full((k, 1), 1 / k), bandwidth)[:, 0].double())
+    labels, sums = of_now.double(), products[:, -1:]
+    in_now = (labels * products[:, :-1]).sum(0)
+    in_before = sums.sum() - 2 * (labels * sums).sum(0) + in_now
+    contrast = labels / n - (1 - labels) / m
+    drawn = (in_now - n) / (n * (n - 1)) - (in_before - m) / (m * (m - 1)) - 2 * (contrast * to_target).sum(0)
+    to_now = products[:, 0] / n
+    to_before = (sums[:, 0] - products[:, 0]) / m
+    variance = 4 * (
+        float((to_now - to_target[:, 0])[:n].var()) / n
+        + float((to_before - to_target[:, 0])[n:].var()) / m
+        + float((from_target[:, 1] - from_target[:, 0]).var()) / k
+    )
+    spread = _spread(within_target, within_target)
+    return Change(float(drawn[0]) / spread, math.sqrt(variance) / spread, _p_value(drawn), n, m, k)
+
+
+def _labellings(n: int, m: int, permutations: int, rng: np.random.Generator) -> Tensor:
+    """Indicators ``(n + m, permutations + 1)`` float32 of the first side: as it is, then permuted."""
+    labels = np.zeros((permutations + 1, n + m), np.float32)
+    labels[:, :n] = 1
+    rng.permuted(labels[1:], axis=1, out=labels[1:])
+    return torch.from_numpy(labels.T.copy())
+
+
+def _within(means: Tensor) -> float:
+    """Mean of the kernel between different points of a side, from each point's mean over its whole side."""
+    count = len(means)
+    return (float(means.sum()) - 1) / (count - 1)
+
+
+def _spread(first: float, second: float) -> float:
+    return max(1 - (first + second) / 2, 1e-12)
+
+
+def _p_value(drawn: Tensor) -> float:
+    """Rank of the first among all, ties counted against it up to rounding."""
+    tolerance = 1e-6 * float(drawn.abs().max())
+    return float((drawn >= drawn[0] - tolerance).sum()) / len(drawn)
+
+
+def _check(permutations: int, **sides: Tensor) -> None:
+    if permutations < 1:
+        raise UserError(f"permutations must be >= 1, got {permutations}")
+    for name, features in sides.items():
+        if len(features) < 2:
+            raise UserError(f"{name} must hold at least 2 samples, got {len(features)}")
+    same_width(**sides)
