@@ -67,19 +67,19 @@ class Findings:
         """Whether some batch at the last look was known to be fake."""
         return bool(self.seen["fake"] or self.seen_by_g["fake"])
 
-    def stepped(self, moved: Sequence[Share], shares: Sequence[Share], resembled: Sequence[str], *, together: bool) -> None:
-        """An optimizer stepped: what it moved, what it has, and, where that is nothing, the networks that its parameters look like.
+    def stepped(self, moved: Sequence[str], shares: Sequence[Share], resembled: Sequence[str], *, together: bool) -> None:
+        """An optimizer stepped: the networks it moved, what it has, and, where that is nothing, the networks its parameters look like.
 
         ``together`` is whether it trained several networks.
         """
         self.steps += 1
         self.together += together
-        for share in moved:
-            self.updates[share.role] += 1
+        for role in moved:
+            self.updates[role] += 1
             if self.idle or self.doubles:
-                self.idle[share.role] = self.doubles[share.role] = 0
+                self.idle[role] = self.doubles[role] = 0
         if len(shares) > len(moved):
-            self.idle.update({share.role for share in shares} - {share.role for share in moved})
+            self.idle.update({share.role for share in shares}.difference(moved))
         for role in resembled:
             self.doubles[role] += 1
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ganwatch.capture.fingerprints import fingerprints, kinds
+from ganwatch.capture.step import tensors
 
 REMEMBERED = 24
 """Batches a side by which others are recognised."""
@@ -58,17 +60,34 @@ class Recognition:
         self.shape: torch.Size | None = None
         """Of one sample, as the generator returned it last."""
         self._sides: dict[str, deque[_Batch]] = {"fake": deque(), "real": deque()}
+        self._noted: deque[tuple[int, str, Any]] = deque(maxlen=LEAST)
         self._end: str | None = None
         self._place: int | None = None
         self._two_reals = False
         self._failed = 0
 
-    def remember(self, batch: str, tensor: Tensor) -> None:
-        """Take a batch of samples of shape (N, …); tensors of other kinds are passed over."""
-        if tensor.ndim < 2 or not tensor.is_floating_point() or not len(tensor):
-            return
+    def note(self, batch: str, nest: Any) -> None:
+        """Take a batch that nobody is likely to ask about: it is not looked into before somebody does, and only the last ones are kept."""
+        self._noted.append((self.now, batch, nest))
+
+    def remember(self, batch: str, nest: Any) -> None:
+        """Take batches of samples, of shape (N, …), from a nest; tensors of other kinds are passed over."""
+        if self._noted:
+            self._look_into_noted()
+        self._remember(self.now, batch, nest)
+
+    def _look_into_noted(self) -> None:
+        while self._noted:
+            self._remember(*self._noted.popleft())
+
+    def _remember(self, step: int, batch: str, nest: Any) -> None:
+        for tensor in (nest,) if isinstance(nest, Tensor) else tensors(nest):
+            if tensor.ndim >= 2 and tensor.is_floating_point() and len(tensor):
+                self._keep(step, batch, tensor)
+
+    def _keep(self, step: int, batch: str, tensor: Tensor) -> None:
         side = self._sides[batch]
-        side.append(_Batch(self.now, tensor.detach()))
+        side.append(_Batch(step, tensor.detach()))
         if len(side) > LEAST and (len(side) > REMEMBERED or len(side) * tensor.nbytes > BYTES):
             side.popleft()
 
@@ -77,6 +96,7 @@ class Recognition:
 
         None where none of them is remembered any more.
         """
+        self._look_into_noted()
         came = [known.samples for known in self._sides[batch] if step - 1 <= known.step <= step]
         return max((float(1.0 - torch.isfinite(x.flatten(1)).all(1).float().mean()) for x in came), default=None)
 
@@ -100,6 +120,7 @@ class Recognition:
 
     def parts(self, samples: Tensor) -> list[tuple[str, Part]]:
         """What the samples are: one kind as a whole, or several with their places; ``unknown`` where that is not sure."""
+        self._look_into_noted()
         storage = place(samples)
         shared = {batch: known.step for batch, side in self._sides.items() for known in side if place(known.samples) == storage}
         if len(shared) == 1:

@@ -73,7 +73,7 @@ class Recorder:
     recognition, findings, updates
         What was real or fake, what was found out about the loop, and what its optimizers do.
     remembering : bool
-        Whether what the generator returns in steps that nobody looks at is remembered, to recognise it later.
+        Whether batches of steps that nobody looks at are remembered, to recognise them later.
     reviews : tuple of int and callable, or None
         What is called after every so many optimizer steps.
     open : bool
@@ -190,11 +190,14 @@ class Recorder:
         ``waited`` is the time in seconds that the loop waited for it.
         """
         self._current.data_time = (self._current.data_time or 0.0) + waited
-        self._timed(self._remember, "real", batch)
+        if self._recording or self.remembering:
+            self._timed(self.recognition.remember, "real", batch)
+        elif not self.paused:
+            self.recognition.note("real", batch)
 
     def made(self, batch: Any) -> None:
         """Say that what the loop is about to use is generated."""
-        self._timed(self._remember, "fake", batch)
+        self._timed(self.recognition.remember, "fake", batch)
 
     def log(self, name: Any, value: Any) -> None:
         """Note a reading of the loop's own at the step that is going on."""
@@ -225,15 +228,11 @@ class Recorder:
 
     def _remember_made(self, output: Any) -> Any:
         """Remember what a generator returned, and give the samples in it."""
-        self._remember("fake", output)
+        self.recognition.remember("fake", output)
         if self._sample is None:
             return output
-        self._remember("fake", samples := self._sample(output))
+        self.recognition.remember("fake", samples := self._sample(output))
         return samples
-
-    def _remember(self, batch: str, nest: Any) -> None:
-        for tensor in (nest,) if isinstance(nest, Tensor) else tensors(nest):
-            self.recognition.remember(batch, tensor)
 
     def _record_generated(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         made = tensors(self._remember_made(output))
@@ -284,11 +283,12 @@ class Recorder:
             current.updates[role] = current.updates.get(role, 0) + 1
             if "lr" in group:
                 current.learning_rates[role] = group["lr"]
+        roles = [one.share.role for one in moved]
         together = len(moved) > 1 and all(one.kind.counts for one in moved)
-        self.findings.stepped([one.share for one in moved], shares, resembled, together=together)
+        self.findings.stepped(roles, shares, resembled, together=together)
         if self.reviews is not None and self.findings.steps % self.reviews[0] == 0:
             self.guard("status", self.reviews[1])
-        if self._recording and [one.share.role for one in moved] == ["d"]:
+        if self._recording and roles == ["d"]:
             claim(current.calls, current.index)
         if ends:
             self._tick()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -34,14 +32,41 @@ class Gradients(Probe):
 
 
 class Layers(Probe):
-    """Layer by layer, less often: gradient norms, first layer against last, update against weight, slope at D's output.
+    """Gradient norms layer by layer, seldom: people look at them, no detector does.
 
-    A layer is a module with parameters of its own; its weight and bias count together. First and last are layers whose weights
-    have two or more dimensions, and their norms are divided by the root of the parameter count, so that widths do not matter.
+    A layer is a module with parameters of its own; its weight and bias count together.
     """
 
     name = "layers"
-    signals = ("layer_grad_norm", "grad_first_to_last", "grad_to_output", "output_slope", "update_to_weight", "weight_norm")
+    signals = ("layer_grad_norm",)
+    every = 100
+    wants_calls = False
+    patient = True
+
+    def __init__(self) -> None:
+        self._values: dict[str, Tensor] = {}
+
+    def before_update(self, update: Update) -> None:
+        layers = list(dict.fromkeys(map(_layer, update.names)))
+        norms = update.gradient_norms()
+        of = torch.tensor([layers.index(_layer(name)) for name in update.names], device=norms.device)
+        squares = norms.new_zeros(len(layers)).index_add_(0, of, norms.square())
+        self._values |= zip((f"layer_grad_norm/{update.network}.{layer}" for layer in layers), squares.sqrt().unbind(), strict=True)
+
+    def read(self, step: Step) -> dict[str, Tensor]:
+        values, self._values = self._values, {}
+        return values
+
+
+class GradientFlow(Probe):
+    """How gradients pass through a network: first layer against last, update against weight, slope at D's output.
+
+    First and last are layers whose weights have two or more dimensions, and their norms are divided by the root of the parameter
+    count, so that widths do not matter.
+    """
+
+    name = "gradient_flow"
+    signals = ("grad_first_to_last", "grad_to_output", "output_slope", "update_to_weight", "weight_norm")
     every = 20
     wants_slopes = True
 
@@ -49,14 +74,10 @@ class Layers(Probe):
         self._values: dict[str, Tensor] = {}
         self._norms: dict[str, Tensor] = {}
         self._before: dict[str, Tensor] = {}
-        self._layers: dict[str, tuple[Sequence[str], list[str], Tensor]] = {}
 
     def before_update(self, update: Update) -> None:
         role = update.network
         norms = update.gradient_norms()
-        layers, of = self._layers_of(update)
-        squares = norms.new_zeros(len(layers)).index_add_(0, of, norms.square())
-        self._values |= zip((f"layer_grad_norm/{role}.{layer}" for layer in layers), squares.sqrt().unbind(), strict=True)
         matrices = [position for position, p in enumerate(update.parameters) if p.ndim >= 2]
         if len(matrices) >= 2:
             first, last = matrices[0], matrices[-1]
@@ -64,15 +85,6 @@ class Layers(Probe):
             self._values[f"grad_first_to_last/{role}"] = norms[first] / norms[last].clamp_min(1e-38) * sizes
         self._norms[role] = norms.norm()
         self._before[role] = flat(update)
-
-    def _layers_of(self, update: Update) -> tuple[list[str], Tensor]:
-        """Names of the layers, and the number of the layer that each parameter belongs to; found out once."""
-        known = self._layers.get(update.network)
-        if known is None or known[0] != update.names:
-            layers = list(dict.fromkeys(name.rpartition(".")[0] for name in update.names))
-            of = torch.tensor([layers.index(name.rpartition(".")[0]) for name in update.names], device=update.parameters[0].device)
-            known = self._layers[update.network] = (update.names, layers, of)
-        return known[1:]
 
     def after_update(self, update: Update) -> None:
         role = update.network
@@ -97,6 +109,11 @@ class Layers(Probe):
                     self._values[f"grad_to_output/{role}"] = self._norms[role] / slope.norm()
         values, self._values, self._norms = self._values, {}, {}
         return values
+
+
+def _layer(name: str) -> str:
+    """Of a parameter."""
+    return name.rpartition(".")[0]
 
 
 def flat(update: Update) -> Tensor:

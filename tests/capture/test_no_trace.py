@@ -178,7 +178,7 @@ def test_backward_from_an_edge_of_the_graph_and_from_several_losses(watched):
 
 def test_an_error_while_a_slope_is_taken_does_not_reach_the_loop(monkeypatch):
     from ganwatch.capture import recorder
-    from ganwatch.probes.gradients import Layers
+    from ganwatch.probes.gradients import GradientFlow
 
     failed = []
 
@@ -188,7 +188,7 @@ def test_an_error_while_a_slope_is_taken_does_not_reach_the_loop(monkeypatch):
         except ZeroDivisionError:
             failed.append(part)
 
-    probe = Layers()
+    probe = GradientFlow()
     probe.every = 1
     monkeypatch.setattr(recorder, "_take_slope", lambda *_: 1 / 0)
     watched = Watched(probes=[probe], guard=counting)

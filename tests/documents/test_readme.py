@@ -81,7 +81,7 @@ def test_names_of_networks_and_cadences_are_those_of_the_code():
         assert ", ".join(f"`{name}`" for name in names) in text
     said = re.search(r"Losses at every step; (.*?)\. All", text)
     stated = {word: int(step) for words, step in re.findall(r"([^;]+?) at every (\d+)th", said[1]) for word in re.findall("[a-z]+", words)}
-    words = {"gradients": "gradient", "saturation": "discriminator", "training": "learning", "losses": None}
+    words = {"gradients": "gradient", "saturation": "discriminator", "training": "learning", "losses": None, "gradient_flow": "flow"}
     for probe in default_probes():
         word = words.get(probe.name, probe.name)
         assert stated.get(word, 1) == probe.every, probe.name

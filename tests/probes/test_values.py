@@ -12,7 +12,7 @@ from ganwatch.contracts import Probe, discover
 from ganwatch.probes.data import Data, describe
 from ganwatch.probes.discriminator import Discriminator, Saturation, auc
 from ganwatch.probes.diversity import Diversity, small
-from ganwatch.probes.gradients import Gradients, Layers
+from ganwatch.probes.gradients import GradientFlow, Gradients, Layers
 from ganwatch.probes.latents import Latents
 from ganwatch.probes.training import Training
 from ganwatch.signals import family
@@ -121,7 +121,7 @@ def net():
 
 
 def test_gradients_and_layers_by_hand():
-    network, probe, total = net(), Layers(), Gradients()
+    network, probes = net(), [Gradients(), Layers(), GradientFlow()]
     network(draw(6, 3)).pow(2).sum().backward()
     named = dict(network.named_parameters())
     optimizer = torch.optim.SGD(network.parameters(), lr=0.5)
@@ -131,11 +131,12 @@ def test_gradients_and_layers_by_hand():
     whole = np.concatenate([grad.ravel() for grad in array.values()])
     slope = draw(6, 1, 2, 2, seed=9)
     step = Step(10, calls=[Call("d", (draw(6, 3),), torch.zeros(6), "fake", True, 10, attached=True, slope=slope)])
-    total.before_update(update)
-    probe.before_update(update)
+    for probe in probes:
+        probe.before_update(update)
     optimizer.step()
-    probe.after_update(update)
-    got = floats(probe.read(step) | total.read(step))
+    for probe in probes:
+        probe.after_update(update)
+    got = floats({series: value for probe in probes for series, value in probe.read(step).items()})
     summed = np.linalg.norm(slope.double().sum((1, 2, 3)).numpy())
     assert got == pytest.approx({
         "grad_norm/g": np.linalg.norm(whole),
@@ -148,11 +149,11 @@ def test_gradients_and_layers_by_hand():
         "output_slope/g": summed * np.sqrt(6),
         "grad_to_output/g": np.linalg.norm(whole) / summed,
     }, rel=1e-5)  # fmt: skip
-    assert probe.read(Step(11)) == total.read(Step(11)) == {}
+    assert all(probe.read(Step(11)) == {} for probe in probes)
 
 
 def test_an_update_whose_gradients_come_from_a_closure_is_left_out():
-    network, probe = net(), Layers()
+    network, probe = net(), GradientFlow()
     probe.after_update(Update("g", 10, ["0.weight"], [network[0].weight]))
     assert probe.read(Step(10)) == {}
 
