@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -13,6 +14,8 @@ from torch import Tensor
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from ganwatch.metrics.estimate import Estimate
+from ganwatch.metrics.inputs import finite, same_shape
+from ganwatch.metrics.processes import gathered
 from ganwatch.metrics.reservoir import Reservoir
 from ganwatch.provenance import versions
 
@@ -132,27 +135,13 @@ class QualityMetric(torchmetrics.Metric):
         return self._measured(self.features(real=True), self.features(real=False))
 
     def _interval(self, value: float) -> tuple[float, float]:
-        """From random halves, drawn without replacement: with replacement, covariances and nearest neighbours would be biased.
-
-        Over halves a mean spreads by its standard error on the whole.
-        """
-        sides = [self.features(real=True), self.features(real=False)]
-        halves = self._repeated(lambda generator: self._measured(*(_part(rows, len(rows) // 2, generator) for rows in sides)))
-        return self._around(value, torch.tensor(halves, dtype=torch.float64))
+        """From random halves, drawn without replacement: with replacement, covariances and nearest neighbours would be biased."""
+        return self._around(value, torch.tensor(self._halves(), dtype=torch.float64))
 
     def _null(self) -> float:
         """From the real samples, divided at random in the ratio of the sides; unknown with fewer real than generated samples."""
-        real, n_fake = self.features(real=True), len(self.features(real=False))
-        if not n_fake or len(real) < n_fake:
-            return math.nan
-        first = round(len(real) * len(real) / (len(real) + n_fake))
-
-        def divided(generator: torch.Generator) -> float:
-            order = torch.randperm(len(real), generator=generator)
-            return self._measured(real[order[:first]], real[order[first:]])
-
-        values = self._repeated(divided)
-        return math.fsum(values) / len(values)
+        n_real, n_fake = (len(self.features(real=real)) for real in (True, False))
+        return self._divided(round(n_real * n_real / (n_real + n_fake))) if 0 < n_fake <= n_real else math.nan
 
     # What subclasses use
 
@@ -176,9 +165,17 @@ class QualityMetric(torchmetrics.Metric):
             return math.nan
         return self.measure(real, fake)
 
-    def _repeated(self, draw: Callable[[torch.Generator], float]) -> list[float]:
+    def _halves(self) -> list[float]:
+        """Values on random halves of both sides; those of a mean spread by the standard error of the whole."""
+        sides = [self.features(real=True), self.features(real=False)]
         generator = torch.Generator().manual_seed(self.seed)
-        return [draw(generator) for _ in range(self.resamples)]
+        return [self._measured(*(_part(rows, len(rows) // 2, generator) for rows in sides)) for _ in range(self.resamples)]
+
+    def _divided(self, first: int) -> float:
+        """Mean value between two parts of the real samples, the first of ``first`` samples, the second of all others."""
+        real, generator = self.features(real=True), torch.Generator().manual_seed(self.seed)
+        orders = [torch.randperm(len(real), generator=generator).to(real.device) for _ in range(self.resamples)]
+        return math.fsum(self._measured(real[order[:first]], real[order[first:]]) for order in orders) / self.resamples
 
     def _around(self, value: float, repeated: Tensor) -> tuple[float, float]:
         """The interval around a value, from values whose spread is its standard error."""
@@ -205,11 +202,9 @@ class QualityMetric(torchmetrics.Metric):
             rows = self._rows(samples).detach().to(self.device)
             if beside is not None:
                 rows = torch.cat([rows, beside.to(rows)], dim=1)
-            bad = int((~torch.isfinite(rows)).flatten(1).any(1).sum())
-            if bad:
-                raise ValueError(f"{side} features must be finite, got {bad} of {len(rows)} samples with NaN or infinity")
+            finite(f"{side} features", rows)
             for other in self.sides:
-                self._same_shape(f"{side} features", rows.shape[1:], other, self._shape(other))
+                same_shape(f"{side} features", rows.shape[1:], f"{other} features", self._shape(other))
             if len(rows):
                 self._add(side, rows)
 
@@ -217,12 +212,15 @@ class QualityMetric(torchmetrics.Metric):
         """The value, 0-d float64; NaN for too few samples."""
         return torch.tensor(self._value(), dtype=torch.float64, device=self.device)
 
+    def reset_fake(self) -> None:
+        """Forget the generated samples and keep the real ones, with what was computed from them."""
+        for name in self.summaries:
+            getattr(self, f"fake_{name}").clear()
+        self._computed = None
+
     def estimate(self) -> Estimate:
         """The value with its uncertainty, its null and its provenance; across processes as ``compute`` is."""
-        with (
-            torch.no_grad(),
-            self.sync_context(dist_sync_fn=self.dist_sync_fn, should_sync=self._to_sync, should_unsync=self._should_unsync),
-        ):
+        with torch.no_grad(), self._synced():
             value = self._value()
             known = math.isfinite(value)
             low, high = self._interval(value) if known else (math.nan, math.nan)
@@ -260,6 +258,10 @@ class QualityMetric(torchmetrics.Metric):
         self._update_count += 1
         self._computed = None
 
+    def _synced(self) -> AbstractContextManager[None]:
+        """With the state of all processes inside, and this one's own again afterwards."""
+        return self.sync_context(dist_sync_fn=self.dist_sync_fn, should_sync=self._to_sync, should_unsync=self._should_unsync)
+
     def _used(self, *, real: bool) -> int:
         return len(self.features(real=real))
 
@@ -267,17 +269,12 @@ class QualityMetric(torchmetrics.Metric):
         state = getattr(self, f"{side}_reservoir")
         return state[2].shape[1:] if state else None
 
-    @staticmethod
-    def _same_shape(what: str, shape: torch.Size, other: str, known: torch.Size | None) -> None:
-        if known is not None and known != shape:
-            raise ValueError(f"{what} must have the dimensions of the {other} features, {tuple(known)}, got {tuple(shape)}")
-
     def _reduce_states(self, incoming_state: dict[str, Any]) -> None:
         mine = next(filter(None, map(self._shape, self.sides)), None)
         for side in self.sides:
             theirs = incoming_state[f"{side}_reservoir"]
             if theirs and mine:
-                self._same_shape(f"incoming {side} features", theirs[2].shape[1:], "own", mine)
+                same_shape(f"incoming {side} features", theirs[2].shape[1:], "own features", mine)
         for side in self.sides:
             for name, summary in self.summaries.items():
                 state = f"{side}_{name}"
@@ -291,7 +288,7 @@ class QualityMetric(torchmetrics.Metric):
             for name, summary in self.summaries.items():
                 mine = getattr(self, f"{side}_{name}")
                 summary(mine).compact()
-                merged[f"{side}_{name}"] = _gathered(mine, summary.DTYPES, self.device, lambda tensor: dist_sync_fn(tensor, group=group))
+                merged[f"{side}_{name}"] = gathered(mine, summary.DTYPES, self.device, lambda tensor: dist_sync_fn(tensor, group=group))
         shapes = {tensors[2].shape[1:] for side in self.sides for tensors in merged[f"{side}_reservoir"] if tensors}
         if len(shapes) > 1:
             raise ValueError(f"features must have the same dimensions in all processes, got {sorted(map(tuple, shapes))}")
@@ -305,19 +302,3 @@ class QualityMetric(torchmetrics.Metric):
 
 def _part(rows: Tensor, size: int, generator: torch.Generator) -> Tensor:
     return rows[torch.randperm(len(rows), generator=generator)[:size].to(rows.device)]
-
-
-def _gathered(
-    tensors: list[Tensor], dtypes: tuple[torch.dtype, ...], device: torch.device, gather: Callable[[Tensor], list[Tensor]]
-) -> list[list[Tensor]]:
-    """The tensors of every process, of any shapes; an empty list where a process has none."""
-    ranks: list[list[Tensor]] = []
-    for index, dtype in enumerate(dtypes):
-        tensor = tensors[index] if tensors else torch.empty(0, dtype=dtype, device=device)
-        shapes = gather(torch.tensor([bool(tensors), *tensor.shape], device=device))
-        flat = gather(tensor.flatten())
-        ranks = ranks or [[] for _ in shapes]
-        for rank, shape, values in zip(ranks, shapes, flat, strict=True):
-            if shape[0]:
-                rank.append(values.reshape(shape[1:].tolist()))
-    return ranks

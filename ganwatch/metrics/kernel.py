@@ -156,10 +156,10 @@ class KernelDistance(QualityMetric):
     def _interval(self, value: float) -> tuple[float, float]:
         real, fake = self.features(real=True), self.features(real=False)
         generator = torch.Generator().manual_seed(self.seed)
-        in_real, in_fake = (self._halves(len(rows), generator) for rows in (real, fake))
+        in_real, in_fake = (self._members(len(rows), generator) for rows in (real, fake))
         return self._around(value, kernel_distances(real, fake, in_real, in_fake, self._kernel(real, fake)))
 
-    def _halves(self, n: int, generator: torch.Generator) -> Tensor:
+    def _members(self, n: int, generator: torch.Generator) -> Tensor:
         return torch.stack([torch.randperm(n, generator=generator) < n // 2 for _ in range(self.resamples)], 1).to(self.device)
 
     def _null(self) -> float:

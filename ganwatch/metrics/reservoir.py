@@ -8,6 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+BLOCK = 1024
+"""Rows whose hashes are computed at a time."""
+
 
 class Reservoir:
     """Every row draws a random key; the rows with the smallest keys are kept.
@@ -15,7 +18,7 @@ class Reservoir:
     So each row ever seen is kept with the same probability, whatever the order, the batches or the shares of the processes, and the
     sample of a union is found from the samples of its parts. Keys follow from the seed, the position in the stream and the content of the
     batch: the same stream gives the same sample, and streams of different content draw independently without knowing of each other.
-    While fewer than ``capacity`` rows were seen all are kept.
+    As long as no more than ``capacity`` rows were seen all are kept.
 
     Parameters
     ----------
@@ -47,9 +50,10 @@ class Reservoir:
 
     @property
     def rows(self) -> Tensor:
-        """The sample, in random order; undefined while nothing was seen."""
+        """The sample, in a random order that only its content and the seed decide; undefined while nothing was seen."""
         self.compact()
-        return self.tensors[2]
+        rows = self.tensors[2]
+        return rows[_shuffled(rows.flatten(1), int(self.tensors[0][1]))]
 
     def add(self, rows: Tensor, *, capacity: int, seed: int) -> None:
         """Take rows ``(N, …)``; ``capacity`` (rows) and ``seed`` are those of the first call."""
@@ -89,3 +93,14 @@ class Reservoir:
         keys, order = torch.cat(self.tensors[1::2]).sort(stable=True)
         kept = order[: int(self.tensors[0][0])]
         self.tensors[1:] = [keys[: len(kept)], torch.cat(self.tensors[2::2])[kept]]
+
+
+def _shuffled(rows: Tensor, seed: int) -> Tensor:
+    """Indices that sort by a hash of each row, so that the order of arrival does not matter."""
+    generator = torch.Generator().manual_seed(seed)
+    factors = torch.randint(-(2**63), 2**63 - 1, (rows.shape[1] + 2,), generator=generator).to(rows.device) | 1
+    bits = rows.contiguous().view(torch.int32)
+    hashes = torch.cat([(bits[at : at + BLOCK].to(torch.int64) * factors[2:]).sum(1) for at in range(0, len(bits), BLOCK)])
+    for factor in factors[:2]:  # a sum of products alone would spread rows in even steps evenly
+        hashes = (hashes ^ (hashes >> 32)) * factor
+    return hashes.argsort(stable=True)

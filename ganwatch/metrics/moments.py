@@ -1,0 +1,133 @@
+"""Mean and covariance of a stream of features, which merge across batches, windows and processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+BLOCK = 256
+"""Columns of a Gram matrix that are made at a time; what is above its diagonal is left out."""
+
+
+class Moments:
+    """Count, mean and scatter (the sum of squares about the mean) in float64.
+
+    Each batch is centred on its own mean before it is squared, and parts are put together by Chan's rule, so a large mean costs no digits.
+    The scatter is the sum of a matrix and of rows that are not squared yet. While there are no more samples than dimensions they stay
+    rows: a few samples in many dimensions cost little and keep all digits of their rank.
+
+    Parameters
+    ----------
+    tensors : list of Tensor
+        State, changed in place: ``[count, mean, squared, rows]`` of shapes ``()``, ``(D,)``, ``(D, D)`` or ``(0, 0)``, ``(R, D)``. Empty
+        as long as nothing was seen. Between updates further rows may follow.
+
+    References
+    ----------
+    Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample Variances", 1979.
+
+    Examples
+    --------
+    >>> moments = Moments.of(torch.tensor([[1.0, 2.0], [3.0, 2.0]]), torch.tensor([[2.0, 5.0], [2.0, 3.0]]))
+    >>> moments.count, moments.mean.tolist(), moments.variance
+    (4, [2.0, 3.0], 2.6666666666666665)
+    """
+
+    DTYPES: ClassVar[tuple[torch.dtype, ...]] = (torch.int64, torch.float64, torch.float64, torch.float64)
+
+    def __init__(self, tensors: list[Tensor]) -> None:
+        self.tensors = tensors
+
+    @classmethod
+    def of(cls, *batches: Tensor) -> Moments:
+        """Those of batches ``(N, D)``."""
+        moments = cls([])
+        for batch in batches:
+            moments.add(batch)
+        return moments
+
+    @classmethod
+    def together(cls, parts: Iterable[Moments]) -> Moments:
+        """Those of several parts, which stay as they are."""
+        whole = cls([])
+        for part in parts:
+            whole.merge(part.tensors)
+        return whole
+
+    @property
+    def count(self) -> int:
+        """How many rows were seen."""
+        return int(self.tensors[0]) if self.tensors else 0
+
+    @property
+    def mean(self) -> Tensor:
+        """Of shape ``(D,)``; undefined while nothing was seen."""
+        return self.tensors[1]
+
+    @property
+    def variance(self) -> float:
+        """Trace of the covariance."""
+        squares = sum(float(rows.square().sum()) for rows in self.tensors[3:])
+        return (squares + float(self.tensors[2].trace())) / (self.count - 1)
+
+    @property
+    def covariance(self) -> Tensor:
+        """Of shape ``(D, D)``, with the divisor ``count - 1``."""
+        self.compact()
+        squared, rows = self.tensors[2:]
+        return _added(squared, rows) / (self.count - 1)
+
+    @property
+    def root(self) -> Tensor | None:
+        """Exact ``(R, D)`` with ``rootᵀ root`` the covariance, R below twice the count; None with more samples than dimensions."""
+        self.compact()
+        squared, rows = self.tensors[2:]
+        return None if len(squared) else rows / (self.count - 1) ** 0.5
+
+    def add(self, batch: Tensor) -> None:
+        """Take rows ``(N, D)``."""
+        if not len(batch):
+            return
+        batch = batch.to(torch.float64)
+        mean = batch.mean(0)
+        centred = batch - mean if len(batch) > 1 else batch[:0]
+        self.merge([torch.tensor(len(batch), device=batch.device), mean, batch.new_empty(0, 0), centred])
+
+    def merge(self, other: list[Tensor]) -> None:
+        """Take the state of other moments, by Chan's rule."""
+        if not other:
+            return
+        if self.tensors:
+            n, m = self.count, int(other[0])
+            shift = other[1] - self.mean
+            squared = self.tensors[2] if not len(other[2]) else other[2] if not len(self.tensors[2]) else self.tensors[2] + other[2]
+            between = (n * m / (n + m)) ** 0.5 * shift
+            self.tensors[:3] = [self.tensors[0] + other[0], self.mean + m / (n + m) * shift, squared]
+            self.tensors += [*other[3:], between[None]]
+        else:
+            self.tensors += other
+        if min(self.count, sum(map(len, self.tensors[3:]))) > len(self.mean):
+            self._square()
+
+    def compact(self) -> None:
+        """Put the rows together."""
+        if len(self.tensors) > 4:
+            self.tensors[3:] = [torch.cat(self.tensors[3:])]
+
+    def _square(self) -> None:
+        self.compact()
+        squared, rows = self.tensors[2:]
+        self.tensors[2:] = [_added(squared, rows), rows[:0]]
+
+
+def _added(squared: Tensor, rows: Tensor) -> Tensor:
+    """``squared + rowsᵀ rows``, of which one half is computed and mirrored."""
+    if len(squared) and not len(rows):
+        return squared
+    gram = squared.clone() if len(squared) else rows.new_zeros(rows.shape[1], rows.shape[1])
+    for start in range(0, rows.shape[1], BLOCK):
+        gram[start : start + BLOCK, : start + BLOCK].addmm_(rows[:, start : start + BLOCK].T, rows[:, : start + BLOCK])
+    return gram.tril() + gram.tril(-1).T
