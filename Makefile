@@ -32,6 +32,7 @@ types: .venv/.dev
 bench: .venv/.dev
 	$(BIN)/python tests/benchmarks/overhead.py
 	$(BIN)/python tests/benchmarks/overhead_loops.py
+	$(BIN)/python tests/benchmarks/quality.py
 
 table: .venv/.dev
 	$(BIN)/python tests/benchmarks/detection_table.py run

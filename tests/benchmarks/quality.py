@@ -1,0 +1,109 @@
+"""What the metrics of sample quality cost, side by side with their peers in one run. Run by ``make bench``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch
+from torch import Tensor, nn
+from torchmetrics.image.fid import FrechetInceptionDistance
+
+from ganwatch.metrics.frechet import FrechetDistance, FrechetReference
+from ganwatch.metrics.moments import Moments
+
+D = 2048
+REALS = 5000
+TRACE_GOALS = {256: 80.0, 1024: 8.0, 5000: 2.0}
+"""Generated samples, and how much faster the trace term has to be than by ``eigvals``."""
+METRIC_GOAL = 2.0
+BATCH = 500
+
+
+class Features(nn.Identity):
+    """In the place of the Inception network: what is measured are the metrics, not the network."""
+
+    num_features = D
+
+
+def features(n: int, seed: int) -> Tensor:
+    """Features that correlate, with variances over two decades."""
+    generator = torch.Generator().manual_seed(seed)
+    mixing = torch.randn(D, D, generator=torch.Generator().manual_seed(0)) / D**0.5
+    return (torch.randn(n, D, generator=generator) * torch.logspace(-1, 0, D)) @ mixing
+
+
+def timed(work: Callable[[], float]) -> tuple[float, float]:
+    started = time.perf_counter()
+    value = work()
+    return time.perf_counter() - started, value
+
+
+def compared(what: str, ours: Callable[[], float], peer: Callable[[], float], goal: float, repeats: int) -> bool:
+    """Both in turn; the ratio is that of medians."""
+    pairs = [(timed(ours), timed(peer)) for _ in range(repeats)]
+    seconds, of_peer = (statistics.median(pair[side][0] for pair in pairs) for side in (0, 1))
+    value, expected = (pairs[-1][side][1] for side in (0, 1))
+    met = of_peer / seconds >= goal
+    print(
+        f"{what}: {seconds:.3f} s against {of_peer:.3f} s, {of_peer / seconds:.1f} times faster, goal {goal:g}: {'met' if met else 'NOT MET'}; "
+        f"values differ by {abs(value / expected - 1):.0e}",
+        flush=True,
+    )
+    return met
+
+
+def by_eigenvalues(one: Tensor, other: Tensor) -> float:
+    return float(torch.linalg.eigvals(one @ other).sqrt().real.sum())
+
+
+def trace_terms(repeats: int) -> list[bool]:
+    real = Moments.of(features(REALS, 1))
+    reference, covariance = FrechetReference(real), real.covariance
+    met = []
+    for n, goal in TRACE_GOALS.items():
+        fake = Moments.of(features(n, 2))
+        other = fake.root.T @ fake.root if fake.root is not None else fake.covariance
+        reference.trace_term(fake)
+        ours = partial(reference.trace_term, fake)
+        peer = partial(by_eigenvalues, covariance, other)
+        met.append(compared(f"trace term, {n:,} generated, D {D:,}, cached reals, against eigvals", ours, peer, goal, repeats))
+    return met
+
+
+def metrics(repeats: int) -> bool:
+    real, fake = features(REALS, 1), features(REALS, 2)
+
+    def measured(make: Callable[[], FrechetDistance | FrechetInceptionDistance]) -> float:
+        metric = make()
+        for side, rows in ((True, real), (False, fake)):
+            for batch in rows.split(BATCH):
+                metric.update(batch, real=side)
+        return float(metric.compute())
+
+    return compared(
+        f"update and compute, {REALS:,} + {REALS:,}, D {D:,}, against torchmetrics",
+        lambda: measured(FrechetDistance),
+        lambda: measured(lambda: FrechetInceptionDistance(feature=Features())),
+        METRIC_GOAL,
+        repeats,
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=3, help="how often each side is measured")
+    given = parser.parse_args()
+    print(f"Processor load at the start: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; torch threads: {torch.get_num_threads()}")
+    return 0 if all([*trace_terms(given.repeats), metrics(given.repeats)]) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
