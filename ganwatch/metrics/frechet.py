@@ -14,8 +14,8 @@ from ganwatch.metrics.inputs import checked
 from ganwatch.metrics.moments import Moments
 from ganwatch.metrics.reservoir import Reservoir
 
-TOLERANCE = 1e-9
-"""Error of the trace term, as a share of both traces, beyond which singular values are computed in place of eigenvalues."""
+TOLERANCE = 1e-7
+"""Error as a share of the distance beyond which singular values are computed in place of eigenvalues, whose small ones are less exact."""
 ENOUGH = 4
 """Real samples for each generated one at which the null may come from dividing the real ones: three quarters of them remain."""
 
@@ -98,28 +98,27 @@ class FrechetReference:
         """To the Gaussian of other moments."""
         if min(self.moments.count, moments.count) < 2:
             return math.nan
-        spread = self.moments.variance + moments.variance
-        shift = float((self.moments.mean - moments.mean).square().sum())
-        return max(0.0, shift + spread - 2.0 * self.trace_term(moments))
-
-    def trace_term(self, moments: Moments) -> float:
-        """``Tr (S1 S2)^½``."""
         if self._root is None:
             self._root = _root(self.moments)
-        root, other = self._root, moments.root
-        if other is not None:
-            product = other @ root.T
-            gram = product @ product.T if len(product) <= len(root) else product.T @ product
-        else:
-            product = None
-            gram = root @ moments.covariance @ root.T
-        squares = torch.linalg.eigvalsh(gram)
-        noise = torch.finfo(squares.dtype).eps * squares.abs().sum()
-        values = squares.where(squares > noise, 0.0).sqrt()
-        error = (noise / values).clamp_max(noise.sqrt()).nan_to_num(0.0).sum()
-        if error > TOLERANCE * (self.moments.variance + moments.variance):
-            values = torch.linalg.svdvals(_root(moments) @ root.T if product is None else product)
-        return float(values.sum())
+        without = float((self.moments.mean - moments.mean).square().sum()) + self.moments.variance + moments.variance
+        term, error = _by_eigenvalues(self._root, moments)
+        if 2 * error > TOLERANCE * (without - 2 * term):
+            term = float(torch.linalg.svdvals(_root(moments) @ self._root.T).sum())
+        return max(0.0, without - 2 * term)
+
+
+def _by_eigenvalues(root: Tensor, moments: Moments) -> tuple[float, float]:
+    """``Tr (S1 S2)^½`` from the squares of the singular values, and a bound of its error."""
+    other = moments.root
+    if other is None:
+        gram = root @ moments.covariance @ root.T
+    else:
+        product = other @ root.T
+        gram = product @ product.T if len(product) <= len(root) else product.T @ product
+    squares = torch.linalg.eigvalsh(gram)
+    noise = torch.finfo(squares.dtype).eps * squares.abs().sum()
+    values = squares.where(squares > noise, 0.0).sqrt()
+    return float(values.sum()), float((noise / values).clamp_max(noise.sqrt()).nan_to_num(0.0).sum())
 
 
 def _root(moments: Moments) -> Tensor:

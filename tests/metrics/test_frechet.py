@@ -102,6 +102,12 @@ def test_finite_where_covariances_have_no_full_rank(samples):
     assert frechet_distance(real, samples) == pytest.approx(frechet_distance(samples, real), rel=1e-7)
 
 
+def test_small_variances_count_beside_a_large_one():
+    one, other = gaussian(torch.zeros(16), torch.eye(16).double()), gaussian(torch.zeros(16), 4 * torch.eye(16).double())
+    one, other = torch.cat([1e5 * one[:, :1], one[:, 1:]], 1), torch.cat([5e4 * other[:, :1], other[:, 1:]], 1)
+    assert frechet_distance(one, other) == pytest.approx(15.0, rel=1e-4)
+
+
 features = st.builds(
     lambda n, d, rank, scale, seed: scale * normal(n, rank, seed) @ normal(rank, d, seed + 1),
     st.integers(2, 12), st.just(6), st.integers(1, 6), st.sampled_from([0.0, 1e-6, 1.0, 1e6]), st.integers(0, 99),
