@@ -13,21 +13,13 @@ import torchmetrics
 from torch import Tensor
 from torchmetrics.utilities.distributed import gather_all_tensors
 
+from ganwatch.errors import UserError
+from ganwatch.features.extractor import Batch, Extractor
 from ganwatch.metrics.estimate import Estimate
 from ganwatch.metrics.inputs import finite, same_shape
 from ganwatch.metrics.processes import gathered
 from ganwatch.metrics.reservoir import Reservoir
 from ganwatch.provenance import versions
-
-
-class Extracts(Protocol):
-    """What a metric asks of a feature extractor; ``ganwatch.features`` has some."""
-
-    name: str
-
-    def __call__(self, samples: Tensor) -> Tensor: ...
-
-    def provenance(self) -> dict[str, Any]: ...
 
 
 class Summary(Protocol):
@@ -51,8 +43,8 @@ class QualityMetric(torchmetrics.Metric):
 
     Parameters
     ----------
-    extractor : callable, optional
-        Turns samples ``(N, …)`` into features ``(N, D)``. Without it ``update`` is given features.
+    extractor : Extractor, optional
+        Turns samples ``(N, …)`` into features ``(N, D)``, such as those of ``ganwatch.features``. Without it ``update`` is given features.
     seed : int
         Of the reservoir and of the subsamples behind ``estimate``.
     confidence : float in (0, 1)
@@ -66,7 +58,7 @@ class QualityMetric(torchmetrics.Metric):
 
     Raises
     ------
-    ValueError
+    UserError
         For a confidence outside (0, 1) or sizes that are too small.
     """
 
@@ -86,7 +78,7 @@ class QualityMetric(torchmetrics.Metric):
 
     def __init__(
         self,
-        extractor: Extracts | None = None,
+        extractor: Extractor | None = None,
         *,
         seed: int = 0,
         confidence: float = 0.95,
@@ -96,11 +88,11 @@ class QualityMetric(torchmetrics.Metric):
     ) -> None:
         super().__init__(**kwargs)
         if not 0.0 < confidence < 1.0:
-            raise ValueError(f"confidence must be in (0, 1), got {confidence}")
+            raise UserError(f"confidence must be in (0, 1), got {confidence}")
         if reservoir < self.least:
-            raise ValueError(f"reservoir must be >= {self.least} (samples), got {reservoir}")
+            raise UserError(f"reservoir must be >= {self.least} (samples), got {reservoir}")
         if resamples < 2:
-            raise ValueError(f"resamples must be >= 2, got {resamples}")
+            raise UserError(f"resamples must be >= 2, got {resamples}")
         self.extractor = extractor
         self.seed, self.confidence, self.reservoir, self.resamples = seed, confidence, reservoir, resamples
         for side in self.sides:
@@ -119,12 +111,12 @@ class QualityMetric(torchmetrics.Metric):
         generator = torch.Generator().manual_seed(seed)
         return torch.randn(n, 8, generator=generator), 0.7 * torch.randn(n, 8, generator=generator) + 0.3
 
-    def _rows(self, samples: Tensor) -> Tensor:
+    def _rows(self, samples: Batch) -> Tensor:
         """What is kept of samples: one row each; without extractor the samples must be features already."""
         rows = torch.as_tensor(samples) if self.extractor is None else self.extractor(samples)
         if rows.ndim != 2 or not rows.is_floating_point():
             what = "samples" if self.extractor is None else f"output of {self.extractor.name}"
-            raise ValueError(f"{what} must be floating-point features of shape (N, D), got {rows.dtype} of shape {tuple(rows.shape)}")
+            raise UserError(f"{what} must be floating-point features of shape (N, D), got {rows.dtype} of shape {tuple(rows.shape)}")
         return rows
 
     def _add(self, side: str, rows: Tensor) -> None:
@@ -186,17 +178,17 @@ class QualityMetric(torchmetrics.Metric):
 
     # torchmetrics
 
-    def update(self, samples: Tensor, *, real: bool) -> None:
+    def update(self, samples: Batch, *, real: bool) -> None:
         """Take samples ``(N, …)`` of one side, or features ``(N, D)`` where there is no extractor.
 
         Raises
         ------
-        ValueError
+        UserError
             For another shape or dtype, for features that are not finite, and for dimensions that differ from those seen before.
         """
         self._take("real" if real else "fake", samples)
 
-    def _take(self, side: str, samples: Tensor, beside: Tensor | None = None) -> None:
+    def _take(self, side: str, samples: Batch, beside: Tensor | None = None) -> None:
         """Take samples of a side, each with further columns ``beside`` its features, ``(N, …)``."""
         with torch.no_grad():
             rows = self._rows(samples).detach().to(self.device)
@@ -252,7 +244,7 @@ class QualityMetric(torchmetrics.Metric):
         """Take the state of a metric of the same class, which stays as it is."""
         if isinstance(incoming_state, torchmetrics.Metric):
             if type(incoming_state) is not type(self):
-                raise ValueError(f"incoming_state must be a {type(self).__name__} or its state, got a {type(incoming_state).__name__}")
+                raise UserError(f"incoming_state must be a {type(self).__name__} or its state, got a {type(incoming_state).__name__}")
             incoming_state = incoming_state.metric_state
         self._reduce_states(incoming_state)
         self._update_count += 1
@@ -291,7 +283,7 @@ class QualityMetric(torchmetrics.Metric):
                 merged[f"{side}_{name}"] = gathered(mine, summary.DTYPES, self.device, lambda tensor: dist_sync_fn(tensor, group=group))
         shapes = {tensors[2].shape[1:] for side in self.sides for tensors in merged[f"{side}_reservoir"] if tensors}
         if len(shapes) > 1:
-            raise ValueError(f"features must have the same dimensions in all processes, got {sorted(map(tuple, shapes))}")
+            raise UserError(f"features must have the same dimensions in all processes, got {sorted(map(tuple, shapes))}")
         for side in self.sides:
             for name, summary in self.summaries.items():
                 state: list[Tensor] = []

@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ganwatch.errors import UserError
 from ganwatch.metrics.base import QualityMetric, Summary
 from ganwatch.metrics.inputs import checked
 from ganwatch.metrics.moments import Moments
@@ -37,7 +38,7 @@ def frechet_distance(real: Tensor, fake: Tensor) -> float:
 
     Raises
     ------
-    ValueError
+    UserError
         For dimensions that differ, or features that are not finite.
 
     References
@@ -160,7 +161,7 @@ class FrechetWindow:
 
     def __init__(self, reference: Tensor, size: int) -> None:
         if size < 2:
-            raise ValueError(f"size must be >= 2 (samples), got {size}")
+            raise UserError(f"size must be >= 2 (samples), got {size}")
         checked(reference, reference)
         self.size = size
         self._reference = FrechetReference(Moments.of(reference))
@@ -204,7 +205,7 @@ class FrechetDistance(QualityMetric):
 
     Parameters
     ----------
-    extractor : callable, optional
+    extractor : Extractor, optional
         Samples to features ``(N, D)``; without it ``update`` takes features.
     **kwargs
         Those of ``QualityMetric``.

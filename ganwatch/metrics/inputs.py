@@ -5,24 +5,26 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ganwatch.errors import UserError
+
 
 def checked(real: Tensor, fake: Tensor) -> None:
-    """Raise a ValueError unless both are finite features ``(N, D)``, ``(M, D)`` of the same dimensions."""
+    """Raise a UserError unless both are finite features ``(N, D)``, ``(M, D)`` of the same dimensions."""
     for side, rows in zip(("real", "fake"), (real, fake), strict=True):
         if rows.ndim != 2:
-            raise ValueError(f"{side} features must have the shape (N, D), got {tuple(rows.shape)}")
+            raise UserError(f"{side} features must have the shape (N, D), got {tuple(rows.shape)}")
         finite(f"{side} features", rows)
     same_shape("fake features", fake.shape[1:], "real features", real.shape[1:])
 
 
 def finite(what: str, rows: Tensor) -> None:
-    """Raise a ValueError for rows with NaN or infinity."""
+    """Raise a UserError for rows with NaN or infinity."""
     bad = int((~torch.isfinite(rows)).flatten(1).any(1).sum())
     if bad:
-        raise ValueError(f"{what} must be finite, got {bad} of {len(rows)} samples with NaN or infinity")
+        raise UserError(f"{what} must be finite, got {bad} of {len(rows)} samples with NaN or infinity")
 
 
 def same_shape(what: str, shape: torch.Size, other: str, known: torch.Size | None) -> None:
-    """Raise a ValueError, naming both, where a shape of one sample is known and differs."""
+    """Raise a UserError, naming both, where a shape of one sample is known and differs."""
     if known is not None and known != shape:
-        raise ValueError(f"{what} must have the dimensions of the {other}, {tuple(known)}, got {tuple(shape)}")
+        raise UserError(f"{what} must have the dimensions of the {other}, {tuple(known)}, got {tuple(shape)}")

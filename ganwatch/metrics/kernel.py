@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from ganwatch.errors import UserError
+from ganwatch.features.extractor import Extractor
 from ganwatch.metrics.base import QualityMetric
 
 BLOCK = 1024
@@ -118,7 +120,7 @@ class KernelDistance(QualityMetric):
 
     Parameters
     ----------
-    extractor : callable, optional
+    extractor : Extractor, optional
         Samples to features ``(N, D)``; without it ``update`` takes features.
     kernel : {"polynomial", "gaussian"}
         The cubic kernel of KID, or a Gaussian whose width is the median distance.
@@ -141,10 +143,10 @@ class KernelDistance(QualityMetric):
     higher_is_better = False
     kernels: ClassVar[tuple[str, ...]] = ("polynomial", "gaussian")
 
-    def __init__(self, extractor: Any = None, *, kernel: str = "polynomial", **kwargs: Any) -> None:
+    def __init__(self, extractor: Extractor | None = None, *, kernel: str = "polynomial", **kwargs: Any) -> None:
         super().__init__(extractor, **kwargs)
         if kernel not in self.kernels:
-            raise ValueError(f"kernel must be one of {self.kernels}, got {kernel!r}")
+            raise UserError(f"kernel must be one of {self.kernels}, got {kernel!r}")
         self.kernel = kernel
 
     def measure(self, real: Tensor, fake: Tensor) -> float:

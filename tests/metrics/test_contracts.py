@@ -134,7 +134,7 @@ class Other(QualityMetric):
 class Doubled:
     """An extractor of features."""
 
-    name = "doubled"
+    name, dim = "doubled", None
 
     def __call__(self, samples):
         return samples.flatten(1) * 2.0
