@@ -1,0 +1,80 @@
+"""A measure of the user's own: any function of samples, with uncertainty."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganwatch.metrics.base import QualityMetric
+
+
+class OwnMeasure(QualityMetric):
+    """Mean over generated samples of what a function says of each; that over real ones is its null.
+
+    Parameters
+    ----------
+    function : callable
+        Samples ``(N, …)`` to one value each, ``(N,)`` or ``(N, 1)``: a score, a share as 0 and 1, the error of a downstream task.
+    name : str
+        What it is called where it is shown.
+    higher_is_better : bool, optional
+        None where neither is better.
+    reservoir : int, values
+        At most so many of each side are kept.
+
+    Examples
+    --------
+    >>> brightness = OwnMeasure(lambda images: images.flatten(1).mean(1), name="brightness")
+    >>> brightness.update(torch.tensor([[0.0, 1.0], [1.0, 1.0]]), real=False)
+    >>> brightness.compute()
+    tensor(0.7500, dtype=torch.float64)
+    """
+
+    needs_real = False
+
+    def __init__(
+        self,
+        function: Callable[[Any], Tensor],
+        *,
+        name: str,
+        higher_is_better: bool | None = None,
+        reservoir: int = 100_000,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(reservoir=reservoir, **kwargs)
+        if not callable(function):
+            raise TypeError(f"function must be callable, got a {type(function).__name__}")
+        self.function, self.name = function, name
+        self._better = higher_is_better
+
+    @property
+    def higher_is_better(self) -> bool | None:  # type: ignore[override]  # a fact of each measure, not of the class
+        return self._better
+
+    def measure(self, real: Tensor, fake: Tensor) -> float:  # noqa: ARG002  # knows no reals
+        return float(fake.double().mean())
+
+    def _rows(self, samples: Tensor) -> Tensor:
+        values = torch.as_tensor(self.function(samples))
+        rows = values[:, None] if values.ndim == 1 else values
+        if rows.shape != (len(samples), 1):
+            raise ValueError(f"{self.name} must give one value for each of {len(samples)} samples, got shape {tuple(values.shape)}")
+        return rows.float()
+
+    def _interval(self, value: float) -> tuple[float, float]:
+        from scipy.special import stdtrit
+
+        values = self.features(real=False).double()
+        half = float(stdtrit(len(values) - 1, 0.5 + self.confidence / 2.0)) * float(values.std()) / math.sqrt(len(values))
+        return value - half, value + half
+
+    def _null(self) -> float:
+        real = self.features(real=True)
+        return float(real.double().mean()) if len(real) else math.nan
+
+    def provenance(self) -> dict[str, Any]:
+        return super().provenance() | {"name": self.name}
