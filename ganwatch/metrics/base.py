@@ -67,6 +67,8 @@ class QualityMetric(torchmetrics.Metric):
     sides: ClassVar[tuple[str, ...]] = ("real", "fake")
     summaries: ClassVar[dict[str, type[Summary]]] = {"reservoir": Reservoir}
     """States of each side by name."""
+    beside: ClassVar[int] = 0
+    """Columns that are kept beside the features of a sample."""
     least: int = 2
     """Samples of a side below which the value is unknown."""
     needs_real: ClassVar[bool] = True
@@ -192,13 +194,11 @@ class QualityMetric(torchmetrics.Metric):
         """Take samples of a side, each with further columns ``beside`` its features, ``(N, …)``."""
         with torch.no_grad():
             rows = self._rows(samples).detach().to(self.device)
-            if beside is not None:
-                rows = torch.cat([rows, beside.to(rows)], dim=1)
             finite(f"{side} features", rows)
             for other in self.sides:
                 same_shape(f"{side} features", rows.shape[1:], f"{other} features", self._shape(other))
             if len(rows):
-                self._add(side, rows)
+                self._add(side, rows if beside is None else torch.cat([rows, beside.to(rows)], dim=1))
 
     def compute(self) -> Tensor:
         """The value, 0-d float64; NaN for too few samples."""
@@ -258,15 +258,17 @@ class QualityMetric(torchmetrics.Metric):
         return len(self.features(real=real))
 
     def _shape(self, side: str) -> torch.Size | None:
-        state = getattr(self, f"{side}_reservoir")
-        return state[2].shape[1:] if state else None
+        return self._shape_of(getattr(self, f"{side}_reservoir"))
+
+    def _shape_of(self, state: list[Tensor]) -> torch.Size | None:
+        return state[2][..., : state[2].shape[-1] - self.beside].shape[1:] if state else None
 
     def _reduce_states(self, incoming_state: dict[str, Any]) -> None:
         mine = next(filter(None, map(self._shape, self.sides)), None)
         for side in self.sides:
-            theirs = incoming_state[f"{side}_reservoir"]
-            if theirs and mine:
-                same_shape(f"incoming {side} features", theirs[2].shape[1:], "own features", mine)
+            theirs = self._shape_of(incoming_state[f"{side}_reservoir"])
+            if theirs is not None:
+                same_shape(f"incoming {side} features", theirs, "own features", mine)
         for side in self.sides:
             for name, summary in self.summaries.items():
                 state = f"{side}_{name}"

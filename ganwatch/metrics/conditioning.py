@@ -102,6 +102,7 @@ class LabelAgreement(QualityMetric):
 
     higher_is_better = True
     needs_real = False
+    beside = 1
     bounds = (0.0, 1.0)
 
     def __init__(self, extractor: Extracts | None = None, *, reservoir: int = 100_000, **kwargs: Any) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganwatch.metrics.base import Extracts, QualityMetric
+from ganwatch.metrics.base import Extracts
 from ganwatch.metrics.intervals import holm, wilson
 from ganwatch.metrics.kmeans import assign, kmeans
 from ganwatch.metrics.labels import label_rows
-from ganwatch.metrics.places import place_column
+from ganwatch.metrics.places import PlacedMetric
 
 PER_KIND = 20
 """Reals for each cluster, at least."""
@@ -75,7 +75,7 @@ def kinds_of(real: Tensor, fake: Tensor, *, level: float = 0.05) -> list[Kind]:
     return sorted(found, key=lambda kind: (kind.p_value, -kind.expected))
 
 
-class MissingKinds(QualityMetric):
+class MissingKinds(PlacedMetric):
     """Share of the real data that is lost with the kinds that are missing, between 0 and 1; see ``kinds_of``.
 
     Kinds are clusters of the features, made of one half of the reals and counted on the other, so that two samples of the same data agree;
@@ -123,8 +123,7 @@ class MissingKinds(QualityMetric):
         places : Tensor, shape (N,), int64, less than 2**24, optional
             What ``kinds`` calls its examples; by default their place among those of their side that this process was given.
         """
-        side = "real" if real else "fake"
-        self._take(side, samples, place_column(len(samples), places, self._seen(side)))
+        self._take_placed("real" if real else "fake", samples, places)
 
     def kinds(self) -> list[Kind]:
         """Every kind, the most surely missing first; examples are places as given to ``update``. Empty for too few samples."""

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganwatch.metrics.base import Extracts, QualityMetric
+from ganwatch.metrics.base import Extracts
 from ganwatch.metrics.intervals import share_interval
 from ganwatch.metrics.kmeans import assign, kmeans
 from ganwatch.metrics.neighbours import nearest
-from ganwatch.metrics.places import place_column
+from ganwatch.metrics.places import PlacedMetric
 
 CELLS = 10
 PER_CELL = 50
@@ -126,7 +126,7 @@ def _near_copies(real_apart: Tensor, fake_apart: Tensor, places: Tensor) -> tupl
     return tuple(Copy(i, int(places[i, 0]), float(fake_apart[i, 0]), float(of_fake[i])) for i in order)
 
 
-class Memorisation(QualityMetric):
+class Memorisation(PlacedMetric):
     """Probability that a generated sample lies nearer to the training samples than a held-out real one; 0.5 without memorisation.
 
     Three sides: ``update(x, training=True)`` for what the generator was trained on, ``update(x, real=True)`` for other real samples of the
@@ -174,7 +174,7 @@ class Memorisation(QualityMetric):
         if training == (real is not None):
             raise ValueError(f"one of real and training must be given, got real={real} and training={training}")
         side = "training" if training else "real" if real else "fake"
-        self._take(side, samples, place_column(len(samples), places, self._seen(side)))
+        self._take_placed(side, samples, places)
 
     def copying(self) -> Copying:
         """All that the distances tell, with the places that ``update`` was given; everything unknown for too few samples."""

@@ -31,8 +31,8 @@ def scales(height: int, width: int) -> int:
 def pairwise_ms_ssim(images: Tensor, data_range: float) -> Tensor:
     """MS-SSIM of neighbouring pairs, 0 with 1, 2 with 3, …: shape (N // 2,), between 0 and 1, 1 for identical images.
 
-    Small images have fewer than five scales, see ``scales``, and the weights of those are scaled up to the sum of all: values compare between
-    images of the same size only.
+    Small images have fewer than five scales, see ``scales``, with weights that add up to the same: values compare between images of one
+    size only.
 
     Parameters
     ----------

@@ -53,7 +53,7 @@ class Reservoir:
         """The sample, in a random order that only its content and the seed decide; undefined while nothing was seen."""
         self.compact()
         rows = self.tensors[2]
-        return rows[_shuffled(rows.flatten(1), int(self.tensors[0][1]))]
+        return rows[shuffled(rows.flatten(1), int(self.tensors[0][1]))]
 
     def add(self, rows: Tensor, *, capacity: int, seed: int) -> None:
         """Take rows ``(N, …)``; ``capacity`` (rows) and ``seed`` are those of the first call."""
@@ -95,7 +95,7 @@ class Reservoir:
         self.tensors[1:] = [keys[: len(kept)], torch.cat(self.tensors[2::2])[kept]]
 
 
-def _shuffled(rows: Tensor, seed: int) -> Tensor:
+def shuffled(rows: Tensor, seed: int) -> Tensor:
     """Indices that sort by a hash of each row, so that the order of arrival does not matter."""
     generator = torch.Generator().manual_seed(seed)
     factors = torch.randint(-(2**63), 2**63 - 1, (rows.shape[1] + 2,), generator=generator).to(rows.device) | 1
