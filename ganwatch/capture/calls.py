@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ganwatch.capture.options import Options
 from ganwatch.capture.recognition import EVERYTHING, Part, Recognition, place
-from ganwatch.capture.step import Arguments, Call, detached, tensors
+from ganwatch.capture.step import Arguments, Call, detached, score_leaf, tensors
 
 UNKNOWN = 3
 """Batches of unknown origin that are kept a phase: one of them may turn out to be real."""
@@ -68,11 +68,27 @@ def judged(
     if len(candidates) == 1:
         return [record(leaf, candidates[0], each[0])]
     kinds = [parts[0][0] if len(parts) == 1 else "unknown" for parts in each]
-    scores = tensors(output)
-    if recognition.judges_pairs(kinds) and len(scores) == 2 and scores[0].shape == scores[1].shape:
+    scores = _side_by_side(output) if recognition.judges_pairs(kinds) else []
+    if scores:
         return [record(score, samples, parts) for score, samples, parts in zip(scores, candidates, each, strict=True)]
     at, kind = recognition.one_of(kinds)
     return [record(leaf, candidates[at], [(kind, EVERYTHING)])]
+
+
+def _side_by_side(output: Any) -> list[Tensor]:
+    """The scores of two batches that were judged together: what is said of the second follows what is said of the first, twice alike.
+
+    >>> import torch
+    >>> scores, features = [torch.zeros(2, 1)], [torch.zeros(2, 8), torch.zeros(2, 4)]
+    >>> len(_side_by_side((scores, scores, features, features))), _side_by_side((scores, features))
+    (2, [])
+    """
+    said_of = list(output.values()) if isinstance(output, Mapping) else output
+    if not isinstance(said_of, list | tuple) or not said_of or len(said_of) % 2:
+        return []
+    shapes = [[x.shape for x in tensors(said)] for said in said_of]
+    scores = [score for said in said_of[:2] if (score := score_leaf(said)) is not None]
+    return scores if shapes[::2] == shapes[1::2] and len(scores) == 2 else []
 
 
 def _scores_of(part: Part, samples: int, score: Tensor) -> Part:

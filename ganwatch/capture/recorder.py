@@ -37,7 +37,7 @@ WAITING = 20
 """Steps that are handed on together at most."""
 AHEAD = 4
 """Steps before one that somebody looks at which are recorded too at most, where the discriminator is updated more seldom."""
-CARRIED = 16
+CARRIED = 20
 """Steps for which a discriminator's calls stand for those that follow without one: it may be updated more seldom than the generator."""
 
 
@@ -204,15 +204,16 @@ class Recorder:
         series, kept = logged(name, value)
         self._current.logged[series] = kept
 
-    def _timed(self, action: Callable[..., Any], *args: Any) -> None:
+    def _timed(self, action: Callable[..., Any], *args: Any) -> Any:
         if self.paused:
-            return
-        start = time.perf_counter()
+            return None
+        start, result = time.perf_counter(), None
         try:
-            action(*args)
+            result = action(*args)
         except Exception as error:  # noqa: BLE001  # handed on to the guard, without a closure on the hot path
             self.guard("capture", partial(_raise, error))
         self.spent += time.perf_counter() - start
+        return result
 
     def _on_judged(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         if torch.is_grad_enabled():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,8 @@ from ganwatch.capture.losses import Losses
 from ganwatch.capture.ownership import Ownership, Share
 from ganwatch.capture.phases import AUXILIARY, Kind, Phases
 from ganwatch.capture.step import Update, norms_of
+
+_Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 @dataclass(slots=True)
@@ -44,7 +46,8 @@ class _Stepping:
     late: Tensor | None
     """What belongs to the discriminator's update before."""
     skipped: bool
-    updates: Sequence[Update] = field(default_factory=list)
+    updates: Sequence[Update] | None = None
+    """What somebody has taken of it; None where nobody was shown anything."""
 
 
 def nobody() -> None:
@@ -62,7 +65,7 @@ class Updates:
     only : mapping of str to sequence of Optimizer, optional
         The optimizers that count for a network, where they were named.
     timed : callable
-        Runs a function with its arguments as a part of ganwatch.
+        Runs a function with its arguments as a part of ganwatch, and gives what it returned, None after an error.
     begun, ended : callable
         Get what an optimizer is about to do to each network, where somebody looks (and give back what of it they took); and, when it has
         stepped, those updates, what it ``Moved``, all that it has, networks that it resembles, a loss of the discriminator that was
@@ -74,7 +77,7 @@ class Updates:
         networks: Mapping[str, nn.Module],
         only: Mapping[str, Sequence[torch.optim.Optimizer]] | None = None,
         *,
-        timed: Callable[..., None],
+        timed: Callable[..., Any],
         begun: Callable[[Sequence[Update]], Sequence[Update]],
         ended: Callable[..., None],
     ) -> None:
@@ -119,22 +122,39 @@ class Updates:
         self._unclipped.clear()
         self.phases.drop()
 
-    def _begin(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
+    def _begin(self, optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Arguments | None:
         shares = self.ownership.shares(optimizer)
         loss, late = self._losses.take([share.role for share in shares])
         skipped = hasattr(optimizer, "found_inf") and _overflowed(optimizer)
         step = _Stepping(optimizer, shares, loss, late, skipped)
         if self._stepping:
             self._stepping = [other for other in self._stepping if other.optimizer is not optimizer]
-        if self.looked_at is not None and not skipped:
-            scale, index = getattr(optimizer, "grad_scale", None), self.looked_at
-            step.updates = self._begun(
-                [
-                    share.update(_network(share, self._kind(share, shares)), index, scale=scale, unclipped=self._unclipped)
-                    for share in self._moving(shares)
-                ]
-            )
         self._stepping.append(step)
+        if self.looked_at is None or skipped:
+            return None
+        if (closure := args[1] if len(args) > 1 else kwargs.get("closure")) is None:
+            self._look(step)
+            return None
+        shown = partial(self._evaluate, step, closure)
+        return ((args[0], shown, *args[2:]), kwargs) if len(args) > 1 else (args, kwargs | {"closure": shown})
+
+    def _evaluate(self, step: _Stepping, closure: Callable[[], Any]) -> Any:
+        """Run the closure that computes the gradients of a step, and show them when it did so first."""
+        result = closure()
+        if step.updates is None:
+            self._timed(self._look, step)
+        return result
+
+    def _look(self, step: _Stepping) -> None:
+        if self.looked_at is None:
+            return
+        scale, shares = getattr(step.optimizer, "grad_scale", None), step.shares
+        wrapping = [other for other in self._stepping if other is not step]
+        updates = [
+            share.update(_network(share, self._kind(share, shares)), self.looked_at, scale=scale, unclipped=self._unclipped)
+            for share in _moving(shares, wrapping)
+        ]
+        step.updates = self._begun(updates)
 
     def _end(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
         step = self._stepping.pop() if self._stepping and self._stepping[-1].optimizer is optimizer else self._interrupted(optimizer)
@@ -143,7 +163,7 @@ class Updates:
         if step.shares:
             step.loss = self._losses.last(step.loss)  # back-propagated by a closure, within the step
         resembled = () if step.shares else self.ownership.resembled(optimizer)
-        moving = self._moving(step.shares)
+        moving = _moving(step.shares, self._stepping)
         moved = [Moved(share, self._kind(share, step.shares), step.loss) for share in moving]
         counted = [one.share.role for one in moved if one.kind.counts]
         ends = "g" in counted and self._ends_step(optimizer, alone=counted == ["g"])
@@ -155,7 +175,7 @@ class Updates:
             if self._unclipped:
                 for parameter in (p for share in moving for p in share.parameters):
                     self._unclipped.pop(id(parameter), None)
-        self._ended(step.updates, moved, step.shares, resembled, late=step.late, ends=ends)
+        self._ended(step.updates or (), moved, step.shares, resembled, late=step.late, ends=ends)
 
     def _interrupted(self, optimizer: torch.optim.Optimizer) -> _Stepping | None:
         """The step of an optimizer within which others have begun one that never ended; None where it began unwatched."""
@@ -192,13 +212,6 @@ class Updates:
         if ours:
             self._unclipped |= zip(ours, norms_of(list(ours.values())).unbind(), strict=True)
 
-    def _moving(self, shares: Sequence[Share]) -> list[Share]:
-        """What an optimizer moves of what it has, without what another one that wraps it is moving just now."""
-        if not self._stepping:
-            return [share for share in shares if share.moves]
-        wrapping = {share.role for step in self._stepping for share in step.shares}
-        return [share for share in shares if share.role not in wrapping and share.moves]
-
     def _ends_step(self, optimizer: torch.optim.Optimizer, *, alone: bool) -> bool:
         """Whether the generator is through: of several optimizers that share it the first one counts, while it goes on stepping.
 
@@ -209,6 +222,14 @@ class Updates:
             primary, self._primary, self._alone = optimizer, weakref.ref(optimizer), alone
         self._second = nobody if primary is optimizer else weakref.ref(optimizer)
         return primary is optimizer
+
+
+def _moving(shares: Sequence[Share], wrapping: Sequence[_Stepping]) -> list[Share]:
+    """What an optimizer moves of what it has, without what others that wrap it are moving just now."""
+    if not wrapping:
+        return [share for share in shares if share.moves]
+    others = {share.role for step in wrapping for share in step.shares}
+    return [share for share in shares if share.role not in others and share.moves]
 
 
 def _network(share: Share, kind: Kind) -> str:

@@ -621,6 +621,66 @@ class TwoInputs(Loop):
         self.update("g", F.softplus(on_real - on_fake).mean())
 
 
+class Scales(nn.Module):
+    """Judges reals and fakes in one call, at two scales, with features: four lists."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.ModuleList(nn.Sequential(nn.Flatten(), nn.Linear(64 // 4**at, 16), nn.LeakyReLU(0.2)) for at in range(2))
+        self.head = nn.ModuleList(nn.Linear(16, 1) for _ in range(2))
+
+    def judge(self, x):
+        features = [body(F.avg_pool2d(x, 2**at)) for at, body in enumerate(self.body)]
+        return [head(each) for head, each in zip(self.head, features, strict=True)], features
+
+    def forward(self, real, fake):
+        (of_real, in_real), (of_fake, in_fake) = self.judge(real), self.judge(fake)
+        return of_real, of_fake, in_real, in_fake
+
+
+class Matched(Loop):
+    """… and G is told to match the features."""
+
+    loss = "least squares"
+
+    def discriminator(self):
+        return Scales()
+
+    def d_phase(self, real):
+        of_real, of_fake, _, _ = self.d(real, self.fake().detach())
+        self.update("d", sum((1 - r).square().mean() + f.square().mean() for r, f in zip(of_real, of_fake, strict=True)))
+
+    def g_phase(self, real):
+        _, of_fake, in_real, in_fake = self.d(real, self.fake())
+        matching = sum((r.detach() - f).abs().mean() for r, f in zip(in_real, in_fake, strict=True))
+        self.update("g", matching + sum((1 - f).square().mean() for f in of_fake))
+
+
+class Closed(Loop):
+    """Gradients are computed by a closure that the optimizer calls."""
+
+    def d_phase(self, real):
+        fake = self.fake().detach()
+        self.close("d", lambda: LOSSES[self.loss][0](self.d(real), self.d(fake)))
+
+    def g_phase(self, real):
+        latents = torch.randn(BATCH, self.latents)
+        self.close("g", lambda: LOSSES[self.loss][1](self.d(self.g(latents))))
+
+    def close(self, network, compute):
+        def closure():
+            self.optimizers[network].zero_grad()
+            loss = compute()
+            loss.backward()
+            self.events.append((network, float(loss.detach()), self.norm(network), None))
+            return loss
+
+        self.optimizers[network].step(closure)
+
+    def lbfgs(self, role):
+        return torch.optim.LBFGS({"g": self.g, "d": self.d}[role].parameters(), lr=1e-3, max_iter=1)
+
+
 class Labelled(Loop):
     """Labels beside the latents and, flat, beside the pixels."""
 
@@ -960,6 +1020,9 @@ ROWS = {
     "in parts, G first": row(InParts, g_first=True),
     "optimizer of G and a third network": Encoded,
     "one call with two inputs": TwoInputs,
+    "one call with two inputs, four lists": Matched,
+    "closures": Closed,
+    "closures, LBFGS": row(Closed, optimizer=Closed.lbfgs),
     "relative to reals": Relative,
     "labels beside pixels": Labelled,
     "translation": Translated,
@@ -1068,3 +1131,24 @@ def test_loop(name):
     assert [type(network).forward for network in networks] == forward
     for network in loop.plain.values() if isinstance(loop, Compiled) else (loop.g, loop.d):
         copy.deepcopy(network), pickle.dumps(network), torch.save(network.state_dict(), io.BytesIO())
+
+
+class InTurn(Loop):
+    """Each network is trained for a while, then the other one."""
+
+    def run(self, steps=120):
+        self.start()
+        batches = self.batches()
+        for _ in range(steps // 30):
+            for _ in range(30):
+                self.d_phase(next(batches))
+            for _ in range(30):
+                self.g_phase(None)
+
+
+def test_networks_that_are_trained_for_a_while_in_turn_are_compared_by_what_the_discriminator_saw_last():
+    loop, sink = InTurn(), MemorySink()
+    with ganwatch.watch(**loop.networks(), store=None, sinks=[sink], audit_seconds=0.0) as watching:
+        loop.run()
+    assert watching.observer.monitor.errors == {}
+    assert [reading.step for reading in sink.steps if "d_auc" in reading.values] == [20, 40, 80, 100]
