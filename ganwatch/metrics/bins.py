@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganwatch.metrics.base import Extracts, QualityMetric
+from ganwatch.features.extractor import Extractor
+from ganwatch.metrics.base import QualityMetric
 from ganwatch.metrics.intervals import normal_quantile, wilson
 from ganwatch.metrics.kmeans import assign, kmeans
 
@@ -84,7 +85,7 @@ class DifferentBins(QualityMetric):
     higher_is_better = False
     bounds = (0.0, 1.0)
 
-    def __init__(self, extractor: Extracts | None = None, *, bins: int = 100, level: float = 0.05, **kwargs: Any) -> None:
+    def __init__(self, extractor: Extractor | None = None, *, bins: int = 100, level: float = 0.05, **kwargs: Any) -> None:
         super().__init__(extractor, **kwargs)
         if bins < 1:
             raise ValueError(f"bins must be >= 1, got {bins}")

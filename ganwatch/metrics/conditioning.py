@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganwatch.metrics.base import Extracts, QualityMetric
+from ganwatch.features.extractor import Extractor
+from ganwatch.metrics.base import QualityMetric
 from ganwatch.metrics.intervals import wilson
 from ganwatch.metrics.labels import label_rows
 
@@ -105,7 +106,7 @@ class LabelAgreement(QualityMetric):
     beside = 1
     bounds = (0.0, 1.0)
 
-    def __init__(self, extractor: Extracts | None = None, *, reservoir: int = 100_000, **kwargs: Any) -> None:
+    def __init__(self, extractor: Extractor | None = None, *, reservoir: int = 100_000, **kwargs: Any) -> None:
         super().__init__(extractor, reservoir=reservoir, **kwargs)
 
     def update(self, samples: Tensor, *, real: bool, requested: Tensor | None = None) -> None:

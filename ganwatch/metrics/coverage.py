@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ganwatch.metrics.base import Extracts, QualityMetric
+from ganwatch.features.extractor import Extractor
+from ganwatch.metrics.base import QualityMetric
 from ganwatch.metrics.estimate import Estimate
 from ganwatch.metrics.intervals import normal_quantile, share_interval
 from ganwatch.metrics.neighbours import ROWS, centred, nearest
@@ -175,7 +176,7 @@ class _OfNeighbourhoods(QualityMetric):
     higher_is_better = True
     bounds = (0.0, 1.0)
 
-    def __init__(self, extractor: Extracts | None = None, *, k: int = 5, **kwargs: Any) -> None:
+    def __init__(self, extractor: Extractor | None = None, *, k: int = 5, **kwargs: Any) -> None:
         super().__init__(extractor, **kwargs)
         if not 1 <= k < self.reservoir:
             raise ValueError(f"k must be >= 1 (neighbours) and less than the reservoir, got {k}")

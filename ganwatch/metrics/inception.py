@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganwatch.metrics.base import Extracts, QualityMetric
+from ganwatch.features.extractor import Extractor
+from ganwatch.metrics.base import QualityMetric
 from ganwatch.metrics.intervals import normal_quantile
 
 
@@ -66,7 +67,7 @@ class InceptionScore(QualityMetric):
     needs_real = False
     bounds = (1.0, math.inf)
 
-    def __init__(self, extractor: Extracts | None = None, *, logits: bool = True, **kwargs: Any) -> None:
+    def __init__(self, extractor: Extractor | None = None, *, logits: bool = True, **kwargs: Any) -> None:
         super().__init__(extractor, **kwargs)
         self.logits = logits
 

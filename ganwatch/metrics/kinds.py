@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganwatch.metrics.base import Extracts
+from ganwatch.features.extractor import Extractor
 from ganwatch.metrics.intervals import holm, wilson
 from ganwatch.metrics.kmeans import assign, kmeans
 from ganwatch.metrics.labels import label_rows
@@ -104,7 +104,7 @@ class MissingKinds(PlacedMetric):
     least = PER_KIND
     bounds = (0.0, 1.0)
 
-    def __init__(self, extractor: Extracts | None = None, *, clusters: int | None = 50, level: float = 0.05, **kwargs: Any) -> None:
+    def __init__(self, extractor: Extractor | None = None, *, clusters: int | None = 50, level: float = 0.05, **kwargs: Any) -> None:
         super().__init__(extractor, **kwargs)
         if clusters is not None and clusters < 2:
             raise ValueError(f"clusters must be >= 2 or None for labels, got {clusters}")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ganwatch.metrics.base import Extracts
+from ganwatch.features.extractor import Extractor
 
 
-def label_rows(samples: Tensor, classifier: Extracts | None = None) -> Tensor:
+def label_rows(samples: Tensor, classifier: Extractor | None = None) -> Tensor:
     """Labels ``(N,)``, or the largest of a classifier's scores ``(N, C)``, as one float column ``(N, 1)``, exact below 2**24.
 
     >>> label_rows(torch.tensor([3, 0])).tolist()

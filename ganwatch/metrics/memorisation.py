@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganwatch.metrics.base import Extracts
+from ganwatch.features.extractor import Extractor
 from ganwatch.metrics.intervals import share_interval
 from ganwatch.metrics.kmeans import assign, kmeans
 from ganwatch.metrics.neighbours import nearest
@@ -154,7 +154,7 @@ class Memorisation(PlacedMetric):
     sides = ("real", "fake", "training")
     bounds = (0.0, 1.0)
 
-    def __init__(self, extractor: Extracts | None = None, *, reservoir: int = 50_000, **kwargs: Any) -> None:
+    def __init__(self, extractor: Extractor | None = None, *, reservoir: int = 50_000, **kwargs: Any) -> None:
         super().__init__(extractor, reservoir=reservoir, **kwargs)
         self._found = UNKNOWN
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from ganwatch.metrics.base import Extracts, QualityMetric
+from ganwatch.features.extractor import Extractor
+from ganwatch.metrics.base import QualityMetric
 from ganwatch.metrics.intervals import clopper_pearson
 from ganwatch.metrics.labels import label_rows
 
@@ -93,7 +94,7 @@ class GroupShares(QualityMetric):
     needs_real = False
     bounds = (0.0, 1.0)
 
-    def __init__(self, extractor: Extracts | None = None, *, targets: Mapping[int, float], reservoir: int = 100_000, **kwargs: Any) -> None:
+    def __init__(self, extractor: Extractor | None = None, *, targets: Mapping[int, float], reservoir: int = 100_000, **kwargs: Any) -> None:
         super().__init__(extractor, reservoir=reservoir, **kwargs)
         check_targets(targets)
         self.targets = dict(targets)

@@ -8,7 +8,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ganwatch.metrics.base import Extracts, QualityMetric
+from ganwatch.features.extractor import Extractor
+from ganwatch.metrics.base import QualityMetric
 
 Kernel = Literal["gaussian", "cosine"]
 KERNELS = ("gaussian", "cosine")
@@ -97,7 +98,7 @@ class VendiRatio(QualityMetric):
     least = 4
     bounds = (0.0, math.inf)
 
-    def __init__(self, extractor: Extracts | None = None, *, kernel: Kernel = "gaussian", reservoir: int = 1_000, **kwargs: Any) -> None:
+    def __init__(self, extractor: Extractor | None = None, *, kernel: Kernel = "gaussian", reservoir: int = 1_000, **kwargs: Any) -> None:
         super().__init__(extractor, reservoir=reservoir, **kwargs)
         if kernel not in KERNELS:
             raise ValueError(f"kernel must be one of {KERNELS}, got {kernel!r}")
