@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ganwatch.errors import UserError
 from ganwatch.features.extractor import Extractor
 from ganwatch.metrics.base import QualityMetric
 from ganwatch.metrics.intervals import normal_quantile, wilson
@@ -49,7 +50,7 @@ def different_bins(real: Tensor, fake: Tensor, bins: int = 100, *, level: float 
     tensor([True, True])
     """
     if len(real) < 2 or len(fake) < 1:
-        raise ValueError(f"real and fake must have at least 2 samples and 1, got {len(real)} and {len(fake)}")
+        raise UserError(f"real and fake must have at least 2 samples and 1, got {len(real)} and {len(fake)}")
     half = len(real) // 2
     centres = kmeans(real[:half], max(1, min(bins, len(real) // PER_BIN)), seed=seed)
     counts = [torch.bincount(assign(side, centres), minlength=len(centres)).double().cpu() for side in (real[half:], fake)]
@@ -88,9 +89,9 @@ class DifferentBins(QualityMetric):
     def __init__(self, extractor: Extractor | None = None, *, bins: int = 100, level: float = 0.05, **kwargs: Any) -> None:
         super().__init__(extractor, **kwargs)
         if bins < 1:
-            raise ValueError(f"bins must be >= 1, got {bins}")
+            raise UserError(f"bins must be >= 1, got {bins}")
         if not 0.0 < level < 1.0:
-            raise ValueError(f"level must be in (0, 1), got {level}")
+            raise UserError(f"level must be in (0, 1), got {level}")
         self.bins, self.level = bins, level
 
     def measure(self, real: Tensor, fake: Tensor) -> float:

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganwatch.features.extractor import Extractor
+from ganwatch.errors import UserError
+from ganwatch.features.extractor import Batch, Extractor
 from ganwatch.metrics.base import QualityMetric
 from ganwatch.metrics.intervals import wilson
 from ganwatch.metrics.labels import label_rows
@@ -44,7 +45,7 @@ def agreement_by_label(requested: Tensor, produced: Tensor, confidence: float = 
     [(0, 0.5), (1, 1.0)]
     """
     if requested.shape != produced.shape or requested.ndim != 1:
-        raise ValueError(f"requested and produced must have the same shape (N,), got {tuple(requested.shape)} and {tuple(produced.shape)}")
+        raise UserError(f"requested and produced must have the same shape (N,), got {tuple(requested.shape)} and {tuple(produced.shape)}")
     found = []
     for label in torch.bincount(requested).nonzero()[:, 0].tolist():
         of_label = produced[requested == label]
@@ -75,7 +76,7 @@ def distance_by_label(
     {0: 1.0, 1: 1.0}
     """
     if len(real) != len(real_labels) or len(fake) != len(fake_labels):
-        raise ValueError(
+        raise UserError(
             f"each sample must have a label, got {len(real_labels)} for {len(real)} real and {len(fake_labels)} for {len(fake)} generated"
         )
     found = {}
@@ -109,7 +110,7 @@ class LabelAgreement(QualityMetric):
     def __init__(self, extractor: Extractor | None = None, *, reservoir: int = 100_000, **kwargs: Any) -> None:
         super().__init__(extractor, reservoir=reservoir, **kwargs)
 
-    def update(self, samples: Tensor, *, real: bool, requested: Tensor | None = None) -> None:
+    def update(self, samples: Batch, *, real: bool, requested: Tensor | None = None) -> None:
         """Take samples ``(N, …)``, or the labels ``(N,)`` of a classifier, of one side.
 
         Parameters
@@ -121,7 +122,7 @@ class LabelAgreement(QualityMetric):
         """
         if requested is None or len(requested) != len(samples):
             got = "none" if requested is None else len(requested)
-            raise ValueError(f"requested must have one label for each of the {len(samples)} samples, got {got}")
+            raise UserError(f"requested must have one label for each of the {len(samples)} samples, got {got}")
         self._take("real" if real else "fake", samples, label_rows(requested))
 
     def by_label(self, *, real: bool = False) -> list[Agreement]:
@@ -132,7 +133,7 @@ class LabelAgreement(QualityMetric):
     def measure(self, real: Tensor, fake: Tensor) -> float:  # noqa: ARG002  # its own labels are compared
         return _agreeing(fake)
 
-    def _rows(self, samples: Tensor) -> Tensor:
+    def _rows(self, samples: Batch) -> Tensor:
         return label_rows(samples, self.extractor)
 
     def _interval(self, value: float) -> tuple[float, float]:

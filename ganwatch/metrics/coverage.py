@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from ganwatch.errors import UserError
 from ganwatch.features.extractor import Extractor
 from ganwatch.metrics.base import QualityMetric
 from ganwatch.metrics.estimate import Estimate
@@ -64,7 +65,7 @@ def neighbourhoods(real: Tensor, fake: Tensor, k: int = 5) -> dict[str, Part]:
 
     Raises
     ------
-    ValueError
+    UserError
         For another shape or dtype, and for a k that the sizes do not allow.
 
     Examples
@@ -149,11 +150,11 @@ class _Covered:
 def _check(real: Tensor, fake: Tensor, k: int) -> None:
     for side, samples in (("real", real), ("fake", fake)):
         if samples.ndim != 2 or not samples.is_floating_point():
-            raise ValueError(f"{side} must be floating-point features of shape (N, D), got {samples.dtype} of shape {tuple(samples.shape)}")
+            raise UserError(f"{side} must be floating-point features of shape (N, D), got {samples.dtype} of shape {tuple(samples.shape)}")
         if not 0 < k < len(samples):
-            raise ValueError(f"k must be between 1 and the number of {side} samples less one, got {k} of {len(samples)}")
+            raise UserError(f"k must be between 1 and the number of {side} samples less one, got {k} of {len(samples)}")
     if real.shape[1] != fake.shape[1]:
-        raise ValueError(f"fake must have the dimension of real, {real.shape[1]}, got {fake.shape[1]}")
+        raise UserError(f"fake must have the dimension of real, {real.shape[1]}, got {fake.shape[1]}")
 
 
 def _density(balls: Tensor, holds: Tensor, k: int) -> Part:
@@ -179,7 +180,7 @@ class _OfNeighbourhoods(QualityMetric):
     def __init__(self, extractor: Extractor | None = None, *, k: int = 5, **kwargs: Any) -> None:
         super().__init__(extractor, **kwargs)
         if not 1 <= k < self.reservoir:
-            raise ValueError(f"k must be >= 1 (neighbours) and less than the reservoir, got {k}")
+            raise UserError(f"k must be >= 1 (neighbours) and less than the reservoir, got {k}")
         self.k, self.least = k, k + 1
         self._found: dict[str, Part] | None = None
 

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganwatch.features.extractor import Extractor
+from ganwatch.errors import UserError
+from ganwatch.features.extractor import Batch, Extractor
 from ganwatch.metrics.base import QualityMetric
 from ganwatch.metrics.intervals import normal_quantile
 
@@ -74,14 +75,14 @@ class InceptionScore(QualityMetric):
     def measure(self, real: Tensor, fake: Tensor) -> float:  # noqa: ARG002  # knows no reals
         return inception_score(fake)
 
-    def _rows(self, samples: Tensor) -> Tensor:
+    def _rows(self, samples: Batch) -> Tensor:
         rows = super()._rows(samples)
         if self.logits:
             return rows.softmax(1)
         sums = rows.sum(1)
         wrong = int(((rows < 0.0).any(1) | ((sums - 1.0).abs() > 1e-3)).sum())
         if wrong:
-            raise ValueError(f"samples must be rows of probabilities, got {wrong} of {len(rows)} that are not")
+            raise UserError(f"samples must be rows of probabilities, got {wrong} of {len(rows)} that are not")
         return rows
 
     def _interval(self, value: float) -> tuple[float, float]:

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganwatch.features.extractor import Extractor
+from ganwatch.errors import UserError
+from ganwatch.features.extractor import Batch, Extractor
 from ganwatch.metrics.intervals import holm, wilson
 from ganwatch.metrics.kmeans import assign, kmeans
 from ganwatch.metrics.labels import label_rows
@@ -62,7 +63,7 @@ def kinds_of(real: Tensor, fake: Tensor, *, level: float = 0.05) -> list[Kind]:
     from scipy.special import bdtr
 
     if not len(real) or not len(fake):
-        raise ValueError(f"real and fake must have at least 1 sample, got {len(real)} and {len(fake)}")
+        raise UserError(f"real and fake must have at least 1 sample, got {len(real)} and {len(fake)}")
     n, m = len(real), len(fake)
     counts = torch.bincount(real)
     kinds = counts.nonzero()[:, 0].tolist()
@@ -107,13 +108,13 @@ class MissingKinds(PlacedMetric):
     def __init__(self, extractor: Extractor | None = None, *, clusters: int | None = 50, level: float = 0.05, **kwargs: Any) -> None:
         super().__init__(extractor, **kwargs)
         if clusters is not None and clusters < 2:
-            raise ValueError(f"clusters must be >= 2 or None for labels, got {clusters}")
+            raise UserError(f"clusters must be >= 2 or None for labels, got {clusters}")
         if not 0.0 < level < 1.0:
-            raise ValueError(f"level must be in (0, 1), got {level}")
+            raise UserError(f"level must be in (0, 1), got {level}")
         self.clusters, self.level = clusters, level
         self._found: list[Kind] = []
 
-    def update(self, samples: Tensor, *, real: bool, places: Tensor | None = None) -> None:
+    def update(self, samples: Batch, *, real: bool, places: Tensor | None = None) -> None:
         """Take samples ``(N, …)`` of one side, or features ``(N, D)``, or labels ``(N,)``.
 
         Parameters
@@ -134,7 +135,7 @@ class MissingKinds(PlacedMetric):
         self._found = self._kinds(real, fake)
         return sum(kind.expected - kind.observed for kind in self._found if kind.missing)
 
-    def _rows(self, samples: Tensor) -> Tensor:
+    def _rows(self, samples: Batch) -> Tensor:
         return super()._rows(samples) if self.clusters is not None else label_rows(samples, self.extractor)
 
     def _kinds(self, real: Tensor, fake: Tensor) -> list[Kind]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ganwatch.errors import UserError
 from ganwatch.metrics.neighbours import centred, nearest
 
 
@@ -31,7 +32,7 @@ def kmeans(samples: Tensor, k: int, *, seed: int = 0, rounds: int = 50) -> Tenso
     [0.05, 5.05]
     """
     if not 1 <= k <= len(samples):
-        raise ValueError(f"k must be between 1 and the number of samples, got {k} of {len(samples)}")
+        raise UserError(f"k must be between 1 and the number of samples, got {k} of {len(samples)}")
     centres = _seeded(samples, k, torch.Generator().manual_seed(seed))
     clusters = assign(samples, centres)
     for _ in range(rounds):

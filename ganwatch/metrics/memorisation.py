@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganwatch.features.extractor import Extractor
+from ganwatch.errors import UserError
+from ganwatch.features.extractor import Batch, Extractor
 from ganwatch.metrics.intervals import share_interval
 from ganwatch.metrics.kmeans import assign, kmeans
 from ganwatch.metrics.neighbours import nearest
@@ -81,7 +82,7 @@ def copying(training: Tensor, held_out: Tensor, fake: Tensor, *, seed: int = 0) 
     (1.0, 1.0, True)
     """
     if len(training) < 2 or len(held_out) < 2 or len(fake) < 2:
-        raise ValueError(f"training, held_out and fake must have at least 2 samples, got {len(training)}, {len(held_out)} and {len(fake)}")
+        raise UserError(f"training, held_out and fake must have at least 2 samples, got {len(training)}, {len(held_out)} and {len(fake)}")
     k = min(NEIGHBOURS, len(training))
     (real_apart, _), (fake_apart, places) = (nearest(side, training, k) for side in (held_out, fake))
     centres = kmeans(training, max(1, min(CELLS, len(held_out) // PER_CELL, len(fake) // PER_CELL, len(training))), seed=seed)
@@ -158,7 +159,7 @@ class Memorisation(PlacedMetric):
         super().__init__(extractor, reservoir=reservoir, **kwargs)
         self._found = UNKNOWN
 
-    def update(self, samples: Tensor, *, real: bool | None = None, training: bool = False, places: Tensor | None = None) -> None:
+    def update(self, samples: Batch, *, real: bool | None = None, training: bool = False, places: Tensor | None = None) -> None:
         """Take samples ``(N, …)`` of one side, or features ``(N, D)`` where there is no extractor.
 
         Parameters
@@ -172,7 +173,7 @@ class Memorisation(PlacedMetric):
             What ``copying`` calls the samples; by default their place among those of their side that this process was given.
         """
         if training == (real is not None):
-            raise ValueError(f"one of real and training must be given, got real={real} and training={training}")
+            raise UserError(f"one of real and training must be given, got real={real} and training={training}")
         side = "training" if training else "real" if real else "fake"
         self._take_placed(side, samples, places)
 

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
+from ganwatch.errors import UserError
+from ganwatch.features.extractor import Batch
 from ganwatch.metrics.base import QualityMetric
 from ganwatch.metrics.intervals import normal_quantile
 
@@ -42,9 +44,9 @@ def pairwise_ms_ssim(images: Tensor, data_range: float) -> Tensor:
         Largest less smallest possible value.
     """
     if images.ndim != 4 or min(images.shape[2:]) < SMALLEST:
-        raise ValueError(f"images must have shape (N, C, H, W) with sides of at least {SMALLEST} pixels, got {tuple(images.shape)}")
+        raise UserError(f"images must have shape (N, C, H, W) with sides of at least {SMALLEST} pixels, got {tuple(images.shape)}")
     if not data_range > 0.0:
-        raise ValueError(f"data_range must be > 0, got {data_range}")
+        raise UserError(f"data_range must be > 0, got {data_range}")
     used = WEIGHTS[: scales(*images.shape[2:])]
     weights = tuple(weight * sum(WEIGHTS) / sum(used) for weight in used)
     n = len(images) // 2 * 2
@@ -87,7 +89,7 @@ class PairSimilarity(QualityMetric):
     def __init__(self, *, data_range: float | None = None, reservoir: int = 1_000, **kwargs: Any) -> None:
         super().__init__(reservoir=reservoir, **kwargs)
         if data_range is not None and not data_range > 0.0:
-            raise ValueError(f"data_range must be > 0, got {data_range}")
+            raise UserError(f"data_range must be > 0, got {data_range}")
         self.data_range = data_range
 
     @classmethod
@@ -98,10 +100,10 @@ class PairSimilarity(QualityMetric):
     def measure(self, real: Tensor, fake: Tensor) -> float:
         return float(self._similarities(fake, real).mean())
 
-    def _rows(self, samples: Tensor) -> Tensor:
+    def _rows(self, samples: Batch) -> Tensor:
         images = torch.as_tensor(samples)
         if images.ndim != 4 or min(images.shape[2:]) < SMALLEST:
-            raise ValueError(f"samples must be images N×C×H×W with sides of at least {SMALLEST} pixels, got shape {tuple(images.shape)}")
+            raise UserError(f"samples must be images N×C×H×W with sides of at least {SMALLEST} pixels, got shape {tuple(images.shape)}")
         return images.float()
 
     def _interval(self, value: float) -> tuple[float, float]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ganwatch.errors import UserError
+
 ROWS = 512
 
 
@@ -40,7 +42,7 @@ def nearest(queries: Tensor, points: Tensor | None, k: int) -> tuple[Tensor, Ten
     """
     among = queries if points is None else points
     if not 0 < k <= len(among) - (points is None):
-        raise ValueError(f"k must be between 1 and the number of other points, got {k} of {len(among) - (points is None)}")
+        raise UserError(f"k must be between 1 and the number of other points, got {k} of {len(among) - (points is None)}")
     queries_, among_ = centred(queries, among)
     squares = among_.square().sum(1)
     distances, places = [], []

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ganwatch.errors import UserError
+from ganwatch.features.extractor import Batch
 from ganwatch.metrics.base import QualityMetric
 
 
@@ -58,11 +60,11 @@ class OwnMeasure(QualityMetric):
     def measure(self, real: Tensor, fake: Tensor) -> float:  # noqa: ARG002  # knows no reals
         return float(fake.double().mean())
 
-    def _rows(self, samples: Tensor) -> Tensor:
+    def _rows(self, samples: Batch) -> Tensor:
         values = torch.as_tensor(self.function(samples))
         rows = values[:, None] if values.ndim == 1 else values
         if rows.shape != (len(samples), 1):
-            raise ValueError(f"{self.name} must give one value for each of {len(samples)} samples, got shape {tuple(values.shape)}")
+            raise UserError(f"{self.name} must give one value for each of {len(samples)} samples, got shape {tuple(values.shape)}")
         return rows.float()
 
     def _interval(self, value: float) -> tuple[float, float]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ganwatch.errors import UserError
+from ganwatch.features.extractor import Batch
 from ganwatch.metrics.base import QualityMetric
 from ganwatch.metrics.reservoir import shuffled
 
@@ -14,7 +16,7 @@ class PlacedMetric(QualityMetric):
 
     beside = 1
 
-    def _take_placed(self, side: str, samples: Tensor, places: Tensor | None) -> None:
+    def _take_placed(self, side: str, samples: Batch, places: Tensor | None) -> None:
         n = len(samples) if torch.as_tensor(samples).ndim else 0  # what is no batch is refused with the features
         self._take(side, samples, place_column(n, places, self._seen(side)))
 
@@ -32,7 +34,7 @@ def place_column(n: int, places: Tensor | None, seen: int) -> Tensor:
     """
     column = torch.arange(seen, seen + n) if places is None else torch.as_tensor(places)
     if column.shape != (n,) or column.is_floating_point():
-        raise ValueError(f"places must be {n} integers, got {column.dtype} of shape {tuple(column.shape)}")
+        raise UserError(f"places must be {n} integers, got {column.dtype} of shape {tuple(column.shape)}")
     if n and not 0 <= int(column.min()) <= int(column.max()) < 2**24:
-        raise ValueError(f"places must be at least 0 and less than 2**24, got {int(column.min())} to {int(column.max())}")
+        raise UserError(f"places must be at least 0 and less than 2**24, got {int(column.min())} to {int(column.max())}")
     return column[:, None]

@@ -9,7 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from ganwatch.features.extractor import Extractor
+from ganwatch.errors import UserError
+from ganwatch.features.extractor import Batch, Extractor
 from ganwatch.metrics.base import QualityMetric
 from ganwatch.metrics.intervals import clopper_pearson
 from ganwatch.metrics.labels import label_rows
@@ -53,7 +54,7 @@ def group_shares(groups: Tensor, targets: Mapping[int, float], confidence: float
     check_targets(targets)
     n = len(groups)
     if n == 0:
-        raise ValueError("groups must hold at least one sample, got none")
+        raise UserError("groups must hold at least one sample, got none")
     found = []
     for group, target in targets.items():
         count = int((groups == group).sum())
@@ -65,7 +66,7 @@ def check_targets(targets: Mapping[int, float]) -> None:
     """Raise where these cannot be shares."""
     wrong = {group: share for group, share in targets.items() if not 0.0 <= share <= 1.0}
     if not targets or wrong or sum(targets.values()) > 1.0 + 1e-9:
-        raise ValueError(f"targets must be shares in [0, 1] that add up to 1 at most, got {dict(targets)}")
+        raise UserError(f"targets must be shares in [0, 1] that add up to 1 at most, got {dict(targets)}")
 
 
 class GroupShares(QualityMetric):
@@ -94,7 +95,9 @@ class GroupShares(QualityMetric):
     needs_real = False
     bounds = (0.0, 1.0)
 
-    def __init__(self, extractor: Extractor | None = None, *, targets: Mapping[int, float], reservoir: int = 100_000, **kwargs: Any) -> None:
+    def __init__(
+        self, extractor: Extractor | None = None, *, targets: Mapping[int, float], reservoir: int = 100_000, **kwargs: Any
+    ) -> None:
         super().__init__(extractor, reservoir=reservoir, **kwargs)
         check_targets(targets)
         self.targets = dict(targets)
@@ -107,7 +110,7 @@ class GroupShares(QualityMetric):
     def measure(self, real: Tensor, fake: Tensor) -> float:  # noqa: ARG002  # compared with the targets
         return self._furthest(fake)
 
-    def _rows(self, samples: Tensor) -> Tensor:
+    def _rows(self, samples: Batch) -> Tensor:
         return label_rows(samples, self.extractor)
 
     def _furthest(self, groups: Tensor) -> float:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from ganwatch.errors import UserError
 from ganwatch.features.extractor import Extractor
 from ganwatch.metrics.base import QualityMetric
 
@@ -42,11 +43,11 @@ def vendi_score(samples: Tensor, kernel: Kernel = "gaussian", *, width: float | 
     3.0
     """
     if kernel not in KERNELS:
-        raise ValueError(f"kernel must be one of {KERNELS}, got {kernel!r}")
+        raise UserError(f"kernel must be one of {KERNELS}, got {kernel!r}")
     if kernel == "cosine":
         return _of_directions(_directions(samples))
     if width is None or not width > 0.0:
-        raise ValueError(f"width must be > 0 (units of the samples) for the Gaussian kernel, got {width}")
+        raise UserError(f"width must be > 0 (units of the samples) for the Gaussian kernel, got {width}")
     return _of_distances(_distances(samples), width)
 
 
@@ -101,7 +102,7 @@ class VendiRatio(QualityMetric):
     def __init__(self, extractor: Extractor | None = None, *, kernel: Kernel = "gaussian", reservoir: int = 1_000, **kwargs: Any) -> None:
         super().__init__(extractor, reservoir=reservoir, **kwargs)
         if kernel not in KERNELS:
-            raise ValueError(f"kernel must be one of {KERNELS}, got {kernel!r}")
+            raise UserError(f"kernel must be one of {KERNELS}, got {kernel!r}")
         self.kernel: Kernel = kernel
 
     def measure(self, real: Tensor, fake: Tensor) -> float:
