@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -52,16 +53,16 @@ def subset(features: Tensor, limit: int, rng: np.random.Generator) -> Tensor:
 
 
 def usual_bandwidth(points: Tensor, rng: np.random.Generator) -> float:
-    """Half the median Euclidean distance between points; 1 where they are all the same.
+    """0.7 of the median Euclidean distance between points; 1 where they are all the same.
 
-    Half of it, because the kernel then sees a change of spread three times as often as with the median itself, and a shift of the mean
-    as often: at 200 against 200 samples of 32 dimensions 91 % instead of 29 % of changes of the spread by 8 %.
+    A smaller one sees changes of the spread better and shifts of the mean worse: at 200 against 200 normal samples of 32 dimensions and level
+    0.05 the kernel alone finds 90 % of shifts by 0.1 with the median itself, 89 % with 0.7 of it and 86 % with half of it.
 
     Over a subset of 1,000 that is drawn without regard to which side a point is from, so a permutation test with it stays exact.
     """
     distances = torch.pdist(subset(points, _PAIRED, rng))
     positive = distances[distances > 0]
-    return float(positive.median()) / 2 if len(positive) else 1.0
+    return 0.7 * float(positive.median()) if len(positive) else 1.0
 
 
 def kernel_product(rows: Tensor, points: Tensor, weights: Tensor, bandwidth: float) -> Tensor:
@@ -77,13 +78,28 @@ def kernel_product(rows: Tensor, points: Tensor, weights: Tensor, bandwidth: flo
     -------
     (R, B) float32
     """
-    centre = points.mean(0)
-    left, right = (rows - centre) / bandwidth, (points - centre) / bandwidth
-    of_left, of_right = left.square().sum(1), right.square().sum(1)
     product = torch.empty(len(rows), weights.shape[1])
+    for part, squared in _squared_distances(rows, points, bandwidth):
+        product[part] = squared.mul_(-0.5).exp_() @ weights
+    return product
+
+
+def neighbours(points: Tensor, count: int) -> Tensor:
+    """Indices ``(N, count)`` int64 of the nearest other points of each point."""
+    nearest = torch.empty(len(points), count, dtype=torch.int64)
+    for part, squared in _squared_distances(points, points, 1.0):
+        own = torch.arange(part.start, part.stop)
+        squared[own - part.start, own] = torch.inf
+        nearest[part] = squared.topk(count, largest=False).indices
+    return nearest
+
+
+def _squared_distances(rows: Tensor, points: Tensor, unit: float) -> Iterator[tuple[slice, Tensor]]:
+    """Blocks of rows and their squared distances to all points, in units squared."""
+    centre = points.mean(0)
+    left, right = (rows - centre) / unit, (points - centre) / unit
+    of_left, of_right = left.square().sum(1), right.square().sum(1)
     step = max(1, _BLOCK // max(1, len(points)))
     for start in range(0, len(rows), step):
-        part = slice(start, start + step)
-        inner = torch.addmm(of_right.neg() / 2, left[part], right.T).sub_(of_left[part, None] / 2)
-        product[part] = inner.clamp_(max=0).exp_() @ weights
-    return product
+        part = slice(start, min(start + step, len(rows)))
+        yield part, torch.addmm(of_right, left[part], right.T, alpha=-2).add_(of_left[part, None]).clamp_(min=0)

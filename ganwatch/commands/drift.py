@@ -1,0 +1,197 @@
+"""``ganwatch drift``: whether the world moved or the generator regressed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ganwatch.errors import UserError
+
+if TYPE_CHECKING:
+    from ganwatch.drift.reading import Reader, Side
+    from ganwatch.drift.verdict import Drift
+    from ganwatch.store.database import Store
+
+HELP = "tell whether fresh real data moved or the generator regressed; exit code 0 unchanged, 10 moved, 11 regressed, 12 both, 3 too few"
+SIDE = "folder of images, .npy or .npz file, URL, 'digits' or package.module:attribute"
+REPORT = "drift.html"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("--baseline", required=True, metavar="B", help=f"real data that the model was made for: {SIDE}")
+    parser.add_argument("--fresh", required=True, metavar="F", help="real data of today, likewise")
+    generator = parser.add_mutually_exclusive_group()
+    generator.add_argument("--model", metavar="CKPT", help="checkpoint of the reference trainer, to draw samples from")
+    generator.add_argument("--generated", metavar="G", help="samples that the generator drew, like B")
+    parser.add_argument("--reference", metavar="R", help="samples that it drew when it was accepted, like B (default: those kept with RUN)")
+    parser.add_argument("--run", metavar="RUN", help="id, beginning of one, name or 'latest': keep the outcome with this run")
+    parser.add_argument("--accept", action="store_true", help="keep what the generator draws now with RUN as its reference, after the check")
+    parser.add_argument("--store", default="runs", metavar="STORE", help="folder, SQLite file or SQLAlchemy URL (default: %(default)s)")
+    parser.add_argument("--features", metavar="NAME", help="extractor of features (default: random-conv for images, the values of vectors)")
+    parser.add_argument("--level", type=float, metavar="P", help="probability of a false verdict: of one check (default: 0.01), or in a year")
+    parser.add_argument("--limit", type=int, default=5000, metavar="N", help="samples of a side to read at most (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="decides subsets and permutations (default: %(default)s)")
+    parser.add_argument("--every", metavar="TIME", help="check F against B again and again, such as 24h, until Ctrl-C (a year's level: 0.05)")
+    parser.add_argument("--report", type=Path, metavar="FILE", help=f"HTML report to write (default: {REPORT}, where evidently is installed)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object for each check")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check once, or again and again; the exit code says the verdict."""
+    _check_arguments(args)
+    from ganwatch.drift.reading import Reader
+    from ganwatch.drift.schedule import YEAR, seconds, ticks
+    from ganwatch.drift.sequential import RepeatedChecks
+    from ganwatch.features.cache import FeatureCache
+
+    interval = seconds(args.every) if args.every else None
+    store, meant = _opened(args)
+    reader = Reader(
+        args.baseline, features=args.features, limit=args.limit, seed=args.seed, cache=FeatureCache(), progress=_progress(args)
+    )
+    sides = {"baseline": reader.read(args.baseline, "baseline")}
+    if interval is None:
+        return _once(args, reader, sides, store, meant).verdict.exit_code
+    level = 0.05 if args.level is None else args.level
+    checks = RepeatedChecks(sides["baseline"].features, checks=max(1, round(YEAR / interval)), alpha=level, seed=args.seed)
+    for _ in ticks(interval):
+        try:
+            _once(args, reader, sides, store, meant, checks)
+        except UserError as error:
+            print(f"ganwatch drift: {error}", file=sys.stderr, flush=True)
+    return 0  # pragma: no cover  # ticks never end
+
+
+def _once(args: argparse.Namespace, reader: Reader, sides: dict[str, Side], store: Store | None, meant: str, checks: Any = None) -> Drift:
+    from ganwatch.drift.record import accept, accepted, record_check
+    from ganwatch.drift.verdict import LEVEL, judge
+
+    sides = sides | {"fresh": reader.read(args.fresh, "fresh")}
+    if args.model or args.generated:
+        drawn = args.generated or _drawn(args.model, min(args.limit, len(sides["baseline"].features)), args.seed)
+        sides["generated"] = reader.read(drawn, "generated")
+        extractor = reader.provenance()["extractor"]
+        if args.reference:
+            sides["reference"] = reader.read(args.reference, "reference")
+    features = {name: side.features for name, side in sides.items()}
+    if store is not None and "generated" in features and "reference" not in features:
+        kept = accepted(store, meant, extractor)
+        features |= {} if kept is None else {"reference": kept.features}
+    found = judge(
+        **features,
+        level=LEVEL if args.level is None else args.level,
+        checks=checks,
+        columns=(sides["baseline"].columns, sides["fresh"].columns),
+        seed=args.seed,
+        limit=args.limit,
+        provenance=reader.provenance() | {"sides": {name: side.report for name, side in sides.items()}},
+    )
+    report = _report(args, sides, found)
+    if store is not None:
+        record_check(store, meant, found, report=report)
+        if args.accept:
+            accept(store, meant, features["generated"], extractor, seed=args.seed)
+    print(json.dumps(found.as_dict() | {"report": report}, allow_nan=False) if args.json else described(found, report), flush=True)
+    return found
+
+
+def described(found: Drift, report: str | None) -> str:
+    """The verdict for people."""
+    lines = [f"{found.verdict}: {found.verdict.advice}"]
+    pairs = {"baseline ↔ fresh": found.world, "generated ↔ baseline": found.to_baseline, "generated ↔ fresh": found.to_fresh}
+    for name, pair in pairs.items():
+        if pair is not None:
+            lines.append(f"  {name:<21} effect {pair.effect:.3f} ({pair.low:.3f} to {pair.high:.3f}), p = {pair.p_value:.4g}")
+    if found.regression is not None:
+        change = found.regression.as_dict()
+        lines.append(
+            f"  now ↔ accepted        {change['difference']:+.3f} ({change['low']:+.3f} to {change['high']:+.3f}) further from the baseline,"
+            f" p = {change['p_value']:.4g}"
+        )
+    if found.check is not None:
+        lines.append(f"  {found.check.calibration}")
+    if found.moved:
+        shown = "; ".join(map(str, found.moved[:8]))
+        lines.append(f"  moved: {shown}" + (f"; and {len(found.moved) - 8} more" if len(found.moved) > 8 else ""))
+    lines += [f"  {note}" for note in found.notes if found.check is None or note != str(found.check.calibration)]
+    for name, side in found.provenance.get("sides", {}).items():
+        if side["skipped"]:
+            lines.append(f"  {name}: {side['skipped']} of {side['read'] + side['skipped']} left out, {_first(side['list'])}")
+    return "\n".join(lines + ([f"  report: {report}"] if report else []))
+
+
+def _first(listed: list[dict[str, Any]]) -> str:
+    return "; ".join(f"{one['where']}: {one['reason']}" for one in listed[:3])
+
+
+def _check_arguments(args: argparse.Namespace) -> None:
+    generator = args.model or args.generated
+    rules = {
+        "--accept needs --run and one of --model and --generated": not args.accept or (args.run and generator),
+        "--reference needs one of --model and --generated": not args.reference or generator,
+        "--every checks the world alone, so it goes without --model, --generated and --accept": not args.every or not generator,
+        f"--limit must be >= 1, got {args.limit}": args.limit >= 1,
+        f"--seed must be >= 0, got {args.seed}": args.seed >= 0,
+        f"--level must be in (0, 1), got {args.level}": args.level is None or 0 < args.level < 1,
+    }
+    for rule, kept in rules.items():
+        if not kept:
+            raise UserError(rule)
+
+
+def _opened(args: argparse.Namespace) -> tuple[Store | None, str]:
+    """The store and the id of the run, before anything is computed."""
+    if not args.run:
+        return None, ""
+    from ganwatch.store.database import open_store
+    from ganwatch.store.queries import resolve
+
+    with open_store(args.store, create=False) as reading:
+        meant = resolve(reading, args.run).id
+    return open_store(args.store), meant
+
+
+def _drawn(checkpoint: str, count: int, seed: int) -> Any:
+    """Samples of the reference trainer's generator."""
+    import torch
+
+    from ganwatch.trainer.module import GAN
+
+    if not Path(checkpoint).is_file():
+        raise UserError(f"--model must be a checkpoint of the reference trainer, got {checkpoint!r}, which is not there")
+    try:
+        gan = GAN.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True)
+    except Exception as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise UserError(
+            f"--model must be a checkpoint of the reference trainer, got {checkpoint!r} ({type(error).__name__}: {reason});"
+            " of any other generator, give samples with --generated"
+        ) from None
+    torch.manual_seed(seed)
+    return gan.sample(count)
+
+
+def _report(args: argparse.Namespace, sides: dict[str, Side], found: Drift) -> str | None:
+    import importlib.util
+
+    if str(found.verdict) == "insufficient_data" or (args.report is None and importlib.util.find_spec("evidently") is None):
+        return None
+    from ganwatch.drift.report import write_report
+
+    first = tuple(dict.fromkeys(column.name.split(" ")[0] for column in found.columns))
+    return str(write_report(sides["baseline"].columns, sides["fresh"].columns, args.report or Path(REPORT), first=first).absolute())
+
+
+def _progress(args: argparse.Namespace) -> Any:
+    """A line that counts, on a terminal alone."""
+    if args.json or not sys.stderr.isatty():
+        return None
+
+    def told(side: str, done: int, wanted: int) -> None:
+        print(f"\r{side}: {done:,} of {wanted:,} samples", end="\n" if done >= wanted else "", file=sys.stderr, flush=True)
+
+    return told

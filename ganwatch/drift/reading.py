@@ -1,0 +1,127 @@
+"""Samples of each side as features and interpretable columns, in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganwatch.drift.columns import LABEL, Columns, columns_of
+from ganwatch.features.cache import FeatureCache
+from ganwatch.features.extraction import features_of
+from ganwatch.features.extractor import Extractor
+from ganwatch.features.registry import extractor as extractor_named
+from ganwatch.samples.batches import Samples
+from ganwatch.samples.source import Item
+
+_USUAL = (-1.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side of a comparison: features ``(N, D)``, columns by name, and what was read and left out."""
+
+    features: Tensor
+    columns: Columns
+    report: dict[str, Any]
+
+
+class Reader:
+    """Reads every side the same way, as the baseline decides.
+
+    Parameters
+    ----------
+    baseline : like that of ``ganwatch.samples.opening.open_source``
+        Tells vectors from images, and which range floating-point values have.
+    features : str, Extractor or None
+        As for ``ganwatch.features.registry.extractor``.
+    limit : int or None
+        Samples of a side to read at most, chosen by chance.
+    seed : int
+    cache : FeatureCache or None
+        Where features are kept, which also makes an interrupted extraction go on where it was.
+    progress : callable or None
+        Told the name of the side, samples read and samples wanted.
+
+    Raises
+    ------
+    UserError
+        The baseline cannot be read, or the extractor does not fit it.
+    """
+
+    def __init__(
+        self,
+        baseline: Any,
+        *,
+        features: str | Extractor | None = None,
+        limit: int | None = None,
+        seed: int = 0,
+        cache: FeatureCache | None = None,
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> None:
+        self.limit, self.seed, self.cache, self.progress = limit, seed, cache, progress
+        samples = Samples(baseline, batch_size=64, seed=seed, argument="baseline")
+        first = next(iter(samples))
+        one = first[0]
+        values = _values(first)
+        self.limits = samples.source.values or (_USUAL if -1 <= values[0] and values[1] <= 1 else values)
+        is_extractor = features is not None and not isinstance(features, str)
+        named = None if is_extractor else features
+        self.extractor: Any = features if is_extractor else extractor_named(named, vectors=one.ndim == 1, given=self.limits, seed=seed)
+
+    def read(self, data: Any, argument: str) -> Side:
+        """Read one side.
+
+        Raises
+        ------
+        UserError
+            It cannot be read, or a feature is not finite.
+        """
+        samples = Samples(data, limit=self.limit, seed=self.seed, argument=argument)
+        labels: list[int | str | None] = []
+        samples.source = replace(samples.source, read=_noting(samples.source.read, samples.source.labels, labels))
+        found: list[Columns] = []
+
+        def noted() -> Iterator[Any]:
+            done = 0
+            for batch in samples:
+                parts = [batch] if isinstance(batch, Tensor) else [one[None] for one in batch]
+                found.extend(columns_of(part, limits=_limits(part, self.limits)) for part in parts)
+                yield batch
+                done += len(batch)
+                if self.progress is not None:
+                    self.progress(argument, done, samples.wanted)
+
+        features = torch.cat(list(features_of(noted(), self.extractor, cache=self.cache)))
+        shared = [name for name in found[0] if all(name in part for part in found)]
+        columns = {name: np.concatenate([part[name] for part in found]) for name in shared}
+        if labels and all(label is not None for label in labels):
+            columns[LABEL] = np.asarray([str(label) for label in labels])
+        return Side(features, columns, samples.report())
+
+    def provenance(self) -> dict[str, Any]:
+        """Extractor, seed and limit, plain types."""
+        return {"extractor": self.extractor.provenance(), "seed": self.seed, "limit": self.limit}
+
+
+def _noting(read: Callable[[int], Item], known: Any, labels: list[int | str | None]) -> Callable[[int], Item]:
+    def noting(index: int) -> Item:
+        item = read(index)
+        labels.append(item.label if item.label is not None or known is None else known[index])
+        return item
+
+    return noting
+
+
+def _values(batch: Any) -> tuple[float, float]:
+    """Lowest and highest floating-point value of a batch; bytes have a range of their own."""
+    floats = [one for one in batch if one.dtype != torch.uint8]
+    return (min(float(one.min()) for one in floats), max(float(one.max()) for one in floats)) if floats else _USUAL
+
+
+def _limits(part: Tensor, limits: tuple[float, float]) -> tuple[float, float]:
+    return (0.0, 255.0) if part.dtype == torch.uint8 else limits

@@ -1,0 +1,42 @@
+"""The append-only list of who or what did what, and why. Needs no torch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+
+from ganwatch.store import tables
+from ganwatch.store.database import Store
+from ganwatch.store.plain import decode, encode
+
+_AUDIT = tables.table(tables.Audit)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """One entry; ``subject`` is the id of what it is about, such as a run, ``created`` Unix seconds."""
+
+    created: float
+    actor: str
+    action: str
+    subject: str
+    detail: Mapping[str, Any]
+
+
+def append(store: Store, actor: str, action: str, subject: str, detail: Mapping[str, Any], *, created: float | None = None) -> None:
+    """Write an entry."""
+    row = {"created": time.time() if created is None else created, "actor": actor, "action": action, "subject": subject}
+    with store.begin() as connection:
+        connection.execute(_AUDIT.insert(), row | {"detail": encode(detail)})
+
+
+def entries(store: Store, action: str, subject: str) -> list[AuditRecord]:
+    """Entries of one action on one subject, in the order in which they were written."""
+    query = select(_AUDIT).where(_AUDIT.c.action == action, _AUDIT.c.subject == subject)
+    with store.read() as connection:
+        rows = connection.execute(query.order_by(_AUDIT.c.id)).all()
+    return [AuditRecord(row.created, row.actor, row.action, row.subject, decode(row.detail)) for row in rows]
