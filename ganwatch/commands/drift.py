@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ganwatch.errors import UserError
 
 if TYPE_CHECKING:
-    from ganwatch.drift.reading import Reader, Side
+    from ganwatch.drift.check import Checked, DriftCheck
     from ganwatch.drift.verdict import Drift
     from ganwatch.store.database import Store
 
@@ -29,74 +29,66 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     generator.add_argument("--generated", metavar="G", help="samples that the generator drew, like B")
     parser.add_argument("--reference", metavar="R", help="samples that it drew when it was accepted, like B (default: those kept with RUN)")
     parser.add_argument("--run", metavar="RUN", help="id, beginning of one, name or 'latest': keep the outcome with this run")
-    parser.add_argument("--accept", action="store_true", help="keep what the generator draws now with RUN as its reference, after the check")
+    parser.add_argument("--accept", action="store_true", help="after the check, keep what the generator draws now as the reference of RUN")
     parser.add_argument("--store", default="runs", metavar="STORE", help="folder, SQLite file or SQLAlchemy URL (default: %(default)s)")
-    parser.add_argument("--features", metavar="NAME", help="extractor of features (default: random-conv for images, the values of vectors)")
-    parser.add_argument("--level", type=float, metavar="P", help="probability of a false verdict: of one check (default: 0.01), or in a year")
+    parser.add_argument("--features", metavar="NAME", help="extractor (default: random-conv for images, the values of vectors)")
+    parser.add_argument("--level", type=float, metavar="P", help="probability of a false verdict (default: 0.01; with --every 0.05 a year)")
     parser.add_argument("--limit", type=int, default=5000, metavar="N", help="samples of a side to read at most (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="decides subsets and permutations (default: %(default)s)")
-    parser.add_argument("--every", metavar="TIME", help="check F against B again and again, such as 24h, until Ctrl-C (a year's level: 0.05)")
-    parser.add_argument("--report", type=Path, metavar="FILE", help=f"HTML report to write (default: {REPORT}, where evidently is installed)")
+    parser.add_argument("--every", metavar="TIME", help="check F against B again and again, such as 24h, until Ctrl-C")
+    parser.add_argument("--report", type=Path, metavar="FILE", help=f"HTML report (default: {REPORT}, where evidently is installed)")
     parser.add_argument("--json", action="store_true", help="print one JSON object for each check")
 
 
 def run(args: argparse.Namespace) -> int:
     """Check once, or again and again; the exit code says the verdict."""
     _check_arguments(args)
-    from ganwatch.drift.reading import Reader
+    from ganwatch.drift.check import DriftCheck
     from ganwatch.drift.schedule import YEAR, seconds, ticks
-    from ganwatch.drift.sequential import RepeatedChecks
     from ganwatch.features.cache import FeatureCache
 
     interval = seconds(args.every) if args.every else None
-    store, meant = _opened(args)
-    reader = Reader(
-        args.baseline, features=args.features, limit=args.limit, seed=args.seed, cache=FeatureCache(), progress=_progress(args)
+    place = _opened(args)  # before anything is computed
+    check = DriftCheck(
+        args.baseline,
+        level=args.level,
+        times=None if interval is None else max(1, round(YEAR / interval)),
+        limit=args.limit,
+        seed=args.seed,
+        features=args.features,
+        cache=FeatureCache(),
+        progress=_progress(args),
     )
-    sides = {"baseline": reader.read(args.baseline, "baseline")}
     if interval is None:
-        return _once(args, reader, sides, store, meant).verdict.exit_code
-    level = 0.05 if args.level is None else args.level
-    checks = RepeatedChecks(sides["baseline"].features, checks=max(1, round(YEAR / interval)), alpha=level, seed=args.seed)
+        return _once(args, check, place).verdict.exit_code
     for _ in ticks(interval):
         try:
-            _once(args, reader, sides, store, meant, checks)
+            _once(args, check, place)
         except UserError as error:
             print(f"ganwatch drift: {error}", file=sys.stderr, flush=True)
-    return 0  # pragma: no cover  # ticks never end
+    return 0
 
 
-def _once(args: argparse.Namespace, reader: Reader, sides: dict[str, Side], store: Store | None, meant: str, checks: Any = None) -> Drift:
+def _once(args: argparse.Namespace, check: DriftCheck, place: tuple[Store, str] | None) -> Drift:
     from ganwatch.drift.record import accept, accepted, record_check
-    from ganwatch.drift.verdict import LEVEL, judge
 
-    sides = sides | {"fresh": reader.read(args.fresh, "fresh")}
-    if args.model or args.generated:
-        drawn = args.generated or _drawn(args.model, min(args.limit, len(sides["baseline"].features)), args.seed)
-        sides["generated"] = reader.read(drawn, "generated")
-        extractor = reader.provenance()["extractor"]
-        if args.reference:
-            sides["reference"] = reader.read(args.reference, "reference")
-    features = {name: side.features for name, side in sides.items()}
-    if store is not None and "generated" in features and "reference" not in features:
-        kept = accepted(store, meant, extractor)
-        features |= {} if kept is None else {"reference": kept.features}
-    found = judge(
-        **features,
-        level=LEVEL if args.level is None else args.level,
-        checks=checks,
-        columns=(sides["baseline"].columns, sides["fresh"].columns),
-        seed=args.seed,
-        limit=args.limit,
-        provenance=reader.provenance() | {"sides": {name: side.report for name, side in sides.items()}},
-    )
-    report = _report(args, sides, found)
-    if store is not None:
-        record_check(store, meant, found, report=report)
+    generated = args.generated or (_drawn(args.model, min(args.limit, len(check.baseline.features)), args.seed) if args.model else None)
+    extractor = check.reader.extractor.provenance()
+    reference = None
+    if args.reference:
+        reference = check.reader.read(args.reference, "reference").features
+    elif place and generated is not None:
+        kept = accepted(*place, extractor)
+        reference = None if kept is None else kept.features
+    checked = check(args.fresh, generated, reference=reference)
+    report = _report(args, checked)
+    if place:
+        record_check(*place, checked.found, report=report)
         if args.accept:
-            accept(store, meant, features["generated"], extractor, seed=args.seed)
-    print(json.dumps(found.as_dict() | {"report": report}, allow_nan=False) if args.json else described(found, report), flush=True)
-    return found
+            accept(*place, checked.sides["generated"].features, extractor, seed=args.seed)
+    shown = json.dumps(checked.found.as_dict() | {"report": report}, allow_nan=False) if args.json else described(checked.found, report)
+    print(shown, flush=True)
+    return checked.found
 
 
 def described(found: Drift, report: str | None) -> str:
@@ -107,11 +99,9 @@ def described(found: Drift, report: str | None) -> str:
         if pair is not None:
             lines.append(f"  {name:<21} effect {pair.effect:.3f} ({pair.low:.3f} to {pair.high:.3f}), p = {pair.p_value:.4g}")
     if found.regression is not None:
-        change = found.regression.as_dict()
-        lines.append(
-            f"  now ↔ accepted        {change['difference']:+.3f} ({change['low']:+.3f} to {change['high']:+.3f}) further from the baseline,"
-            f" p = {change['p_value']:.4g}"
-        )
+        now = found.regression.as_dict()
+        interval = f"{now['difference']:+.3f} ({now['low']:+.3f} to {now['high']:+.3f})"
+        lines.append(f"  now ↔ accepted        {interval} further from the baseline, p = {now['p_value']:.4g}")
     if found.check is not None:
         lines.append(f"  {found.check.calibration}")
     if found.moved:
@@ -143,10 +133,10 @@ def _check_arguments(args: argparse.Namespace) -> None:
             raise UserError(rule)
 
 
-def _opened(args: argparse.Namespace) -> tuple[Store | None, str]:
-    """The store and the id of the run, before anything is computed."""
+def _opened(args: argparse.Namespace) -> tuple[Store, str] | None:
+    """The store and the id of the run."""
     if not args.run:
-        return None, ""
+        return None
     from ganwatch.store.database import open_store
     from ganwatch.store.queries import resolve
 
@@ -165,7 +155,7 @@ def _drawn(checkpoint: str, count: int, seed: int) -> Any:
         raise UserError(f"--model must be a checkpoint of the reference trainer, got {checkpoint!r}, which is not there")
     try:
         gan = GAN.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # whatever a file that is none makes torch raise
         reason = (str(error).splitlines() or [""])[0]
         raise UserError(
             f"--model must be a checkpoint of the reference trainer, got {checkpoint!r} ({type(error).__name__}: {reason});"
@@ -175,15 +165,17 @@ def _drawn(checkpoint: str, count: int, seed: int) -> Any:
     return gan.sample(count)
 
 
-def _report(args: argparse.Namespace, sides: dict[str, Side], found: Drift) -> str | None:
+def _report(args: argparse.Namespace, checked: Checked) -> str | None:
     import importlib.util
 
-    if str(found.verdict) == "insufficient_data" or (args.report is None and importlib.util.find_spec("evidently") is None):
+    unasked = args.report is None and importlib.util.find_spec("evidently") is None
+    if checked.found.verdict == "insufficient_data" or unasked:
         return None
     from ganwatch.drift.report import write_report
 
-    first = tuple(dict.fromkeys(column.name.split(" ")[0] for column in found.columns))
-    return str(write_report(sides["baseline"].columns, sides["fresh"].columns, args.report or Path(REPORT), first=first).absolute())
+    first = tuple(dict.fromkeys(column.name.split(" ")[0] for column in checked.found.columns))
+    sides = checked.sides["baseline"].columns, checked.sides["fresh"].columns
+    return str(write_report(*sides, args.report or Path(REPORT), first=first).absolute())
 
 
 def _progress(args: argparse.Namespace) -> Any:

@@ -55,8 +55,8 @@ def subset(features: Tensor, limit: int, rng: np.random.Generator) -> Tensor:
 def usual_bandwidth(points: Tensor, rng: np.random.Generator) -> float:
     """0.7 of the median Euclidean distance between points; 1 where they are all the same.
 
-    A smaller one sees changes of the spread better and shifts of the mean worse: at 200 against 200 normal samples of 32 dimensions and level
-    0.05 the kernel alone finds 90 % of shifts by 0.1 with the median itself, 89 % with 0.7 of it and 86 % with half of it.
+    A smaller one sees changes of the spread better and shifts of the mean worse: at 200 against 200 normal samples of 32 dimensions and
+    level 0.05 the kernel alone finds 90 % of shifts by 0.1 with the median itself, 89 % with 0.7 of it and 86 % with half of it.
 
     Over a subset of 1,000 that is drawn without regard to which side a point is from, so a permutation test with it stays exact.
     """

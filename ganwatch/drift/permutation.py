@@ -7,8 +7,8 @@ each point both sides should be represented as they are overall. The smaller p-v
 p-value of the result is found by the same permutations (Westfall and Young 1993), as ``(k + 1) / (B + 1)`` (Phipson and Smyth 2010, arXiv
 1603.05766): the level is exact for every sample size.
 
-Measured at 200 against 200 normal samples of 32 dimensions and level 0.05: 90 % of shifts of the mean by 0.1 are found, and 97 % of changes of
-the spread by 8 %. Of 700 handwritten digits against 630 without one digit, by their pixels and at level 0.01, 19 of 20.
+Measured at 200 against 200 normal samples of 32 dimensions and level 0.05: 90 % of shifts of the mean by 0.1 are found, and 97 % of
+changes of the spread by 8 %. Of 700 handwritten digits against 630 without one digit, by their pixels and at level 0.01, 19 of 20.
 """
 
 from __future__ import annotations

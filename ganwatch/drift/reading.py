@@ -66,12 +66,13 @@ class Reader:
         self.limit, self.seed, self.cache, self.progress = limit, seed, cache, progress
         samples = Samples(baseline, batch_size=64, seed=seed, argument="baseline")
         first = next(iter(samples))
-        one = first[0]
         values = _values(first)
-        self.limits = samples.source.values or (_USUAL if -1 <= values[0] and values[1] <= 1 else values)
-        is_extractor = features is not None and not isinstance(features, str)
-        named = None if is_extractor else features
-        self.extractor: Any = features if is_extractor else extractor_named(named, vectors=one.ndim == 1, given=self.limits, seed=seed)
+        self.limits = samples.source.values or (_USUAL if max(map(abs, values)) <= 1 else values)
+        self.extractor: Extractor
+        if features is None or isinstance(features, str):
+            self.extractor = extractor_named(features, vectors=first[0].ndim == 1, given=self.limits, seed=seed)
+        else:
+            self.extractor = features
 
     def read(self, data: Any, argument: str) -> Side:
         """Read one side.
