@@ -1,6 +1,7 @@
 """ganwatch watches GAN training and names the failure, with evidence, while it happens.
 
-``watch`` puts any PyTorch loop under observation, ``auto`` one whose networks are out of reach, ``GanWatch`` is the Lightning callback.
+``watch`` puts any PyTorch loop under observation, ``auto`` one whose networks are out of reach, ``GanWatch`` is the Lightning callback,
+``FreshDataDrift`` another that compares fresh data with a baseline.
 Everything is imported when it is first used.
 """
 
@@ -10,21 +11,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ganwatch.by_name import auto
+    from ganwatch.drift.callback import FreshDataDrift
     from ganwatch.lightning import GanWatch
     from ganwatch.loop import watch
 
 __version__ = "0.1.0"
-__all__ = ["GanWatch", "__version__", "auto", "watch"]
+__all__ = ["FreshDataDrift", "GanWatch", "__version__", "auto", "watch"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "GanWatch":
+    if name in {"GanWatch", "FreshDataDrift"}:
         try:
+            if name == "FreshDataDrift":
+                from ganwatch.drift.callback import FreshDataDrift
+
+                return FreshDataDrift
             from ganwatch.lightning import GanWatch
         except ModuleNotFoundError as error:
             if error.name != "lightning":
                 raise
-            raise ImportError('GanWatch needs lightning: pip install "ganwatch[lightning]"') from error
+            raise ImportError(f'{name} needs lightning: pip install "ganwatch[lightning]"') from error
         return GanWatch
     if name == "watch":
         from ganwatch.loop import watch

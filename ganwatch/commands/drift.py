@@ -147,8 +147,7 @@ def _opened(args: argparse.Namespace) -> tuple[Store, str] | None:
 
 def _drawn(checkpoint: str, count: int, seed: int) -> Any:
     """Samples of the reference trainer's generator."""
-    import torch
-
+    from ganwatch.randomness import preserved_random_state
     from ganwatch.trainer.module import GAN
 
     if not Path(checkpoint).is_file():
@@ -161,8 +160,8 @@ def _drawn(checkpoint: str, count: int, seed: int) -> Any:
             f"--model must be a checkpoint of the reference trainer, got {checkpoint!r} ({type(error).__name__}: {reason});"
             " of any other generator, give samples with --generated"
         ) from None
-    torch.manual_seed(seed)
-    return gan.sample(count)
+    with preserved_random_state(seed=seed):
+        return gan.sample(count)
 
 
 def _report(args: argparse.Namespace, checked: Checked) -> str | None:
