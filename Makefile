@@ -33,6 +33,7 @@ bench: .venv/.dev
 	$(BIN)/python tests/benchmarks/overhead.py
 	$(BIN)/python tests/benchmarks/overhead_loops.py
 	$(BIN)/python tests/benchmarks/quality.py
+	$(BIN)/python tests/benchmarks/quality_neighbours.py
 
 table: .venv/.dev
 	$(BIN)/python tests/benchmarks/detection_table.py run
