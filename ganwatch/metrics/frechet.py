@@ -14,6 +14,7 @@ from ganwatch.metrics.base import QualityMetric, Summary
 from ganwatch.metrics.inputs import checked
 from ganwatch.metrics.moments import Moments
 from ganwatch.metrics.reservoir import Reservoir
+from ganwatch.metrics.triangular import conjugated, times_upper
 
 TOLERANCE = 1e-7
 """Error as a share of the distance beyond which singular values are computed in place of eigenvalues, whose small ones are less exact."""
@@ -104,7 +105,7 @@ class FrechetReference:
         without = float((self.moments.mean - moments.mean).square().sum()) + self.moments.variance + moments.variance
         term, error = _by_eigenvalues(self._root, moments)
         if 2 * error > TOLERANCE * (without - 2 * term):
-            term = float(torch.linalg.svdvals(_root(moments) @ self._root.T).sum())
+            term = float(torch.linalg.svdvals(times_upper(_root(moments), self._root)).sum())
         return max(0.0, without - 2 * term)
 
 
@@ -112,9 +113,9 @@ def _by_eigenvalues(root: Tensor, moments: Moments) -> tuple[float, float]:
     """``Tr (S1 S2)^½`` from the squares of the singular values, and a bound of its error."""
     other = moments.root
     if other is None:
-        gram = root @ moments.covariance @ root.T
+        gram = conjugated(root, moments.covariance)
     else:
-        product = other @ root.T
+        product = times_upper(other, root)
         gram = product @ product.T if len(product) <= len(root) else product.T @ product
     squares = torch.linalg.eigvalsh(gram)
     noise = torch.finfo(squares.dtype).eps * squares.abs().sum()
@@ -123,19 +124,19 @@ def _by_eigenvalues(root: Tensor, moments: Moments) -> tuple[float, float]:
 
 
 def _root(moments: Moments) -> Tensor:
-    """Some ``(R, D)`` whose square is the covariance: the samples, a Cholesky factor, or eigenvectors where the rank is not full."""
+    """Upper triangular ``(R, D)`` whose square is the covariance: from few samples, by Cholesky, or by eigenvectors at less than full rank."""
     root = moments.root
-    if root is not None:
-        return root
-    covariance = moments.covariance
-    factor: Tensor
-    factor, failed = torch.linalg.cholesky_ex(covariance, upper=True)
-    if not failed:
-        return factor
-    values, vectors = torch.linalg.eigh(covariance)
-    kept = values > torch.finfo(values.dtype).eps * len(values) * values.max()
-    scaled: Tensor = (vectors[:, kept] * values[kept].sqrt()).T
-    return scaled
+    if root is None:
+        covariance = moments.covariance
+        factor: Tensor
+        factor, failed = torch.linalg.cholesky_ex(covariance, upper=True)
+        if not failed:
+            return factor
+        values, vectors = torch.linalg.eigh(covariance)
+        kept = values > torch.finfo(values.dtype).eps * len(values) * values.max()
+        root = (vectors[:, kept] * values[kept].sqrt()).T
+    triangle: Tensor = torch.linalg.qr(root, mode="r").R
+    return triangle
 
 
 class FrechetWindow:

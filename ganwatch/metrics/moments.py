@@ -8,8 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-BLOCK = 256
-"""Columns of a Gram matrix that are made at a time; what is above its diagonal is left out."""
+from ganwatch.metrics.triangular import add_gram
 
 
 class Moments:
@@ -78,7 +77,7 @@ class Moments:
         """Of shape ``(D, D)``, with the divisor ``count - 1``."""
         self.compact()
         squared, rows = self.tensors[2:]
-        return _added(squared, rows) / (self.count - 1)
+        return add_gram(squared, rows) / (self.count - 1)
 
     @property
     def root(self) -> Tensor | None:
@@ -120,14 +119,4 @@ class Moments:
     def _square(self) -> None:
         self.compact()
         squared, rows = self.tensors[2:]
-        self.tensors[2:] = [_added(squared, rows), rows[:0]]
-
-
-def _added(squared: Tensor, rows: Tensor) -> Tensor:
-    """``squared + rowsᵀ rows``, of which one half is computed and mirrored."""
-    if len(squared) and not len(rows):
-        return squared
-    gram = squared.clone() if len(squared) else rows.new_zeros(rows.shape[1], rows.shape[1])
-    for start in range(0, rows.shape[1], BLOCK):
-        gram[start : start + BLOCK, : start + BLOCK].addmm_(rows[:, start : start + BLOCK].T, rows[:, : start + BLOCK])
-    return gram.tril() + gram.tril(-1).T
+        self.tensors[2:] = [add_gram(squared, rows), rows[:0]]

@@ -1,0 +1,58 @@
+"""Products of which a half is known: of symmetric results one triangle is computed, and zeros of triangular factors are passed over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import Tensor
+
+BLOCK = 256
+"""Rows of a triangle that are multiplied at a time."""
+
+
+def add_gram(squared: Tensor, rows: Tensor) -> Tensor:
+    """``squared + rowsᵀ rows`` of a symmetric ``(D, D)``, or ``(0, 0)`` for nothing, and ``(R, D)``.
+
+    >>> import torch
+    >>> add_gram(torch.empty(0, 0), torch.tensor([[1.0, 2.0]])).tolist()
+    [[1.0, 2.0], [2.0, 4.0]]
+    """
+    if len(squared) and not len(rows):
+        return squared
+    gram = squared.clone() if len(squared) else rows.new_zeros(rows.shape[1], rows.shape[1])
+    for start, end in _blocks(rows.shape[1]):
+        gram[start:end, :end].addmm_(rows[:, start:end].T, rows[:, :end])
+    return gram.tril() + gram.tril(-1).T
+
+
+def times_upper(rows: Tensor, upper: Tensor) -> Tensor:
+    """``rows upperᵀ`` of ``(N, D)`` and ``(R, D)`` with zeros left of its diagonal.
+
+    >>> import torch
+    >>> times_upper(torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, 1.0], [0.0, 3.0]])).tolist()
+    [[3.0, 6.0]]
+    """
+    product = rows.new_empty(len(rows), len(upper))
+    for start, end in _blocks(len(upper)):
+        product[:, start:end] = rows[:, start:] @ upper[start:end, start:].T
+    return product
+
+
+def conjugated(upper: Tensor, symmetric: Tensor) -> Tensor:
+    """The lower triangle of ``upper symmetric upperᵀ``, a quarter of the work; what is above it is not to be read.
+
+    >>> import torch
+    >>> conjugated(torch.tensor([[1.0, 1.0], [0.0, 3.0]]), torch.eye(2)).tril().tolist()
+    [[2.0, 0.0], [3.0, 9.0]]
+    """
+    right, product = symmetric.new_empty(len(symmetric), len(upper)), symmetric.new_zeros(len(upper), len(upper))
+    for start, end in _blocks(len(upper)):
+        right[start:, start:end] = symmetric[start:, start:] @ upper[start:end, start:].T
+    for start, end in _blocks(len(upper)):
+        product[start:end, :end] = upper[start:end, start:] @ right[start:, :end]
+    return product
+
+
+def _blocks(size: int) -> Iterator[tuple[int, int]]:
+    for start in range(0, size, BLOCK):
+        yield start, min(size, start + BLOCK)
