@@ -124,7 +124,7 @@ def _by_eigenvalues(root: Tensor, moments: Moments) -> tuple[float, float]:
 
 
 def _root(moments: Moments) -> Tensor:
-    """Upper triangular ``(R, D)`` whose square is the covariance: from few samples, by Cholesky, or by eigenvectors at less than full rank."""
+    """Upper triangular ``(R, D)`` whose square is the covariance: of few samples, by Cholesky, or by eigenvectors where rank is lost."""
     root = moments.root
     if root is None:
         covariance = moments.covariance
@@ -177,16 +177,23 @@ class FrechetWindow:
         while len(self._latest) >= self._block:
             block, self._latest = self._latest[: self._block], self._latest[self._block :].clone()
             self._whole.append((block, Moments.of(block)))
-        while len(self) - self._block >= self.size:
+        while self._leaving() >= self._block:
             self._whole.popleft()
 
     def __len__(self) -> int:
-        """Samples that are kept: those of the window, and of the oldest block what has left it already."""
+        """Samples in the window."""
+        return min(self.size, self._kept())
+
+    def _kept(self) -> int:
         return len(self._whole) * self._block + len(self._latest)
+
+    def _leaving(self) -> int:
+        """Samples at the beginning of the oldest block that have left the window."""
+        return max(0, self._kept() - self.size)
 
     def moments(self) -> Moments:
         """Of the samples in the window."""
-        leaving = max(0, len(self) - self.size)
+        leaving = self._leaving()
         if not self._whole:
             return Moments.of(self._latest[leaving:])
         oldest, summary = self._whole[0]
