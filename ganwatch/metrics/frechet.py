@@ -110,7 +110,7 @@ class FrechetReference:
 
 
 def _by_eigenvalues(root: Tensor, moments: Moments) -> tuple[float, float]:
-    """``Tr (S1 S2)^½`` from the squares of the singular values, and a bound of its error."""
+    """``Tr (S1 S2)^½`` from the squares of the singular values, and its error: of either sign, or all of what drowns in rounding."""
     other = moments.root
     if other is None:
         gram = conjugated(root, moments.covariance)
@@ -119,8 +119,9 @@ def _by_eigenvalues(root: Tensor, moments: Moments) -> tuple[float, float]:
         gram = product @ product.T if len(product) <= len(root) else product.T @ product
     squares = torch.linalg.eigvalsh(gram)
     noise = torch.finfo(squares.dtype).eps * squares.abs().sum()
-    values = squares.where(squares > noise, 0.0).sqrt()
-    return float(values.sum()), float((noise / values).clamp_max(noise.sqrt()).nan_to_num(0.0).sum())
+    values = squares[squares > noise].sqrt()
+    error = (noise / values).norm() + noise.sqrt() * (len(squares) - len(values))
+    return float(values.sum()), float(error)
 
 
 def _root(moments: Moments) -> Tensor:

@@ -22,7 +22,8 @@ def add_gram(squared: Tensor, rows: Tensor) -> Tensor:
     gram = squared.clone() if len(squared) else rows.new_zeros(rows.shape[1], rows.shape[1])
     for start, end in _blocks(rows.shape[1]):
         gram[start:end, :end].addmm_(rows[:, start:end].T, rows[:, :end])
-    return gram.tril() + gram.tril(-1).T
+        gram[:start, start:end] = gram[start:end, :start].T
+    return gram
 
 
 def times_upper(rows: Tensor, upper: Tensor) -> Tensor:
