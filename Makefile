@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow e2e lint types bench table render dashboard clean
+.PHONY: demo test test-slow e2e lint types bench table features-table render dashboard clean
 
 demo: .venv/.demo
 	$(BIN)/ganwatch demo
@@ -37,6 +37,9 @@ bench: .venv/.dev
 
 table: .venv/.dev
 	$(BIN)/python tests/benchmarks/detection_table.py run
+
+features-table: .venv/.dev
+	$(BIN)/python tests/benchmarks/features.py run
 
 render: .venv/.dev
 	$(BIN)/ganwatch render

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from ganwatch.capture.options import NOTHING_SAID, Options
 from ganwatch.capture.step import Arguments, Step, tensors
-from ganwatch.capture.undisturbed import Undisturbed
 from ganwatch.records import Samples
+from ganwatch.undisturbed import Undisturbed
 
 TILES = 36
 """Images in a grid."""

@@ -27,9 +27,9 @@ from ganwatch.capture.recognition import Recognition
 from ganwatch.capture.roles import settle
 from ganwatch.capture.schedule import Schedule
 from ganwatch.capture.step import Call, Step, Update, tensors
-from ganwatch.capture.undisturbed import Undisturbed
 from ganwatch.capture.updates import Moved, Updates
 from ganwatch.contracts import Probe
+from ganwatch.undisturbed import Undisturbed
 
 PATIENCE = 2
 """Looks without a call of a network after which its parts are watched."""

@@ -55,6 +55,8 @@ class Samples:
         For people.
     size, wanted : int
         Items there are, and items that an iteration reads.
+    values : (low, high) or None
+        Range of floating-point values, where the data say; 8-bit pixels are 0…255.
     skipped : list of Skipped
         What the last iteration has left out so far.
     rules : Counter of str
@@ -80,7 +82,7 @@ class Samples:
             self.source: Source = data if isinstance(data, Source) else open_source(data, argument)
         except NotIndexableError as error:
             raise UserError(f"{argument} must be readable by index: {error}") from error
-        self.name, self.size = self.source.name, self.source.size
+        self.name, self.size, self.values = self.source.name, self.source.size, self.source.values
         self.wanted = self.size if limit is None else min(limit, self.size)
         self.seed, self.batch_size, self.argument = seed, batch_size, argument
         self.skipped: list[Skipped] = []

@@ -23,7 +23,7 @@ from ganwatch.features.random_conv import RandomConv, draw_weights
 from ganwatch.features.registry import NAMES, extractor
 
 FIRST = [-0.46051812171936035, -0.2436697632074356, -0.3663512170314789]
-HASH = "ce01fc1e1c6dcd19c19ec8d16ccd03089af76249f1f0d9c836cfd90f1e8249d4"
+HASH = "9667587a0d63fc0fe183469c4d2a017fd60b1689ed9cdfb737791fd37a5fb666"
 
 
 @pytest.fixture(scope="module")

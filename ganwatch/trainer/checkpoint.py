@@ -1,0 +1,85 @@
+"""Samples of a generator that the reference trainer saved."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganwatch.errors import UserError
+from ganwatch.randomness import preserved_random_state
+from ganwatch.trainer.data import SCALES
+from ganwatch.trainer.module import GAN
+
+SUFFIXES = (".ckpt", ".pt", ".pth")
+
+
+class Generated:
+    """Batches that a saved generator draws, from its averaged weights where there are some; each iteration draws the same.
+
+    Parameters
+    ----------
+    path : path
+        Checkpoint of ``ganwatch train``; only tensors and plain types of it are loaded.
+    count : int, >= 1
+        Samples to draw.
+    seed : int, >= 0
+        Decides latents (and labels); the random state of the process is not moved.
+    batch_size : int
+        Samples in a batch.
+    argument : str
+        What an error calls the checkpoint.
+
+    Attributes
+    ----------
+    name : str
+        The path.
+    wanted : int
+        Samples that an iteration draws.
+    values : (low, high) or None
+        Range of the data that it was trained on, where the checkpoint says.
+
+    Raises
+    ------
+    UserError
+        The file is not there or is no such checkpoint.
+    """
+
+    def __init__(self, path: str | Path, *, count: int, seed: int = 0, batch_size: int = 256, argument: str = "checkpoint") -> None:
+        self.name, self.wanted, self.seed, self.batch_size, self.argument = str(path), count, seed, batch_size, argument
+        self.gan, self.values = _loaded(path, argument)
+        self.averaged = self.gan.average is not None
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """Batches ``(N, *shape)`` float32."""
+        for start in range(0, self.wanted, self.batch_size):
+            with preserved_random_state(seed=self.seed + start):
+                batch = self.gan.sample(min(self.batch_size, self.wanted - start))
+            yield batch
+
+    def report(self) -> dict[str, Any]:
+        """What was drawn, as plain types."""
+        drawn = {"size": self.wanted, "read": self.wanted, "skipped": 0, "list": [], "rules": {}}
+        return {"name": self.name} | drawn | {"seed": self.seed, "averaged_weights": self.averaged, "updates": self.gan.g_updates}
+
+
+def _loaded(path: str | Path, argument: str) -> tuple[GAN, tuple[float, float] | None]:
+    if not Path(path).is_file():
+        raise UserError(f"{argument} must be a checkpoint of ganwatch train, got {str(path)!r}, which is not there")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        known = inspect.signature(GAN).parameters
+        with preserved_random_state():
+            gan = GAN(**{name: value for name, value in checkpoint["hyper_parameters"].items() if name in known})
+        gan.load_state_dict(checkpoint["state_dict"])
+        gan.on_load_checkpoint(checkpoint)
+    except Exception as error:
+        reason = "".join(str(error).strip().splitlines()[:1])
+        what = f"{str(path)!r} ({type(error).__name__}: {reason}); of another generator, give samples"
+        raise UserError(f"{argument} must be a checkpoint of ganwatch train, got {what}") from error
+    factor, offset = SCALES.get(checkpoint.get("datamodule_hyper_parameters", {}).get("scale"), (0.0, 0.0))
+    return gan, (offset - factor, offset + factor) if factor else None
