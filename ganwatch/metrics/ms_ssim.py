@@ -86,7 +86,7 @@ class PairSimilarity(QualityMetric):
     least = 4
     bounds = (0.0, 1.0)
 
-    def __init__(self, *, data_range: float | None = None, reservoir: int = 1_000, **kwargs: Any) -> None:
+    def __init__(self, *, data_range: float | None = None, reservoir: int = 500, **kwargs: Any) -> None:
         super().__init__(reservoir=reservoir, **kwargs)
         if data_range is not None and not data_range > 0.0:
             raise UserError(f"data_range must be > 0, got {data_range}")

@@ -43,8 +43,8 @@ def test_two_samples_of_the_same_data_differ_in_as_many_bins_as_the_level_says()
     estimates = []
     for seed in range(30):
         metric = DifferentBins(bins=40, seed=seed)
-        metric.update(torch.randn(1000, 6, generator=draw), real=True)
-        metric.update(torch.randn(600, 6, generator=draw), real=False)
+        metric.update(torch.randn(800, 30, generator=draw), real=True)
+        metric.update(torch.randn(600, 30, generator=draw), real=False)
         estimates.append(metric.estimate())
     mean = sum(estimate.value for estimate in estimates) / 30
     assert mean == pytest.approx(estimates[0].null, abs=0.02)  # four standard errors of 1,200 bins are 0.025

@@ -25,6 +25,8 @@ def test_logits_and_probabilities_agree_and_it_never_alarms():
     assert math.isnan(one.estimate().null)
     one.update(logits, real=True)
     assert one.estimate().null == pytest.approx(float(one.compute()), rel=1e-6)
+    one.update(logits, real=False)
+    assert math.isnan(one.estimate().null)  # the score of fewer reals would be lower
     assert InceptionScore.advisory
     with pytest.raises(ValueError, match="rows of probabilities, got 50 of 50"):
         other.update(logits, real=False)

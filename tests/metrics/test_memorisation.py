@@ -41,6 +41,7 @@ def test_more_samples_where_data_are_dense_are_no_copies():
     training, held_out = (torch.cat([dense[a:b], wide[a:b]]) for a, b in ((0, 500), (500, 1000)))
     skewed = torch.cat([dense[1000:1900], wide[1000:1100]])
     assert copying(training, held_out, skewed).nearer == pytest.approx(0.5, abs=0.06)
+    assert copying(training, held_out, wide[:100] + 0.05 * drawn(100, 5)).share > 0.9  # further than dense samples are from each other
 
 
 def test_near_copies_that_the_data_have_themselves_do_not_count():
