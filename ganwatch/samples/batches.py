@@ -18,6 +18,8 @@ from ganwatch.samples.source import Item, NotIndexableError, Source, channels_fi
 if TYPE_CHECKING:
     from torch import Tensor
 
+BYTES = 2**25
+"""Size from which on a batch is closed, so that large images stay few at a time."""
 LISTED = 1000
 """Skipped items that a report lists; all are counted."""
 
@@ -45,7 +47,7 @@ class Samples:
     seed : int, >= 0
         Of that choice, and of whatever a data set draws while it is read; the random state of the process is not moved.
     batch_size : int, >= 1
-        Samples in a batch; fewer where some are left out.
+        Samples in a batch; fewer where some are left out, or where they fill 32 MiB.
     argument : str
         What an error calls the data.
 
@@ -97,9 +99,11 @@ class Samples:
 
         self.skipped, self.rules = [], Counter()
         chosen = np.sort(np.random.default_rng(self.seed).choice(self.size, self.wanted, replace=False))
-        for start in range(0, self.wanted, self.batch_size):
+        start = 0
+        while start < self.wanted:
             with preserved_random_state(*self.source.owners, seed=self.seed + start):
-                read = [self._read(int(index)) for index in chosen[start : start + self.batch_size]]
+                read = list(self._some(chosen[start : start + self.batch_size].tolist()))
+            start += len(read)
             batch = [torch.from_numpy(array) for array in read if array is not None]
             if len({(one.shape, one.dtype) for one in batch}) == 1:
                 yield torch.stack(batch)
@@ -118,6 +122,16 @@ class Samples:
         return {
             "name": self.name, "size": self.size, "read": read, "skipped": len(self.skipped), "list": listed, "rules": dict(self.rules)
         }  # fmt: skip
+
+    def _some(self, indices: list[int]) -> Iterator[np.ndarray[Any, Any] | None]:
+        """One batch: all of these, or as many as fill ``BYTES``."""
+        held = 0
+        for index in indices:
+            array = self._read(index)
+            yield array
+            held += 0 if array is None else array.nbytes
+            if held >= BYTES:
+                return
 
     def _read(self, index: int) -> np.ndarray[Any, Any] | None:
         try:
