@@ -102,14 +102,15 @@ def kernel_distance(real: Tensor, fake: Tensor, kernel: Kernel = polynomial_kern
 
 
 def _sums(x: Tensor, y: Tensor, in_x: Tensor, in_y: Tensor, kernel: Kernel) -> Tensor:
-    """Sum of the kernel over the pairs of each subsample, without those of a sample with itself."""
+    """Sum of the kernel over the pairs of each subsample; within one set without those of a sample with itself, and half of it computed."""
     sums = torch.zeros(in_x.shape[1], dtype=torch.float64, device=x.device)
     for start in range(0, len(x), BLOCK):
-        rows = slice(start, start + BLOCK)
-        matrix = kernel(x[rows], y)
+        rows, first = slice(start, start + BLOCK), start if x is y else 0
+        matrix = kernel(x[rows], y[first:])
         if x is y:
-            matrix.diagonal(start).zero_()
-        sums += (in_x[rows] * (matrix @ in_y)).sum(0)
+            matrix[:, : len(matrix)].fill_diagonal_(0.0)
+            matrix[:, len(matrix) :] *= 2.0
+        sums += (in_x[rows] * (matrix @ in_y[first:])).sum(0)
     return sums
 
 

@@ -139,6 +139,14 @@ def test_parts_that_are_merged_are_the_whole(cls):
     assert (first.count(real=True), first.count(real=False)) == (67, 90)
 
 
+def test_memory_does_not_grow_with_the_number_of_samples(cls):
+    metric, sizes = cls(reservoir=40), []
+    for step in range(60):
+        fed(metric, *cls.demonstration(8, step))
+        sizes.append(sum(tensor.numel() for state in metric.metric_state.values() for tensor in state))
+    assert max(sizes[30:]) < 1.2 * max(sizes[:30])
+
+
 @pytest.mark.parametrize("n", [0, 1])
 def test_too_few_samples_are_unknown_and_no_error(cls, n):
     real, fake = cls.demonstration(1, 4)
