@@ -58,11 +58,11 @@ def test_neighbours_are_those_of_scikit_learn_far_from_the_origin_too():
 
 
 def test_rims_belong_to_neighbourhoods_so_that_repeated_values_count():
-    kinds = (drawn(3, 40, 0).float() + 10.0).repeat(10, 1)
-    found = neighbourhoods(kinds, kinds[:15], 3)
+    kinds = (drawn(30, 40, 0).float() + 10.0).repeat(5, 1)
+    found = neighbourhoods(kinds, kinds[:150], 3)
     assert [part.value for name, part in found.items() if name != "density"] == [1.0, 1.0, 1.0]
     collapsed = neighbourhoods(kinds, kinds[:1].repeat(20, 1), 3)
-    assert [collapsed[name].value for name in ("precision", "recall", "coverage")] == pytest.approx([1.0, 1 / 3, 1 / 3])
+    assert [collapsed[name].value for name in ("precision", "recall", "coverage")] == pytest.approx([1.0, 1 / 30, 1 / 30])
 
 
 @pytest.mark.parametrize(("k", "expected"), [(5, 0.96877), (3, 0.875)])
@@ -84,6 +84,12 @@ def test_the_null_is_what_equal_distributions_give_and_the_error_is_their_spread
         allowed = 0.05 if (name, n < m) == ("recall", True) else 0.0
         assert float(values[:, 2].mean()) == pytest.approx(float(values[:, 0].mean()), abs=4 * spread / 60**0.5 + allowed), name
         assert 0.7 * spread < float(values[:, 1].mean()) < 2.5 * spread, name
+
+
+def test_the_null_of_recall_has_as_many_neighbourhoods_as_there_are_fakes():
+    real, fake = drawn(199, 4, 0), drawn(100, 4, 1)
+    many, few = neighbourhoods(real, fake, 3), neighbourhoods(real[::2], fake, 3)
+    assert many["recall"].null == few["precision"].null != many["precision"].null
 
 
 @pytest.mark.parametrize("part", [Precision, Recall, Density, Coverage])
