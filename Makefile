@@ -30,10 +30,7 @@ types: .venv/.dev
 	$(BIN)/mypy --strict dashboards
 
 bench: .venv/.dev
-	$(BIN)/python tests/benchmarks/overhead.py
-	$(BIN)/python tests/benchmarks/overhead_loops.py
-	$(BIN)/python tests/benchmarks/quality.py
-	$(BIN)/python tests/benchmarks/quality_neighbours.py
+	@missed=0; for part in overhead overhead_loops quality quality_neighbours; do $(BIN)/python tests/benchmarks/$$part.py || missed=1; done; exit $$missed
 
 table: .venv/.dev
 	$(BIN)/python tests/benchmarks/detection_table.py run
