@@ -7,11 +7,13 @@ from pathlib import Path
 import torch
 from torch import distributed
 
+from ganwatch.metrics.coverage import Coverage
 from ganwatch.metrics.frechet import FrechetDistance
 from ganwatch.metrics.kernel import KernelDistance
+from ganwatch.metrics.kinds import MissingKinds
 from ganwatch.metrics.processes import share
 
-METRICS = (FrechetDistance, KernelDistance)
+METRICS = (FrechetDistance, KernelDistance, Coverage, MissingKinds)
 
 
 def batches():
