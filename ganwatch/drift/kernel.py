@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -78,28 +77,13 @@ def kernel_product(rows: Tensor, points: Tensor, weights: Tensor, bandwidth: flo
     -------
     (R, B) float32
     """
-    product = torch.empty(len(rows), weights.shape[1])
-    for part, squared in _squared_distances(rows, points, bandwidth):
-        product[part] = squared.mul_(-0.5).exp_() @ weights
-    return product
-
-
-def neighbours(points: Tensor, count: int) -> Tensor:
-    """Indices ``(N, count)`` int64 of the nearest other points of each point."""
-    nearest = torch.empty(len(points), count, dtype=torch.int64)
-    for part, squared in _squared_distances(points, points, 1.0):
-        own = torch.arange(part.start, part.stop)
-        squared[own - part.start, own] = torch.inf
-        nearest[part] = squared.topk(count, largest=False).indices
-    return nearest
-
-
-def _squared_distances(rows: Tensor, points: Tensor, unit: float) -> Iterator[tuple[slice, Tensor]]:
-    """Blocks of rows and their squared distances to all points, in units squared."""
     centre = points.mean(0)
-    left, right = (rows - centre) / unit, (points - centre) / unit
+    left, right = (rows - centre) / bandwidth, (points - centre) / bandwidth
     of_left, of_right = left.square().sum(1), right.square().sum(1)
+    product = torch.empty(len(rows), weights.shape[1])
     step = max(1, _BLOCK // max(1, len(points)))
     for start in range(0, len(rows), step):
-        part = slice(start, min(start + step, len(rows)))
-        yield part, torch.addmm(of_right, left[part], right.T, alpha=-2).add_(of_left[part, None]).clamp_(min=0)
+        part = slice(start, start + step)
+        squared = torch.addmm(of_right, left[part], right.T, alpha=-2).add_(of_left[part, None]).clamp_(min=0)
+        product[part] = squared.mul_(-0.5).exp_() @ weights
+    return product

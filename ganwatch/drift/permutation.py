@@ -23,8 +23,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
-from ganwatch.drift.kernel import as_features, kernel_product, neighbours, same_width, subset, usual_bandwidth
+from ganwatch.drift.kernel import as_features, kernel_product, same_width, subset, usual_bandwidth
 from ganwatch.errors import UserError
+from ganwatch.metrics.neighbours import nearest
 
 LIMIT = 5000
 """Samples of a side that are looked at by default; of more a random subset is."""
@@ -109,7 +110,8 @@ def compare(first: Any, second: Any, *, permutations: int = 999, seed: int = 0, 
     products = kernel_product(points, points, torch.cat((contrasts, of_first[:, :1] / n), 1), bandwidth)
     witness, to_first = products[:, 0].double(), products[:, -1].double()
     drawn = (contrasts * products[:, :-1]).sum(0, dtype=torch.float64)
-    balance = embedding_bag(neighbours(points, min(NEIGHBOURS, n + m - 1)), contrasts, mode="mean").square().sum(0, dtype=torch.float64)
+    _, around = nearest(points, None, min(NEIGHBOURS, n + m - 1))
+    balance = embedding_bag(around, contrasts, mode="mean").square().sum(0, dtype=torch.float64)
     smaller = torch.minimum(_p_values(drawn), _RARER * _p_values(balance))
     within_first, within_second = _within(to_first[is_first]), _within((to_first - witness)[~is_first])
     squared = within_first + within_second - 2 * float(to_first[~is_first].mean())

@@ -30,7 +30,7 @@ DAILY = 365
 """Checks in a year of daily checks."""
 _FREQUENCIES = 128
 """Random Fourier features are twice as many."""
-_ITEMS = 100
+_ITEMS = 50
 """Items behind a simulated mean; that of a larger sample is drawn from as many and scaled, which leaves its tail a little too heavy."""
 _DRAWS = 40_000
 """Simulated checks."""
@@ -191,7 +191,7 @@ class RepeatedChecks:
         endless = _enough_for(_tails(some, few[:1] * 0), per_check, self.confidence)
         needed = size
         while _enough_for(_tails(some, few * math.sqrt(count / needed)), per_check, self.confidence) > _COST * endless:
-            needed += max(1, needed // 4)
+            needed += max(1, needed // 3)
         return Calibration(
             threshold, self.alpha, self.checks, self.confidence, count, size, needed, _run_lengths(tails, threshold)
         )

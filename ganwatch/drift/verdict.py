@@ -163,7 +163,7 @@ def judge(
     notes = []
     both = generated is not None and reference is not None
     share = level / 2 if both else level
-    test = {"permutations": max(999, round(2 / share) - 1), "seed": seed, "limit": limit}
+    test = {"permutations": max(999, round(10 / share) - 1), "seed": seed, "limit": limit}
     world = facts["world"] = compare(sides["baseline"], sides["fresh"], **test)
     moved = world.p_value <= share
     if checks is not None:

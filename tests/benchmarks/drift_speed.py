@@ -1,0 +1,42 @@
+"""How long a drift check takes: 5,000 baseline and 5,000 fresh feature vectors of 512 dimensions, goal 30 s.
+
+    python tests/benchmarks/drift_speed.py
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+
+import numpy as np
+
+from ganwatch.drift.sequential import RepeatedChecks
+from ganwatch.drift.verdict import judge
+
+COUNT, DIMENSIONS, GOAL = 5000, 512, 30.0
+
+
+def main() -> int:
+    """Print the table; 1 where the goal is missed."""
+    rng = np.random.default_rng(0)
+    baseline, fresh, generated, accepted = (rng.normal(mean, size=(COUNT, DIMENSIONS)).astype(np.float32) for mean in (0, 0, 0.2, 0.2))
+    checks = {
+        "once": lambda: judge(baseline, fresh),
+        "once, with a generator and its reference": lambda: judge(baseline, fresh, generated, accepted),
+        "one of a year's daily checks, simulation included": lambda: RepeatedChecks(baseline).check(fresh),
+    }
+    print(f"| drift check, {COUNT:,} + {COUNT:,} vectors of {DIMENSIONS} | seconds | goal |\n|---|---|---|")
+    slowest = 0.0
+    for name, check in checks.items():
+        start = time.perf_counter()
+        check()
+        taken = time.perf_counter() - start
+        slowest = max(slowest, taken)
+        print(f"| {name} | {taken:.1f} | {GOAL:.0f} |", flush=True)
+    print(f"\nlargest memory of the process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
+    return int(slowest > GOAL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
