@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow e2e lint types bench table features-table render dashboard clean
+.PHONY: demo test test-slow e2e lint types bench table features-table drift-table render dashboard clean
 
 demo: .venv/.demo
 	$(BIN)/ganwatch demo
@@ -30,13 +30,16 @@ types: .venv/.dev
 	$(BIN)/mypy --strict dashboards
 
 bench: .venv/.dev
-	@missed=0; for part in overhead overhead_loops quality quality_neighbours; do $(BIN)/python tests/benchmarks/$$part.py || missed=1; done; exit $$missed
+	@missed=0; for part in overhead overhead_loops quality quality_neighbours drift_speed; do $(BIN)/python tests/benchmarks/$$part.py || missed=1; done; exit $$missed
 
 table: .venv/.dev
 	$(BIN)/python tests/benchmarks/detection_table.py run
 
 features-table: .venv/.dev
 	$(BIN)/python tests/benchmarks/features.py run
+
+drift-table: .venv/.dev
+	$(BIN)/python tests/benchmarks/drift_scenarios.py
 
 render: .venv/.dev
 	$(BIN)/ganwatch render

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ganwatch.errors import UserError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ganwatch.drift.check import Checked, DriftCheck
     from ganwatch.drift.verdict import Drift
     from ganwatch.store.database import Store
@@ -25,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--baseline", required=True, metavar="B", help=f"real data that the model was made for: {SIDE}")
     parser.add_argument("--fresh", required=True, metavar="F", help="real data of today, likewise")
     generator = parser.add_mutually_exclusive_group()
-    generator.add_argument("--model", metavar="CKPT", help="checkpoint of the reference trainer, to draw samples from")
+    generator.add_argument("--model", metavar="CKPT", help="checkpoint of ganwatch train, to draw samples from")
     generator.add_argument("--generated", metavar="G", help="samples that the generator drew, like B")
     parser.add_argument("--reference", metavar="R", help="samples that it drew when it was accepted, like B (default: those kept with RUN)")
     parser.add_argument("--run", metavar="RUN", help="id, beginning of one, name or 'latest': keep the outcome with this run")
@@ -43,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check once, or again and again; the exit code says the verdict."""
     _check_arguments(args)
+    from ganwatch.commands.score import Bar
     from ganwatch.drift.check import DriftCheck
     from ganwatch.drift.schedule import YEAR, seconds, ticks
     from ganwatch.features.cache import FeatureCache
@@ -57,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         features=args.features,
         cache=FeatureCache(),
-        progress=_progress(args),
+        progress=None if args.json else Bar(),
     )
     if interval is None:
         return _once(args, check, place).verdict.exit_code
@@ -72,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
 def _once(args: argparse.Namespace, check: DriftCheck, place: tuple[Store, str] | None) -> Drift:
     from ganwatch.drift.record import accept, accepted, record_check
 
-    generated = args.generated or (_drawn(args.model, min(args.limit, len(check.baseline.features)), args.seed) if args.model else None)
+    generated = _drawn(args, check) if args.model else args.generated
     extractor = check.reader.extractor.provenance()
     reference = None
     if args.reference:
@@ -145,23 +148,18 @@ def _opened(args: argparse.Namespace) -> tuple[Store, str] | None:
     return open_store(args.store), meant
 
 
-def _drawn(checkpoint: str, count: int, seed: int) -> Any:
-    """Samples of the reference trainer's generator."""
-    from ganwatch.randomness import preserved_random_state
-    from ganwatch.trainer.module import GAN
+def _drawn(args: argparse.Namespace, check: DriftCheck) -> Tensor:
+    """As many samples of the checkpoint's generator as the baseline has, in the baseline's range."""
+    import torch
 
-    if not Path(checkpoint).is_file():
-        raise UserError(f"--model must be a checkpoint of the reference trainer, got {checkpoint!r}, which is not there")
-    try:
-        gan = GAN.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001  # whatever a file that is none makes torch raise
-        reason = (str(error).splitlines() or [""])[0]
-        raise UserError(
-            f"--model must be a checkpoint of the reference trainer, got {checkpoint!r} ({type(error).__name__}: {reason});"
-            " of any other generator, give samples with --generated"
-        ) from None
-    with preserved_random_state(seed=seed):
-        return gan.sample(count)
+    from ganwatch.trainer.checkpoint import Generated
+
+    generated = Generated(args.model, count=len(check.baseline.features), seed=args.seed, argument="--model")
+    samples = torch.cat(list(generated))
+    if generated.values is None:
+        return samples
+    (low, high), (wanted_low, wanted_high) = generated.values, check.reader.limits
+    return (samples - low) * ((wanted_high - wanted_low) / (high - low)) + wanted_low
 
 
 def _report(args: argparse.Namespace, checked: Checked) -> str | None:
@@ -176,13 +174,3 @@ def _report(args: argparse.Namespace, checked: Checked) -> str | None:
     sides = checked.sides["baseline"].columns, checked.sides["fresh"].columns
     return str(write_report(*sides, args.report or Path(REPORT), first=first).absolute())
 
-
-def _progress(args: argparse.Namespace) -> Any:
-    """A line that counts, on a terminal alone."""
-    if args.json or not sys.stderr.isatty():
-        return None
-
-    def told(side: str, done: int, wanted: int) -> None:
-        print(f"\r{side}: {done:,} of {wanted:,} samples", end="\n" if done >= wanted else "", file=sys.stderr, flush=True)
-
-    return told

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         values=tuple(args.range) if args.range else None,
         seed=args.seed,
         cache=FeatureCache(args.cache),
-        progress=_Bar(),
+        progress=Bar(),
     )
     print(json.dumps(found.as_dict(), allow_nan=False) if args.json else described(found.estimates, found.provenance))
     return 0
@@ -110,7 +110,7 @@ def _shown(value: float) -> str:
     return f"{value:.4g}" if math.isfinite(value) else "unknown"
 
 
-class _Bar:
+class Bar:
     """Progress on standard error: a bar on a terminal, elsewhere a line at every quarter."""
 
     def __init__(self) -> None:

@@ -45,7 +45,7 @@ class Reader:
     cache : FeatureCache or None
         Where features are kept, which also makes an interrupted extraction go on where it was.
     progress : callable or None
-        Told the name of the side, samples read and samples wanted.
+        Told the side (``argument``, ``wanted``) and how many more of it were read.
 
     Raises
     ------
@@ -61,7 +61,7 @@ class Reader:
         limit: int | None = None,
         seed: int = 0,
         cache: FeatureCache | None = None,
-        progress: Callable[[str, int, int], None] | None = None,
+        progress: Callable[[Samples, int], None] | None = None,
     ) -> None:
         self.limit, self.seed, self.cache, self.progress = limit, seed, cache, progress
         samples = Samples(baseline, batch_size=64, seed=seed, argument="baseline")
@@ -88,14 +88,12 @@ class Reader:
         found: list[Columns] = []
 
         def noted() -> Iterator[Any]:
-            done = 0
             for batch in samples:
                 parts = [batch] if isinstance(batch, Tensor) else [one[None] for one in batch]
                 found.extend(columns_of(part, limits=_limits(part, self.limits)) for part in parts)
                 yield batch
-                done += len(batch)
                 if self.progress is not None:
-                    self.progress(argument, done, samples.wanted)
+                    self.progress(samples, len(batch))
 
         features = torch.cat(list(features_of(noted(), self.extractor, cache=self.cache)))
         shared = [name for name in found[0] if all(name in part for part in found)]
