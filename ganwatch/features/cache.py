@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganwatch.features.extractor import Batch
+from ganwatch.features.extractor import Batch, raw
 
 _log = logging.getLogger(__name__)
 _ABANDONED = 3600.0
@@ -92,7 +92,6 @@ def content_key(samples: Batch, extractor: str) -> str:
     """A hash of samples, their types and shapes, and of an extractor's identity."""
     value = hashlib.sha256(extractor.encode())
     for one in [samples] if isinstance(samples, Tensor) else samples:
-        array = one.detach().cpu().contiguous().numpy()
-        value.update(f" {array.dtype.str} {array.shape} ".encode())
-        value.update(array.data if array.size else b"")
+        value.update(f" {one.dtype} {tuple(one.shape)} ".encode())
+        value.update(raw(one))
     return value.hexdigest()

@@ -63,8 +63,13 @@ def weights_hash(tensors: Iterable[tuple[str, Tensor]]) -> str:
     value = hashlib.sha256()
     for name, tensor in tensors:
         value.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
-        value.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data if tensor.numel() else b"")
+        value.update(raw(tensor))
     return value.hexdigest()
+
+
+def raw(tensor: Tensor) -> bytes | memoryview:
+    """The bytes of a tensor of any type, row by row."""
+    return tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data if tensor.numel() else b""
 
 
 def module_hash(module: nn.Module) -> str:

@@ -15,8 +15,6 @@ from ganwatch.randomness import preserved_random_state
 from ganwatch.trainer.data import SCALES
 from ganwatch.trainer.module import GAN
 
-SUFFIXES = (".ckpt", ".pt", ".pth")
-
 
 class Generated:
     """Batches that a saved generator draws, from its averaged weights where there are some; each iteration draws the same.
