@@ -60,7 +60,7 @@ def extract(
     --------
     >>> from ganwatch.features.random_conv import RandomConv
     >>> tuple(extract([torch.zeros(4, 1, 8, 8), torch.zeros(2, 1, 8, 8)], RandomConv()).shape)
-    (6, 128)
+    (6, 140)
     """
     found = []
     for features in features_of(batches, extractor, cache=cache):
