@@ -176,12 +176,17 @@ class Probe(ABC):
     """Whether it needs dL/d(output) of the discriminator's calls on due steps."""
     wants_calls: ClassVar[bool] = True
     """Whether it reads the networks' calls; steps at which nobody does cost next to nothing."""
+    wants_arguments: ClassVar[bool] = False
+    """Whether it needs what the generator was given as it was given."""
     patient: ClassVar[bool] = False
     """Whether all that it reads is still there some steps later; steps at which all are patient are read together."""
 
     def due(self, step: int) -> bool:
         """Whether the probe measures at this step."""
         return step % self.every == 0
+
+    def attach(self, drawing: Any) -> None:  # noqa: B027  # optional hook, empty on purpose
+        """Called once, before the first step: ``drawing`` calls the generator beside the training."""
 
     def before_update(self, update: Any) -> None:  # noqa: B027  # optional hook, empty on purpose
         """A network's optimizer is about to step: gradients are complete. Called on due steps only."""
@@ -192,6 +197,17 @@ class Probe(ABC):
     @abstractmethod
     def read(self, step: Any) -> Mapping[str, Any]:
         """Values per series: floats, or 0-d tensors that the gatherer copies without waiting."""
+
+    def pinned(self, code: str, step: int, incident: str) -> Samples | None:  # noqa: ARG002  # most have nothing to show
+        """Samples that are evidence of an incident with this code, which has just fired."""
+        return None
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs to go on, as plain types."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:  # noqa: B027  # most keep nothing
+        """Go on from a saved state."""
 
 
 class Sink(ABC):

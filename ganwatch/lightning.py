@@ -7,10 +7,12 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from ganwatch.capture.options import checked_options
 from ganwatch.contracts import Detector, Incident, Probe, Sink
@@ -43,6 +45,8 @@ class GanWatch(Handle, Callback):
         Attributes of the LightningModule, dots allowed. None looks for the usual names.
     logits, sample, latent, conditions
         As for ``ganwatch.watch``.
+    ema : str or None
+        Attribute with averaged weights of the generator, called as that is. None looks for one.
     store : str, Path or None
         A folder (SQLite inside it) or any SQLAlchemy URL; None keeps nothing.
     name : str or None
@@ -83,6 +87,7 @@ class GanWatch(Handle, Callback):
         sample: Callable[[Any], Any] | None = None,
         latent: Tensor | Sequence[Tensor] | None = None,
         conditions: Tensor | None = None,
+        ema: str | None = None,
         store: str | Path | None = STORE,
         name: str | None = None,
         prometheus_port: int | None = None,
@@ -92,14 +97,14 @@ class GanWatch(Handle, Callback):
         facts: Mapping[str, Any] | None = None,
         audit_seconds: float = AUDIT_SECONDS,
     ) -> None:
-        for argument, value in (("generator", generator), ("discriminator", discriminator)):
+        for argument, value in (("generator", generator), ("discriminator", discriminator), ("ema", ema)):
             if value is not None and not isinstance(value, str):
                 raise UserError(f"{argument} must be the name of an attribute (str) or None, got {type(value).__name__}")
         if name is not None and not isinstance(name, str):
             raise UserError(f"name must be a str or None, got {type(name).__name__}")
         self.options = checked_options(logits=logits, sample=sample, latent=latent, conditions=conditions)
         checked_settings(store=store, prometheus_port=prometheus_port, facts=facts, audit_seconds=audit_seconds)
-        self.generator, self.discriminator, self.store, self.name = generator, discriminator, store, name
+        self.generator, self.discriminator, self.ema, self.store, self.name = generator, discriminator, ema, store, name
         self.prometheus_port, self.facts, self.audit_seconds = prometheus_port, dict(facts or {}), float(audit_seconds)
         self.probes = None if probes is None else checked_parts("probes", probes, Probe)  # type: ignore[type-abstract]  # a base to compare with
         self.detectors = None if detectors is None else checked_parts("detectors", detectors, Detector)  # type: ignore[type-abstract]
@@ -164,7 +169,7 @@ class GanWatch(Handle, Callback):
                 sinks=sinks,
                 reported=reported,
                 state=self._pending,
-                options=self.options,
+                options=replace(self.options, ema=self._averaged(pl_module, networks["g"])),
             )
         except Exception:
             for sink in sinks:
@@ -249,6 +254,18 @@ class GanWatch(Handle, Callback):
             "g": _find(module, "generator", self.generator, GENERATORS),
             "d": _find(module, "discriminator", self.discriminator, DISCRIMINATORS),
         }
+
+    def _averaged(self, module: lightning.LightningModule, generator: nn.Module) -> nn.Module | None:
+        """What was named, or a sub-module shaped like the generator whose name says that it is an average."""
+        if self.ema is not None:
+            return _find(module, "ema", self.ema, ())[1]
+        shapes = [parameter.shape for parameter in generator.parameters()]
+        children: dict[str, nn.Module] = dict(module.named_modules())
+        for name, child in children.items():
+            averaged = isinstance(child, AveragedModel) or "ema" in name.lower().split(".")[-1] or "average" in name.lower().split(".")[-1]
+            if averaged and child is not generator and [parameter.shape for parameter in child.parameters()] == shapes:
+                return child
+        return None
 
 
 def _copies(parts: list[Any] | None) -> list[Any] | None:

@@ -169,6 +169,7 @@ def watch(
     sample: Callable[[Any], Any] | None = None,
     latent: Tensor | Sequence[Tensor] | None = None,
     conditions: Tensor | None = None,
+    ema: nn.Module | None = None,
     name: str | None = None,
     store: str | Path | None = STORE,
     probes: Sequence[Probe] | None = None,
@@ -197,6 +198,8 @@ def watch(
         Inputs of ``G`` for the gallery, of which up to 36 samples are drawn. Without it those of its first call.
     conditions : Tensor of shape (N, …), optional
         Given to ``G`` after the latent.
+    ema : nn.Module, optional
+        A copy of ``G`` with averaged weights, called as ``G`` is: quality is measured with it.
     name : str, optional
         Of the run; by default that of the script.
     store : str, Path or None
@@ -238,7 +241,13 @@ def watch(
     if name is not None and not isinstance(name, str):
         raise UserError(f"name must be a string or None, got {type(name).__name__}")
     options = checked_options(
-        {"g": generator, "d": discriminator}, optimizers=optimizers, logits=logits, sample=sample, latent=latent, conditions=conditions
+        {"g": generator, "d": discriminator},
+        optimizers=optimizers,
+        logits=logits,
+        sample=sample,
+        latent=latent,
+        conditions=conditions,
+        ema=ema,
     )
     checked_settings(store=store, prometheus_port=prometheus_port, facts=None, audit_seconds=audit_seconds)
     script = Path(sys.argv[0]).stem if sys.argv and sys.argv[0] not in {"", "-c", "-m"} else type(members(generator)[0]).__name__

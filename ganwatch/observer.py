@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from ganwatch.capture.drawing import Drawing
 from ganwatch.capture.gallery import Gallery
 from ganwatch.capture.gatherer import Gatherer
 from ganwatch.capture.options import NOTHING_SAID, Options
@@ -62,8 +63,9 @@ class Observer:
         self._run, self._begin = run, begin
         self.ranks = Ranks(Gatherer(), self._complete)
         self.monitor = Monitor(detectors=detectors, sinks=sinks, gatherer=self.ranks)
-        self.gallery = Gallery(members(networks["g"])[0], self.monitor.samples, options)
-        self._sample = options.sample
+        self.drawing = Drawing(members(networks["g"])[0], options.sample)
+        self.averaged = self.drawing if options.ema is None else Drawing(options.ema, options.sample)
+        self.gallery = Gallery(self.drawing, self.monitor.samples, options)
         self._traced = False
         self.recorder = Recorder(
             networks,
@@ -74,6 +76,8 @@ class Observer:
             looks=self.gallery.looks,
             options=options,
         )
+        for probe in probes:
+            self.monitor.guard(f"probe {probe.name}", partial(probe.attach, self.averaged))
         if state is not None:
             self.monitor.guard("saved state", lambda: self.load_state_dict(state))
         self.monitor.listeners.append(self._on_incident)
@@ -119,8 +123,9 @@ class Observer:
 
     def _join(self) -> None:
         self.ranks.join()
-        called = [part for part in (self.gallery.generator, self._sample) if isinstance(part, nn.Module)]
-        self.gallery.draws = self.ranks.size == 1 or not any(map(communicates, called))
+        for drawing in (self.drawing, self.averaged):
+            drawing.allowed = self.ranks.size == 1 or not any(map(communicates, drawing.parts))
+        self.averaged.allowed &= self.ranks.rank == 0
 
     def _start(self, step: Step) -> None:
         begin, self._begin = self._begin, None
@@ -148,6 +153,10 @@ class Observer:
     def _on_incident(self, incident: Incident) -> None:
         if incident.state is State.FIRING and incident.fired == incident.seen:
             self.gallery.pin(incident.id)
+            for probe in self.recorder.probes:
+                samples = self.monitor.guard(f"probe {probe.name}", partial(probe.pinned, incident.code, incident.seen, incident.id))
+                if samples is not None:
+                    self.monitor.samples(samples)
 
     def state_dict(self) -> dict[str, Any]:
         """Plain types only: what a resumed run needs to go on in the same record, without a second alarm."""
@@ -159,6 +168,7 @@ class Observer:
             "phases": self.recorder.updates.phases.state_dict(),
             "monitor": self.monitor.state_dict(),
             "gallery": self.gallery.state_dict(),
+            "probes": {probe.name: state for probe in self.recorder.probes if (state := probe.state_dict())},
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -168,6 +178,9 @@ class Observer:
         self.recorder.updates.phases.load_state_dict(state["phases"])
         self.monitor.load_state_dict(state["monitor"])
         self.gallery.load_state_dict(state["gallery"])
+        for probe in self.recorder.probes:
+            if probe.name in state["probes"]:
+                probe.load_state_dict(state["probes"][probe.name])
 
     def close(self, state: str = "finished") -> None:
         """Leave no hook behind, write everything, end the background threads. May be called twice."""

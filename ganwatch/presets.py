@@ -14,9 +14,16 @@ STORE = "runs"
 """Where runs are kept unless something else is said: a folder below the current one."""
 
 
-def default_probes() -> list[Probe]:
-    """One of every probe in ``ganwatch.probes``."""
-    return [cls() for cls in discover("ganwatch.probes", Probe)]  # type: ignore[type-abstract]  # the base is only compared with
+def default_probes(*own: Probe) -> list[Probe]:
+    """One of every probe in ``ganwatch.probes``; those given stand for the ones of the same name.
+
+    >>> from ganwatch.probes.quality import Quality
+    >>> [probe.share for probe in default_probes(Quality(share=0.1)) if probe.name == "quality"]
+    [0.1]
+    """
+    names = {probe.name for probe in own}
+    found = discover("ganwatch.probes", Probe)  # type: ignore[type-abstract]  # the base is only compared with
+    return [cls() for cls in found if cls.name not in names] + list(own)
 
 
 def default_detectors() -> list[Detector]:

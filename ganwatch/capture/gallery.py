@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from ganwatch.capture.drawing import Drawing, first
 from ganwatch.capture.options import NOTHING_SAID, Options
+from ganwatch.capture.packing import packed, unpacked
 from ganwatch.capture.step import Arguments, Step, tensors
 from ganwatch.records import Samples
 from ganwatch.undisturbed import Undisturbed
@@ -31,28 +33,20 @@ class Gallery:
 
     Parameters
     ----------
-    generator : nn.Module
+    drawing : Drawing
     emit : callable
         Gets ``Samples``.
     options : Options
         With the inputs to draw it from and what makes a sample of its output, where the user has said so.
     every : int, steps
         Shortest distance of two grids. It doubles with the length of the run, so that disk use grows with its logarithm only.
-
-    Attributes
-    ----------
-    draws : bool
-        Whether the generator may be called beside the training.
     """
 
-    def __init__(self, generator: nn.Module, emit: Callable[[Samples], None], options: Options = NOTHING_SAID, *, every: int = 100) -> None:
+    def __init__(self, drawing: Drawing, emit: Callable[[Samples], None], options: Options = NOTHING_SAID, *, every: int = 100) -> None:
         if every < 1:
             raise ValueError(f"every must be >= 1 (steps), got {every}")
-        self.generator, self.emit, self.every = generator, emit, every
+        self.drawing, self.emit, self.every = drawing, emit, every
         self.fixed: Arguments | None = ([x[:TILES] for x in options.fixed], {}) if options.fixed else None
-        self.draws = True
-        self._call = Undisturbed(generator)
-        self._sample = None if options.sample is None else Undisturbed(options.sample)
         self._range: tuple[float, float] | None = None
         self._recent: deque[tuple[int, Tensor]] = deque(maxlen=PINNED_KEPT)
 
@@ -76,7 +70,7 @@ class Gallery:
         if self.fixed is None:
             latent = step.last("g", "latent")
             if latent is not None and latent.inputs and latent.arguments is not None:
-                self.fixed = _first(latent.arguments, len(latent.inputs[0]) if latent.inputs[0].ndim else 0)
+                self.fixed = first(latent.arguments, len(latent.inputs[0]) if latent.inputs[0].ndim else 0, TILES)
         fake = step.batch("fake") if step.index == 1 or step.index % PINNED_EVERY == 0 else None
         if fake is not None:
             self._recent.append((step.index, fake[:TILES].clone()))
@@ -87,15 +81,13 @@ class Gallery:
             self._range = self._range or _range_of(real)
             if step.index == 1 or step.index % (REAL_EVERY * self.stride(step.index)) == 0:
                 self._show(step.index, "real", real)
-        if self.draws and self.fixed is not None:
+        if self.drawing.allowed and self.fixed is not None:
             self._show(step.index, "fixed", self.draw())
 
     def draw(self) -> Any:
         """The generator's output for the fixed latents, nothing of the run touched."""
         assert self.fixed is not None
-        args, kwargs = _on(self.fixed, next(self.generator.parameters()).device)
-        made = self._call(*args, **kwargs)
-        return made if self._sample is None else self._sample(made)
+        return self.drawing(self.fixed)
 
     def pin(self, incident: str) -> None:
         """Emit what is remembered as evidence of an incident."""
@@ -104,12 +96,12 @@ class Gallery:
 
     def state_dict(self) -> dict[str, Any]:
         """Fixed latents and value range, as plain types."""
-        return {"fixed": None if self.fixed is None else to_plain(self.fixed), "range": list(self._range) if self._range else None}
+        return {"fixed": None if self.fixed is None else packed(self.fixed), "range": list(self._range) if self._range else None}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on with the same latents."""
         if state["fixed"] is not None and self.fixed is None:
-            self.fixed = from_plain(state["fixed"], next(self.generator.parameters()).device)
+            self.fixed = unpacked(state["fixed"])
         self._range = tuple(state["range"]) if state["range"] else None
 
     def _show(self, step: int, kind: str, batch: Any, incident: str | None = None) -> None:
@@ -136,48 +128,6 @@ def to_pixels(batch: Tensor, value_range: tuple[float, float]) -> Tensor | None:
         plot[0, PLOT_SIDE - 1 - place[:, 1], place[:, 0], 0] = 0
         return plot
     return None
-
-
-def to_plain(nest: Any) -> Any:
-    """A nest of tensors and plain values as plain types.
-
-    >>> from_plain(to_plain(([torch.ones(1, 2)], {"labels": torch.tensor([3]), "scale": 0.5})), torch.device("cpu"))
-    [[tensor([[1., 1.]])], {'labels': tensor([3]), 'scale': 0.5}]
-    """
-    if isinstance(nest, Tensor):
-        return {"dtype": str(nest.dtype).removeprefix("torch."), "shape": list(nest.shape), "tensor": nest.flatten().tolist()}
-    if isinstance(nest, dict):
-        return {"dict": {str(key): to_plain(item) for key, item in nest.items()}}
-    return [to_plain(item) for item in nest] if isinstance(nest, list | tuple) else nest
-
-
-def from_plain(plain: Any, device: torch.device) -> Any:
-    """The inverse of ``to_plain``, tuples as lists."""
-    if isinstance(plain, list):
-        return [from_plain(item, device) for item in plain]
-    if not isinstance(plain, dict):
-        return plain
-    if "dict" in plain:
-        return {key: from_plain(item, device) for key, item in plain["dict"].items()}
-    return torch.tensor(plain["tensor"], dtype=getattr(torch, plain["dtype"]), device=device).reshape(plain["shape"])
-
-
-def _on(nest: Any, device: torch.device) -> Any:
-    """The same nest with its tensors on a device."""
-    if isinstance(nest, Tensor):
-        return nest.to(device)
-    if isinstance(nest, dict):
-        return {key: _on(item, device) for key, item in nest.items()}
-    return [_on(item, device) for item in nest] if isinstance(nest, list | tuple) else nest
-
-
-def _first(nest: Any, count: int) -> Any:
-    """Copies of the tensors in a nest, those of ``count`` samples cut to the tiles of a grid."""
-    if isinstance(nest, Tensor):
-        return nest[:TILES].clone() if nest.ndim and len(nest) == count else nest.clone()
-    if isinstance(nest, dict):
-        return {key: _first(item, count) for key, item in nest.items()}
-    return [_first(item, count) for item in nest] if isinstance(nest, list | tuple) else nest
 
 
 def _range_of(real: Tensor) -> tuple[float, float]:

@@ -29,12 +29,15 @@ class Options:
         Turns the generator's output into a sample.
     fixed : tuple of Tensor
         What the generator is given for the gallery.
+    ema : nn.Module or None
+        Averaged weights of the generator, which quality is measured with.
     """
 
     optimizers: Mapping[str, Sequence[torch.optim.Optimizer]] = field(default_factory=dict)
     logits: tuple[int | str, ...] | Callable[[Any], Tensor] | None = None
     sample: Callable[[Any], Any] | None = None
     fixed: tuple[Tensor, ...] = ()
+    ema: nn.Module | None = None
 
     def score(self, output: Any) -> tuple[Tensor | None, int | None]:
         """The tensor of a discriminator's output that judges, and the channel of it where only one does.
@@ -89,6 +92,7 @@ def checked_options(
     sample: Any = None,
     latent: Any = None,
     conditions: Any = None,
+    ema: Any = None,
 ) -> Options:
     """The options as given to a front end; ``networks`` by role, where optimizers may be given.
 
@@ -99,8 +103,10 @@ def checked_options(
     """
     if sample is not None and not callable(sample):
         raise UserError(f"sample must be a callable that turns G's output into a sample, or None, got {_shown(sample)}")
+    if ema is not None and not (isinstance(ema, nn.Module) and any(True for _ in ema.parameters())):
+        raise UserError(f"ema must be a torch.nn.Module with parameters or None, got {type(ema).__name__}")
     by_role = {} if optimizers is None else _by_role(networks or {}, optimizers)
-    return Options(by_role, _place(logits), sample, _fixed(latent, conditions))
+    return Options(by_role, _place(logits), sample, _fixed(latent, conditions), ema)
 
 
 def _by_role(networks: Mapping[str, nn.Module], optimizers: Any) -> dict[str, list[torch.optim.Optimizer]]:

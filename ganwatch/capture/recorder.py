@@ -238,7 +238,7 @@ class Recorder:
     def _record_generated(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         made = tensors(self._remember_made(output))
         self.recognition.shape = next((x.shape[1:] for x in made if x.ndim >= 2 and x.is_floating_point()), None)
-        call = generated(module, args, kwargs, output, index=self._current.index, whole=self._restarted)
+        call = generated(module, args, kwargs, output, index=self._current.index, whole=self._restarted or self._plan_now.wants_arguments)
         keep(self._current.calls, call)
         self.findings.generated(call)
 

@@ -23,6 +23,7 @@ class Plan:
     """Those of them that see updates as they happen."""
     wants_calls: bool = False
     wants_slopes: bool = False
+    wants_arguments: bool = False
     patient: bool = True
 
 
@@ -61,6 +62,7 @@ class Schedule:
             watching=tuple(probe for probe in self._watching if probe in due),
             wants_calls=any(probe.wants_calls for probe in due),
             wants_slopes=any(probe.wants_slopes for probe in due),
+            wants_arguments=any(probe.wants_arguments for probe in due),
             patient=all(probe.patient for probe in due),
         )
 

@@ -1,0 +1,113 @@
+"""Some kinds of real data are missing among the generated, or groups do not have the share that was declared.
+
+How it is detected
+    Real samples are divided into kinds, by their labels or into clusters. A kind is missing where half of its share or less is
+    generated and that is no chance (exact binomial probability, corrected over the kinds). The incident needs it three evaluations in
+    a row: kinds that the generator had, or kinds it has not come to while the Fréchet distance has ceased to fall. Where shares were
+    declared, groups whose share cannot be the declared one count likewise.
+
+Why it matters
+    Outputs still vary, so nobody notices on a grid of samples; but what is rare in the data is absent from what is generated, and
+    whatever is trained or decided with it inherits the gap.
+
+Likely causes
+    Rare kinds with few samples a batch; a generator with too little capacity; a truncated or averaged generator; a discriminator that
+    has forgotten the kinds it no longer sees.
+
+What to do
+    Look at the real samples pinned to the incident. Sample rare kinds more often or weigh them; give the generator more capacity;
+    condition on the kind, in balance.
+
+Blind spots
+    Kinds that make up less than about a fiftieth of the data are not told apart. A kind within a cluster of others is not seen. Early in
+    training missing kinds are normal and nothing is said.
+
+Calibration
+    See the table of detections in the README; printed by `make table`.
+
+References
+    Richardson and Weiss, 2018, arXiv:1805.12462 (bins whose shares differ); Yu et al., 2020, arXiv:2004.03355 (minorities are lost first).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ganwatch.contracts import Detector, Outcome, Severity, Verdict
+from ganwatch.records import Readings, finite
+from ganwatch.stats import Streak
+
+
+class ModeDropping(Detector):
+    """Fire when kinds stay missing that were there, or that a generator does not come to any more.
+
+    Parameters
+    ----------
+    share : float, ratio
+        Part of the kinds that has to be missing, rounded down but never none: of some twenty clusters one may be missing by chance.
+    gain : float, ratio
+        Part of the Fréchet distance by which it has to fall within ``patience`` evaluations for the generator to be on its way still.
+    patience : int, evaluations
+    confirm : int, evaluations
+        In a row that have to agree.
+
+    Examples
+    --------
+    >>> readings, onset = ModeDropping.demo(seed=0)
+    >>> detector = ModeDropping()
+    >>> fired = next(r.step for r in readings if detector.update(r))
+    >>> onset <= fired <= onset + 200
+    True
+    """
+
+    code = "GW102"
+    title = "mode dropping"
+    severity = Severity.TICKET
+    inputs = ("kinds_missing", "kinds", "frechet", "groups_off")
+    rank = 1
+
+    def __init__(self, *, share: float = 0.08, gain: float = 0.1, patience: int = 5, confirm: int = 3) -> None:
+        self.share, self.gain, self.patience, self.confirm = share, gain, patience, confirm
+        self._distances: list[float] = []
+        self._missing: list[float] = []
+        self._steps: list[int] = []
+        self._fewest = -1.0
+        self._lost, self._off = Streak(confirm), Streak(confirm)
+
+    def update(self, readings: Readings) -> Outcome:
+        missing, kinds, distance, off = readings.select(self.inputs)
+        if not (finite(missing) and finite(kinds) and finite(distance)):
+            return None
+        self._distances = [*self._distances[-self.patience :], distance]
+        self._missing = [*self._missing, missing][-self.confirm :]
+        self._steps = [*self._steps, readings.step][-self.confirm :]
+        settled = len(self._distances) > self.patience and min(self._distances[1:]) > (1.0 - self.gain) * self._distances[0]
+        had = self._fewest >= 0.0 and missing > self._fewest
+        many = missing >= max(1.0, float(int(self.share * kinds)))
+        if len(self._missing) == self.confirm:  # so few were missing several times in a row, not by chance
+            most = max(self._missing)
+            self._fewest = most if self._fewest < 0.0 else min(self._fewest, most)
+        lost = self._lost.extend(many and (had or settled))
+        off_target = self._off.extend(finite(off) and off >= 1.0 and settled)
+        if lost:
+            after = "that the generator had" if had else "and the generator has ceased to improve"
+            return self._verdict("kinds_missing", missing, f"{missing:.0f} of {kinds:.0f} kinds of real data are missing, {after}.")
+        if off_target and finite(off):
+            return self._verdict("groups_off", off, f"{off:.0f} groups cannot have the share that was declared for them.")
+        return None
+
+    def _verdict(self, signal: str, value: float, explanation: str) -> Verdict:
+        return Verdict(
+            value=value,
+            threshold=1.0,
+            signal=signal,
+            window=self._steps[-1] - self._steps[0] + 1,
+            origin="real samples of the same training",
+            explanation=explanation,
+        )
+
+    @classmethod
+    def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
+        """A stream in which three of twenty kinds vanish, and the step at which they do."""
+        before = {"kinds_missing": 0.0, "kinds": 20.0, "frechet": 1.0}
+        return cls.stream(seed, onset=300, before=before, after={"kinds_missing": 3.0}, noise=0.0), 300

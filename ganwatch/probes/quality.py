@@ -1,0 +1,286 @@
+"""Distance of the generator to real data, now and then, on the same inputs and against the same reals each time."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganwatch.capture.drawing import Drawing, FixedInputs, labels_in
+from ganwatch.capture.gallery import to_pixels
+from ganwatch.capture.packing import packed, unpacked
+from ganwatch.capture.step import Call, Step
+from ganwatch.contracts import Probe
+from ganwatch.errors import UserError
+from ganwatch.records import Samples
+
+BYTES = 64 * 2**20
+"""Memory that reals may take before they are turned into features."""
+TILES = 36
+"""Examples of missing kinds that are shown at most."""
+
+
+class Quality(Probe):
+    """Draws the generator from its own first inputs and compares the features of what it makes with those of the first reals.
+
+    As inputs and reals are the same each time, the values of a run compare with each other; with those of another run or a paper they do
+    not, whose samples are others and more. Nothing is measured before there are enough of both, and then no more often than the budget
+    allows.
+
+    Parameters
+    ----------
+    extractor : Extractor or str, optional
+        Turns samples into features, or the name of one (``ganwatch.features.registry``). By default random convolutions for images of 1 or
+        3 channels, and the values themselves for everything else.
+    samples : int
+        Generated samples.
+    reals : int
+        Real samples, fewer where they would take more than 64 MiB.
+    share : float in (0, 1]
+        Part of the training's time that may go into this.
+    interval : int, steps
+        Shortest distance of two evaluations.
+    measures : sequence of OwnMeasure
+        Further measures, of samples.
+    targets : mapping of label to share, optional
+        What each label's share among the generated samples should be.
+    classify : callable, optional
+        Samples to labels, ``(N,)`` integers; without it the labels of the nearest reals, where the loop shows them to the discriminator.
+    clock : callable
+        Seconds, for tests.
+
+    Raises
+    ------
+    UserError
+        A number is out of its range, or no such extractor exists.
+    """
+
+    name = "quality"
+    signals = (
+        "frechet", "frechet_error", "kernel_distance", "kernel_distance_error", "precision", "recall", "density", "coverage", "kinds",
+        "kinds_missing", "label_agreement", "label_agreement_error", "label_distance", "group_share", "groups_off", "score", "cost",
+        "measure", "measure_error",
+    )  # fmt: skip
+    every = 20
+    wants_arguments = True
+
+    def __init__(
+        self,
+        *,
+        extractor: Any = None,
+        samples: int = 256,
+        reals: int = 512,
+        share: float = 0.01,
+        interval: int = 100,
+        measures: Sequence[Any] = (),
+        targets: Mapping[int, float] | None = None,
+        classify: Callable[[Tensor], Tensor] | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        for name, value in (("samples", samples), ("reals", reals)):
+            if value < LEAST:
+                raise UserError(f"{name} must be >= {LEAST}, got {value}")
+        if not 0.0 < share <= 1.0:
+            raise UserError(f"share must be in (0, 1] (of the training's time), got {share}")
+        if interval < self.every:
+            raise UserError(f"interval must be >= {self.every} (steps), got {interval}")
+        if targets:
+            from ganwatch.metrics.shares import check_targets
+
+            check_targets(targets)
+        if isinstance(extractor, str):
+            from ganwatch.features.registry import extractor as named
+
+            named(extractor)
+        self.extractor, self.samples, self.reals, self.share, self.interval = extractor, samples, reals, share, interval
+        self.measures, self.targets, self.classify, self._clock = list(measures), dict(targets or {}), classify, clock
+        self._begin(None)
+
+    def attach(self, drawing: Drawing) -> None:
+        self._begin(drawing)
+
+    def _begin(self, drawing: Drawing | None) -> None:
+        self._drawing = drawing
+        self.spent = 0.0
+        self._before = 0.0
+        """Seconds of earlier attempts."""
+        self._began: float | None = None
+        self._dearest = 0.0
+        self._extractor: Any = None
+        self._inputs = FixedInputs(self.samples)
+        self._seen: list[tuple[Tensor, Tensor | None]] = []
+        self._limits: tuple[float, float] | None = None
+        self._features: Tensor | None = None
+        self._labels: Tensor | None = None
+        self._reference: Any = None
+        self._pixels: Tensor | None = None
+        self._missing: list[int] = []
+
+    def read(self, step: Step) -> dict[str, float]:
+        if self._drawing is None or not self._drawing.allowed:
+            return {}
+        start = self._clock()
+        self._began = start if self._began is None else self._began
+        self._collect(step)
+        elapsed = self._before + start - self._began
+        if step.index % self.interval or not self._ready() or self.spent + self._dearest > self.share * elapsed:
+            return {}
+        values = self._evaluate(self._drawing)
+        cost = self._clock() - start
+        self.spent, self._dearest = self.spent + cost, max(self._dearest, cost)
+        return values
+
+    def _collect(self, step: Step) -> None:
+        call = step.last("g", "latent")
+        if call is not None and call.index == step.index:
+            self._inputs.take(call)
+        real = step.last("d", "real", attached=False)
+        if self._features is None and real is not None and real.index == step.index and not self._enough_reals():
+            self._seen.append((real.inputs[0].clone(), _labels_of(real)))
+
+    def _enough_reals(self) -> bool:
+        if not self._seen:
+            return False
+        sample = self._seen[0][0][0]
+        affordable = max(LEAST, BYTES // max(1, sample.numel() * sample.element_size()))
+        return sum(len(batch) for batch, _ in self._seen) >= min(self.reals, affordable)
+
+    def _ready(self) -> bool:
+        return self._inputs.full and (self._features is not None or self._enough_reals())
+
+    def _evaluate(self, drawing: Drawing) -> dict[str, float]:
+        with torch.no_grad():
+            made = self._inputs.draw(drawing)
+            reference = self._prepared()
+            fake = self._extract(made)
+            if not bool(torch.isfinite(fake).all()):
+                return {}
+            values: dict[str, float] = {}
+            for name, found in reference.compare(fake).items():
+                values[name] = found.value
+                if name in {"frechet", "kernel_distance"}:
+                    values[f"{name}_error"] = found.error
+            produced = self._produced(reference, made, fake)
+            kinds = reference.kinds(fake, produced)
+            missing = [kind for kind in kinds if kind.missing]
+            self._missing = [place for kind in missing for place in kind.examples][:TILES]
+            values |= {"kinds": float(len(kinds)), "kinds_missing": float(len(missing))}
+            values |= self._conditioning(reference, fake) | self._groups(produced)
+            for measure in self.measures:
+                values |= _measured(measure, made)
+        return values
+
+    def _prepared(self) -> Any:
+        """The reference, made of the reals when it is asked for first."""
+        from ganwatch.metrics.reference import Reference
+
+        if self._reference is None:
+            if self._features is None:
+                self._features = self._take_reals()
+            self._reference = Reference(self._features, self._labels)
+        return self._reference
+
+    def _take_reals(self) -> Tensor:
+        reals, labels = torch.cat([batch for batch, _ in self._seen]), [labels for _, labels in self._seen if labels is not None]
+        finite = torch.isfinite(reals.flatten(1)).all(1)
+        self._labels = torch.cat(labels)[finite].long().cpu() if len(labels) == len(self._seen) else None
+        reals = reals[finite]
+        self._limits = _limits(reals)
+        self._pixels = to_pixels(reals, self._limits)
+        self._seen.clear()
+        return self._extract(reals)
+
+    def _extract(self, samples: Tensor) -> Tensor:
+        from ganwatch.features.registry import extractor
+
+        images = samples.ndim == 4 and samples.shape[1] in {1, 3}
+        if self._extractor is None:
+            by_name = self.extractor is None or isinstance(self.extractor, str)
+            assert self._limits is not None
+            self._extractor = extractor(self.extractor, vectors=not images, given=self._limits) if by_name else self.extractor
+        features: Tensor = self._extractor(samples if images else samples.flatten(1))
+        return features.cpu()
+
+    def _produced(self, reference: Any, made: Tensor, fake: Tensor) -> Tensor | None:
+        if self.classify is not None:
+            return torch.as_tensor(self.classify(made)).long().reshape(-1).cpu()
+        return reference.classify(fake) if self._labels is not None else None
+
+    def _conditioning(self, reference: Any, fake: Tensor) -> dict[str, float]:
+        requested = self._inputs.labels()
+        if requested is None or self._labels is None:
+            return {}
+        requested = requested.cpu()
+        values: dict[str, float] = {}
+        for side, found in reference.agreement(fake, requested).items():
+            values |= {f"label_agreement/{side}": found.value, f"label_agreement_error/{side}": found.error}
+        apart = reference.by_label(fake, requested)
+        return values | {f"label_distance/{label}": distance for label, distance in apart.items() if math.isfinite(distance)}
+
+    def _groups(self, produced: Tensor | None) -> dict[str, float]:
+        if not self.targets or produced is None:
+            return {}
+        from ganwatch.metrics.shares import group_shares
+
+        found = group_shares(produced, self.targets)
+        return {f"group_share/{group.group}": group.share for group in found} | {"groups_off": float(sum(not group.met for group in found))}
+
+    def pinned(self, code: str, step: int, incident: str) -> Samples | None:
+        """Real samples of the kinds that are missing."""
+        if code != "GW102" or self._pixels is None or not self._missing:
+            return None
+        pixels = self._pixels if len(self._pixels) == 1 else self._pixels[self._missing]
+        return Samples(step, "missing", tuple(pixels.shape), pixels.numpy().tobytes(), incident)  # type: ignore[arg-type]  # four sizes
+
+    def provenance(self) -> dict[str, Any]:
+        """What it takes to measure the same again, in plain types."""
+        extractor = self.extractor if self._extractor is None else self._extractor.provenance()
+        return {"extractor": extractor, "samples": self.samples, "reals": self.reals, "share": self.share, "interval": self.interval}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain types; reals that are no features yet are collected anew."""
+        elapsed = 0.0 if self._began is None else self._clock() - self._began
+        return {
+            "spent": self.spent,
+            "dearest": self._dearest,
+            "elapsed": self._before + elapsed,
+            "inputs": self._inputs.state_dict(),
+            "features": packed(self._features),
+            "labels": packed(self._labels),
+            "limits": None if self._limits is None else list(self._limits),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on with the same inputs and reals."""
+        self.spent, self._dearest, self._before = state["spent"], state["dearest"], state["elapsed"]
+        self._inputs.load_state_dict(state["inputs"])
+        self._features, self._labels = unpacked(state["features"]), unpacked(state["labels"])
+        self._limits = None if state["limits"] is None else tuple(state["limits"])
+
+
+LEAST = 40
+"""Samples of a side below which nothing can be compared."""
+
+
+def _labels_of(call: Call) -> Tensor | None:
+    return labels_in([x for x in call.inputs[1:] if isinstance(x, Tensor)], len(call.inputs[0]))
+
+
+def _limits(reals: Tensor) -> tuple[float, float]:
+    """The range that images were meant to have: -1…1 or 0…1 where they fit in, else their own."""
+    low, high = float(reals.min()), float(reals.max())
+    if low >= -1.0 and high <= 1.0:
+        return (-1.0, 1.0) if low < 0.0 else (0.0, 1.0)
+    return (low, high) if low < high else (low, low + 1.0)
+
+
+def _measured(measure: Any, made: Tensor) -> dict[str, float]:
+    measure.reset()
+    measure.update(made, real=False)
+    found = measure.estimate()
+    family = {True: "score", False: "cost", None: "measure"}[measure.higher_is_better]
+    return {f"{family}/{measure.name}": found.value, f"measure_error/{measure.name}": (found.high - found.low) / 4.0}

@@ -1,0 +1,179 @@
+"""Quality is measured on the generator's own inputs, within its budget, and the training does not notice."""
+
+import copy
+import json
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import ganwatch
+from ganwatch.errors import UserError
+from ganwatch.metrics.own import OwnMeasure
+from ganwatch.metrics.reference import Reference
+from ganwatch.presets import default_probes
+from ganwatch.probes.quality import Quality
+from ganwatch.sinks.memory import MemorySink
+
+MODES = torch.eye(10)[:5] * 6.0
+
+
+def data(labels=False):
+    draw = torch.Generator().manual_seed(0)
+    kinds = torch.arange(500) % 5
+    samples = MODES[kinds] + torch.randn(500, 10, generator=draw)
+    return TensorDataset(samples, kinds) if labels else TensorDataset(samples)
+
+
+class Maker(nn.Module):
+    """Draws from as many of the modes as ``reach`` says, whatever the training does to its weight."""
+
+    def __init__(self, reach=5):
+        super().__init__()
+        self.weight, self.reach = nn.Parameter(torch.ones(1)), reach
+
+    def forward(self, latents, labels=None):
+        kinds = (latents[:, 0] * 1e4).long() % self.reach if labels is None else labels % self.reach
+        return self.weight * (MODES[kinds] + latents)
+
+
+class Judge(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(10, 1)
+
+    def forward(self, samples, labels=None):
+        return self.linear(samples)
+
+
+def train(quality, *, steps=120, change=None, labels=False, ema=None):
+    torch.manual_seed(0)
+    g, d = Maker(), Judge()
+    of_g, of_d = torch.optim.SGD(g.parameters(), 1e-6), torch.optim.SGD(d.parameters(), 1e-6)
+    sink, loader = MemorySink(), DataLoader(data(labels), 50, shuffle=True)
+    batches = (batch for _ in iter(int, 1) for batch in loader)
+    with ganwatch.watch(G=g, D=d, ema=ema, store=None, sinks=[sink], probes=default_probes(quality), audit_seconds=0.0) as watching:
+        for step in range(steps):
+            if change is not None and step == change[0]:
+                change[1](g)
+            real, *kinds = next(batches)
+            fake = g(torch.randn(50, 10), *(torch.randint(5, (50,)) for _ in kinds))
+            of_d.zero_grad()
+            (d(fake.detach(), *kinds).mean() - d(real, *kinds).mean()).backward()
+            of_d.step()
+            of_g.zero_grad()
+            (-d(fake, *kinds).mean()).backward()
+            of_g.step()
+        assert watching.observer.monitor.errors == {}
+        state = watching.observer.state_dict()
+    found = {reading.step: reading.values for reading in sink.steps if "frechet" in reading.values}
+    return found, sink, state, (g.state_dict(), d.state_dict(), torch.get_rng_state())
+
+
+def eager(**options):
+    return Quality(samples=100, reals=200, interval=20, share=1.0, **options)
+
+
+def test_a_good_generator_is_near_and_no_kind_is_missing():
+    found, *_ = train(eager())
+    assert list(found) == [80, 100, 120]  # two hundred reals have come by then
+    last = found[120]
+    assert last["kinds_missing"] == 0.0
+    assert last["kinds"] >= 5.0
+    assert abs(last["kernel_distance"]) < 4.0 * last["kernel_distance_error"] + 0.5
+    assert last["coverage"] > 0.8
+    assert found[100]["frechet"] == pytest.approx(found[120]["frechet"], rel=0.05)  # the same inputs and reals each time
+
+
+def test_kinds_that_are_lost_are_named_with_real_samples_of_them():
+    found, sink, *_ = train(eager(), steps=260, change=(140, lambda g: setattr(g, "reach", 3)))
+    assert [values["kinds_missing"] for values in found.values()][:2] == [0.0, 0.0]
+    assert found[260]["kinds_missing"] >= 2.0
+    incident = next(one for one in sink.reports if one.code == "GW102" and one.fired)
+    assert incident.onset > 140
+    pinned = [one for one in sink.images if one.kind == "missing"]
+    assert [one.incident for one in pinned] == [incident.id]
+
+
+def test_a_generator_that_gets_worse_is_a_regression_with_the_step_of_its_best():
+    found, sink, *_ = train(eager(), steps=260, change=(140, lambda g: g.weight.data.mul_(1.6)))
+    incidents = {one.code: one for one in sink.reports}
+    assert found[260]["frechet"] > 2.0 * found[120]["frechet"]
+    assert "up to step" in incidents["GW401"].evidence.origin
+    assert incidents["GW401"].onset > 140
+
+
+def test_the_training_does_not_notice():
+    with_it, without = train(eager())[3], train(Quality())[3]
+    assert torch.equal(with_it[2], without[2])
+    assert all(torch.equal(x, y) for one, other in zip(with_it[:2], without[:2], strict=True) for x, y in zip(one.values(), other.values(), strict=True))
+
+
+def test_labels_tell_agreement_and_declared_shares_are_compared():
+    found, *_ = train(eager(targets={0: 0.2, 1: 0.2, 2: 0.2, 3: 0.2, 4: 0.2}), labels=True)
+    values = found[120]
+    assert values["label_agreement/fake"] > 0.95
+    assert values["label_agreement/real"] > 0.95
+    assert values["kinds"] == 5.0
+    assert values["groups_off"] == 0.0
+    assert sum(values[f"group_share/{kind}"] for kind in range(5)) == pytest.approx(1.0)
+    assert abs(values["label_distance/3"]) < 1.0
+    skewed, *_ = train(eager(targets={0: 0.6}), labels=True)
+    assert skewed[120]["groups_off"] == 1.0
+
+
+def test_measures_of_the_users_own_have_names_and_errors():
+    size = OwnMeasure(lambda samples: samples.norm(dim=1), name="size", higher_is_better=True)
+    found, *_ = train(eager(measures=[size]))
+    assert found[120]["score/size"] == pytest.approx(7.0, abs=1.0)
+    assert 0.0 < found[120]["measure_error/size"] < 1.0
+
+
+def test_averaged_weights_are_what_is_measured():
+    average = Maker(reach=1)
+    found, *_ = train(eager(), ema=average)
+    assert found[120]["kinds_missing"] >= 3.0
+
+
+def test_the_budget_is_kept():
+    now = iter(range(10**6))
+    quality = Quality(samples=100, reals=200, interval=20, share=0.1, clock=lambda: float(next(now)))
+    found, *_ = train(quality, steps=800)
+    elapsed = next(now)
+    assert len(found) >= 2
+    assert quality.spent <= 0.1 * elapsed + 2.0
+
+
+def test_a_resumed_run_measures_the_same():
+    found, _, state, _ = train(eager())
+    state = json.loads(json.dumps(state["probes"]["quality"]))
+    again = eager()
+    again.load_state_dict(state)
+    assert again._inputs.full
+    reference = again._prepared()
+    assert isinstance(reference, Reference)
+    made = again._inputs.draw(lambda arguments: Maker()(*arguments[0], **arguments[1]))
+    assert reference.compare(again._extract(made))["frechet"].value == pytest.approx(found[120]["frechet"], rel=1e-3)
+    assert copy.deepcopy(again) is not again
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"samples": 3}, "samples must be >= 40, got 3"),
+        ({"reals": 0}, "reals must be >= 40, got 0"),
+        ({"share": 0.0}, r"share must be in \(0, 1\]"),
+        ({"interval": 5}, r"interval must be >= 20 \(steps\), got 5"),
+        ({"extractor": "no such"}, "features must be random-conv"),
+        ({"targets": {0: 0.7, 1: 0.6}}, "targets must"),
+    ],
+)
+def test_bad_settings_are_refused_when_they_are_given(options, said):
+    with pytest.raises(UserError, match=said):
+        Quality(**options)
+
+
+def test_ema_must_be_a_network():
+    with pytest.raises(UserError, match=r"ema must be a torch\.nn\.Module with parameters or None, got str"):
+        ganwatch.watch(G=Maker(), D=Judge(), ema="ema", store=None)
