@@ -27,7 +27,7 @@ class Signal:
     unit : str
         ``ratio``, ``seconds``, ``bytes``, ``nats``, ``norm``, ``value`` or ``count``.
     label : str
-        What the part after the slash names (``network``, ``layer``, ``batch``, ``name``), empty where there is none.
+        What the part after the slash names (``network``, ``layer``, ``batch``, ``kind``, ``name``), empty where there is none.
     low, high : float
         Range of finite values.
     better : {"higher", "lower", "neither"}

@@ -14,7 +14,6 @@ from ganwatch.capture.options import NOTHING_SAID, Options
 from ganwatch.capture.packing import packed, unpacked
 from ganwatch.capture.step import Arguments, Step, tensors
 from ganwatch.records import Samples
-from ganwatch.undisturbed import Undisturbed
 
 TILES = 36
 """Images in a grid."""

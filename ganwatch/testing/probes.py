@@ -15,6 +15,9 @@ from ganwatch.testing.rules import attempt, require
 if TYPE_CHECKING:
     from torch import Tensor
 
+OBSERVED = {name for name, signal in catalogue().items() if signal.group == "observer"}
+"""What ganwatch says about itself."""
+
 
 def check_probe(make: Callable[[], Probe]) -> None:
     """Watch a small training with one probe: its values are declared and in range, and the training is not changed by it.
@@ -94,4 +97,4 @@ def _train(probes: Sequence[Probe], steps: int) -> tuple[list[bytes], dict[str, 
         final += [torch.random.get_rng_state().numpy().tobytes(), repr(random.getstate()).encode()]
     random.setstate(before)
     errors = {part: number for part, number in observer.monitor.errors.items() if part.startswith("probe")}
-    return final, errors, [item for one in sink.steps for item in one.values.items() if not item[0].startswith("observer_")]
+    return final, errors, [item for one in sink.steps for item in one.values.items() if item[0] not in OBSERVED]

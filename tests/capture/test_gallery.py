@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from ganwatch.capture.drawing import Drawing
 from ganwatch.capture.gallery import TILES, Gallery, to_pixels
 from ganwatch.capture.step import Call, Step
 
@@ -43,7 +44,7 @@ def first_step(module, n=50, **kwargs):
 
 def test_drawing_moves_nothing():
     generator, emitted = Restless(), []
-    gallery = Gallery(generator, emitted.append)
+    gallery = Gallery(Drawing(generator), emitted.append)
     step = first_step(generator, shift=2.0)
     generator.norm.eval()
     before = list(states(generator))
@@ -56,7 +57,7 @@ def test_drawing_moves_nothing():
 
 def test_an_error_while_drawing_leaves_the_modes_as_they_were():
     generator = Restless()
-    gallery = Gallery(generator, print)
+    gallery = Gallery(Drawing(generator), print)
     with pytest.raises(TypeError):
         gallery.observe(first_step(generator, unheard_of=1))
     assert all(part.training for part in generator.modules())
@@ -64,19 +65,19 @@ def test_an_error_while_drawing_leaves_the_modes_as_they_were():
 
 def test_the_same_latents_after_a_resume():
     generator, emitted = Restless(), []
-    first, second = Gallery(generator, emitted.append), Gallery(generator, emitted.append)
+    first, second = Gallery(Drawing(generator), emitted.append), Gallery(Drawing(generator), emitted.append)
     first.observe(first_step(generator, shift=0.5))
     second.load_state_dict(first.state_dict())
     assert torch.equal(first.draw(), second.draw())
 
 
 def test_grids_grow_with_the_logarithm_of_the_run():
-    gallery = Gallery(nn.Linear(1, 1), print, every=10)
+    gallery = Gallery(Drawing(nn.Linear(1, 1)), print, every=10)
     due = [step for step in range(1, 100_001) if gallery.due(step)]
     assert due[:4] == [1, 10, 20, 30]
     assert len(due) < 250
     with pytest.raises(ValueError, match="every must be >= 1"):
-        Gallery(nn.Linear(1, 1), print, every=0)
+        Gallery(Drawing(nn.Linear(1, 1)), print, every=0)
 
 
 def test_pixels():

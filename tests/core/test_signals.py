@@ -18,7 +18,7 @@ def test_an_entry_says_everything(signal) -> None:
     assert re.fullmatch(r"[A-Zg].*\.", signal.help)  # a sentence; "ganwatch" is written small
     assert "\n" not in signal.help
     assert signal.unit in {"ratio", "seconds", "bytes", "nats", "norm", "value", "count"}
-    assert signal.label in {"", "network", "layer", "batch", "name"}
+    assert signal.label in {"", "network", "layer", "batch", "name", "kind"}
     assert signal.low < signal.high
     assert signal.group != "other"
 

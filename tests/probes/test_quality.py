@@ -107,7 +107,8 @@ def test_a_generator_that_gets_worse_is_a_regression_with_the_step_of_its_best()
 def test_the_training_does_not_notice():
     with_it, without = train(eager())[3], train(Quality())[3]
     assert torch.equal(with_it[2], without[2])
-    assert all(torch.equal(x, y) for one, other in zip(with_it[:2], without[:2], strict=True) for x, y in zip(one.values(), other.values(), strict=True))
+    for one, other in zip(with_it[:2], without[:2], strict=True):
+        assert all(torch.equal(value, other[name]) for name, value in one.items())
 
 
 def test_labels_tell_agreement_and_declared_shares_are_compared():
