@@ -10,7 +10,7 @@ from torch import Tensor
 from ganwatch.drift.permutation import LIMIT
 from ganwatch.drift.reading import Reader, Side
 from ganwatch.drift.sequential import RepeatedChecks
-from ganwatch.drift.verdict import LEVEL, Drift, judge
+from ganwatch.drift.verdict import FEWEST, LEVEL, Drift, judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class DriftCheck:
         self.reader = Reader(baseline, limit=limit, seed=seed, **reading)
         self.baseline = self.reader.read(baseline, "baseline")
         self.repeated = None
-        if times is not None:
+        if times is not None and len(self.baseline.features) >= FEWEST:  # with fewer there is no verdict to calibrate
             alpha = 0.05 if level is None else level
             self.repeated = RepeatedChecks(self.baseline.features, checks=times, alpha=alpha, seed=seed)
         self._options: dict[str, Any] = {"level": LEVEL if level is None else level, "seed": seed, "limit": limit}

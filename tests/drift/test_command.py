@@ -80,6 +80,12 @@ def test_too_few_samples_are_a_verdict(saved, capsys) -> None:
     assert (code, found["verdict"], found["notes"]) == (3, "insufficient_data", ["fresh has 1 samples, 50 are needed"])
 
 
+def test_a_baseline_that_is_too_small_for_a_schedule_is_a_verdict(saved, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedule, "ticks", lambda _: [0.0])
+    assert main(["drift", "--baseline", saved("baseline", count=10), "--fresh", saved("fresh"), "--every", "1h", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["verdict"] == "insufficient_data"
+
+
 def test_again_and_again_at_a_level_for_a_year(saved, run: str, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
     fresh = [saved(f"day {day}", mean) for day, mean in enumerate((0.0, 0.0, 0.0, 0.9))]
 

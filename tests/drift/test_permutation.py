@@ -30,8 +30,8 @@ def test_level_of_a_thousand_checks_without_drift() -> None:
 def test_power_at_a_small_shift() -> None:
     rng = np.random.default_rng(2)
     found = [
-        compare(rng.normal(size=(200, 32)), rng.normal(0.1, size=(200, 32)), permutations=299, seed=seed).p_value <= 0.05
-        for seed in range(300)
+        compare(rng.normal(size=(200, 32)), rng.normal(0.1, size=(200, 32)), permutations=199, seed=seed).p_value <= 0.05
+        for seed in range(200)
     ]
     assert np.mean(found) >= 0.85
 
@@ -41,25 +41,25 @@ def test_effect_is_covered_by_its_interval_and_does_not_depend_on_the_unit() -> 
     many = compare(rng.normal(size=(4000, 8)), rng.normal(0.5, size=(4000, 8)), permutations=19)
     assert 0.34 < many.effect < 0.38
     covered = 0
-    for seed in range(100):
+    for seed in range(50):
         x, y = rng.normal(size=(200, 8)), rng.normal(0.5, size=(150, 8))
         found = compare(x, y, permutations=99, seed=seed)
         covered += found.low <= many.effect <= found.high
-    assert covered >= 88
+    assert covered >= 44
     assert compare(1000 * x, 1000 * y, permutations=99, seed=seed).effect == pytest.approx(found.effect, rel=1e-3)
 
 
 def test_further_away_is_told_from_equally_far_and_from_the_same() -> None:
     rng = np.random.default_rng(4)
     same = far = regressed = 0
-    for seed in range(200):
+    for seed in range(100):
         target, before = rng.normal(size=(120, 4)), rng.normal(0.3, size=(120, 4))
         same += change(rng.normal(0.3, size=(100, 4)), before, target, permutations=99, seed=seed).further(0.05)
         far += change(rng.normal(-0.3, size=(100, 4)), before, target, permutations=99, seed=seed).further(0.05)
         regressed += change(rng.normal(0.6, size=(100, 4)), before, target, permutations=99, seed=seed).further(0.05)
-    assert same <= binom.ppf(0.995, 200, 0.05)
-    assert far <= binom.ppf(0.995, 200, 0.05)
-    assert regressed >= 180
+    assert same <= binom.ppf(0.995, 100, 0.05)
+    assert far <= binom.ppf(0.995, 100, 0.05)
+    assert regressed >= 90
 
 
 def test_blocks_give_what_the_whole_matrix_gives(monkeypatch: pytest.MonkeyPatch) -> None:
