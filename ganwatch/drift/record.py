@@ -17,13 +17,11 @@ from ganwatch.drift.permutation import LIMIT
 from ganwatch.drift.verdict import Drift
 from ganwatch.errors import UserError
 from ganwatch.store.artifacts import ArtifactRoot
-from ganwatch.store.audits import AuditRecord, append, entries
+from ganwatch.store.audits import DRIFT_CHECKED, GENERATOR_ACCEPTED, AuditRecord, append, entries
 from ganwatch.store.database import Store
 from ganwatch.store.queries import run as run_of
 
 ACTOR = "ganwatch drift"
-CHECKED = "drift checked"
-ACCEPTED = "generator accepted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +33,14 @@ class Reference:
     created: float
 
 
-def record_check(store: Store, run: str, found: Drift, *, report: str | None = None, created: float | None = None) -> None:
+def record_check(store: Store, run: str, found: Drift, *, report: str | None = None) -> None:
     """Write a verdict down with its run; ``report`` is where the HTML file is."""
-    append(store, ACTOR, CHECKED, run, found.as_dict() | {"report": report}, created=created)
+    append(store, ACTOR, DRIFT_CHECKED, run, found.as_dict() | {"report": report})
 
 
 def recorded_checks(store: Store, run: str) -> list[AuditRecord]:
     """The drift checks of a run, in order; ``detail`` is what ``Drift.as_dict`` gave, and ``report``."""
-    return entries(store, CHECKED, run)
+    return entries(store, DRIFT_CHECKED, run)
 
 
 def accept(store: Store, run: str, features: Any, extractor: Mapping[str, Any], *, seed: int = 0) -> None:
@@ -65,7 +63,7 @@ def accept(store: Store, run: str, features: Any, extractor: Mapping[str, Any], 
     digest = hashlib.sha256(content).hexdigest()
     path = f"{run}/drift/accepted-{digest[:12]}.npy"
     _root(store, run).write(path, content)
-    append(store, ACTOR, ACCEPTED, run, {"path": path, "sha256": digest, "count": len(kept), "extractor": dict(extractor)})
+    append(store, ACTOR, GENERATOR_ACCEPTED, run, {"path": path, "sha256": digest, "count": len(kept), "extractor": dict(extractor)})
 
 
 def accepted(store: Store, run: str, extractor: Mapping[str, Any]) -> Reference | None:
@@ -76,7 +74,7 @@ def accepted(store: Store, run: str, extractor: Mapping[str, Any]) -> Reference 
     UserError
         It was made with another extractor, or its file is not there or not the one that was written.
     """
-    known = entries(store, ACCEPTED, run)
+    known = entries(store, GENERATOR_ACCEPTED, run)
     if not known:
         return None
     last = known[-1]

@@ -13,6 +13,8 @@ from ganwatch.store import tables
 from ganwatch.store.database import Store
 from ganwatch.store.plain import decode, encode
 
+DRIFT_CHECKED, GENERATOR_ACCEPTED = "drift checked", "generator accepted"
+"""Actions on a run; ``ganwatch.drift.record`` has their details."""
 _AUDIT = tables.table(tables.Audit)
 
 
@@ -27,9 +29,9 @@ class AuditRecord:
     detail: Mapping[str, Any]
 
 
-def append(store: Store, actor: str, action: str, subject: str, detail: Mapping[str, Any], *, created: float | None = None) -> None:
+def append(store: Store, actor: str, action: str, subject: str, detail: Mapping[str, Any]) -> None:
     """Write an entry."""
-    row = {"created": time.time() if created is None else created, "actor": actor, "action": action, "subject": subject}
+    row = {"created": time.time(), "actor": actor, "action": action, "subject": subject}
     with store.begin() as connection:
         connection.execute(_AUDIT.insert(), row | {"detail": encode(detail)})
 
