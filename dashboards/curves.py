@@ -18,7 +18,7 @@ from .words import literal, number
 POINTS = 400
 """Points of a curve; a longer one shows the smallest and largest value of each stretch."""
 FIRST = ("losses", "gradients", "discriminator", "diversity", "quality")
-LAYERS, LOGGED, OTHER = "layers", "logged", "other"
+LAYERS, LOGGED, EVALUATION, OTHER = "layers", "logged", "evaluation", "other"
 MOST_LABELS = 3
 """Last values that fit beside a title."""
 WINDOWS = {"All": None, "Last 1,000": 1_000, "Last 200": 200}
@@ -32,7 +32,7 @@ def page() -> None:
     live_run(_header, record)
     measured = {_group(name) for name in queries.series_names(open_shown_store(), record.id)}
     offered = [group for group in _groups() if group in measured or group in FIRST]
-    at_first = [group for group in offered if group in {*FIRST, LOGGED}]
+    at_first = [group for group in offered if group in {*FIRST, LOGGED, EVALUATION}]
     chosen = st.pills("Signals", offered, selection_mode="multi", default=at_first, format_func=str.capitalize, key="curves_groups")
     with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
         window = st.segmented_control("Steps", list(WINDOWS), default="All", required=True, key="curves_steps")

@@ -80,8 +80,9 @@ def _pinned(record: queries.RunRecord) -> None:
     store = open_shown_store()
     found = {one.id: one for one in queries.incidents(store, record.id)}
     sheets: dict[str, list[queries.ArtifactRecord]] = defaultdict(list)
-    for sheet in queries.artifacts(store, record.id, "pinned"):
-        sheets[sheet.incident or ""].append(sheet)
+    for kind in ("pinned", "missing"):
+        for sheet in queries.artifacts(store, record.id, kind):
+            sheets[sheet.incident or ""].append(sheet)
     if not sheets:
         st.info("Nothing is pinned. When an incident opens, the samples around its onset are kept here.", icon=":material/push_pin:")
     for incident_id, pinned in sheets.items():

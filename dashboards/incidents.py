@@ -125,10 +125,12 @@ def _evidence(store: Store, incident: queries.IncidentRecord) -> None:
 
 
 def _samples(store: Store, incident: queries.IncidentRecord) -> None:
-    pinned = queries.artifacts(store, incident.run, incident=incident.id)
+    evidence = queries.artifacts(store, incident.run, incident=incident.id)
+    pinned = [one for one in evidence if one.kind == "pinned"]
+    missing = [one for one in evidence if one.kind == "missing"]
     real = queries.artifacts(store, incident.run, "real")
     st.subheader("Samples", anchor=False)
-    if not pinned:
+    if not evidence:
         st.caption("No samples are pinned to this incident.")
     before = [one for one in pinned if one.step < incident.onset]
     shown = []
@@ -141,6 +143,7 @@ def _samples(store: Store, incident: queries.IncidentRecord) -> None:
     if real:
         nearest = min(real, key=lambda one: abs(one.step - incident.opened))
         shown.append((nearest, f"real samples, step {nearest.step:,}"))
+    shown += [(one, f"real samples of missing kinds, step {one.step:,}") for one in missing]
     with st.container(horizontal=True, gap="medium"):
         for artifact, caption in shown:
             show_sheet(artifact, caption, width=SHEET)

@@ -84,7 +84,8 @@ def show_strip(artifacts: Sequence[queries.ArtifactRecord], *, width: int) -> No
     """Small sheets side by side, as many as fit."""
     with st.container(horizontal=True, gap="medium"):
         for artifact in artifacts:
-            show_sheet(artifact, f"step {artifact.step:,}", width=width, most=STRIP)
+            what = "real, missing, " if artifact.kind == "missing" else ""
+            show_sheet(artifact, f"{what}step {artifact.step:,}", width=width, most=STRIP)
 
 
 @st.cache_data(max_entries=400, show_spinner=False)

@@ -67,13 +67,14 @@ class Samples:
     step : int
         The observed step that they belong to.
     kind : str
-        ``fixed`` (from the fixed latents), ``real``, ``fake`` (the loop's own batch) or ``pinned`` (evidence of an incident).
+        ``fixed`` (from the fixed latents), ``real``, ``fake`` (the loop's own batch), ``pinned`` (evidence of an incident) or ``missing``
+        (real samples of kinds that are not generated).
     shape : (N, H, W, C)
         C is 1 or 3.
     pixels : bytes
         uint8, C order, ``N*H*W*C`` of them.
     incident : str or None
-        The incident that they are evidence of, for ``pinned``.
+        The incident that they are evidence of, for ``pinned`` and ``missing``.
     """
 
     step: int

@@ -28,9 +28,12 @@ NEEDS = {
     "diversity": "real and fake batches of one shape, shown to D",
     "quality": "real and fake batches of one shape, shown to D",
     "data": "real and fake batches, shown to D",
+    "evaluation": "some time, and inputs of G and real batches that are known",
     "latents": "a floating input of G with a batch dimension",
 }
 """What a group of signals needs."""
+SELDOM = {"evaluation"}
+"""Groups for which no step can be said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ def _signals(observer: Observer) -> list[str]:
     for name, signal in catalogue().items():
         if name in live or name not in cadence or signal.group not in NEEDS:
             continue
-        young = observer.recorder.index <= 2 * cadence[name]
+        young = observer.recorder.index <= 2 * cadence[name] and signal.group not in SELDOM
         need = f"comes by step {2 * cadence[name] + 1}" if young else f"needs {NEEDS[signal.group]}"
         missing.setdefault(need, []).append(name)
     lines = ["signals: " + (", ".join(live) or "none yet")]
