@@ -158,9 +158,9 @@ def test_data_sets_are_found_by_import_path(tmp_path, monkeypatch):
     (tmp_path / "my_samples.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
     assert [batch.shape for batch in Samples("my_samples:made")] == [(1, 3, 5, 6)]
-    for wrong, message in {"my_samples:missing": "importable", "my_samples:number": "must give a dataset", "my_samples": "existing path"}.items():
+    for wrong, message in {":missing": "importable", ":number": "must give a dataset", "": "existing path"}.items():
         with pytest.raises(UserError, match=message):
-            Samples(wrong)
+            Samples(f"my_samples{wrong}")
 
 
 def test_memory_maps_stay_on_disk(tmp_path):
