@@ -108,6 +108,10 @@ class Observer:
         """A reading of the loop's own."""
         self.monitor.guard("log", lambda: self.recorder.log(name, value))
 
+    def tell(self, readings: Mapping[str, float]) -> None:
+        """Readings by series that somebody else has taken between two steps."""
+        self.recorder.tell(readings)
+
     def _on_step(self, step: Step) -> None:
         self.recorder.paused = True
         try:

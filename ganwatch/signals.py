@@ -154,6 +154,8 @@ register(
     Signal("cost", "Own measure of generated samples of which less is better.", label="name", better="lower", group="measures"),
     Signal("measure", "Own measure of generated samples.", label="name", group="measures"),
     _positive("measure_error", "Standard error of an own measure.", label="name", group="measures", exported=False),
+    _positive("drift_score", "Distance of fresh real data from the baseline against what repeated checks allow for.", group="drift"),
+    _positive("drift_effect", "Distance of fresh real data from the baseline, 0 for none.", better="lower", group="drift"),
     Signal("data_min", "Smallest value in the batch.", label="batch", group="data", reduce="min"),
     Signal("data_max", "Largest value in the batch.", label="batch", group="data", reduce="max"),
     Signal("data_mean", "Mean value of the batch.", label="batch", group="data"),

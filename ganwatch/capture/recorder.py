@@ -204,6 +204,10 @@ class Recorder:
         series, kept = logged(name, value)
         self._current.logged[series] = kept
 
+    def tell(self, readings: Mapping[str, Any]) -> None:
+        """Take readings of somebody else's at the last step, or at the next one where that has been handed on."""
+        (self._waiting[-1] if self._waiting else self._current).logged |= readings
+
     def _timed(self, action: Callable[..., Any], *args: Any) -> Any:
         if self.paused:
             return None

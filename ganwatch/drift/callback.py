@@ -129,11 +129,16 @@ def _is_callable(data: Any) -> bool:
 
 
 def _record(trainer: lightning.Trainer, found: Drift) -> None:
-    """Into the store of the observer among the callbacks."""
+    """As readings of the observer among the callbacks, and into its store."""
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]  # set by a connector
     for callback in callbacks:
         observer, store = getattr(callback, "observer", None), getattr(callback, "store", None)
-        if observer is not None and store is not None:
+        if observer is None:
+            continue
+        if found.check is not None and found.world is not None:
+            score = found.check.statistic / found.check.calibration.threshold
+            observer.tell({"drift_score": score, "drift_effect": found.world.effect})
+        if store is not None:
             from ganwatch.store.database import open_store
 
             with open_store(str(store)) as opened:

@@ -109,7 +109,7 @@ class Quality(Probe):
         self._before = 0.0
         """Seconds of earlier attempts."""
         self._began: float | None = None
-        self._dearest = 0.0
+        self._cost = 0.0
         self._extractor: Any = None
         self._inputs = FixedInputs(self.samples)
         self._seen: list[tuple[Tensor, Tensor | None]] = []
@@ -127,11 +127,11 @@ class Quality(Probe):
         self._began = start if self._began is None else self._began
         self._collect(step)
         elapsed = self._before + start - self._began
-        if step.index % self.interval or not self._ready() or self.spent + self._dearest > self.share * elapsed:
+        if step.index % self.interval or not self._ready() or self.spent + self._cost > self.share * elapsed:
             return {}
         values = self._evaluate(self._drawing)
         cost = self._clock() - start
-        self.spent, self._dearest = self.spent + cost, max(self._dearest, cost)
+        self.spent, self._cost = self.spent + cost, cost
         return values
 
     def _collect(self, step: Step) -> None:
@@ -246,7 +246,7 @@ class Quality(Probe):
         elapsed = 0.0 if self._began is None else self._clock() - self._began
         return {
             "spent": self.spent,
-            "dearest": self._dearest,
+            "cost": self._cost,
             "elapsed": self._before + elapsed,
             "inputs": self._inputs.state_dict(),
             "features": packed(self._features),
@@ -256,7 +256,7 @@ class Quality(Probe):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on with the same inputs and reals."""
-        self.spent, self._dearest, self._before = state["spent"], state["dearest"], state["elapsed"]
+        self.spent, self._cost, self._before = state["spent"], state["cost"], state["elapsed"]
         self._inputs.load_state_dict(state["inputs"])
         self._features, self._labels = unpacked(state["features"]), unpacked(state["labels"])
         self._limits = None if state["limits"] is None else tuple(state["limits"])

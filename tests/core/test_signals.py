@@ -49,6 +49,7 @@ def test_a_family_has_one_definition() -> None:
 
 def test_what_detectors_read_is_what_probes_give() -> None:
     given = {name for probe in discover("ganwatch.probes", Probe) for name in probe.signals}
+    given |= {name for name, signal in catalogue().items() if signal.group == "drift"}  # told by a callback
     asked = {name.partition("/")[0] for detector in discover("ganwatch.detectors", Detector) for name in detector.inputs}
     assert asked <= given
     own = {name for name, signal in catalogue().items() if signal.group == "observer"} | {"logged"}

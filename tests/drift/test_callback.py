@@ -46,6 +46,9 @@ def test_drift_is_logged_and_recorded_and_the_training_is_the_same(tmp_path: Pat
     with open_store(tmp_path / "runs", create=False) as store:
         [run] = queries.runs(store)
         assert [check.detail["verdict"] for check in recorded_checks(store, run.id)] == ["unchanged", "world_moved"]
+        [incident] = queries.incidents(store, run.id)
+        assert (incident.code, incident.onset) == ("GW402", 4)  # at the last step of the second epoch
+        assert list(queries.series_names(store, run.id)).count("drift_score") == 1
 
 
 def test_it_looks_only_when_it_is_due_and_not_at_all_when_disabled(monkeypatch: pytest.MonkeyPatch) -> None:
