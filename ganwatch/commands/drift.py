@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--accept", action="store_true", help="after the check, keep what the generator draws now as the reference of RUN")
     parser.add_argument("--store", default="runs", metavar="STORE", help="folder, SQLite file or SQLAlchemy URL (default: %(default)s)")
     parser.add_argument("--features", metavar="NAME", help="extractor (default: random-conv for images, the values of vectors)")
+    parser.add_argument("--size", type=int, metavar="PIXELS", help="side to which images are resized (default: the extractor's own)")
     parser.add_argument("--level", type=float, metavar="P", help="probability of a false verdict (default: 0.01; with --every 0.05 a year)")
     parser.add_argument("--limit", type=int, default=5000, metavar="N", help="samples of a side to read at most (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="decides subsets and permutations (default: %(default)s)")
@@ -59,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
         limit=args.limit,
         seed=args.seed,
         features=args.features,
+        size=args.size,
         cache=FeatureCache(),
         progress=None if args.json else Bar(),
     )

@@ -7,6 +7,7 @@ import json
 import math
 import sys
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from ganwatch.errors import UserError
 
@@ -114,17 +115,18 @@ class Bar:
     """Progress on standard error: a bar on a terminal, elsewhere a line at every quarter."""
 
     def __init__(self) -> None:
-        self._done: dict[str, int] = {}
+        self._done: WeakKeyDictionary[Side, int] = WeakKeyDictionary()
         self._live = sys.stderr.isatty()
 
     def __call__(self, side: Side, count: int) -> None:
-        """Draw that so many more samples have their features."""
-        before = self._done.get(side.argument, 0)
-        self._done[side.argument] = done = before + count
-        share = done / side.wanted
+        """Draw that so many more samples have their features; those that were left out count as done."""
+        before = self._done.get(side, 0)
+        read = before + count
+        self._done[side] = read
+        done = read + side.report()["skipped"]
         words = f"{side.argument} {done:,}/{side.wanted:,} samples"
         if self._live:
-            filled = round(BAR * share)
+            filled = round(BAR * done / side.wanted)
             print(f"\r{'█' * filled}{'░' * (BAR - filled)} {words}", end="\n" if done >= side.wanted else "", file=sys.stderr, flush=True)
         elif 4 * done // side.wanted > 4 * before // side.wanted:
             print(words, file=sys.stderr, flush=True)

@@ -35,7 +35,7 @@ class DriftCheck:
         Samples of a side to read at most.
     seed : int
     **reading
-        ``features``, ``cache`` and ``progress`` of ``Reader``.
+        ``features``, ``size``, ``cache`` and ``progress`` of ``Reader``.
 
     Raises
     ------

@@ -37,7 +37,7 @@ class Reader:
     ----------
     baseline : like that of ``ganwatch.samples.opening.open_source``
         Tells vectors from images, and which range floating-point values have.
-    features : str, Extractor or None
+    features, size : str, Extractor or None; int or None
         As for ``ganwatch.features.registry.extractor``.
     limit : int or None
         Samples of a side to read at most, chosen by chance.
@@ -58,6 +58,7 @@ class Reader:
         baseline: Any,
         *,
         features: str | Extractor | None = None,
+        size: int | None = None,
         limit: int | None = None,
         seed: int = 0,
         cache: FeatureCache | None = None,
@@ -70,7 +71,7 @@ class Reader:
         self.limits = samples.source.values or (_USUAL if max(map(abs, values)) <= 1 else values)
         self.extractor: Extractor
         if features is None or isinstance(features, str):
-            self.extractor = extractor_named(features, vectors=first[0].ndim == 1, given=self.limits, seed=seed)
+            self.extractor = extractor_named(features, vectors=first[0].ndim == 1, size=size, given=self.limits, seed=seed)
         else:
             self.extractor = features
 

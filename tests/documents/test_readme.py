@@ -105,6 +105,18 @@ def test_the_table_of_detections_is_that_of_the_recorded_results(monkeypatch):
     monkeypatch.delitem(sys.modules, "detection_table")
 
 
+def test_the_table_of_features_is_that_of_the_measured_results_and_names_the_default(monkeypatch):
+    from ganwatch.features.registry import DEFAULT
+
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "benchmarks"))
+    import features
+
+    rows = json.loads(features.RESULTS.read_text())
+    assert features.markdown(rows) in (ROOT / "CONTRIBUTING.md").read_text()
+    assert features.best(rows) == DEFAULT
+    monkeypatch.delitem(sys.modules, "features")
+
+
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
 def test_links_lead_somewhere(document):
     text = (ROOT / document).read_text()

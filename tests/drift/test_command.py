@@ -8,6 +8,7 @@ from pathlib import Path
 import lightning
 import numpy as np
 import pytest
+from PIL import Image
 
 from ganwatch.cli import main
 from ganwatch.drift import report as reports
@@ -73,6 +74,25 @@ def test_people_read_what_moved_and_what_was_left_out(saved, capsys) -> None:
     assert shown.startswith("world_moved: ")
     assert "moved: x" in shown
     assert "fresh: 1 of 200 left out, 3: " in shown
+
+
+def test_folders_of_images_of_any_size_are_compared(saved, tmp_path: Path, capsys) -> None:
+    rng = np.random.default_rng(0)
+    for name, shapes in {"baseline": ((8, 8, 3), (12, 10, 3)), "fresh": ((12, 10, 3),)}.items():
+        for kind in "ab":
+            (tmp_path / name / kind).mkdir(parents=True)
+        for index in range(80):
+            pixels = rng.integers(0, 200, size=shapes[index % len(shapes)], dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / name / ("a" if index % 4 else "b") / f"{index}.png")
+    (tmp_path / "fresh" / "a" / "broken.png").write_bytes(b"no image")
+    code, found = called(capsys, "--baseline", "baseline", "--fresh", "fresh")
+    assert found["samples"] == {"baseline": 80, "fresh": 80}
+    assert {"height", "width"} <= set(found["moved"])
+    assert {"saturation", "label a"} <= {column["name"] for column in found["columns"]}
+    assert found["provenance"]["sides"]["fresh"]["skipped"] == 1
+    assert code in {0, 10}  # whether noise of two sizes is one distribution is up to the features
+    code, resized = called(capsys, "--baseline", "baseline", "--fresh", "fresh", "--features", "identity", "--size", "8")
+    assert resized["provenance"]["extractor"]["preprocessing"]["size"] == 8
 
 
 def test_too_few_samples_are_a_verdict(saved, capsys) -> None:

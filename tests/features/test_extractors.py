@@ -256,13 +256,13 @@ class Mean(torch.nn.Module):
 
 
 def test_a_callable_by_import_path(tmp_path, monkeypatch):
-    (tmp_path / "mine.py").write_text(MINE)
+    (tmp_path / "my_features.py").write_text(MINE)
     monkeypatch.syspath_prepend(tmp_path)
-    for name in ("mine:brightness", "mine:Mean"):
+    for name in ("my_features:brightness", "my_features:Mean"):
         one = extractor(name)
         assert one(torch.full((2, 1, 4, 4), 255, dtype=torch.uint8)).tolist() == [[1.0], [1.0]]
-    assert identity_of(extractor("mine:brightness")) is None
-    assert identity_of(extractor("mine:Mean")) is not None
+    assert identity_of(extractor("my_features:brightness")) is None
+    assert identity_of(extractor("my_features:Mean")) is not None
 
 
 def test_arrays_of_numpy_are_not_needed():

@@ -154,12 +154,13 @@ def test_large_images_come_few_at_a_time():
 
 
 def test_data_sets_are_found_by_import_path(tmp_path, monkeypatch):
-    (tmp_path / "mine.py").write_text("import numpy as np\ndef made():\n    return [(np.ones((5, 6, 3), np.uint8), 1)]\nnumber = 3\n")
+    code = "import numpy as np\ndef made():\n    return [(np.ones((5, 6, 3), np.uint8), 1)]\nnumber = 3\n"
+    (tmp_path / "my_samples.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
-    assert [batch.shape for batch in Samples("mine:made")] == [(1, 3, 5, 6)]
-    for wrong, message in {"mine:missing": "importable", "mine:number": "must give a dataset", "mine": "existing path"}.items():
+    assert [batch.shape for batch in Samples("my_samples:made")] == [(1, 3, 5, 6)]
+    for wrong, message in {":missing": "importable", ":number": "must give a dataset", "": "existing path"}.items():
         with pytest.raises(UserError, match=message):
-            Samples(wrong)
+            Samples(f"my_samples{wrong}")
 
 
 def test_memory_maps_stay_on_disk(tmp_path):

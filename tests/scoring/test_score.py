@@ -13,6 +13,7 @@ from sklearn.datasets import load_digits
 from ganwatch.commands import score as command
 from ganwatch.errors import UserError
 from ganwatch.features.random_conv import RandomConv
+from ganwatch.samples.batches import Samples
 from ganwatch.scoring import MEASURES
 from ganwatch.trainer.checkpoint import Generated
 from ganwatch.trainer.data import GANData
@@ -192,6 +193,20 @@ def test_a_checkpoint_is_never_unpickled(call, tmp_path):
     for name in ("evil.ckpt", "other.pt"):
         with pytest.raises(UserError, match=r"FAKE must be a checkpoint of ganwatch train, got .*; of another generator, give samples"):
             call("digits", tmp_path / name)
+
+
+def test_progress_goes_to_standard_error_and_counts_what_was_left_out(capsys, monkeypatch):
+    samples = Samples(np.concatenate([DIGITS[:9], np.full((1, 8, 8), np.nan)]), batch_size=4, argument="REAL")
+    sizes = [len(batch) for batch in samples]
+    command.Bar()(samples, sum(sizes))
+    assert capsys.readouterr() == ("", "REAL 10/10 samples\n")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    bar = command.Bar()
+    bar(samples, 4)
+    bar(samples, 5)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == f"\r{'█' * 12}{'░' * 12} REAL 5/10 samples\r{'█' * 24} REAL 10/10 samples\n"
 
 
 @pytest.mark.parametrize(
