@@ -165,6 +165,7 @@ def _drawn(args: argparse.Namespace, check: DriftCheck) -> Tensor:
 
 
 def _report(args: argparse.Namespace, checked: Checked) -> str | None:
+    """Where the report is; the verdict stands without one."""
     import importlib.util
 
     unasked = args.report is None and importlib.util.find_spec("evidently") is None
@@ -174,5 +175,8 @@ def _report(args: argparse.Namespace, checked: Checked) -> str | None:
 
     first = tuple(dict.fromkeys(column.name.split(" ")[0] for column in checked.found.columns))
     sides = checked.sides["baseline"].columns, checked.sides["fresh"].columns
-    return str(write_report(*sides, args.report or Path(REPORT), first=first).absolute())
-
+    try:
+        return str(write_report(*sides, args.report or Path(REPORT), first=first).absolute())
+    except UserError as error:
+        print(f"ganwatch drift: no report: {error}", file=sys.stderr, flush=True)
+        return None

@@ -14,6 +14,7 @@ from ganwatch.cli import main
 from ganwatch.drift import report as reports
 from ganwatch.drift import schedule
 from ganwatch.drift.record import recorded_checks
+from ganwatch.errors import UserError
 from ganwatch.store.database import open_store
 from ganwatch.trainer.data import GANData
 from ganwatch.trainer.module import GAN
@@ -98,6 +99,19 @@ def test_folders_of_images_of_any_size_are_compared(saved, tmp_path: Path, capsy
 def test_too_few_samples_are_a_verdict(saved, capsys) -> None:
     code, found = called(capsys, "--baseline", saved("baseline"), "--fresh", saved("fresh", count=1))
     assert (code, found["verdict"], found["notes"]) == (3, "insufficient_data", ["fresh has 1 samples, 50 are needed"])
+
+
+def test_the_verdict_stands_without_a_report(saved, run: str, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object, **__: object) -> Path:
+        raise UserError("report must be a file that can be written")
+
+    monkeypatch.setattr(reports, "write_report", failing)
+    assert main(["drift", "--baseline", saved("baseline"), "--fresh", saved("moved", 0.7), "--run", run, "--json"]) == 10
+    out, err = capsys.readouterr()
+    assert json.loads(out)["report"] is None
+    assert "no report: report must be a file" in err
+    with open_store("runs", create=False) as store:
+        assert len(recorded_checks(store, run)) == 1
 
 
 def test_a_baseline_that_is_too_small_for_a_schedule_is_a_verdict(saved, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
