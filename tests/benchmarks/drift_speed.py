@@ -22,20 +22,20 @@ def main() -> int:
     rng = np.random.default_rng(0)
     baseline, fresh, generated, accepted = (rng.normal(mean, size=(COUNT, DIMENSIONS)).astype(np.float32) for mean in (0, 0, 0.2, 0.2))
     checks = {
-        "once": lambda: judge(baseline, fresh),
-        "once, with a generator and its reference": lambda: judge(baseline, fresh, generated, accepted),
-        "one of a year's daily checks, simulation included": lambda: RepeatedChecks(baseline).check(fresh),
+        "once": (lambda: judge(baseline, fresh), GOAL),
+        "one of a year's daily checks, simulation included": (lambda: RepeatedChecks(baseline).check(fresh), GOAL),
+        "once, with 5,000 of a generator and 5,000 of its reference": (lambda: judge(baseline, fresh, generated, accepted), None),
     }
     print(f"| drift check, {COUNT:,} + {COUNT:,} vectors of {DIMENSIONS} | seconds | goal |\n|---|---|---|")
-    slowest = 0.0
-    for name, check in checks.items():
+    missed = False
+    for name, (check, goal) in checks.items():
         start = time.perf_counter()
         check()
         taken = time.perf_counter() - start
-        slowest = max(slowest, taken)
-        print(f"| {name} | {taken:.1f} | {GOAL:.0f} |", flush=True)
+        missed = missed or (goal is not None and taken > goal)
+        print(f"| {name} | {taken:.1f} | {'-' if goal is None else f'{goal:.0f}'} |", flush=True)
     print(f"\nlargest memory of the process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
-    return int(slowest > GOAL)
+    return int(missed)
 
 
 if __name__ == "__main__":
