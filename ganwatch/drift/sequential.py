@@ -11,8 +11,8 @@ are left to the chance that the tail, which comes from the same baseline, is est
 The tail is needed far out, at one check in thousands. Beyond its 99 % quantile it is taken as exponential, which for a sum of squares
 is on the safe side: its logarithm is concave (Pickands 1975, Ann. Statist. 3:119, has the method).
 
-Simulated for 300 baselines of 1,000 skewed samples, with a year of checks of 60 samples each: 294 keep a probability of 0.05 in the year, and
-4 of the years have a false alarm. ``tests/drift/test_sequential.py`` has more worlds.
+Simulated for 300 baselines of 1,000 skewed samples, with a year of checks of 60 samples each: 294 keep a probability of 0.05 in the year,
+and 4 of the years have a false alarm. ``tests/drift/test_sequential.py`` has more worlds.
 
 The kernel is the Gaussian one through random Fourier features (Rahimi and Recht 2007, NIPS 20), whose bandwidth comes from the baseline.
 """
