@@ -11,6 +11,7 @@ import functools
 import sys
 import weakref
 from collections.abc import Callable, Collection
+from threading import get_ident
 from typing import Any
 
 import torch
@@ -20,12 +21,13 @@ OnCall = Callable[[nn.Module, tuple[Any, ...], dict[str, Any], Any], None]
 
 
 class _Watched:
-    __slots__ = ("depth", "on_call", "ref")
+    __slots__ = ("inside", "on_call", "ref")
 
     def __init__(self, module: nn.Module, on_call: OnCall) -> None:
         self.ref = weakref.ref(module)
         self.on_call = on_call
-        self.depth = 0
+        self.inside: set[int] = set()
+        """Threads in which a call is going on."""
 
 
 _watched: dict[int, _Watched] = {}
@@ -52,7 +54,7 @@ def any_has(parameters: Collection[nn.Parameter]) -> bool:
 def running(module: nn.Module) -> bool:
     """Whether a watched module's forward call is going on."""
     watched = _watched.get(id(module))
-    return watched is not None and watched.depth > 0
+    return watched is not None and get_ident() in watched.inside
 
 
 def refresh() -> None:
@@ -97,13 +99,13 @@ def _wrap(cls: type[Any], name: str, of: Callable[[nn.Module], Any] | None = Non
     def method(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         module: Any = self if of is None else of(self)
         watched = None if torch.compiler.is_compiling() else _watched.get(id(module))
-        if watched is None or watched.depth or watched.ref() is not module:
+        if watched is None or (thread := get_ident()) in watched.inside or watched.ref() is not module:
             return original(self, *args, **kwargs)
-        watched.depth += 1
+        watched.inside.add(thread)
         try:
             output = original(self, *args, **kwargs)
         finally:
-            watched.depth -= 1
+            watched.inside.discard(thread)
         watched.on_call(module, args, kwargs, output)  # type: ignore[arg-type]  # it is no None
         return output
 

@@ -141,6 +141,10 @@ class Ownership:
         self._known[id(optimizer)] = _Known(weakref.ref(optimizer), sizes, shares, resembled, elsewhere)
         return shares
 
+    def has(self, optimizer: torch.optim.Optimizer) -> bool:
+        """Whether an optimizer seems to belong to the networks, by the first parameter of each group."""
+        return any(id(parameter) in self._names for group in optimizer.param_groups for parameter in group["params"][:1])
+
     def resembled(self, optimizer: torch.optim.Optimizer) -> list[str]:
         """Networks that an optimizer has nothing of, but parameters of the same shapes as all of theirs."""
         self.shares(optimizer)

@@ -77,7 +77,7 @@ class Recognition:
         self._remember(self.now, batch, nest)
 
     def _look_into_noted(self) -> None:
-        while self._noted:
+        for _ in range(len(self._noted)):
             self._remember(*self._noted.popleft())
 
     def _remember(self, step: int, batch: str, nest: Any) -> None:
@@ -97,7 +97,7 @@ class Recognition:
         None where none of them is remembered any more.
         """
         self._look_into_noted()
-        came = [known.samples for known in self._sides[batch] if step - 1 <= known.step <= step]
+        came = [known.samples for known in [*self._sides[batch]] if step - 1 <= known.step <= step]
         return max((float(1.0 - torch.isfinite(x.flatten(1)).all(1).float().mean()) for x in came), default=None)
 
     def candidates(self, given: Sequence[Tensor]) -> list[Tensor]:
@@ -122,7 +122,7 @@ class Recognition:
         """What the samples are: one kind as a whole, or several with their places; ``unknown`` where that is not sure."""
         self._look_into_noted()
         storage = place(samples)
-        shared = {batch: known.step for batch, side in self._sides.items() for known in side if place(known.samples) == storage}
+        shared = {batch: known.step for batch, side in self._sides.items() for known in [*side] if place(known.samples) == storage}
         if len(shared) == 1:
             [(batch, step)] = shared.items()
             self.reached_back |= step < self.now
@@ -168,7 +168,7 @@ class Recognition:
 
     @staticmethod
     def _prints(side: deque[_Batch], size: int) -> list[list[int]]:
-        alike = [known for known in side if known.samples[0].numel() == size]
+        alike = [known for known in [*side] if known.samples[0].numel() == size]
         for known in alike:
             if known.prints is None:
                 known.prints = fingerprints(known.samples.reshape(len(known.samples), -1))
@@ -179,7 +179,7 @@ class Recognition:
         mark = _mark(samples)
         found: dict[str, tuple[int, int]] = {}
         for batch, side in self._sides.items():
-            for candidate in reversed(side):
+            for candidate in [*side][::-1]:
                 known, length = candidate.samples, len(candidate.samples)
                 comparable = known.shape[1:] == samples.shape[1:] and known.dtype == samples.dtype and length <= len(samples)
                 if comparable and _mark(known) == mark and torch.equal(known, samples[:length]):

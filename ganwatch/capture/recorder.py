@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
+from threading import get_ident
 from typing import Any
 
 import torch
@@ -220,12 +221,16 @@ class Recorder:
         return result
 
     def _on_judged(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        if get_ident() != self.updates.thread:
+            return
         if torch.is_grad_enabled():
             self.updates.phases.judged((*args, *kwargs.values()) if kwargs else args)
         if self._recording and module is self._members["d"][0]:
             self._timed(self._record_judged, module, args, kwargs, output)
 
     def _on_generated(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        if get_ident() != self.updates.thread:
+            return
         if self._recording and module is self._members["g"][0]:
             self._timed(self._record_generated, module, args, kwargs, output)
         elif self._recording or self.remembering:

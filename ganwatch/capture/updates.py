@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from threading import get_ident
 from typing import Any
 
 import torch
@@ -55,9 +56,11 @@ def nobody() -> None:
 
 
 class Updates:
-    """Watches losses, gradients and optimizers from ``hook`` to ``unhook``.
+    """Watches losses, gradients and optimizers from ``hook`` to ``unhook``, of the thread that trains.
 
-    ``looked_at`` is the index of the step while somebody looks at its gradients, else None.
+    ``looked_at`` is the index of the step while somebody looks at its gradients, else None. ``thread`` is the one that steps an optimizer
+    of the networks, until then the one that this was made in: what others do meanwhile is no part of the training, and reading gradients
+    that another thread is writing ends a process.
 
     Parameters
     ----------
@@ -96,9 +99,14 @@ class Updates:
         self._losses = Losses(self.ownership)
         self._unclipped: dict[int, Tensor] = {}
         self._listener = backward_losses.Listener(
-            self._losses.before, self._losses.after, self._losses.asked, self.phases.penalised, self._on_scaled_step
+            self._losses.before, self._losses.after, self._losses.asked, self.phases.penalised, self._on_scaled_step, get_ident()
         )
         self._handles: list[RemovableHandle] = []
+
+    @property
+    def thread(self) -> int:
+        """Identifier of the thread that trains."""
+        return self._listener.thread
 
     def hook(self) -> None:
         """Begin to watch."""
@@ -123,6 +131,10 @@ class Updates:
         self.phases.drop()
 
     def _begin(self, optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Arguments | None:
+        if get_ident() != self._listener.thread:
+            if not self.ownership.has(optimizer):
+                return None
+            self._listener.thread = get_ident()
         shares = self.ownership.shares(optimizer)
         loss, late = self._losses.take([share.role for share in shares])
         skipped = hasattr(optimizer, "found_inf") and _overflowed(optimizer)
@@ -157,6 +169,8 @@ class Updates:
         step.updates = self._begun(updates)
 
     def _end(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        if get_ident() != self._listener.thread:
+            return
         step = self._stepping.pop() if self._stepping and self._stepping[-1].optimizer is optimizer else self._interrupted(optimizer)
         if step is None or step.skipped or (not step.shares and self.ownership.elsewhere(optimizer)):
             return
@@ -198,7 +212,7 @@ class Updates:
         self._stepped = None
 
     def _on_clip(self, gradients: Sequence[Tensor]) -> None:
-        if self.looked_at is not None:
+        if self.looked_at is not None and get_ident() == self._listener.thread:
             self._timed(self._note_unclipped, gradients)
 
     def _note_unclipped(self, gradients: Sequence[Tensor]) -> None:

@@ -1,0 +1,103 @@
+"""What other threads do beside a training is no part of it."""
+
+import threading
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import ganwatch
+from ganwatch.sinks.memory import MemorySink
+
+
+def networks():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 4)), nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
+
+
+def elsewhere(action):
+    thread = threading.Thread(target=action)
+    thread.start()
+    thread.join()
+
+
+def train(g, d, beside=lambda: None, steps=40):
+    of_g, of_d = torch.optim.SGD(g.parameters(), 0.01), torch.optim.SGD(d.parameters(), 0.01)
+    losses = []
+    batches = DataLoader(TensorDataset(torch.randn(16 * steps, 4, generator=torch.Generator().manual_seed(1))), 16)
+    for (real,) in batches:
+        fake = g(torch.randn(16, 3))
+        loss = d(fake.detach()).mean() - d(real).mean()
+        of_d.zero_grad()
+        elsewhere(beside)
+        loss.backward()
+        elsewhere(beside)
+        of_d.step()
+        of_g.zero_grad()
+        loss = -d(fake).mean()
+        loss.backward()
+        elsewhere(beside)
+        of_g.step()
+        losses.append(float(loss.detach()))
+    return losses
+
+
+def watched(run):
+    g, d = networks()
+    sink = MemorySink()
+    with ganwatch.watch(G=g, D=d, store=None, sinks=[sink], audit_seconds=0.0) as watching:
+        losses = run(g, d)
+    assert watching.observer.monitor.errors == {}
+    assert sink.series("loss/g")[1] == losses
+    return {reading.step: reading.values for reading in sink.steps}
+
+
+def own(readings):
+    passing = ("observer", "process", "step_time", "data_time")
+    return {step: {name: x for name, x in values.items() if not name.startswith(passing)} for step, values in readings.items()}
+
+
+def test_training_another_network_and_drawing_samples_beside_leave_the_readings_as_they_are():
+    third = nn.Linear(4, 2)
+    optimizer = torch.optim.SGD(third.parameters(), 0.01)
+    still = torch.ones(5, 4)
+
+    def run(g, d):
+        def beside():
+            optimizer.zero_grad()
+            (third(still).pow(2).mean() * 1000.0).backward()
+            optimizer.step()
+            with torch.no_grad():
+                d(g(torch.ones(2, 3)))
+
+        return train(g, d, beside)
+
+    assert own(watched(run)) == own(watched(train))
+
+
+def test_a_training_in_a_thread_of_its_own_is_watched_from_its_first_update_of_the_discriminator_on():
+    losses = []
+
+    def run(g, d):
+        elsewhere(lambda: losses.extend(train(g, d)))
+        return losses
+
+    readings = watched(run)
+    assert len(readings) == 40
+    assert "d_auc" in readings[20]
+
+
+def test_a_call_in_another_thread_does_not_hide_one_in_this(monkeypatch):
+    g, d = networks()
+    with ganwatch.watch(G=g, D=d, store=None, audit_seconds=0.0) as watching:
+        inner = d[0].forward
+        once = iter([True])
+
+        def forward(x):
+            if next(once, False):
+                elsewhere(lambda: d(x.detach()))  # both calls are going on at once
+            return inner(x)
+
+        monkeypatch.setattr(d[0], "forward", forward)
+        train(g, d, steps=2)
+        assert watching.observer.recorder.index == 2
