@@ -169,6 +169,7 @@ class Observer:
             "run": self._run.id if self._run is not None else None,
             "index": self.recorder.index,
             "remembering": self.recorder.remembering,
+            "shift": self.recorder.shift,
             "phases": self.recorder.updates.phases.state_dict(),
             "monitor": self.monitor.state_dict(),
             "gallery": self.gallery.state_dict(),
@@ -177,6 +178,7 @@ class Observer:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state."""
+        self.recorder.shift = state["shift"]
         self.recorder.restart(state["index"])
         self.recorder.remembering = state["remembering"]
         self.recorder.updates.phases.load_state_dict(state["phases"])

@@ -36,8 +36,12 @@ PATIENCE = 2
 """Looks without a call of a network after which its parts are watched."""
 WAITING = 20
 """Steps that are handed on together at most."""
+CADENCE = 20
+"""Steps between two looks at the most."""
 AHEAD = 4
 """Steps before one that somebody looks at which are recorded too at most, where the discriminator is updated more seldom."""
+MISSED = 6
+"""Looks in a row at which the discriminator was not updated, though it is in between, after which other steps are looked at."""
 CARRIED = 20
 """Steps for which a discriminator's calls stand for those that follow without one: it may be updated more seldom than the generator."""
 
@@ -118,6 +122,10 @@ class Recorder:
         self._restarted = True
         self._seldom = self._missed = 0
         """Steps in a row without a call of the discriminator: the most that were seen, and the latest ones."""
+        self.shift = 0
+        """By how much the steps that are looked at come before the multiples of the cadences."""
+        self._idle_looks = self._updated = 0
+        """Looks in a row at which the discriminator was not updated, and the last step in which it was."""
         self._shown: set[str] = set()
         self._current = Step(1)
         self.spent = 0.0
@@ -144,10 +152,11 @@ class Recorder:
 
     def _plan(self, *, lacking: bool = False) -> None:
         """Find out who looks at the step that begins; ``lacking`` means that the last look missed a phase or a network."""
-        self._plan_now = plan = self._schedule.plan(self._current.index)
+        self._current.shift = self.shift
+        self._plan_now = plan = self._schedule.plan(self._current.tick)
         self._current.due = plan.due
         self.recognition.now = self._current.index
-        soon = range(self._current.index + 1, self._current.index + 1 + self._seldom) if self._seldom <= AHEAD else ()
+        soon = range(self._current.tick + 1, self._current.tick + 1 + self._seldom) if self._seldom <= AHEAD else ()
         ahead = bool(soon) and any(self._schedule.plan(step).wants_calls for step in soon)
         self._recording = lacking or ahead or self._restarted or plan.wants_calls or self.looks(self._current.index)
         self._wants_slopes = plan.wants_slopes or lacking or ahead
@@ -327,6 +336,7 @@ class Recorder:
                     self._look_at_parts(role)
         if self._recording:
             self._seldom, self._missed = (max(self._seldom, self._missed), 0) if fresh else (self._seldom, min(self._missed + 1, CARRIED))
+        self._meet(step)
         lacking = self._recording and (not fresh or 0 < self.findings.uncalled["g"] <= PATIENCE)
         self._current = Step(self.index + 1, calls=[call for call in judged if call.index > self.index - CARRIED])
         self._restarted = False
@@ -336,6 +346,16 @@ class Recorder:
         if looked or self._looked or len(self._waiting) >= WAITING:
             self.hand_on()
         self._plan(lacking=lacking)
+
+    def _meet(self, step: Step) -> None:
+        """Look at other steps where the cadence never meets an update of the discriminator, which has one of its own."""
+        if "d" in step.updates:
+            self._updated = step.index
+        if self._plan_now.watching:
+            self._idle_looks = 0 if "d" in step.updates else self._idle_looks + 1
+        if self._idle_looks >= MISSED and self._updated > 0:
+            self.shift = (self.shift + step.index - self._updated) % CADENCE
+            self._idle_looks = 0
 
     def hand_on(self) -> None:
         """Give ``on_step`` what waits."""

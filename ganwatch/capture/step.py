@@ -91,6 +91,13 @@ class Step:
     """Unix time at which it ended, in seconds."""
     data_time: float | None = None
     observer_time: float = 0.0
+    shift: int = 0
+    """By how much cadences run ahead of the index."""
+
+    @property
+    def tick(self) -> int:
+        """What cadences count by."""
+        return self.index + self.shift
 
     def last(self, network: str, batch: str, *, attached: bool | None = None) -> Call | None:
         """The most recent call of a network on a kind of batch, where asked for in one phase only."""

@@ -38,7 +38,7 @@ class Diversity(Probe):
             "pairwise_ratio": within_fake / within_real.clamp_min(1e-38),
             "energy_distance": 1.0 - (within_real + within_fake) / (2.0 * between).clamp_min(1e-38),
         }
-        if step.index % (2 * self.every) == 0:
+        if step.tick % (2 * self.every) == 0:
             values["vendi_ratio"] = vendi_ratio(apart[:n, :n], apart[n:, n:], within_real / 2.0)
         return values
 

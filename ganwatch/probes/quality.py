@@ -127,7 +127,7 @@ class Quality(Probe):
         self._began = start if self._began is None else self._began
         self._collect(step)
         elapsed = self._before + start - self._began
-        if step.index % self.interval or not self._ready() or self.spent + self._cost > self.share * elapsed:
+        if step.tick % self.interval or not self._ready() or self.spent + self._cost > self.share * elapsed:
             return {}
         values = self._evaluate(self._drawing)
         cost = self._clock() - start
