@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ def preserved_random_state(*owners: object, seed: int | None = None) -> Iterator
     Parameters
     ----------
     *owners : object
-        Data sets, transforms and the like, searched for generators of their own (four attributes deep).
+        Generators, or what has some of its own: searched four attributes deep.
     seed : int or None, >= 0
         Seed of the global CPU generators inside the block; None goes on from where they are.
 
@@ -40,7 +40,7 @@ def preserved_random_state(*owners: object, seed: int | None = None) -> Iterator
     python, numpy = random.getstate(), np.random.get_state(legacy=False)  # noqa: NPY002  # the global state is what must not move
     cpu = torch.get_rng_state() if torch else None
     cuda = torch.cuda.get_rng_state_all() if torch and torch.cuda.is_initialized() else None
-    own = [(generator, _get(generator)) for generator in generators(*owners)]
+    own = [(generator, state) for generator in generators(*owners) if (state := _get(generator)) is not None]
     try:
         if seed is not None:
             random.seed(seed)
@@ -56,7 +56,8 @@ def preserved_random_state(*owners: object, seed: int | None = None) -> Iterator
         if torch and cuda is not None:
             torch.cuda.set_rng_state_all(cuda)
         for generator, state in own:
-            _set(generator, state)
+            with suppress(Exception):  # a class of somebody's own may not take what it gave
+                _set(generator, state)
 
 
 def _is_torch_generator(value: object) -> bool:
@@ -88,11 +89,14 @@ def generators(*owners: object) -> list[Any]:
 
 
 def _get(generator: Any) -> Any:
-    if isinstance(generator, random.Random):
-        return generator.getstate()
-    if isinstance(generator, np.random.Generator):
-        return generator.bit_generator.state
-    return generator.get_state()
+    """Its state; None where it has none to give, as the operating system's has not."""
+    with suppress(Exception):
+        if isinstance(generator, random.Random):
+            return generator.getstate()
+        if isinstance(generator, np.random.Generator):
+            return generator.bit_generator.state
+        return generator.get_state()
+    return None
 
 
 def _set(generator: Any, state: Any) -> None:

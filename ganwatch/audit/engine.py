@@ -16,6 +16,7 @@ from ganwatch.audit.survey import survey
 from ganwatch.contracts import NotApplicable, discover
 from ganwatch.errors import UserError
 from ganwatch.randomness import preserved_random_state
+from ganwatch.samples.chance import living_generators
 from ganwatch.samples.opening import open_source
 from ganwatch.samples.source import NotIndexableError, Source, to_array
 
@@ -99,8 +100,7 @@ def audit(
     def expired_after(part: float) -> Callable[[], bool]:
         return lambda: clock() - start > part * budget
 
-    owners = source.owners + (other.owners if isinstance(other, Source) else ())
-    with preserved_random_state(*owners, seed=seed):
+    with preserved_random_state(*living_generators(), seed=seed):
         train = survey(source, limit=limit, seed=seed, expired=expired_after(_READING if other is None else _READING_WITH_HELD_OUT))
         kept = survey(other, limit=limit, seed=seed + 1, expired=expired_after(_READING)) if isinstance(other, Source) else other
     material = Material(train, kept, sample, generator_range, batch_size or source.batch_size, expired_after(1.0))

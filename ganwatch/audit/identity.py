@@ -10,6 +10,7 @@ import numpy as np
 
 from ganwatch.errors import UserError
 from ganwatch.randomness import preserved_random_state
+from ganwatch.samples.chance import living_generators
 from ganwatch.samples.opening import open_source
 from ganwatch.samples.source import NotIndexableError
 
@@ -57,7 +58,7 @@ def dataset_identity(data: Any, *, sample: int = 256, seed: int = 0) -> dict[str
     first: tuple[list[int], str] | None = None
     labels: list[int | str] = []
     unreadable = 0
-    with preserved_random_state(*source.owners, seed=seed):
+    with preserved_random_state(*living_generators(), seed=seed):
         for index in chosen:
             try:
                 item = source.read(index)

@@ -15,6 +15,7 @@ from ganwatch.errors import UserError
 from ganwatch.features.extractor import Extractor
 from ganwatch.lightning_names import Callback, adopt
 from ganwatch.randomness import preserved_random_state
+from ganwatch.samples.chance import living_generators
 from ganwatch.samples.opening import open_source
 from ganwatch.samples.source import NotIndexableError
 
@@ -105,7 +106,7 @@ class FreshDataDrift(Callback):
         if not due or os.environ.get("GANWATCH_DISABLED") == "1" or not trainer.is_global_zero:
             return
         try:
-            with preserved_random_state(self.baseline, self.fresh):
+            with preserved_random_state(*living_generators()):
                 self._look(trainer)
         except Exception as error:  # noqa: BLE001  # a check must never stop a training
             if not self._told:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ganwatch.errors import UserError
 from ganwatch.randomness import preserved_random_state
+from ganwatch.samples.chance import living_generators
 from ganwatch.samples.images import eight_bit
 from ganwatch.samples.opening import open_source
 from ganwatch.samples.source import Item, NotIndexableError, Source, channels_first
@@ -99,9 +100,9 @@ class Samples:
 
         self.skipped, self.rules = [], Counter()
         chosen = np.sort(np.random.default_rng(self.seed).choice(self.size, self.wanted, replace=False))
-        start = 0
+        generators, start = living_generators(), 0
         while start < self.wanted:
-            with preserved_random_state(*self.source.owners, seed=self.seed + start):
+            with preserved_random_state(*generators, seed=self.seed + start):
                 read = list(self._some(chosen[start : start + self.batch_size].tolist()))
             start += len(read)
             batch = [torch.from_numpy(array) for array in read if array is not None]

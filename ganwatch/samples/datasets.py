@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from ganwatch.errors import UserError
 from ganwatch.samples.arrays import open_arrays
-from ganwatch.samples.chance import module_generators
 from ganwatch.samples.images import of_pillow
 from ganwatch.samples.source import ITEM_KEYS, LABEL_KEYS, Item, NotIndexableError, Source, as_label, is_tensor, to_array
 
@@ -42,7 +41,6 @@ def open_loader(loader: Any, argument: str) -> Source:
         labels=None,
         batch_size=loader.batch_size,
         weighted=weighted,
-        owners=(*source.owners, prepare),
     )
 
 
@@ -70,8 +68,7 @@ def open_dataset(dataset: Any, argument: str) -> Source:
     view = _detached(dataset)
     classes = getattr(dataset, "classes", None)
     declared = tuple(range(len(classes))) if isinstance(classes, list | tuple) else ()
-    owners = (dataset, *module_generators(dataset))
-    return Source(type(dataset).__name__, size, lambda index: split(view[index]), classes=declared, owners=owners)
+    return Source(type(dataset).__name__, size, lambda index: split(view[index]), classes=declared)
 
 
 def _detached(dataset: Any) -> Any:

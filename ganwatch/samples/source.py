@@ -47,8 +47,6 @@ class Source:
         Every label, where they are known without reading the items.
     classes : tuple of int or str
         Declared labels, which may have no items.
-    owners : tuple of object
-        What may keep random generators of its own.
     batch_size : int or None
         Of the DataLoader that was given.
     files : bool
@@ -65,7 +63,6 @@ class Source:
     where: Callable[[int], int | str] = int
     labels: Sequence[int | str] | None = None
     classes: tuple[int | str, ...] = ()
-    owners: tuple[object, ...] = ()
     batch_size: int | None = None
     files: bool = False
     weighted: bool = False

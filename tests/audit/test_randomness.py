@@ -1,4 +1,5 @@
 import random
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from torch.utils.data import DataLoader, Subset
 
 from ganwatch.audit import audit, dataset_identity
 from ganwatch.randomness import preserved_random_state
+from ganwatch.samples.chance import living_generators
 
 NUMPY, PYTHON, TORCH = np.random.default_rng(0), random.Random(0), torch.Generator()
 
@@ -63,15 +65,65 @@ class Transforming(torch.utils.data.Dataset):
         return self.transforms[0](np.zeros(4))
 
 
-DATA = {"itself": Drawing(), "wrapped": Subset(Drawing(), range(8)), "loader": DataLoader(Drawing()), "transform": Transforming()}
+class OfAClass(Transforming):
+    generators = random.Random(0), np.random.default_rng(0), np.random.RandomState(0), torch.Generator()
+
+    def __getitem__(self, index):
+        return _drawn(*self.generators)
+
+
+class OfAnInstance(OfAClass):
+    def __init__(self):
+        self.generators = (torch.Generator(),)  # which nothing that the garbage collector knows holds
+
+    def __getitem__(self, index):
+        return torch.rand(4, generator=self.generators[0]).numpy()
+
+
+class OfAClosure(Transforming):
+    def __init__(self):
+        generators = [random.Random(0), np.random.default_rng(0), np.random.RandomState(0), torch.Generator()]
+        self.transforms = [lambda item: item + _drawn(*generators)]
+
+
+class OfAnotherModule(Transforming):
+    def __init__(self):
+        helper = ModuleType("helper")
+        helper.generators = OfAClass.generators
+        helper.draw = lambda item: item + _drawn(*helper.generators)
+        self.transforms = [helper.draw]
+
+
+def _drawn(python, numpy, old, of_torch):
+    return python.random() + numpy.random(4) + old.rand(4) + torch.rand(4, generator=of_torch).numpy()
+
+
+DATA = {
+    "module": Drawing(), "wrapped": Subset(Drawing(), range(8)), "loader": DataLoader(Drawing()), "transform": Transforming(),
+    "class": OfAClass(), "instance": OfAnInstance(), "closure": OfAClosure(), "other module": OfAnotherModule(),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("read", [audit, dataset_identity], ids=["audit", "identity"])
 @pytest.mark.parametrize("data", DATA.values(), ids=DATA)
-def test_generators_at_the_top_of_a_module_are_put_back(read, data):
-    before = NUMPY.bit_generator.state, PYTHON.getstate(), TORCH.get_state().tolist()
+def test_every_generator_is_put_back_wherever_the_data_keep_it(read, data):
+    dataset = getattr(data, "dataset", data)
+    with preserved_random_state(*living_generators()):
+        expected = dataset[0].tolist()
+        assert dataset[0].tolist() != expected
     read(data)
-    assert (NUMPY.bit_generator.state, PYTHON.getstate(), TORCH.get_state().tolist()) == before
+    assert dataset[0].tolist() == expected
+
+
+def test_a_generator_without_a_state_is_left_alone():
+    class Refusing(random.Random):
+        def setstate(self, state):
+            raise NotImplementedError
+
+    kept = random.Random(0)
+    with preserved_random_state(Refusing(0), random.SystemRandom(0), kept):
+        expected = kept.random()
+    assert kept.random() == expected
 
 
 def test_a_seed_fixes_the_global_generators_inside():
