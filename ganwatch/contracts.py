@@ -202,6 +202,10 @@ class Probe(ABC):
         """Samples that are evidence of an incident with this code, which has just fired."""
         return None
 
+    def provenance(self) -> dict[str, Any]:
+        """What it takes to measure the same again, as plain types, where its name does not say it."""
+        return {}
+
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs to go on, as plain types."""
         return {}

@@ -20,7 +20,7 @@ from ganwatch.errors import UserError
 from ganwatch.handle import Handle
 from ganwatch.lightning_names import Callback, adopt, terminated
 from ganwatch.observer import Observer
-from ganwatch.presets import STORE, default_detectors, default_probes, default_sinks
+from ganwatch.presets import STORE, default_detectors, default_probes, default_sinks, provenance
 from ganwatch.provenance import optimizers
 from ganwatch.records import Run
 from ganwatch.sinks.background import Background
@@ -156,7 +156,8 @@ class GanWatch(Handle, Callback):
             return
         named = self._networks(pl_module)
         networks = {role: network for role, (_, network) in named.items()}
-        run, reported = self._start_run(trainer, pl_module, networks["g"]) if trainer.is_global_zero else (None, [])
+        probes = default_probes() if self.probes is None else self.probes
+        run, reported = self._start_run(trainer, pl_module, networks["g"], probes) if trainer.is_global_zero else (None, [])
         sinks: list[Sink] = []
         try:
             if run is not None:
@@ -164,7 +165,7 @@ class GanWatch(Handle, Callback):
             self.observer = Observer(
                 networks,
                 run=run,
-                probes=default_probes() if self.probes is None else self.probes,
+                probes=probes,
                 detectors=default_detectors() if self.detectors is None else self.detectors,
                 sinks=sinks,
                 reported=reported,
@@ -185,7 +186,7 @@ class GanWatch(Handle, Callback):
         self._waiting_since = time.perf_counter()
 
     def _start_run(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, generator: nn.Module
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, generator: nn.Module, probes: Sequence[Probe]
     ) -> tuple[Run, list[Incident]]:
         facts = self.facts | {
             "module": f"{type(pl_module).__module__}.{type(pl_module).__qualname__}",
@@ -194,6 +195,7 @@ class GanWatch(Handle, Callback):
             "seed": os.environ.get("PL_GLOBAL_SEED"),
             "precision": str(trainer.precision),
             "world_size": trainer.world_size,
+            "probes": provenance(probes),
         }
         return start_run(
             self.store,

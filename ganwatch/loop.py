@@ -23,7 +23,7 @@ from ganwatch.contracts import Detector, Incident, Probe, Sink
 from ganwatch.errors import UserError
 from ganwatch.handle import Handle
 from ganwatch.observer import Observer
-from ganwatch.presets import STORE, default_detectors, default_probes, default_sinks
+from ganwatch.presets import STORE, default_detectors, default_probes, default_sinks, provenance
 from ganwatch.provenance import optimizers as settings
 from ganwatch.ranks import rank, unwrapped
 from ganwatch.records import Run
@@ -95,6 +95,7 @@ class Watch(Handle):
             "optimizers": settings(self.observer.recorder.ownership.optimizers()),
             "batch_size": len(shown[0]) if shown else None,
             "world_size": self.observer.ranks.size,
+            "probes": provenance(self.observer.recorder.probes),
         }
         run, reported = start_run(self.store, self.name, facts, data=self._dataset, audit_seconds=self.audit_seconds)
         say_begun(run, {role.upper(): type(members(several)[0]).__name__ for role, several in self._networks.items()}, self.store)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ganwatch.contracts import Detector, Probe, Sink, discover
 
@@ -24,6 +25,11 @@ def default_probes(*own: Probe) -> list[Probe]:
     names = {probe.name for probe in own}
     found = discover("ganwatch.probes", Probe)  # type: ignore[type-abstract]  # the base is only compared with
     return [cls() for cls in found if cls.name not in names] + list(own)
+
+
+def provenance(probes: Sequence[Probe]) -> dict[str, dict[str, Any]]:
+    """By name, of the probes whose name does not say all."""
+    return {probe.name: facts for probe in probes if (facts := probe.provenance())}
 
 
 def default_detectors() -> list[Detector]:

@@ -237,9 +237,13 @@ class Quality(Probe):
         return Samples(step, "missing", tuple(pixels.shape), pixels.numpy().tobytes(), incident)  # type: ignore[arg-type]  # four sizes
 
     def provenance(self) -> dict[str, Any]:
-        """What it takes to measure the same again, in plain types."""
-        extractor = self.extractor if self._extractor is None else self._extractor.provenance()
-        return {"extractor": extractor, "samples": self.samples, "reals": self.reals, "share": self.share, "interval": self.interval}
+        from ganwatch.features.registry import extractor
+
+        given = self._extractor or self.extractor
+        named = {"images": extractor(), "others": extractor(vectors=True)} if given is None else {"all": given}
+        named = {what: extractor(one) if isinstance(one, str) else one for what, one in named.items()}
+        facts = {what: one.provenance() for what, one in named.items()}
+        return {"extractor": facts, "samples": self.samples, "reals": self.reals, "share": self.share, "interval": self.interval}
 
     def state_dict(self) -> dict[str, Any]:
         """Plain types; reals that are no features yet are collected anew."""

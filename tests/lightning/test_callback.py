@@ -381,3 +381,16 @@ def test_a_copy_that_nobody_trains_is_told_from_the_network(documented, train, c
     [said] = [record.getMessage() for record in caplog.records if "Another network, shaped like G" in record.getMessage()]
     assert said.endswith('Say GanWatch(generator="…") with the network that is trained, once it is there.')
     assert said in watch.status()
+
+
+def test_averaged_weights_are_found_by_their_name_and_quality_is_measured_with_them(documented, train, tmp_path):
+    documented.ema_generator = copy.deepcopy(documented.generator)
+    watch = GanWatch(store=tmp_path, audit_seconds=0.0)
+    train(documented, watch, batches=2)
+    assert watch.observer.averaged.generator is documented.ema_generator
+    assert watch.observer.drawing.generator is documented.generator
+    with open_store(tmp_path) as store:
+        [run] = queries.runs(store)
+        assert run.provenance["probes"]["quality"]["extractor"]["images"]["name"] == "random-conv"
+    with pytest.raises(UserError, match="ema"):
+        train(documented, GanWatch(ema="no_such", store=None, audit_seconds=0.0), batches=2)
