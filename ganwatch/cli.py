@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import pkgutil
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,9 @@ from collections.abc import Sequence
 import ganwatch
 from ganwatch import commands
 from ganwatch.errors import UserError
+
+PIPE_CLOSED = 141
+"""What a shell says of a program that SIGPIPE has ended."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -27,7 +31,18 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; 2 for bad input."""
+    """Run one command; 2 for bad input, 141 where nobody reads the output to its end."""
+    try:
+        try:
+            return _run(argv)
+        finally:
+            print(end="", flush=True)  # noqa: T201  # where there is no standard output this is nothing
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python writes when it ends
+        return PIPE_CLOSED
+
+
+def _run(argv: Sequence[str] | None) -> int:
     arguments = parser().parse_args(argv)
     try:
         return int(arguments.handler(arguments))

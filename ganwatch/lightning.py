@@ -24,7 +24,17 @@ from ganwatch.presets import STORE, default_detectors, default_probes, default_s
 from ganwatch.provenance import optimizers
 from ganwatch.records import Run
 from ganwatch.sinks.background import Background
-from ganwatch.starting import AUDIT_SECONDS, call_off, checked_parts, checked_settings, exporter, say_begun, say_ended, start_run
+from ganwatch.starting import (
+    AUDIT_SECONDS,
+    call_off,
+    checked_network,
+    checked_parts,
+    checked_settings,
+    exporter,
+    say_begun,
+    say_ended,
+    start_run,
+)
 from ganwatch.status import Adviser, Wording
 
 if TYPE_CHECKING:
@@ -301,6 +311,5 @@ def _find(module: lightning.LightningModule, argument: str, name: str | None, us
         have = ", ".join(child for child, _ in module.named_children()) or "none"
         got = f"got {name!r}" if name else f"and none of the usual names ({', '.join(usual)}) is there"
         raise UserError(f'{argument} must name a network of {type(module).__name__}, {got}; it has: {have}. Say GanWatch({argument}="…")')
-    if not any(p.requires_grad for p in network.parameters()):
-        raise UserError(f"{argument} must have trainable parameters, got {name!r} ({type(network).__name__}) without any")
+    checked_network(argument, network, f"{name!r} ({type(network).__name__})")
     return name, network

@@ -28,7 +28,17 @@ from ganwatch.provenance import optimizers as settings
 from ganwatch.ranks import rank, unwrapped
 from ganwatch.records import Run
 from ganwatch.sinks.background import Background
-from ganwatch.starting import AUDIT_SECONDS, checked_parts, checked_settings, exporter, say_begun, say_ended, start_run
+from ganwatch.starting import (
+    AUDIT_SECONDS,
+    checked_network,
+    checked_parts,
+    checked_real,
+    checked_settings,
+    exporter,
+    say_begun,
+    say_ended,
+    start_run,
+)
 from ganwatch.status import Adviser, Wording
 
 _open: weakref.WeakSet[Watch] = weakref.WeakSet()
@@ -222,7 +232,8 @@ def watch(
     Raises
     ------
     UserError
-        Not a module, a module without parameters, the same one twice, an option that does not fit, or a store that cannot be opened.
+        Not a module, one without parameters or with lazy ones, the same one twice, no real data, an option that does not fit, or a store
+        that cannot be opened.
 
     Examples
     --------
@@ -251,6 +262,7 @@ def watch(
         ema=ema,
     )
     checked_settings(store=store, prometheus_port=prometheus_port, facts=None, audit_seconds=audit_seconds)
+    checked_real(real)
     script = Path(sys.argv[0]).stem if sys.argv and sys.argv[0] not in {"", "-c", "-m"} else type(members(generator)[0]).__name__
     return Watch(
         generator,
@@ -277,8 +289,7 @@ def _network(argument: str, given: Networks) -> nn.Module:
         which = argument if len(named) == 1 else f"{argument}[{name}]"
         if not isinstance(network, nn.Module):
             raise UserError(f"{which} must be a torch.nn.Module, got {type(network).__name__}")
-        if not any(parameter.requires_grad for parameter in network.parameters()):
-            raise UserError(f"{which} must have trainable parameters, got {type(network).__name__} without any")
+        checked_network(which, network, type(network).__name__)
     if not named:
         raise UserError(f"{argument} must be a network or several, got none")
     if len({id(network) for network in named.values()}) < len(named):

@@ -24,6 +24,8 @@ AUDIT_SECONDS = 3.0
 """Time that the audit of the data takes at most before the first step."""
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from ganwatch.sinks.prometheus import PrometheusSink
 
 HIGHEST_PORT = 65535
@@ -68,6 +70,43 @@ def checked_parts(argument: str, parts: Any, kind: type[Part]) -> list[Part]:
         if not isinstance(part, kind):
             raise UserError(f"{argument}[{place}] {rule}, got {_shown(part)}")
     return listed
+
+
+def checked_network(argument: str, network: nn.Module, described: str) -> None:
+    """Refuse a network that cannot be watched.
+
+    Raises
+    ------
+    UserError
+        It has no parameters, or some that have no shape yet.
+    """
+    from torch.nn.parameter import is_lazy
+
+    parameters = dict(network.named_parameters())
+    if not parameters:
+        raise UserError(f"{argument} must have parameters, got {described} without any")
+    lazy = [name for name, parameter in parameters.items() if is_lazy(parameter)]
+    if lazy:
+        rule = f"{argument} must have parameters of known shapes: run one batch through it first"
+        raise UserError(f"{rule}, got {described}, whose {lazy[0]!r} has none")
+
+
+def checked_real(real: Any) -> None:
+    """Refuse real data that cannot be read; what can only be iterated is left alone.
+
+    Raises
+    ------
+    UserError
+        They are empty, or no data.
+    """
+    if real is None:
+        return
+    from ganwatch.randomness import preserved_random_state
+    from ganwatch.samples.opening import open_source
+    from ganwatch.samples.source import NotIndexableError
+
+    with suppress(NotIndexableError), preserved_random_state():
+        open_source(real, "real")
 
 
 def _shown(value: object) -> str:

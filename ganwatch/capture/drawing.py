@@ -46,9 +46,14 @@ class Drawing:
         """Where the generator is."""
         return next(self.generator.parameters()).device
 
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """That of the generator's first floating parameter, which inputs from under autocast need not have; None without one."""
+        return next((parameter.dtype for parameter in self.generator.parameters() if parameter.is_floating_point()), None)
+
     def __call__(self, arguments: Arguments) -> Any:
         """What the generator makes of arguments."""
-        args, kwargs = moved(arguments, self.device)
+        args, kwargs = moved(arguments, self.device, self.dtype)
         made = self._call(*args, **kwargs)
         return made if self._sample is None else self._sample(made)
 
@@ -113,10 +118,10 @@ def first(nest: Any, count: int, kept: int) -> Any:
     return [first(item, count, kept) for item in nest] if isinstance(nest, list | tuple) else nest
 
 
-def moved(nest: Any, device: torch.device) -> Any:
-    """The same nest with its tensors on a device."""
+def moved(nest: Any, device: torch.device, dtype: torch.dtype | None) -> Any:
+    """The same nest with its tensors on a device, floating ones of a type."""
     if isinstance(nest, Tensor):
-        return nest.to(device)
+        return nest.to(device, dtype if nest.is_floating_point() else None)
     if isinstance(nest, dict):
-        return {key: moved(item, device) for key, item in nest.items()}
-    return [moved(item, device) for item in nest] if isinstance(nest, list | tuple) else nest
+        return {key: moved(item, device, dtype) for key, item in nest.items()}
+    return [moved(item, device, dtype) for item in nest] if isinstance(nest, list | tuple) else nest

@@ -9,7 +9,7 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from ganwatch.commands.runs import OPEN_AT_THE_END, shown, table
+from ganwatch.commands.runs import OPEN_AT_THE_END, in_line, shown, table
 
 if TYPE_CHECKING:
     from ganwatch.contracts import Verdict
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps([encode(asdict(one)) for one in found], allow_nan=False, indent=2))
         return 0
     count = f"{len(found) or 'no'} incident{'s' * (len(found) != 1)}"
-    print(f"run {meant.id} ({meant.name}), {meant.state}, step {shown(meant.last_step)}: {count}")
+    print(f"run {meant.id} ({in_line(meant.name)}), {meant.state}, step {shown(meant.last_step)}: {count}")
     if found:
         running = meant.state == "running"
         rows = [

@@ -52,9 +52,18 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     a        12
     long-id  3
     """
-    lines = [[str(cell) for cell in row] for row in (head, *rows)]
+    lines = [[in_line(str(cell)) for cell in row] for row in (head, *rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+
+
+def in_line(text: str) -> str:
+    r"""A text with its line feeds and other controls spelled out.
+
+    >>> print(in_line("two\nlines"))
+    two\nlines
+    """
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def _open(record: RunRecord) -> str:

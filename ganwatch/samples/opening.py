@@ -64,6 +64,8 @@ def _open(data: Any, argument: str) -> Source:
 
 def _open_name(data: str | Path, argument: str) -> Source:
     name = str(data)
+    if not name:
+        raise UserError(f"{argument} must be an existing path, or {NAMES}, got an empty text")
     if found := _PART.fullmatch(name):
         return _open_part(name, argument, *found.groups())
     if "://" in name:

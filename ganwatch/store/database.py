@@ -125,6 +125,8 @@ def open_store(url: str | Path = DEFAULT, *, create: bool = True, artifacts: str
 def _parse(url: str) -> URL:
     if not url:
         raise UserError("store must be a folder, a file or a SQLAlchemy URL, got an empty text")
+    if "\0" in url:
+        raise UserError(f"store must be a folder, a file or a SQLAlchemy URL without a NUL character, got {url!r}")
     if "://" not in url:
         path = Path(url).expanduser().absolute()
         is_file = path.is_file() or path.suffix in _SUFFIXES

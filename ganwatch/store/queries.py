@@ -158,7 +158,8 @@ def resolve(store: Store, text: str) -> RunRecord:
     rule = "run must be an id, the beginning of one id, a name or 'latest'"
     if found:
         raise UserError(f"{rule}; {text!r} is the beginning of {len(found)}: {', '.join(sorted(one.id for one in found)[:5])}")
-    raise UserError(f"{rule}; got {text!r}, and the store holds " + (f"{len(known)} others" if known else "no run at all"))
+    held = f"{len(known)} run{'s' * (len(known) > 1)}" if known else "no run at all"
+    raise UserError(f"{rule}; got {text!r}, and the store holds {held}")
 
 
 def attempts(store: Store, run: str) -> list[AttemptRecord]:

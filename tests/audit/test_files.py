@@ -86,3 +86,8 @@ def test_what_is_no_data_is_refused(tmp_path):
     }.items():
         with pytest.raises(UserError, match=message):
             audit(tmp_path / name)
+
+
+def test_an_empty_name_is_not_the_folder_one_is_in():
+    with pytest.raises(UserError, match=r"data must be an existing path, .* got an empty text"):
+        _run("")

@@ -63,6 +63,14 @@ def test_an_error_while_drawing_leaves_the_modes_as_they_were():
     assert all(part.training for part in generator.modules())
 
 
+@pytest.mark.parametrize(("given", "own"), [(torch.bfloat16, torch.float32), (torch.float32, torch.float64)])
+def test_inputs_of_another_type_are_drawn_in_the_generators_own(given, own):
+    generator = nn.Sequential(nn.Conv2d(2, 3, 1)).to(own)
+    image, labels = torch.ones(4, 2, 3, 3, dtype=given), torch.arange(4)
+    assert Drawing(generator)(([image], {})).dtype == own
+    assert Drawing(nn.Embedding(4, 2).to(own))(([labels], {})).shape == (4, 2)
+
+
 def test_the_same_latents_after_a_resume():
     generator, emitted = Restless(), []
     first, second = Gallery(Drawing(generator), emitted.append), Gallery(Drawing(generator), emitted.append)

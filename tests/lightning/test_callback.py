@@ -42,7 +42,7 @@ def a_file(tmp_path):
 REFUSED = {
     "no such network": ({"generator": "painter"}, "generator must name a network of Documented, got 'painter'; it has: generator, discrim"),
     "not a name": ({"discriminator": 3}, "discriminator must be the name of an attribute .str. or None, got int"),
-    "no parameters": ({"discriminator": "discriminator.0"}, "discriminator must have trainable parameters, got 'discriminator.0' .Flatten"),
+    "no parameters": ({"discriminator": "discriminator.0"}, "discriminator must have parameters, got 'discriminator.0' .Flatten"),
     "the same": ({"discriminator": "generator"}, "generator and discriminator must not share parameters, got"),
     "one within the other": ({"discriminator": "generator.0"}, "generator and discriminator must not share parameters, got"),
     "store in a file's place": ({"store": "FILE/runs"}, "FILE"),

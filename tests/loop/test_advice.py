@@ -199,12 +199,18 @@ def test_what_a_wrapper_that_nobody_calls_holds_is_seen(role, caplog):
     ("how", "message"),
     [
         ({"G": 3}, "G must be a torch.nn.Module, got int"),
-        ({"D": nn.ReLU()}, "D must have trainable parameters, got ReLU without any"),
+        ({"D": nn.ReLU()}, "D must have parameters, got ReLU without any"),
         ({"store": 4}, "store must be a folder"),
         ({"sinks": [1]}, r"sinks\[0\] must be an instance of Sink, got int 1"),
         ({"name": 4}, "name must be a string or None, got int"),
         ({"G": [nn.Linear(4, 6), 1]}, r"G\[1\] must be a torch.nn.Module, got int"),
         ({"G": []}, "G must be a network or several, got none"),
+        ({"G": nn.Sequential(nn.LazyLinear(6))}, "G must have parameters .* run one batch through it first, got .* '0.weight'"),
+        ({"real": 3}, "real must be a torch Dataset, .*, got int"),
+        ({"real": []}, "real must hold at least one item, got an empty list"),
+        ({"real": DataLoader([])}, "real must hold at least one item, got an empty list"),
+        ({"real": "nowhere"}, "real must be an existing path, .*, got 'nowhere'"),
+        ({"store": "a\0b"}, r"store must be .* without a NUL character, got 'a\\x00b'"),
     ],
 )
 def test_bad_input_is_named_before_anything_begins(how, message):
@@ -213,6 +219,17 @@ def test_bad_input_is_named_before_anything_begins(how, message):
         ganwatch.watch(**{"G": g, "D": d, "store": None} | how)
     with pytest.raises(UserError, match="D must be another network than G"):
         ganwatch.watch(g, g, store=None)
+
+
+def test_networks_that_are_frozen_when_it_begins_are_watched():
+    g, d = networks()
+    for network in (g, d):
+        network.requires_grad_(False)
+    with ganwatch.watch(g, d, store=None, real=iter(()), audit_seconds=0.0) as watching:
+        for network in (g, d):
+            network.requires_grad_(True)
+        train(g, d, steps=2)
+    assert watching.observer.recorder.findings.updates == {"g": 2, "d": 2}
 
 
 def test_disabled_is_nothing_at_all(monkeypatch):

@@ -3,6 +3,9 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,8 +75,28 @@ def test_json_for_programs(folder: str, capsys: pytest.CaptureFixture[str]) -> N
     assert incident["nonfinite"] == [[["evidence", "value"], "nan"]]
 
 
+def test_a_name_of_several_lines_stays_in_its_row(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+    sink = SqlSink(folder)
+    sink.start(Run("def456", "two\nlines", started=2e9))
+    sink.close()
+    call(runs, "--store", folder)
+    assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()[1:]] == [["def456", "two\\nlines"], ["abc123", "digits"]]
+    call(incidents, "def456", "--store", folder)
+    assert capsys.readouterr().out.startswith("run def456 (two\\nlines), ")
+
+
+@pytest.mark.parametrize("words", [["runs", "--json"], ["incidents", "latest"]])
+def test_a_reader_who_has_had_enough_is_no_error(folder: str, words: list[str]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "ganwatch", *words, "--store", folder]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
 def test_an_unknown_run_or_store_is_an_error_of_the_user(folder: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="got 'zzz'"):
+    with pytest.raises(UserError, match=r"got 'zzz', and the store holds 1 run$"):
         call(incidents, "zzz", "--store", folder)
     with pytest.raises(UserError, match="store must exist"):
         call(runs, "--store", str(tmp_path / "nowhere"))

@@ -113,7 +113,7 @@ def test_a_person_names_a_run_by_id_beginning_name_or_latest(store: Store) -> No
     with pytest.raises(UserError, match=r"'ab' is the beginning of 2: abc1, abd2"):
         queries.resolve(store, "ab")
     for unknown in ("nobody", ""):
-        with pytest.raises(UserError, match=f"got '{unknown}', and the store holds 3 others"):
+        with pytest.raises(UserError, match=f"got '{unknown}', and the store holds 3 runs"):
             queries.resolve(store, unknown)
     with pytest.raises(UserError, match="run must be the id of a run in the store, got 'ab'"):
         queries.run(store, "ab")
