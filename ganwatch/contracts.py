@@ -221,7 +221,7 @@ class Sink(ABC):
     failures: int = 0
     """Errors so far that the training did not notice."""
     dropped: int = 0
-    """Records given up so far."""
+    """Readings and sets of samples given up so far."""
 
     def start(self, run: Run) -> None:  # noqa: B027  # optional
         """A run (or a further attempt at it) begins."""

@@ -259,7 +259,7 @@ class GanWatch(Handle, Callback):
         self.observer.close(state)
         if self._tells:
             self._tells = False
-            say_ended(self.observer.run, state, self.observer.recorder.index, self.observer.monitor.incidents.known)
+            say_ended(self.observer.run, state, self.observer.recorder.index, self.observer.monitor)
 
     def _networks(self, module: lightning.LightningModule) -> dict[str, tuple[str, nn.Module]]:
         return {

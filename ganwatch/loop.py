@@ -141,7 +141,7 @@ class Watch(Handle):
             loaders.unlisten(self._delivered)
             self.observer.close(state)
             if self._begun:
-                say_ended(self.observer.run, state, self.observer.recorder.index, self.observer.monitor.incidents.known)
+                say_ended(self.observer.run, state, self.observer.recorder.index, self.observer.monitor)
 
     def __enter__(self) -> Self:
         return self

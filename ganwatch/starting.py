@@ -7,7 +7,7 @@ import logging
 import shlex
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from numbers import Real
 from pathlib import Path
@@ -26,6 +26,7 @@ AUDIT_SECONDS = 3.0
 if TYPE_CHECKING:
     from torch import nn
 
+    from ganwatch.monitor import Monitor
     from ganwatch.sinks.prometheus import PrometheusSink
 
 HIGHEST_PORT = 65535
@@ -190,11 +191,13 @@ def say_begun(run: Run, networks: Mapping[str, str], store: str | Path | None) -
     say("ganwatch watches %s; run %s%s; %s", watched, run.id, attempt, kept)
 
 
-def say_ended(run: Run, state: str, steps: int, incidents: Sequence[Incident]) -> None:
-    """One line at the end: how, after how many steps, and what was found."""
+def say_ended(run: Run, state: str, steps: int, monitor: Monitor) -> None:
+    """One line at the end: how, after how many steps, what was found, and what could not be kept."""
+    incidents = monitor.incidents.known
     codes = ", ".join(sorted({incident.code for incident in incidents}))
     found = f"{len(incidents)} incident{'s' if len(incidents) > 1 else ''} ({codes})" if incidents else "no incident"
-    say("ganwatch: run %s %s after %d steps, %s", run.id, state, steps, found)
+    lost = "".join(f"; sink {sink.name} did not keep {sink.dropped:,} readings or images" for sink in monitor.sinks if sink.dropped)
+    say("ganwatch: run %s %s after %d steps, %s%s", run.id, state, steps, found, lost)
 
 
 def exporter(port: int | None) -> PrometheusSink | None:

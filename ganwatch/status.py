@@ -64,6 +64,11 @@ def status(observer: Observer, wording: Wording) -> str:
     lines += _signals(observer)
     lines += [f"{code} cannot judge: {reason}" for code, reason in observer.monitor.not_applicable().items()]
     lines += [f"errors inside ganwatch, in {part}: {count}" for part, count in observer.monitor.errors.items()]
+    lines += [
+        f"sink {sink.name}: {sink.failures} errors, {sink.dropped:,} readings or images given up"
+        for sink in observer.monitor.sinks
+        if sink.failures or sink.dropped
+    ]
     return "\n".join([*lines, *advice(observer, wording).values()])
 
 

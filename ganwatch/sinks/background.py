@@ -48,7 +48,7 @@ class Background(Sink):
 
     @property
     def dropped(self) -> int:  # type: ignore[override]  # counted here and by the wrapped sink
-        """Records that the queue, or the wrapped sink, has given up."""
+        """Readings, with the times of their steps, and sets of samples that the queue, or the wrapped sink, has given up."""
         return self._dropped + self.sink.dropped
 
     def start(self, run: Run) -> None:
@@ -106,11 +106,11 @@ class Background(Sink):
                 self._condition.notify()
 
     def _drop_oldest(self) -> None:
-        for position, (method, _) in enumerate(self._queue):
+        for position, (method, args) in enumerate(self._queue):
             if method in {"readings", "samples"}:
                 del self._queue[position]
                 self._droppable -= 1
-                self._dropped += 1
+                self._dropped += len(args[0].values) + 1 if method == "readings" else 1
                 return
 
     def _work(self) -> None:

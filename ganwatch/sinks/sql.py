@@ -33,11 +33,12 @@ class SqlSink(Sink):
     def __init__(self, store: str | Path | Store = DEFAULT) -> None:
         self.store = store if isinstance(store, Store) else open_store(store)
         self._writer: Writer | None = None
+        self._lost = 0
 
     @property
     def dropped(self) -> int:  # type: ignore[override]  # counted by the writer
-        """Readings and sets of samples given up because the store could not be written for too long."""
-        return self._writer.dropped if self._writer else 0
+        """Readings and sets of samples given up because the store could not be written for too long, or to the end."""
+        return self._lost + (self._writer.dropped if self._writer else 0)
 
     def start(self, run: Run) -> None:
         """Write the run and its attempt."""
@@ -72,6 +73,7 @@ class SqlSink(Sink):
             if self._writer is not None:
                 self._writer.flush()
         finally:
+            self._lost = self._writer.waiting if self._writer else 0
             self.store.close()
 
     def _started(self) -> Writer:

@@ -61,6 +61,11 @@ class Writer:
         self._provenance = encode(run.provenance)
         self._introduced = False  # whether the store has the run's own facts
 
+    @property
+    def waiting(self) -> int:
+        """Readings and sets of samples that are not written yet."""
+        return self._fresh + len(self._samples)
+
     def add(self, readings: Iterable[Readings]) -> None:
         """Take readings; of two of one step and series the later one holds."""
         for reading in readings:

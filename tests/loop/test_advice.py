@@ -1,6 +1,7 @@
 """What is wired wrongly is said plainly, early, and without an error."""
 
 import copy
+import logging
 import re
 
 import pytest
@@ -230,6 +231,22 @@ def test_networks_that_are_frozen_when_it_begins_are_watched():
             network.requires_grad_(True)
         train(g, d, steps=2)
     assert watching.observer.recorder.findings.updates == {"g": 2, "d": 2}
+
+
+def test_what_the_store_could_not_keep_is_said(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "ganwatch")
+    g, d = networks()
+    with ganwatch.watch(g, d, store=tmp_path, audit_seconds=0.0) as watching:
+        train(g, d, steps=2)
+        [sink] = [sink for sink in watching.observer.monitor.sinks if sink.name == "sql"]
+        assert "sink sql" not in watching.status()
+        sink.sync()
+        sink.sink.store.begin = lambda: 1 / 0
+        train(g, d, steps=20)
+        sink.sync()
+        assert f"sink sql: {sink.failures} errors, 0 readings or images given up" in watching.status()
+    assert sink.dropped > 20
+    assert caplog.messages[-1].endswith(f"after 22 steps, no incident; sink sql did not keep {sink.dropped:,} readings or images")
 
 
 def test_disabled_is_nothing_at_all(monkeypatch):
