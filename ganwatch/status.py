@@ -57,8 +57,9 @@ def status(observer: Observer, wording: Wording) -> str:
     for name, optimizer in recorder.ownership.optimizers().items():
         lines.append(f"optimizer of {name}: {type(optimizer).__name__}, lr {optimizer.param_groups[0].get('lr')}")
     lines.append(f"loss family: {findings.loss()}")
-    if findings.updates["g"]:
-        lines.append(f"updates of D for one of G: {findings.updates['d'] / findings.updates['g']:.3g}")
+    main = findings.updates - findings.auxiliary
+    if main["g"]:
+        lines.append(f"updates of D for one of G: {main['d'] / main['g']:.3g}")
     own, of_g = (", ".join(f"{n} {batch}" for batch, n in sorted(seen.items())) for seen in (findings.seen, findings.seen_by_g))
     lines.append(f"batches D was shown at the last look: {own or 'none'}; with a gradient to the batch (G's phase): {of_g or 'none'}")
     lines += _signals(observer)

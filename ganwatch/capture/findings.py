@@ -29,6 +29,8 @@ class Findings:
         Optimizer steps so far, of whatever.
     updates : Counter of str
         Updates so far, by network.
+    auxiliary : Counter of str
+        Those of them that only regularise, or serve a third network.
     together : int
         Steps of optimizers that trained both networks at once.
     idle : Counter of str
@@ -50,6 +52,7 @@ class Findings:
     def __init__(self) -> None:
         self.steps = self.together = 0
         self.updates: Counter[str] = Counter()
+        self.auxiliary: Counter[str] = Counter()
         self.idle: Counter[str] = Counter()
         self.doubles: Counter[str] = Counter()
         self.uncalled: Counter[str] = Counter()

@@ -300,6 +300,8 @@ class Recorder:
             if one.loss is not None:
                 current.losses[one.network] = one.loss
             current.updates[role] = current.updates.get(role, 0) + 1
+            if not one.kind.counts:
+                self.findings.auxiliary[role] += 1
             if "lr" in group:
                 current.learning_rates[role] = group["lr"]
         roles = [one.share.role for one in moved]

@@ -1124,7 +1124,9 @@ def test_loop(name):
     assert {"d_auc", "pairwise_ratio"} <= watching.observer.monitor.latest.keys()
 
     assert advice(watching.observer, watching.wording) == {}
-    family = str(watching.observer.recorder.findings.loss())
+    findings = watching.observer.recorder.findings
+    assert findings.updates["g"] - findings.auxiliary["g"] == sum(network == "g" for network, *_ in loop.events)
+    family = str(findings.loss())
     assert family.startswith(FAMILIES[loop.loss]) or (isinstance(loop, Mixed | Scaled) and family == "unknown")
     assert ("inverted" in family) == (loop.loss == "inverted")
 
