@@ -58,7 +58,7 @@ def _until(condition: Callable[[], bool], what: str) -> None:
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with a run that went well and one that blew up, both trained on real digits."""
     store = tmp_path_factory.mktemp("recorded") / "runs"
-    subprocess.run(_training(store, ("digits", 110, {}), ("digits_too_fast", 50, FAULT)), check=True)
+    subprocess.run(_training(store, ("digits", 110, {}), ("digits_too_fast", 110, FAULT)), check=True)
     return store
 
 
