@@ -98,7 +98,8 @@ def _once(args: argparse.Namespace, check: DriftCheck, place: tuple[Store, str] 
 
 def described(found: Drift, report: str | None) -> str:
     """The verdict for people."""
-    lines = [f"{found.verdict}: {found.verdict.advice}"]
+    unjudged = found.verdict == "unchanged" and found.to_baseline is not None and found.regression is None
+    lines = [f"{found.verdict}: {found.verdict.advice}" + (" in the world; the generator is not judged" if unjudged else "")]
     pairs = {"baseline ↔ fresh": found.world, "generated ↔ baseline": found.to_baseline, "generated ↔ fresh": found.to_fresh}
     for name, pair in pairs.items():
         if pair is not None:

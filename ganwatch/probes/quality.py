@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,7 +18,10 @@ from ganwatch.capture.packing import packed, unpacked
 from ganwatch.capture.step import Call, Step
 from ganwatch.contracts import Probe
 from ganwatch.errors import UserError
+from ganwatch.randomness import preserved_random_state
 from ganwatch.records import Samples
+
+log = logging.getLogger("ganwatch")
 
 BYTES = 64 * 2**20
 """Memory that reals may take before they are turned into features."""
@@ -33,7 +38,7 @@ class Quality(Probe):
 
     Parameters
     ----------
-    extractor : Extractor or str, optional
+    extractor : Extractor, callable or str, optional
         Turns samples into features, or the name of one (``ganwatch.features.registry``). By default random convolutions for images of 1 or
         3 channels, and the values themselves for everything else.
     samples : int
@@ -56,7 +61,7 @@ class Quality(Probe):
     Raises
     ------
     UserError
-        A number is out of its range, or no such extractor exists.
+        A number is out of its range, no such extractor exists, or a measure is no ``OwnMeasure`` with a name of its own.
     """
 
     name = "quality"
@@ -92,10 +97,15 @@ class Quality(Probe):
             from ganwatch.metrics.shares import check_targets
 
             check_targets(targets)
+            if not all(isinstance(label, int) for label in targets):
+                raise UserError(f"targets must have labels (int) as keys, got {', '.join(map(repr, targets))}")
         if isinstance(extractor, str):
             from ganwatch.features.registry import extractor as named
 
             named(extractor)
+        elif extractor is not None:
+            extractor = _extractor(extractor)
+        _check_measures(measures)
         self.extractor, self.samples, self.reals, self.share, self.interval = extractor, samples, reals, share, interval
         self.measures, self.targets, self.classify, self._clock = list(measures), dict(targets or {}), classify, clock
         self._begin(None)
@@ -111,6 +121,7 @@ class Quality(Probe):
         self._began: float | None = None
         self._cost = 0.0
         self._extractor: Any = None
+        self._failed: set[str] = set()
         self._inputs = FixedInputs(self.samples)
         self._seen: list[tuple[Tensor, Tensor | None]] = []
         self._limits: tuple[float, float] | None = None
@@ -129,10 +140,12 @@ class Quality(Probe):
         elapsed = self._before + start - self._began
         if step.tick % self.interval or not self._ready() or self.spent + self._cost > self.share * elapsed:
             return {}
-        values = self._evaluate(self._drawing)
-        cost = self._clock() - start
-        self.spent, self._cost = self.spent + cost, cost
-        return values
+        try:
+            with preserved_random_state(self._extractor, self.classify, *self.measures):
+                return self._evaluate(self._drawing)
+        finally:
+            self._cost = self._clock() - start
+            self.spent += self._cost
 
     def _collect(self, step: Step) -> None:
         call = step.last("g", "latent")
@@ -158,6 +171,9 @@ class Quality(Probe):
             reference = self._prepared()
             fake = self._extract(made)
             if not bool(torch.isfinite(fake).all()):
+                if "features" not in self._failed:
+                    log.warning("quality is not measured while features of generated samples are not finite")
+                self._failed.add("features")
                 return {}
             values: dict[str, float] = {}
             for name, found in reference.compare(fake).items():
@@ -171,8 +187,18 @@ class Quality(Probe):
             values |= {"kinds": float(len(kinds)), "kinds_missing": float(len(missing))}
             values |= self._conditioning(reference, fake) | self._groups(produced)
             for measure in self.measures:
-                values |= _measured(measure, made)
+                values |= self._guarded(f"measure {measure.name}", partial(_measured, measure, made))
         return values
+
+    def _guarded(self, what: str, action: Callable[[], Any]) -> Any:
+        """What somebody's code gives, nothing where it fails; that is logged once."""
+        try:
+            return action()
+        except Exception:
+            if what not in self._failed:
+                log.exception("%s failed; quality is measured without it", what)
+            self._failed.add(what)
+            return {}
 
     def _prepared(self) -> Any:
         """The reference, made of the reals when it is asked for first."""
@@ -207,7 +233,8 @@ class Quality(Probe):
 
     def _produced(self, reference: Any, made: Tensor, fake: Tensor) -> Tensor | None:
         if self.classify is not None:
-            return torch.as_tensor(self.classify(made)).long().reshape(-1).cpu()
+            labels = self._guarded("classify", partial(_labels, self.classify, made))
+            return labels if isinstance(labels, Tensor) else None
         return reference.classify(fake) if self._labels is not None else None
 
     def _conditioning(self, reference: Any, fake: Tensor) -> dict[str, float]:
@@ -268,6 +295,36 @@ class Quality(Probe):
 
 LEAST = 40
 """Samples of a side below which nothing can be compared."""
+
+
+def _extractor(given: Any) -> Any:
+    """As it is, or a plain callable as an extractor."""
+    from ganwatch.features.extractor import Extractor
+    from ganwatch.features.function import FromCallable
+
+    if isinstance(given, Extractor):
+        return given
+    if not callable(given):
+        raise UserError(f"extractor must be a callable, the name of one or None, got {type(given).__name__}")
+    return FromCallable(given)
+
+
+def _check_measures(measures: Sequence[Any]) -> None:
+    from ganwatch.metrics.own import OwnMeasure
+
+    for measure in measures:
+        if not isinstance(measure, OwnMeasure):
+            raise UserError(f"measures must be OwnMeasure(function, name=…), got {type(measure).__name__}")
+    names = [measure.name for measure in measures]
+    if len(set(names)) < len(names):
+        raise UserError(f"measures must have different names, got {', '.join(names)}")
+
+
+def _labels(classify: Callable[[Tensor], Any], made: Tensor) -> Tensor:
+    labels = torch.as_tensor(classify(made))
+    if labels.is_floating_point() or labels.shape != (len(made),):
+        raise UserError(f"classify must give one integer a sample, ({len(made)},), got {labels.dtype} of shape {tuple(labels.shape)}")
+    return labels.long().cpu()
 
 
 def _labels_of(call: Call) -> Tensor | None:

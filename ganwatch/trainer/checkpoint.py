@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,8 @@ def _loaded(path: str | Path, argument: str) -> tuple[GAN, tuple[float, float] |
         gan.load_state_dict(checkpoint["state_dict"])
         gan.on_load_checkpoint(checkpoint)
     except Exception as error:
-        reason = "".join(str(error).strip().splitlines()[:1])
+        unsafe = isinstance(error, pickle.UnpicklingError)  # torch's own words advise to load it all the same
+        reason = "it holds more than weights" if unsafe else "".join(str(error).strip().splitlines()[:1])
         what = f"{str(path)!r} ({type(error).__name__}: {reason}); of another generator, give samples"
         raise UserError(f"{argument} must be a checkpoint of ganwatch train, got {what}") from error
     factor, offset = SCALES.get(checkpoint.get("datamodule_hyper_parameters", {}).get("scale"), (0.0, 0.0))

@@ -218,3 +218,18 @@ def test_the_interval_covers_the_truth_as_often_as_it_says_and_the_null_is_that_
     width = sum(one.high - one.low for one in estimates) / 100
     assert width == pytest.approx(2 * 2.093 * (1 / 200 + 1 / 100) ** 0.5, rel=0.1)
     assert max(abs(one.null) for one in estimates) < 0.15
+
+
+def test_every_metric_is_there_by_its_name():
+    modules = [importlib.import_module(info.name) for info in pkgutil.iter_modules(ganwatch.metrics.__path__, "ganwatch.metrics.")]
+    found = {
+        name
+        for module in modules
+        for name, cls in vars(module).items()
+        if inspect.isclass(cls) and issubclass(cls, QualityMetric) and cls.__module__ == module.__name__
+        if not inspect.isabstract(cls) and not name.startswith("_")
+    }
+    assert set(dir(ganwatch.metrics)) == found
+    assert all(getattr(ganwatch.metrics, name).__name__ == name for name in found)
+    with pytest.raises(ImportError):
+        from ganwatch.metrics import NoSuch  # noqa: F401

@@ -159,6 +159,40 @@ def test_a_resumed_run_measures_the_same():
     assert copy.deepcopy(again) is not again
 
 
+def broken(samples):
+    raise ZeroDivisionError
+
+
+def test_code_of_the_users_own_may_draw_and_fail(caplog):
+    quality = eager(
+        extractor=lambda samples: samples + 1e-6 * torch.randn_like(samples),
+        measures=[
+            OwnMeasure(lambda samples: samples.mean(1) + torch.randn(len(samples)), name="noisy"),
+            OwnMeasure(broken, name="broken"),
+            OwnMeasure(lambda samples: samples.mean(1) * torch.nan, name="nan"),
+        ],
+        classify=broken,
+    )
+    found, _, _, end = train(quality)
+    assert list(found) == [80, 100, 120]
+    assert "measure/noisy" in found[120]
+    assert not any(name.endswith(("/broken", "/nan")) for name in found[120])
+    assert [record.message for record in caplog.records if "without it" in record.message] == [
+        "classify failed; quality is measured without it",
+        "measure broken failed; quality is measured without it",
+        "measure nan failed; quality is measured without it",
+    ]
+    without = train(Quality())[3]
+    assert torch.equal(end[2], without[2])
+    assert all(torch.equal(value, without[0][name]) for name, value in end[0].items())
+
+
+def test_an_extractor_by_name_moves_no_random_state():
+    before = torch.get_rng_state()
+    Quality(extractor="pretrained").provenance()
+    assert torch.equal(before, torch.get_rng_state())
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -168,6 +202,10 @@ def test_a_resumed_run_measures_the_same():
         ({"interval": 5}, r"interval must be >= 20 \(steps\), got 5"),
         ({"extractor": "no such"}, "features must be random-conv"),
         ({"targets": {0: 0.7, 1: 0.6}}, "targets must"),
+        ({"targets": {"a": 0.5}}, "targets must have labels"),
+        ({"measures": [len]}, r"measures must be OwnMeasure\(function, name=…\), got builtin_function_or_method"),
+        ({"measures": [OwnMeasure(len, name="a"), OwnMeasure(len, name="a")]}, "measures must have different names, got a, a"),
+        ({"extractor": 3}, "extractor must be a callable"),
     ],
 )
 def test_bad_settings_are_refused_when_they_are_given(options, said):
