@@ -70,6 +70,26 @@ class Streak(Stateful):
         return self._count >= self.length
 
 
+class Plateau(Stateful):
+    """Whether a value that should fall has ceased to: none of the last ``patience`` updates was lower by a part ``gain`` than that before.
+
+    >>> plateau = Plateau(patience=2, gain=0.1)
+    >>> [plateau.extend(value) for value in (9.0, 5.0, 3.0, 2.9, 2.8)]
+    [False, False, False, False, True]
+    """
+
+    def __init__(self, patience: int, gain: float) -> None:
+        if patience < 1:
+            raise ValueError(f"patience must be >= 1 (updates), got {patience}")
+        self.patience, self.gain = patience, gain
+        self._values: list[float] = []
+
+    def extend(self, value: float) -> bool:
+        """Take one update; whether it stands still."""
+        self._values = [*self._values[-self.patience :], value]
+        return len(self._values) > self.patience and min(self._values[1:]) > (1.0 - self.gain) * self._values[0]
+
+
 class Window(Stateful):
     """The values of the last ``size`` steps, and never fewer than the last three, with their median and other order statistics.
 

@@ -21,7 +21,7 @@ Blind spots
     from their looks either, nothing is said.
 
 Calibration
-    See the table of detections in the README; printed by `make table`.
+    Not measured yet: no published runs have this failure.
 
 References
     Shmelkov et al., 2018, arXiv:1807.09499 (how good is my GAN?); Miyato and Koyama, 2018, arXiv:1802.05637 (projection).
@@ -34,7 +34,7 @@ from collections.abc import Iterator
 
 from ganwatch.contracts import Detector, Outcome, Severity, Verdict
 from ganwatch.records import Readings, finite
-from ganwatch.stats import Streak
+from ganwatch.stats import Plateau, Streak
 
 
 class WeakConditioning(Detector):
@@ -68,7 +68,7 @@ class WeakConditioning(Detector):
 
     def __init__(self, *, part: float = 0.7, errors: float = 4.0, gain: float = 0.1, patience: int = 5, confirm: int = 3) -> None:
         self.part, self.errors, self.gain, self.patience, self.confirm = part, errors, gain, patience, confirm
-        self._distances: list[float] = []
+        self._plateau = Plateau(patience, gain)
         self._steps: list[int] = []
         self._weak = Streak(confirm)
 
@@ -76,9 +76,8 @@ class WeakConditioning(Detector):
         fake, error, real, distance = readings.select(self.inputs)
         if not (finite(fake) and finite(error) and finite(real) and finite(distance)):
             return None
-        self._distances = [*self._distances[-self.patience :], distance]
         self._steps = [*self._steps, readings.step][-self.confirm :]
-        settled = len(self._distances) > self.patience and min(self._distances[1:]) > (1.0 - self.gain) * self._distances[0]
+        settled = self._plateau.extend(distance)
         threshold = self.part * real
         if not self._weak.extend(settled and fake + self.errors * max(error, math.ulp(1.0)) < threshold):
             return None

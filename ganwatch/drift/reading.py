@@ -16,7 +16,7 @@ from ganwatch.features.extraction import features_of
 from ganwatch.features.extractor import Extractor
 from ganwatch.features.registry import extractor as extractor_named
 from ganwatch.samples.batches import Samples
-from ganwatch.samples.sides import SIGNED, USUAL, in_range
+from ganwatch.samples.sides import SIGNED, in_range, usual_range
 from ganwatch.samples.source import Item
 
 
@@ -130,8 +130,7 @@ def _range_of(samples: Samples, first: Any) -> tuple[float, float]:
     if samples.source.values is not None or not floats:
         return samples.source.values or SIGNED
     low, high = min(float(one.min()) for one in floats), max(float(one.max()) for one in floats)
-    fitting = (one for one in USUAL if one[0] <= low and high <= one[1] and (one[0] == 0 or low < 0))
-    return next(fitting, (low, high if high > low else low + 1.0))
+    return usual_range(low, high) or (low, high if high > low else low + 1.0)
 
 
 def _limits(part: Tensor, limits: tuple[float, float]) -> tuple[float, float]:

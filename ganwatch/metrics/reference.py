@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -22,8 +22,6 @@ PARTS = 4
 """Of the generated samples; the values without each of them give the standard error."""
 NEIGHBOURS = 5
 CLUSTERS = 50
-LEAST = 2 * PER_KIND
-"""Samples of a side below which nothing is compared."""
 PER_LABEL = 8
 """Samples of a label on each side below which it has no distance of its own."""
 
@@ -85,7 +83,7 @@ class Reference:
         """
         of_fake = assign(fake, self.centres) if self.labels is None else self.classify(fake) if produced is None else produced
         kinds = kinds_of(self._kinds, of_fake)
-        return [_placed(kind, self._counted) for kind in kinds]
+        return [replace(kind, examples=tuple(self._counted[list(kind.examples)].tolist())) for kind in kinds]
 
     def classify(self, features: Tensor) -> Tensor:
         """The label that most of the nearest reals have: shape (M,), int64."""
@@ -113,10 +111,6 @@ def _jackknifed(fake: Tensor, distance: Callable[[Tensor], float]) -> Measured:
     without = [distance(torch.cat([part for at, part in enumerate(parts) if at != left])) for left in range(len(parts))]
     spread = torch.tensor(without, dtype=torch.float64).var(correction=0)
     return Measured(distance(fake), math.sqrt((len(parts) - 1) * float(spread)))
-
-
-def _placed(kind: Kind, places: Tensor) -> Kind:
-    return Kind(kind.kind, kind.expected, kind.observed, kind.p_value, kind.missing, tuple(places[list(kind.examples)].tolist()))
 
 
 def _share(agree: Tensor) -> Measured:

@@ -20,11 +20,14 @@ from ganwatch.contracts import Probe
 from ganwatch.errors import UserError
 from ganwatch.randomness import preserved_random_state
 from ganwatch.records import Samples
+from ganwatch.samples.sides import usual_range
 
 log = logging.getLogger("ganwatch")
 
 BYTES = 64 * 2**20
 """Memory that reals may take before they are turned into features."""
+LEAST = 40
+"""Samples of a side below which nothing can be compared."""
 TILES = 36
 """Examples of missing kinds that are shown at most."""
 
@@ -293,10 +296,6 @@ class Quality(Probe):
         self._limits = None if state["limits"] is None else tuple(state["limits"])
 
 
-LEAST = 40
-"""Samples of a side below which nothing can be compared."""
-
-
 def _extractor(given: Any) -> Any:
     """As it is, or a plain callable as an extractor."""
     from ganwatch.features.extractor import Extractor
@@ -332,11 +331,9 @@ def _labels_of(call: Call) -> Tensor | None:
 
 
 def _limits(reals: Tensor) -> tuple[float, float]:
-    """The range that images were meant to have: -1…1 or 0…1 where they fit in, else their own."""
+    """The range that images were meant to have: a usual one where they fit in, else their own."""
     low, high = float(reals.min()), float(reals.max())
-    if low >= -1.0 and high <= 1.0:
-        return (-1.0, 1.0) if low < 0.0 else (0.0, 1.0)
-    return (low, high) if low < high else (low, low + 1.0)
+    return usual_range(low, high) or (low, high if high > low else low + 1.0)
 
 
 def _measured(measure: Any, made: Tensor) -> dict[str, float]:

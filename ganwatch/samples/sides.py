@@ -21,6 +21,15 @@ USUAL = (SIGNED, (0.0, 1.0), BYTES)
 Range = tuple[float, float]
 
 
+def usual_range(low: float, high: float) -> Range | None:
+    """What images with these extremes are commonly scaled to, None where nothing usual does.
+
+    >>> usual_range(-0.9, 1.0), usual_range(0.0, 0.8), usual_range(0.0, 200.0), usual_range(-3.0, 3.0)
+    ((-1.0, 1.0), (0.0, 1.0), (0.0, 255.0), None)
+    """
+    return next((one for one in USUAL if one[0] <= low and high <= one[1] and (one[0] == 0 or low < 0)), None)
+
+
 class Side(Protocol):
     """Batches that know what they are, such as ``ganwatch.samples.batches.Samples``."""
 
@@ -100,8 +109,7 @@ def ranges_of(sides: tuple[Side, Side], kinds: dict[str, Kind], values: Range | 
     low = min((kinds[argument].low for argument in unknown), default=0.0)
     high = max((kinds[argument].high for argument in unknown), default=0.0)
     others = [found for argument, found in known.items() if found is not None and not kinds[argument].bytes]
-    fitting = (one for one in (*others, *USUAL) if one[0] <= low and high <= one[1] and (one in others or one[0] == 0 or low < 0))
-    found = values or next(fitting, None)
+    found = values or next((one for one in others if one[0] <= low and high <= one[1]), None) or usual_range(low, high)
     if found is None and len(unknown) == 1:
         raise UserError(f"values of {unknown[0]} must have a range that is known, got {low:g} to {high:g}; say it with --range LOW HIGH")
     found = found or (low, high if high > low else low + 1.0)
