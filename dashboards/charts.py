@@ -36,6 +36,8 @@ UNTITLED = {"", "value"}
 """Units that say nothing beside the name of the signal."""
 STEP = "step"
 """Title of the axis across; every layer must say the same, or none is shown."""
+FEW = 12
+"""Readings of a curve up to which each is a dot, as one alone makes no line."""
 WIDE = 30.0
 """Ratio of the largest to the smallest value from which a logarithmic scale reads better."""
 
@@ -124,9 +126,10 @@ def curve_chart(
     named = labels != [""]
     colour = {"field": "series", "type": "nominal", "scale": {"domain": labels, "range": colours}, "legend": legend if named else None}
     tips = [_tip("step", ",d"), _tip("value", ".4g"), *([_tip("series")] if named else [])]
+    few = len(finite) <= FEW * len(labels)
     layers = [
         *_marks(marked, steps),
-        {"mark": {"type": "line", "strokeWidth": 1.6, "clip": True}, "encoding": {"x": x, "y": y, "color": colour}},
+        {"mark": {"type": "line", "strokeWidth": 1.6, "clip": True, "point": few and {"size": 22}}, "encoding": {"x": x, "y": y, "color": colour}},
         {"mark": {"type": "point", "size": 60, "opacity": 0}, "encoding": {"x": x, "y": y, "tooltip": tips}},
     ]
     if len(broken):

@@ -153,6 +153,8 @@ def test_chart_marks_incidents_and_broken_readings() -> None:
     assert [(row["step"], row["reading"]) for row in ticks] == [(3, "nan"), (5, "inf")]
     assert titles(curve_chart(curves, marked, steps=(1, 5), threshold=20.0, unit="norm")) == {"x": {"step"}, "y": {"norm"}}
     assert titles(curve_chart(curves, steps=(1, 5), unit="value"))["y"] == {None}
+    drawn = {count: curve_chart({"": (np.arange(count), np.ones(count))}, steps=(1, 50)).spec["layer"] for count in (1, 50)}
+    assert {n: any(layer["mark"].get("point") for layer in layers) for n, layers in drawn.items()} == {1: True, 50: False}
     assert wants_log(family("grad_norm/g"), curves)
     assert not wants_log(family("d_auc"), curves)
     assert not wants_log(family("grad_norm/g"), {"g": (steps, np.zeros(5))})
