@@ -126,10 +126,10 @@ def curve_chart(
     named = labels != [""]
     colour = {"field": "series", "type": "nominal", "scale": {"domain": labels, "range": colours}, "legend": legend if named else None}
     tips = [_tip("step", ",d"), _tip("value", ".4g"), *([_tip("series")] if named else [])]
-    few = len(finite) <= FEW * len(labels)
+    line = {"type": "line", "strokeWidth": 1.6, "clip": True, "point": len(finite) <= FEW * len(labels) and {"size": 22}}
     layers = [
         *_marks(marked, steps),
-        {"mark": {"type": "line", "strokeWidth": 1.6, "clip": True, "point": few and {"size": 22}}, "encoding": {"x": x, "y": y, "color": colour}},
+        {"mark": line, "encoding": {"x": x, "y": y, "color": colour}},
         {"mark": {"type": "point", "size": 60, "opacity": 0}, "encoding": {"x": x, "y": y, "tooltip": tips}},
     ]
     if len(broken):
