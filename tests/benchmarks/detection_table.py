@@ -15,6 +15,7 @@ import multiprocessing
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,9 @@ def cases(start: int, faults: int, healthy: int) -> list[tuple[str, int]]:
 def one(case: str, seed: int, out: Path) -> str:
     """Train one case in this process and record it."""
     import torch
-    from truth import Truth
+    from truth import HEALTHY_KINDS, Truth
 
-    from ganwatch.replay import save_recording
+    from ganwatch.recordings import Recording, write_recordings
     from ganwatch.sinks.memory import MemorySink
     from ganwatch.trainer.demo import demo, summary
     from ganwatch.trainer.faults import FAULTS as KNOWN
@@ -57,15 +58,25 @@ def one(case: str, seed: int, out: Path) -> str:
     fault = case if case in KNOWN else None
     started = time.time()
     watch, _ = demo(fault, loss=None if fault else case, seed=seed, store=None, sinks=[memory], callbacks=[truth], progress=False)
-    facts = {"case": case, "seed": seed, "truth": truth.rows, "seconds": time.time() - started, "summary": summary(watch)}
-    save_recording(out / f"{case}-{seed}.npz", memory.steps, facts)
+    failing = not truth.rows or truth.rows[-1][1] < HEALTHY_KINDS
+    facts = {
+        "case": case,
+        "seed": seed,
+        "label": "undetermined" if failing is (fault is None) else fault or "healthy",
+        "codes": [KNOWN[fault].code] if fault else [],
+        "truth": truth.rows,
+        "seconds": time.time() - started,
+        "summary": summary(watch),
+    }
+    write_recordings(out / f"{case}-{seed}.parquet", [Recording(f"{case}-{seed}", memory.steps, facts)])
     return f"{case} seed {seed}: {time.time() - started:.0f} s"
 
 
 def run(args: argparse.Namespace) -> int:
     """Train what is not recorded yet; can be stopped and started again at any time."""
     args.out.mkdir(parents=True, exist_ok=True)
-    todo = [(case, seed) for case, seed in cases(args.seeds, args.faults, args.healthy) if not (args.out / f"{case}-{seed}.npz").exists()]
+    wanted = cases(args.seeds, args.faults, args.healthy)
+    todo = [(case, seed) for case, seed in wanted if not (args.out / f"{case}-{seed}.parquet").exists()]
     with ProcessPoolExecutor(args.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
         futures = [pool.submit(one, case, seed, args.out) for case, seed in todo]
         for done, future in enumerate(as_completed(futures), 1):
@@ -76,12 +87,13 @@ def run(args: argparse.Namespace) -> int:
 def judged(out: Path) -> dict[str, list[dict[str, Any]]]:
     """Case to one row per seed: the incidents that the detectors of today open on what was recorded, and the truth."""
     from ganwatch.presets import default_detectors
-    from ganwatch.replay import load_recording, replay
+    from ganwatch.recordings import read_recordings
+    from ganwatch.replay import replay
 
     table: dict[str, list[dict[str, Any]]] = {}
-    for path in sorted(out.glob("*.npz")):
-        readings, facts = load_recording(path)
-        incidents = replay(readings, default_detectors())
+    for recording in chain.from_iterable(map(read_recordings, sorted(out.glob("*.parquet")))):
+        facts = recording.facts
+        incidents = replay(recording.readings, default_detectors())
         roots = [incident for incident in incidents if incident.cause is None]
         row = {
             "seed": facts["seed"],

@@ -15,7 +15,7 @@ from ganwatch.contracts import Detector, Incident, NotApplicable, Probe, Severit
 from ganwatch.monitor import OBSERVER_EVERY, Monitor
 from ganwatch.presets import default_detectors
 from ganwatch.records import Readings, Run
-from ganwatch.replay import load_recording, replay, save_recording
+from ganwatch.replay import replay
 from ganwatch.sinks.memory import MemorySink
 
 
@@ -238,7 +238,7 @@ def test_state_holds_what_was_measured_and_not_yet_judged() -> None:
     assert sink.series("loss/d")[0] == [1, 2, 3]
 
 
-def test_a_replay_finds_what_was_found_live(tmp_path) -> None:
+def test_a_replay_finds_what_was_found_live() -> None:
     def values(step: int) -> dict[str, float]:
         every = {"loss/d": 5.0 if 20 < step < 60 else 0.5, "loss/g": math.nan if step > 80 else 0.7}
         return every | ({"vendi_ratio": 1.0} if step % 10 == 0 else {})
@@ -249,27 +249,3 @@ def test_a_replay_finds_what_was_found_live(tmp_path) -> None:
     assert [one.code for one in monitor.incidents.known] == ["GW201", "GW303"]
     again = [*(type(one)() for one in detectors)]
     assert repr(replay(sink.steps, again)) == repr(monitor.incidents.known)
-    save_recording(tmp_path / "run.npz", sink.steps, {})
-    recorded, _ = load_recording(tmp_path / "run.npz")
-    assert repr(replay(recorded, [*(type(one)() for one in detectors)])) == repr(monitor.incidents.known)
-
-
-FLOATS = st.floats(allow_nan=True, allow_infinity=True)
-NAMES = st.sampled_from(["loss/g", "loss/d", "layer_grad_norm/main.0.weight", "d_auc", "ä/ö"])
-
-
-@given(st.dictionaries(st.integers(1, 10_000), st.dictionaries(NAMES, FLOATS, min_size=1), max_size=20))
-def test_a_recording_gives_back_what_was_saved(tmp_path_factory: pytest.TempPathFactory, rows: dict[int, dict[str, float]]) -> None:
-    path = tmp_path_factory.mktemp("recordings") / "run.npz"
-    readings = [Readings(step, rows[step]) for step in sorted(rows)]
-    facts = {"seed": 3, "truth": {"kinds": [1, 2], "share": math.inf, "name": "ö"}}
-    save_recording(path, readings, facts)
-    loaded, told = load_recording(path)
-    loaded = list(loaded)
-    assert [one.step for one in loaded] == [one.step for one in readings]
-    for one, other in zip(loaded, readings, strict=True):
-        assert one.values.keys() == other.values.keys()
-        for name, value in other.values.items():
-            assert repr(one.values[name]) == repr(value)
-    assert told == facts
-    assert [file.name for file in path.parent.iterdir()] == ["run.npz"]
