@@ -19,9 +19,8 @@ from typing import Any, Self, TypeVar
 
 import torch
 from torch import nn
-from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from ganwatch.capture import optimizers
+from ganwatch.capture import optimizer_steps, optimizers
 from ganwatch.contracts import Incident, Sink
 from ganwatch.errors import UserError
 from ganwatch.handle import Handle
@@ -69,7 +68,7 @@ class Auto(Handle):
         self._said = False
         self._failed = False
         self._open = True
-        self._handle = register_optimizer_step_post_hook(self._stepped)
+        optimizer_steps.listen(after=self._stepped)
         optimizers.listen(self._made)
         atexit.register(self.close)
         gc.collect()  # what an earlier training has left behind
@@ -107,7 +106,7 @@ class Auto(Handle):
     def _begin(self) -> None:
         if self.watching is not None:
             self.watching.close()
-        self._handle.remove()
+        optimizer_steps.unlisten(after=self._stepped)
         generators, discriminators = ([found.network for found in self._found[role]] for role in ("g", "d"))
         options = self._options | {name: copy.deepcopy(self._options.get(name)) for name in ("probes", "detectors")}
         watching = watch(generators, discriminators, **options)
@@ -155,7 +154,7 @@ class Auto(Handle):
         if not self._open:
             return
         self._open = False
-        self._handle.remove()
+        optimizer_steps.unlisten(after=self._stepped)
         optimizers.unlisten(self._made)
         if self._steps:
             self._say()

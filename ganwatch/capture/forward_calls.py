@@ -47,7 +47,7 @@ def watch(module: nn.Module, on_call: OnCall) -> None:
 def any_has(parameters: Collection[nn.Parameter]) -> bool:
     """Whether a watched module has some of these parameters."""
     given = set(map(id, parameters))
-    modules = [module for watched in _watched.values() if (module := watched.ref()) is not None]
+    modules = [module for watched in [*_watched.values()] if (module := watched.ref()) is not None]
     return any(id(parameter) in given for module in modules for parameter in module.parameters())
 
 
@@ -62,7 +62,7 @@ def refresh() -> None:
     dynamo = sys.modules.get("torch._dynamo.eval_frame")
     if dynamo is not None and (dynamo.OptimizedModule, "__call__") not in _wrapped:
         _wrap(dynamo.OptimizedModule, "__call__", _compiled)
-    for watched in _watched.values():
+    for watched in [*_watched.values()]:
         module = watched.ref()
         if module is not None and module._compiled_call_impl is not None:  # noqa: SLF001  # what module.compile() sets
             _wrap(type(module), "__call__")
@@ -75,7 +75,7 @@ def unwatch(module: nn.Module) -> None:
     """
     if _watched.pop(id(module), None) is None:
         return
-    kept = {type(watched.ref()) for watched in _watched.values()}
+    kept = {type(watched.ref()) for watched in [*_watched.values()]}
     for cls, name in [(cls, name) for cls, name in _wrapped if cls not in kept and (cls is type(module) or not _watched)]:
         own, wrapper = _wrapped.pop((cls, name))
         if vars(cls).get(name) is not wrapper:

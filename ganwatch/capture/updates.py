@@ -11,10 +11,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
-from torch.utils.hooks import RemovableHandle
 
-from ganwatch.capture import backward_losses, clipping
+from ganwatch.capture import backward_losses, clipping, optimizer_steps
 from ganwatch.capture.losses import Losses
 from ganwatch.capture.ownership import Ownership, Share
 from ganwatch.capture.phases import AUXILIARY, Kind, Phases
@@ -101,7 +99,7 @@ class Updates:
         self._listener = backward_losses.Listener(
             self._losses.before, self._losses.after, self._losses.asked, self.phases.penalised, self._on_scaled_step, get_ident()
         )
-        self._handles: list[RemovableHandle] = []
+        self._around_steps = {"before": partial(timed, self._begin), "after": partial(timed, self._end)}
 
     @property
     def thread(self) -> int:
@@ -112,17 +110,13 @@ class Updates:
         """Begin to watch."""
         backward_losses.listen(self._listener)
         clipping.listen(self._on_clip)
-        self._handles = [
-            register_optimizer_step_pre_hook(partial(self._timed, self._begin)),
-            register_optimizer_step_post_hook(partial(self._timed, self._end)),
-        ]
+        optimizer_steps.listen(**self._around_steps)
 
     def unhook(self) -> None:
         """Leave nothing behind."""
         backward_losses.unlisten(self._listener)
         clipping.unlisten(self._on_clip)
-        for handle in self._handles:
-            handle.remove()
+        optimizer_steps.unlisten(**self._around_steps)
 
     def drop(self) -> None:
         """Forget what waits for an update that will not come."""

@@ -4,6 +4,7 @@ import threading
 
 import torch
 from torch import nn
+from torch.optim import optimizer as hooks
 from torch.utils.data import DataLoader, TensorDataset
 
 import ganwatch
@@ -101,3 +102,24 @@ def test_a_call_in_another_thread_does_not_hide_one_in_this(monkeypatch):
         monkeypatch.setattr(d[0], "forward", forward)
         train(g, d, steps=2)
         assert watching.observer.recorder.index == 2
+
+
+def test_watching_begins_and_ends_while_another_thread_steps():
+    """Torch iterates over its own hooks meanwhile, which must not change then."""
+    begun = ganwatch.watch(*networks(), store=None, audit_seconds=0.0)
+    before = hooks._global_optimizer_pre_hooks.data, hooks._global_optimizer_post_hooks.data
+    ran = []
+
+    def begin_and_end(*_):
+        ran.append(begun.close())
+        elsewhere(lambda: ganwatch.watch(*networks(), store=None, audit_seconds=0.0).close())
+
+    add = hooks.register_optimizer_step_pre_hook, hooks.register_optimizer_step_post_hook
+    handles = [register(hook) for hook in (begin_and_end, lambda *_: None) for register in add]
+    train(*networks(), steps=1)
+    for handle in handles:
+        handle.remove()
+    assert len(ran) == 4
+    assert (hooks._global_optimizer_pre_hooks, hooks._global_optimizer_post_hooks) == ({}, {})
+    assert hooks._global_optimizer_pre_hooks is before[0]
+    assert hooks._global_optimizer_post_hooks is before[1]
