@@ -263,14 +263,14 @@ class GanWatch(Handle, Callback):
 
     def _networks(self, module: lightning.LightningModule) -> dict[str, tuple[str, nn.Module]]:
         return {
-            "g": _find(module, "generator", self.generator, GENERATORS),
-            "d": _find(module, "discriminator", self.discriminator, DISCRIMINATORS),
+            "g": find_network(module, "generator", self.generator, GENERATORS),
+            "d": find_network(module, "discriminator", self.discriminator, DISCRIMINATORS),
         }
 
     def _averaged(self, module: lightning.LightningModule, generator: nn.Module) -> nn.Module | None:
         """What was named, or a sub-module shaped like the generator whose name says that it is an average."""
         if self.ema is not None:
-            return _find(module, "ema", self.ema, ())[1]
+            return find_network(module, "ema", self.ema, ())[1]
         shapes = [parameter.shape for parameter in generator.parameters()]
         children: dict[str, nn.Module] = dict(module.named_modules())
         for name, child in children.items():
@@ -301,7 +301,7 @@ def _output_range(generator: nn.Module) -> tuple[float, float] | None:
     return {nn.Tanh: (-1.0, 1.0), nn.Sigmoid: (0.0, 1.0)}.get(type(last[0]))
 
 
-def _find(module: lightning.LightningModule, argument: str, name: str | None, usual: Sequence[str]) -> tuple[str, nn.Module]:
+def find_network(module: lightning.LightningModule, argument: str, name: str | None, usual: Sequence[str]) -> tuple[str, nn.Module]:
     """Name and sub-module: the one of that name, or the one with a usual name."""
     children: dict[str, nn.Module] = dict(module.named_modules(remove_duplicate=False))
     if name is None:

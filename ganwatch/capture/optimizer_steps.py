@@ -19,19 +19,21 @@ AfterStep = Callable[[optimizer.Optimizer, tuple[Any, ...], dict[str, Any]], Non
 
 
 class _Beside(UserDict[int, Any]):
-    """Torch's own hooks, which others go on to add to and to take from, and the listeners behind them."""
+    """Torch's own hooks, which others go on to add to and to take from, the listeners behind them, and what goes before or after all."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.data = getattr(optimizer, name)
         self.listeners: tuple[Any, ...] = ()
+        self.first: tuple[Any, ...] = ()
+        self.last: tuple[Any, ...] = ()
 
     def values(self) -> list[Any]:  # type: ignore[override]  # all that a step asks for, complete at once
-        return [*self.data.values(), *self.listeners]
+        return [*self.first, *self.data.values(), *self.listeners, *self.last]
 
-    def put(self, listeners: tuple[Any, ...]) -> None:
-        self.listeners = listeners
-        setattr(optimizer, self.name, self if listeners else self.data)
+    def put(self, place: str, listeners: tuple[Any, ...]) -> None:
+        setattr(self, place, listeners)
+        setattr(optimizer, self.name, self if self.first or self.listeners or self.last else self.data)
 
 
 _before, _after = _Beside("_global_optimizer_pre_hooks"), _Beside("_global_optimizer_post_hooks")
@@ -41,13 +43,21 @@ _lock = Lock()
 def listen(*, after: AfterStep, before: BeforeStep | None = None) -> None:
     """Call ``before(optimizer, args, kwargs)`` ahead of every optimizer's step and ``after(optimizer, args, kwargs)`` when it is over."""
     with _lock:
-        _after.put((*_after.listeners, after))
+        _after.put("listeners", (*_after.listeners, after))
         if before is not None:
-            _before.put((*_before.listeners, before))
+            _before.put("listeners", (*_before.listeners, before))
+
+
+def surround(*, after: AfterStep, before: BeforeStep) -> None:
+    """``listen``, but before and after everybody else, whoever comes later."""
+    with _lock:
+        _before.put("first", (before, *_before.first))
+        _after.put("last", (*_after.last, after))
 
 
 def unlisten(*, after: AfterStep, before: BeforeStep | None = None) -> None:
-    """Undo ``listen``; what does not listen is passed over."""
+    """Undo ``listen`` or ``surround``; what does not listen is passed over."""
     with _lock:
-        _after.put(tuple(other for other in _after.listeners if other != after))
-        _before.put(tuple(other for other in _before.listeners if other != before))
+        for place in ("first", "listeners", "last"):
+            _after.put(place, tuple(other for other in getattr(_after, place) if other != after))
+            _before.put(place, tuple(other for other in getattr(_before, place) if other != before))

@@ -1,0 +1,1 @@
+"""What can be injected, by what it interferes with: found by being here."""
