@@ -22,7 +22,7 @@ _WHERE = "instance {{ $labels.instance }} of job {{ $labels.job }}"
 _INFO = "ganwatch_run_info"
 _RUN = (
     f'{{{{ with printf "{_INFO}{{job=%[1]q,instance=%[2]q}} or on (job, instance) last_over_time({_INFO}{{job=%[1]q,instance=%[2]q}}[1h])"'
-    ' $labels.job $labels.instance | query }}, run {{ . | first | label "run_id" }}{{ end }}'
+    ' $labels.job $labels.instance | query }}, run {{ . | first | label "run_id" }} ({{ . | first | label "name" }}){{ end }}'
 )
 _TARGET = {"instance": "trainer:9464", "job": "ganwatch"}
 _COUNTERS = {
@@ -98,7 +98,7 @@ class Alert:
 
     def tests(self, base: str) -> list[dict[str, Any]]:
         """One case that fires and one that does not."""
-        where = f"instance {_TARGET['instance']} of job {_TARGET['job']}, run r1"
+        where = f"instance {_TARGET['instance']} of job {_TARGET['job']}, run r1 (digits)"
         alert = {
             "exp_labels": {**_TARGET, **self.labels, "severity": str(self.severity), "owner": self.owner},
             "exp_annotations": self._annotations(base, where),
@@ -211,7 +211,7 @@ def _rising(name: str, window: str, counter: str, summary: str, text: str) -> Al
 
 
 def _case(name: str, alert: str, series: Mapping[str, str], expected: Mapping[str, list[Any]]) -> dict[str, Any]:
-    series = {_series(_INFO, run_id="r1"): "1x40", **series}
+    series = {_series(_INFO, run_id="r1", name="digits"): "1x40", **series}
     return {
         "name": name,
         "interval": "1m",
@@ -220,7 +220,7 @@ def _case(name: str, alert: str, series: Mapping[str, str], expected: Mapping[st
     }
 
 
-def _series(name: str, **labels: str) -> str:
+def _series(name: str, /, **labels: str) -> str:
     shown = ", ".join(f'{key}="{value}"' for key, value in sorted((_TARGET | labels).items()))
     return f"{name}{{{shown}}}"
 

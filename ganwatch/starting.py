@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from ganwatch.sinks.prometheus import PrometheusSink
 
 HIGHEST_PORT = 65535
+rehearsed: list[dict[str, Any]] = []
+"""Drills that are going on in this process: a run that begins meanwhile is called one."""
 Part = TypeVar("Part")
 
 
@@ -149,6 +151,10 @@ def start_run(
     Run, list of Incident
         The second is what earlier attempts have reported.
     """
+    if rehearsed:
+        what = ", ".join(f"{drill['name']} at step {drill['step']}" for drill in rehearsed)
+        name = f"drill {what}: {name}"
+        facts = dict(facts) | {"drill": rehearsed}
     seen = {"dataset": _identity(data, audit_seconds), "audit": _audited(data, generator_range, audit_seconds)}
     gathered = provenance(**{str(key): value for key, value in facts.items()} | seen | {"name": name})
     gathered["fingerprint"] = fingerprint(gathered)

@@ -45,7 +45,7 @@ class Drill(Callback):
     ) -> None:
         if isinstance(step, bool) or not isinstance(step, int) or step < 1:
             raise UserError(f"step must be an integer >= 1 (steps of the generator), got {step!r}")
-        self._injection = make_injection(failure, **how)
+        self.injection = make_injection(failure, **how)
         self.step, self.generator, self.discriminator = step, generator, discriminator
         self._before = 0
         self.injected: Injected | None = None
@@ -60,7 +60,7 @@ class Drill(Callback):
         """Begin to count, before the first step."""
         _, generator = find_network(pl_module, "generator", self.generator, GENERATORS)
         _, discriminator = find_network(pl_module, "discriminator", self.discriminator, DISCRIMINATORS)
-        injected = self.injected = Injected(self._injection, generator, discriminator, self.step, deliveries=False)
+        injected = self.injected = Injected(self.injection, generator, discriminator, self.step, deliveries=False)
         deliver = trainer.strategy.batch_to_device
 
         def delivered(*args: Any, **kwargs: Any) -> Any:

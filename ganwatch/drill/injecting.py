@@ -18,7 +18,7 @@ from ganwatch.capture.updates import Updates
 from ganwatch.drill.injection import Injection, make_injection
 from ganwatch.errors import UserError
 from ganwatch.ranks import unwrapped
-from ganwatch.starting import checked_network
+from ganwatch.starting import checked_network, rehearsed
 
 log = logging.getLogger("ganwatch")
 
@@ -67,6 +67,8 @@ class Injected:
         self._handle = register_module_forward_pre_hook(self._called)  # type: ignore[arg-type]  # what it returns is used
         if deliveries:
             loaders.alter(self._delivered)
+        self._said = {"name": injected.name, "step": step}
+        rehearsed.append(self._said)
 
     @property
     def active(self) -> bool:
@@ -87,6 +89,7 @@ class Injected:
         self._handle.remove()
         if self._deliveries:
             loaders.leave(self._delivered)
+        rehearsed[:] = [other for other in rehearsed if other is not self._said]
         while self._held:
             self._held.pop().give_back()
 
@@ -170,8 +173,9 @@ class Injected:
 def inject(name: str, *, G: nn.Module, D: nn.Module, step: int = 500, **how: float) -> Injected:  # noqa: N803  # what everybody calls them
     """Bring the cause of a failure into a loop from the generator's step number ``step`` on.
 
-    Real batches are those of the ``DataLoader`` that delivers
-    first; a loop without one uses ``drill.batch(batch)``. Latents are the first floating tensor that ``G`` is called with in training mode.
+    Say it before ``watch``, or at least before the first step, and the run is called a drill wherever it is shown. Real batches are those
+    of the ``DataLoader`` that delivers first; a loop without one uses ``drill.batch(batch)``. Latents are the first floating tensor that
+    ``G`` is called with in training mode.
 
     Parameters
     ----------

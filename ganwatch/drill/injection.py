@@ -63,7 +63,7 @@ def injections() -> dict[str, type[Injection]]:
     True
     """
     found = [cls for cls in discover("ganwatch.drill.causes", Injection) if "name" in vars(cls)]
-    return {cls.name: cls for cls in sorted(found, key=lambda cls: (cls.codes[0][2] != "1", cls.codes, cls.name))}
+    return {cls.name: cls for cls in sorted(found, key=lambda cls: (cls.codes, cls.name))}
 
 
 def make_injection(name: str, **how: float) -> Injection:

@@ -38,7 +38,7 @@ def test_a_collapse_pages_once_and_a_dead_process_silences_it(detectors, rehears
     [(receiver, alert)] = rehearsal.notified("GanwatchModeCollapse")
     assert receiver == "model-page"
     assert alert["labels"].items() >= {"code": "GW101", "severity": "page", "owner": "model", "model": "digits", "experiment": "e7"}.items()
-    assert "run r1" in alert["annotations"]["description"]
+    assert "run r1 (digits)" in alert["annotations"]["description"]
 
 
 def test_a_run_that_ended_well_raises_no_alarm_when_its_process_is_gone(detectors, rehearse):

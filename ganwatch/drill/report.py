@@ -1,0 +1,103 @@
+"""What a drill has shown: was the failure found, by its right name, how soon, and whom would that have called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ganwatch.alerting import of_detector
+from ganwatch.contracts import Detector, Incident, discover
+from ganwatch.drill.injection import Injection
+from ganwatch.packaged import packaged_folder
+
+
+def outcome(injection: Injection, injected: int | None, incidents: Sequence[Incident]) -> dict[str, Any]:
+    """Judge a drill by the incidents that fired from the injection on, in plain types.
+
+    The first is the one that no other explains; where there are several, that which fired earliest.
+
+    Parameters
+    ----------
+    injection : Injection
+    injected : int or None
+        Step from which on it acted; None where it never did.
+    incidents : sequence of Incident
+        All of the run.
+
+    Returns
+    -------
+    dict
+        ``failure``, ``label``, ``cause``, ``codes`` and ``injected`` as given; ``right``, whether the first incident has one of the codes;
+        ``incidents``, each with ``code``, ``title``, ``onset``, ``fired``, ``delay`` in steps, and the ``alert`` that goes out; ``before``,
+        codes that had fired before.
+    """
+    found = sorted((one for one in incidents if one.fired is not None), key=lambda one: (one.cause is not None, one.fired))
+    since = [one for one in found if injected is not None and (one.fired or 0) >= injected]
+    shown = [_shown(one, (one.fired or 0) - (injected or 0), {other.id: other.code for other in incidents}) for one in since]
+    return {
+        "failure": injection.name,
+        "label": injection.label,
+        "cause": injection.cause,
+        "codes": list(injection.codes),
+        "injected": injected,
+        "right": bool(since) and since[0].cause is None and since[0].code in injection.codes,
+        "incidents": shown,
+        "before": [one.code for one in found if one not in since],
+    }
+
+
+def words(result: Mapping[str, Any]) -> str:
+    """The outcome for people."""
+    lines = [f"Drill {result['failure']}: {result['cause']}.", ""]
+    facts = [("injected", "never: the training ended before" if result["injected"] is None else f"step {result['injected']}")]
+    if result["before"]:
+        facts.append(("before", f"{', '.join(result['before'])} had fired already"))
+    wanted = " or ".join(result["codes"])
+    first = next(iter(result["incidents"]), None)
+    if first is None:
+        facts.append(("found", f"nothing; {wanted} would have been right"))
+    else:
+        facts.append(("found", f"{first['code']} {first['title']} at step {first['fired']}, {first['delay']} steps later"))
+        facts.append(("right", "yes" if result["right"] else f"no, {wanted} would have been"))
+        for one in result["incidents"][1:]:
+            because = f", explained by {one['because']}" if one["because"] else ""
+            facts.append(("also", f"{one['code']} {one['title']} at step {one['fired']}{because}"))
+        alert = first["alert"]
+        facts.append(("alert", f"{alert['name']}, a {alert['severity']} for the owner {alert['owner']}, goes to {alert['receiver']}"))
+        facts.append(("runbook", alert["runbook"]))
+        facts.append(("to do", first["remedies"]))
+    return "\n".join(lines + [f"  {name:<9} {text}" for name, text in facts])
+
+
+def _shown(incident: Incident, delay: int, codes: Mapping[str, str]) -> dict[str, Any]:
+    detector = next(cls for cls in discover("ganwatch.detectors", Detector) if cls.code == incident.code)  # type: ignore[type-abstract]  # a base to look for
+    alert = of_detector(detector)
+    return {
+        "code": incident.code,
+        "title": incident.title,
+        "onset": incident.onset,
+        "fired": incident.fired,
+        "delay": delay,
+        "because": codes[incident.cause] if incident.cause else None,
+        "alert": {
+            "name": alert.name,
+            "severity": str(alert.severity),
+            "owner": alert.owner,
+            "receiver": receiver({"severity": str(alert.severity), "owner": alert.owner}),
+            "runbook": incident.runbook,
+        },
+        "remedies": " ".join(incident.remedies.split()),
+    }
+
+
+def receiver(labels: Mapping[str, str]) -> str:
+    """Who gets an alert with these labels by the routes in ``alerts/alertmanager.yml``.
+
+    >>> receiver({"owner": "model", "severity": "page"})
+    'model-page'
+    """
+    import yaml
+
+    route: dict[str, Any] = yaml.safe_load((packaged_folder("alerts") / "alertmanager.yml").read_text("utf-8"))["route"]
+    given = {f'{name}="{value}"' for name, value in labels.items()}
+    return str(next((way["receiver"] for way in route["routes"] if given.issuperset(way["matchers"])), route["receiver"]))

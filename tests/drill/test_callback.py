@@ -1,0 +1,102 @@
+"""The same under Lightning: in the reference trainer and in a module of somebody's own."""
+
+import lightning
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from ganwatch.drill import Drill
+from ganwatch.errors import UserError
+from ganwatch.lightning import GanWatch
+from ganwatch.trainer.data import GANData
+from ganwatch.trainer.module import GAN
+from ganwatch.trainer.run import QUIET, fit, quiet
+
+STEP, STEPS = 5, 9
+
+
+class Note(lightning.Callback):
+    """Weights after each batch, and the largest value that it delivered."""
+
+    def __init__(self):
+        self.states, self.largest = [], []
+
+    def on_train_batch_start(self, trainer, module, batch, index):
+        self.largest.append(float(batch[0].max()))
+
+    def on_train_batch_end(self, trainer, module, *_):
+        self.states.append([tensor.numpy().tobytes() for tensor in module.state_dict().values()])
+
+
+class Foreign(lightning.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.automatic_optimization = False
+        self.netG, self.netD = nn.Linear(3, 2), nn.Linear(2, 1)
+
+    def configure_optimizers(self):
+        return [torch.optim.Adam(net.parameters(), lr=1e-2) for net in (self.netG, self.netD)]
+
+    def training_step(self, batch, _):
+        g, d = self.optimizers()
+        d.zero_grad()
+        self.manual_backward((self.netD(self.netG(torch.randn(16, 3)).detach()) - self.netD(batch[0])).mean())
+        d.step()
+        g.zero_grad()
+        self.manual_backward(-self.netD(self.netG(torch.randn(16, 3))).mean())
+        g.step()
+
+
+def reference(callbacks):
+    lightning.seed_everything(0, verbose=False)
+    return fit(GAN((2,), width=8, latent_dim=4), GANData("ring", samples=128, batch_size=16), steps=STEPS, seed=0, callbacks=callbacks)
+
+
+def foreign(callbacks):
+    lightning.seed_everything(0, verbose=False)
+    data = DataLoader(TensorDataset(torch.rand(128, 2)), batch_size=16)
+    with quiet():
+        trainer = lightning.Trainer(**QUIET, max_steps=2 * STEPS, callbacks=callbacks, enable_checkpointing=False)
+        trainer.fit(Foreign(), data)
+    return trainer
+
+
+@pytest.mark.parametrize("train", [reference, foreign])
+@pytest.mark.parametrize("failure", ["range-mismatch", "few-latents", "mode-collapse"])
+def test_a_training_is_the_same_up_to_the_step_and_called_a_drill(train, failure):
+    alone, note, drill, watch = Note(), Note(), Drill(failure, step=STEP), GanWatch(store=None, name="mine", audit_seconds=0)
+    train([alone])
+    trainer = train([watch, note, drill])
+    assert note.states[: STEP - 1] == alone.states[: STEP - 1]
+    assert note.states[STEP] != alone.states[STEP]
+    assert drill.fired_at == STEP
+    assert watch.observer.run.name == f"drill {failure} at step {STEP}: mine"
+    assert watch.observer.run.provenance["drill"] == [{"name": failure, "step": STEP}]
+    if failure == "range-mismatch":  # seen by every callback
+        assert max(note.largest[: STEP - 1]) < 2.0
+        assert min(note.largest[STEP - 1 :]) > 200.0
+    assert "batch_to_device" not in vars(trainer.strategy)
+    after = GanWatch(store=None, name="mine", audit_seconds=0)
+    train([after])
+    assert after.observer.run.name == "mine"
+
+
+def test_a_checkpoint_goes_on_counting():
+    drill = Drill("stall", step=STEP)
+    drill.load_state_dict({"steps": 3})
+    note, alone = Note(), Note()
+    reference([alone])
+    reference([note, drill])
+    assert drill.fired_at == STEP
+    assert [mine == theirs for mine, theirs in zip(note.states, alone.states, strict=True)][:3] == [True, False, False]
+    assert drill.state_dict() == {"steps": 3 + STEPS}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"failure": "boredom"}, "failure must be one of"), ({"failure": "stall", "step": 1.5}, "step must be an integer >= 1")],
+)
+def test_bad_input_is_named(arguments, message):
+    with pytest.raises(UserError, match=message):
+        Drill(**arguments)
