@@ -94,6 +94,8 @@ class Detector(Stateful, ABC):
     """Steps without a verdict after which a firing incident is resolved."""
     rank: ClassVar[int] = 0
     """Order among causes of the same hundred; a smaller one explains a larger one."""
+    tunable: ClassVar[Mapping[str, tuple[float, float]]] = {}
+    """Arguments that make it more sensitive or stricter: name to its most sensitive and its strictest value, the default between."""
 
     @abstractmethod
     def update(self, readings: Readings) -> Outcome:

@@ -60,7 +60,7 @@ class Monitor:
         self.errors: Counter[str] = Counter()
         self.latest: dict[str, float] = {}
         self.listeners: list[Callable[[Incident], None]] = []
-        self._inputs = [frozenset(detector.inputs) for detector in self.detectors]
+        self._judges = [(detector, detector.code, frozenset(detector.inputs), f"detector {detector.code}") for detector in self.detectors]
         self._outcomes: dict[str, Outcome] = {}
         self._stepped = 0
         self._unsent: list[Readings] = []
@@ -119,12 +119,13 @@ class Monitor:
         self.latest.update(readings.values)
         self._stepped = readings.step
         changed: list[Incident] = []
-        for detector, inputs in zip(self.detectors, self._inputs, strict=True):
-            if not inputs.isdisjoint(readings.values):
-                self.guard(f"detector {detector.code}", partial(self._ask, detector, readings))
-            outcome = self._outcomes.get(detector.code)
-            if outcome is not None or detector.code in self.incidents.active:
-                changed += self.guard(f"detector {detector.code}", partial(self.incidents.update, readings.step, detector, outcome)) or []
+        measured, active = readings.values, self.incidents.active
+        for detector, code, inputs, part in self._judges:
+            if not inputs.isdisjoint(measured):
+                self.guard(part, partial(self._ask, detector, readings))
+            outcome = self._outcomes.get(code)
+            if outcome is not None or code in active:
+                changed += self.guard(part, partial(self.incidents.update, readings.step, detector, outcome)) or []
         if changed:
             self.send()
         for incident in changed:

@@ -41,7 +41,7 @@ class Readings:
 
     def select(self, names: Sequence[str]) -> tuple[float | None, ...]:
         """The values of several series, None for each that was not measured."""
-        return tuple(self.values.get(name) for name in names)
+        return tuple(map(self.values.get, names))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,12 @@ def replay(readings: Iterable[Readings], detectors: Sequence[Detector]) -> list[
     >>> [incident.onset == onset for incident in replay(stream, [NonFinite()])]
     [True]
     """
+    return replayed(readings, detectors).incidents.known
+
+
+def replayed(readings: Iterable[Readings], detectors: Sequence[Detector]) -> Monitor:
+    """The monitor of a run after these readings, with what it knows beside the incidents."""
     monitor = Monitor(detectors=detectors)
     for one in readings:
         monitor.judge(one)
-    return monitor.incidents.known
+    return monitor

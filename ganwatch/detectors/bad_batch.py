@@ -56,6 +56,7 @@ class BadBatch(Detector):
     title = "bad input batch"
     severity = Severity.TICKET
     inputs = ("data_nonfinite/real", "data_constant/real", "data_repeated/real")
+    tunable = {"share": (0.1, 0.9), "window": (10, 120)}
 
     def __init__(self, *, share: float = 0.5, window: int = 30) -> None:
         self.share, self.window = share, window

@@ -63,6 +63,7 @@ class DiscriminatorDomination(Detector):
     title = "discriminator domination"
     severity = Severity.TICKET
     inputs = ("d_auc", "energy_distance")
+    tunable = {"level": (0.9, 0.999), "far": (0.03, 0.4), "gain": (0.3, 0.03), "window": (100, 400)}
 
     def __init__(self, *, level: float = 0.98, far: float = 0.1, gain: float = 0.1, window: int = 200) -> None:
         self.level, self.far, self.gain, self.window = level, far, gain, window

@@ -67,6 +67,7 @@ class ExplodingGradients(Detector):
     title = "exploding gradients"
     severity = Severity.PAGE
     inputs = ("grad_norm/g", "grad_norm/d", "update_to_weight/g", "update_to_weight/d", "grad_to_output/g", "grad_to_output/d")
+    tunable = {"rise": (5.0, 500.0), "gain": (2.0, 50.0), "leap": (0.1, 0.9), "window": (10, 80)}
 
     def __init__(self, *, rise: float = 50.0, gain: float = 10.0, leap: float = 0.3, window: int = 20, warmup: int = 5) -> None:
         self.rise, self.gain, self.leap, self.window = rise, gain, leap, window

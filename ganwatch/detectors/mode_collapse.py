@@ -73,6 +73,15 @@ class ModeCollapse(Detector):
     title = "mode collapse"
     severity = Severity.PAGE
     inputs = ("pairwise_ratio", "vendi_ratio", "energy_distance")
+    tunable = {
+        "floor": (0.6, 0.1),
+        "near": (0.9, 0.3),
+        "fall": (0.85, 0.3),
+        "gain": (0.5, 0.1),
+        "growth": (3.0, 1.15),
+        "patience": (150, 1000),
+        "window": (60, 320),
+    }
 
     def __init__(
         self,

@@ -65,6 +65,7 @@ class ModeDropping(Detector):
     severity = Severity.TICKET
     inputs = ("kinds_missing", "kinds", "frechet", "groups_off")
     rank = 1
+    tunable = {"share": (0.02, 0.3), "gain": (0.3, 0.02), "patience": (2, 12), "confirm": (2, 8)}
 
     def __init__(self, *, share: float = 0.08, gain: float = 0.1, patience: int = 5, confirm: int = 3) -> None:
         self.share, self.gain, self.patience, self.confirm = share, gain, patience, confirm

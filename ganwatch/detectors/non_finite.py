@@ -77,10 +77,11 @@ class NonFinite(Detector):
         *numbers, fake, real = readings.select(self.inputs)
         if real:
             self._tainted = readings.step
-        bad = next(
-            (name for name, value in zip(self.inputs, numbers, strict=False) if value is not None and not math.isfinite(value)),
-            "data_nonfinite/fake" if fake else None,
-        )
+        bad = "data_nonfinite/fake" if fake else None
+        for name, value in zip(self.inputs, numbers, strict=False):
+            if value is not None and not math.isfinite(value):
+                bad = name
+                break
         if bad is None:
             self._onset = None
             return None

@@ -68,6 +68,7 @@ class QualityRegression(Detector):
     title = "quality regression"
     severity = Severity.TICKET
     inputs = ("frechet", "frechet_error")
+    tunable = {"rise": (1.2, 4.0), "errors": (2.0, 10.0)}
 
     def __init__(self, *, rise: float = 2.0, errors: float = 4.0, budget: float | None = None) -> None:
         self.rise, self.errors, self.budget = rise, errors, budget

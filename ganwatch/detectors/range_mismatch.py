@@ -64,6 +64,7 @@ class RangeMismatch(Detector):
     title = "range mismatch"
     severity = Severity.TICKET
     inputs = ("data_min/real", "data_max/real", "data_min/fake", "data_max/fake")
+    tunable = {"reach": (2.0, 30.0), "excess": (0.1, 2.0), "window": (40, 400)}
 
     def __init__(self, *, reach: float = 8.0, excess: float = 0.5, window: int = 120) -> None:
         self.reach, self.excess, self.window = reach, excess, window

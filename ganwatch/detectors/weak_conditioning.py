@@ -65,6 +65,7 @@ class WeakConditioning(Detector):
     title = "weak conditioning"
     severity = Severity.TICKET
     inputs = ("label_agreement/fake", "label_agreement_error/fake", "label_agreement/real", "frechet")
+    tunable = {"part": (0.9, 0.4), "errors": (2.0, 8.0), "gain": (0.3, 0.02), "patience": (2, 12), "confirm": (2, 8)}
 
     def __init__(self, *, part: float = 0.7, errors: float = 4.0, gain: float = 0.1, patience: int = 5, confirm: int = 3) -> None:
         self.part, self.errors, self.gain, self.patience, self.confirm = part, errors, gain, patience, confirm

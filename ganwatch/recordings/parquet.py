@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganwatch.errors import UserError
-from ganwatch.recordings.recording import Recording
-from ganwatch.records import Readings
+from ganwatch.recordings.recording import Recording, of_readings
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -84,7 +83,7 @@ def read_recordings(path: str | Path, runs: range | None = None) -> Iterator[Rec
     """
     with _open(path) as file:
         for position in range(file.num_row_groups) if runs is None else runs:
-            yield _recording(file.read_row_group(position))
+            yield _recording(file.read_row_group(position, use_threads=False))
 
 
 def count_recordings(path: str | Path) -> int:
@@ -137,22 +136,16 @@ def _table(recording: Recording) -> pa.Table:
 
 
 def _recording(table: pa.Table) -> Recording:
-    import numpy as np
-
     name, facts = table["run"][0].as_py(), json.loads(table["facts"][0].as_py())
     table = table.slice(1)
     series = table["series"].combine_chunks()
-    order = np.argsort(table["step"].to_numpy(), kind="stable")
     names = series.dictionary.to_pylist()
     rows: dict[int, dict[str, float]] = {}
     for step, which, value in zip(
-        table["step"].to_numpy()[order].tolist(),
-        series.indices.to_numpy()[order].tolist(),
-        table["value"].to_numpy()[order].tolist(),
-        strict=True,
+        table["step"].to_numpy().tolist(), series.indices.to_numpy().tolist(), table["value"].to_numpy().tolist(), strict=True
     ):
         rows.setdefault(step, {})[names[which]] = value
-    return Recording(name, [Readings(step, values) for step, values in rows.items()], facts)
+    return of_readings(name, rows, facts)
 
 
 def _pyarrow() -> Any:

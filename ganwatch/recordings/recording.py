@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -42,3 +42,8 @@ class Recording:
         for one, following in pairwise(self.readings):
             if following.step <= one.step:
                 raise ValueError(f"readings of {self.name!r} must have rising steps, got {following.step} after {one.step}")
+
+
+def of_readings(name: str, rows: Mapping[int, Mapping[str, float]], facts: dict[str, Any]) -> Recording:
+    """A recording of values by step and series, in any order of the steps."""
+    return Recording(name, [Readings(step, rows[step]) for step in sorted(rows)], facts)

@@ -9,6 +9,7 @@ import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
+from functools import partial
 from itertools import count, cycle, islice
 from typing import Any
 
@@ -16,6 +17,7 @@ from ganwatch.alerting import SECTIONS
 from ganwatch.contracts import Detector, NotApplicable, Severity, State, Verdict
 from ganwatch.records import Readings
 from ganwatch.replay import replay
+from ganwatch.settings import defaults, setting
 from ganwatch.signals import family
 from ganwatch.testing.rules import attempt, require
 
@@ -30,7 +32,8 @@ FAULTS = (math.nan, math.inf, -math.inf, 0.0, -1.0, 1e-300, 1e300)
 def check_detector(cls: type[Detector], *, seeds: Sequence[int] = (0, 1, 2)) -> None:
     """Hold a detector to the rules that the monitor, the documents and the resuming of runs rely on.
 
-    Class facts are complete, and the module's docstring has every section of the runbook. The demonstration is reproducible,
+    Class facts are complete, and the module's docstring has every section of the runbook. Tunable arguments have their default between
+    their ends, and the demonstration is found no later at the sensitive ends than at the strict ones. The demonstration is reproducible,
     silent before its onset and found after it, and its incident lasts as long as the failure. Only declared inputs are read.
     Missing, infinite and extreme values neither raise nor deafen. Verdicts are complete. State is plain, and restoring it at any
     step changes no outcome. Copies and pickles go on alike. Scaling all losses changes no verdict. Memory is constant.
@@ -50,7 +53,7 @@ def check_detector(cls: type[Detector], *, seeds: Sequence[int] = (0, 1, 2)) -> 
     _facts(cls)
     _guide(cls)
     for seed in seeds:
-        for rule in (_demo, _declared, _faults, _restored, _copied, _scaled):
+        for rule in (_demo, _tunable, _declared, _faults, _restored, _copied, _scaled):
             rule(cls, seed)
     _bounded(cls, seeds[0])
 
@@ -90,6 +93,21 @@ def _demo(cls: type[Detector], seed: int) -> None:
     incidents = [(one.code, one.state) for one in replay(steps, [cls()])]
     lasting = "the demo must end in one firing incident: a verdict at every step of the failure, for longer than hold"
     require(incidents == [(cls.code, State.FIRING)], who, lasting, incidents)
+
+
+def _tunable(cls: type[Detector], seed: int) -> None:
+    who, shipped = cls.__name__, defaults(cls)
+    for name, (sensitive, strict) in cls.tunable.items():
+        require(name in shipped, who, "tunable must name arguments of the constructor", name)
+        numbers = [type(number) for number in (shipped[name], sensitive, strict)]
+        require(set(numbers) in ({int}, {float}), who, f"the ends of the tunable {name} must be int or float as its default is", numbers)
+        between = min(sensitive, strict) < shipped[name] < max(sensitive, strict)
+        require(between, who, f"the default of the tunable {name} must lie between its ends", (sensitive, shipped[name], strict))
+    steps = list(cls.demo(seed)[0])
+    settings = [setting(cls, strictness) for strictness in (-1.0, 0.0, 1.0)]
+    detectors = [attempt(who, f"the constructor must accept {arguments}", partial(cls, **arguments)) for arguments in settings]
+    first = [min(_verdicts(steps, _outcomes(detector, steps)), default=math.inf) for detector in detectors]
+    require(first == sorted(first), who, "demo must be found no later the more sensitive the tunable arguments are", first)
 
 
 def _declared(cls: type[Detector], seed: int) -> None:

@@ -15,6 +15,7 @@ import pytest
 from ganwatch import render
 from ganwatch.contracts import Detector, NotApplicable, Verdict, discover
 from ganwatch.records import Readings
+from ganwatch.stats import Streak
 from ganwatch.testing import check_detector
 
 DETECTORS = discover("ganwatch.detectors", Detector)
@@ -182,6 +183,19 @@ def _demo(stream: Any, onset: int) -> Callable[[Any], dict[str, Any]]:
     return _replaced(demo=classmethod(lambda cls, seed: (iter(stream), onset)))
 
 
+def _tuned(sensitive: Any, strict: Any) -> Callable[[Any], dict[str, Any]]:
+    """A detector whose streak can be set, up to 50."""
+
+    def overrides(base: type[Detector]) -> dict[str, Any]:
+        def init(self, *, length: int = 3) -> None:
+            base.__init__(self)
+            self._streak = Streak(length if length <= 50 else 0)
+
+        return {"__init__": init, "tunable": {"length": (sensitive, strict)}}
+
+    return overrides
+
+
 def _absolute(self: Any, readings: Readings, outcome: Any) -> Any:
     return ALARM if readings.get("loss/g") is not None and readings.values["loss/g"] < 0.01 else None
 
@@ -206,6 +220,11 @@ BROKEN = {
     "no verdict before the demo's onset": _judging(lambda self, readings, outcome: ALARM),
     "a verdict after the demo's onset": _judging(lambda self, readings, outcome: None),
     "must end in one firing incident": _once,
+    "tunable must name arguments of the constructor": _replaced(tunable={"length": (1, 9)}),
+    "ends of the tunable length must be int or float as its default": _tuned(1, 9.0),
+    "default of the tunable length must lie between its ends": _tuned(4, 9),
+    "the constructor must accept {'length': 51}": _tuned(1, 51),
+    "must be found no later the more sensitive": _tuned(20, 2),
     "inputs must name every series that is read": _judging(lambda self, readings, outcome: readings.get("loss/d") or outcome),
     r"update must not raise, got KeyError\('loss/g'\)": _judging(
         lambda self, readings, outcome: outcome if readings.values["loss/g"] else None

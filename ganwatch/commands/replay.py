@@ -1,0 +1,153 @@
+"""``ganwatch replay SOURCE``: judge recorded runs again."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ganwatch.commands.runs import in_line, shown, table
+from ganwatch.errors import UserError
+
+if TYPE_CHECKING:
+    from ganwatch.calibration.judged import Judged
+    from ganwatch.calibration.rates import FalseAlarms, Found, Share
+    from ganwatch.contracts import Detector
+    from ganwatch.recordings.sources import Source
+
+HELP = "judge recorded runs again: alarms, delays, false alarms"
+SOURCE = "Parquet file of recordings, CSV, folder of these, or with --store a run"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help=SOURCE)
+    add_reading(parser)
+    add_judging(parser)
+    parser.add_argument("--preset", metavar="FILE", help="arguments of the detectors, from ganwatch calibrate")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def add_reading(parser: argparse.ArgumentParser) -> None:
+    """What it takes to read sources."""
+    parser.add_argument("--store", metavar="STORE", help="folder, SQLite file or SQLAlchemy URL in which a SOURCE that is no path is a run")
+    parser.add_argument("--map", action="append", default=[], metavar="THEIRS=OURS", help="name of a series in a CSV, such as errG=loss/g")
+    parser.add_argument("--map-file", metavar="FILE", help="TOML file of such names, one a line: errG = 'loss/g'")
+
+
+def add_judging(parser: argparse.ArgumentParser) -> None:
+    """What judges, and how fast."""
+    parser.add_argument(
+        "--detectors", action="append", metavar="D", help="code or package.module:attribute, may be repeated (default: all of ganwatch)"
+    )
+    parser.add_argument("--label", metavar="LABEL", help="what runs are that do not say it: healthy, or a failure's name")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default: %(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print alarms by run, and rates."""
+    from ganwatch.calibration.judged import judge_all
+    from ganwatch.calibration.rates import false_alarms, found
+    from ganwatch.settings import made, read_preset
+
+    sources, classes = opened(args), judging(args)
+    variant = partial(made, classes, read_preset(args.preset) if args.preset else None, f"preset {args.preset}")
+    variant()  # what is wrong with the arguments is said before anything is read
+    started = time.perf_counter()
+    judged = [one for (one,) in judge_all(sources, [variant], label=args.label, jobs=args.jobs)]
+    seconds = time.perf_counter() - started
+    alarms, failures = false_alarms(judged), found(judged)
+    if args.json:
+        print(json.dumps(as_plain(judged, alarms, failures, seconds), allow_nan=False))
+    else:
+        print(described(judged, alarms, failures, seconds))
+    return 0
+
+
+def opened(args: argparse.Namespace) -> list[Source]:
+    """The sources of the arguments, checked."""
+    from ganwatch.recordings.names import read_names
+    from ganwatch.recordings.sources import open_sources
+
+    if args.jobs < 1:
+        raise UserError(f"--jobs must be >= 1 (processes), got {args.jobs}")
+    return open_sources(args.sources, names=read_names(args.map, args.map_file), store=args.store)
+
+
+def judging(args: argparse.Namespace) -> list[type[Detector]]:
+    """The detectors of the arguments."""
+    from ganwatch.settings import named_detectors, own_detectors
+
+    return own_detectors() if args.detectors is None else named_detectors(args.detectors)
+
+
+def described(judged: list[Judged], alarms: FalseAlarms, failures: list[Found], seconds: float) -> str:
+    """For people."""
+    head = ["RUN", "LABEL", "STEPS", "INCIDENT", "TITLE", "ONSET", "FIRED", "CAUSE", "DELAY"]
+    rows: list[list[Any]] = []
+    for one in judged:
+        first = [one.name, shown(one.label), one.steps]
+        for alarm in one.alarms:
+            rows.append([*first, alarm.id, alarm.title, alarm.onset, alarm.fired, shown(alarm.cause), shown(alarm.delay)])
+            first = ["", "", ""]
+        if not one.alarms:
+            rows.append([*first, "none", *[""] * 5])
+    lines = [table(head, rows), ""]
+    if alarms.flagged.of:
+        lines.append(healthy_line(alarms))
+    if failures:
+        rows = [
+            [one.label, one.recall.of, one.recall.count, _interval(one.recall), one.right_first.count, shown(one.delay)] for one in failures
+        ]
+        lines += [table(["LABEL", "RUNS", "FOUND", "95% INTERVAL", "RIGHT CODE FIRST", "MEDIAN DELAY"], rows)]
+    lines += _remarks(judged)
+    steps = sum(one.steps for one in judged)
+    lines.append(f"{steps:,} steps of {len(judged):,} runs in {seconds:.1f} s, {steps / max(seconds, 1e-9):,.0f} a second")
+    return "\n".join(lines)
+
+
+def healthy_line(alarms: FalseAlarms) -> str:
+    """False alarms in a sentence."""
+    low, high = alarms.interval
+    flagged = f"{alarms.alarms} on {alarms.flagged.count} of {alarms.flagged.of} healthy runs"
+    interval = f"95% interval {low:.3g} to {shown(None if high is None else f'{high:.3g}')}"
+    return f"false alarms: {flagged}, {alarms.rate or 0.0:.3g} in 10,000 steps ({interval}; {alarms.steps:,} steps watched)"
+
+
+def _interval(share: Share) -> str:
+    low, high = share.interval
+    return f"{low:.2f} to {high:.2f}"
+
+
+def _remarks(judged: list[Judged]) -> list[str]:
+    from ganwatch.calibration.judged import HEALTHY
+    from ganwatch.calibration.rates import failing
+
+    lines = []
+    if left := sum(one.label != HEALTHY and not failing(one) for one in judged):
+        lines.append(f"in no rate: {left} run{'s' * (left > 1)} of which is not known whether they are healthy (--label says it)")
+    for code in sorted({code for one in judged for code in one.unable}):
+        runs = [one for one in judged if code in one.unable]
+        lines.append(f"{code} could not judge {len(runs)} of {len(judged)} runs: {runs[0].unable[code]}")
+    if unused := sorted({series for one in judged for series in one.unused}):
+        lines.append(f"not used, as ganwatch has no such series (--map THEIRS=OURS names them): {in_line(', '.join(unused))}")
+    return lines
+
+
+def as_plain(judged: list[Judged], alarms: FalseAlarms, failures: list[Found], seconds: float) -> dict[str, Any]:
+    """For programs."""
+    import ganwatch
+
+    return {
+        "ganwatch": ganwatch.__version__,
+        "runs": [asdict(one) for one in judged],
+        "healthy": asdict(alarms) | {"rate": alarms.rate, "interval": alarms.interval, "flagged_interval": alarms.flagged.interval},
+        "failures": [
+            asdict(one) | {"recall_interval": one.recall.interval, "right_first_interval": one.right_first.interval, "delay": one.delay}
+            for one in failures
+        ],
+        "seconds": seconds,
+    }

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from scipy import stats
+
+from ganwatch.calibration.judged import Alarm, Judged
+from ganwatch.calibration.rates import Share, false_alarms, found, poisson
+from ganwatch.cli import main
+from ganwatch.presets import default_detectors
+from ganwatch.recordings import Recording, read_recordings, write_recordings
+from ganwatch.records import Readings
+from ganwatch.replay import replay
+from ganwatch.trainer.faults import FAULTS
+
+RECORDED = Path(__file__).parents[1] / "recorded"
+
+
+def replayed(capsys, *args) -> dict:
+    assert main(["replay", *map(str, args), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_folder_of_real_runs_is_judged_as_each_run_alone(capsys, jobs):
+    told = replayed(capsys, RECORDED, "--jobs", jobs)
+    alone = {}
+    for path in sorted(RECORDED.glob("*.parquet")):
+        [recording] = read_recordings(path)
+        alone[recording.name] = [(i.id, i.onset, i.fired, i.cause) for i in replay(recording.readings, default_detectors())]
+    seen = {run["name"]: [(a["id"], a["onset"], a["fired"], a["cause"]) for a in run["alarms"]] for run in told["runs"]}
+    assert {name: sorted(alarms) for name, alarms in seen.items()} == {name: sorted(alarms) for name, alarms in alone.items()}
+    assert (told["healthy"]["alarms"], told["healthy"]["steps"], told["healthy"]["flagged"]) == (0, 3200, {"count": 0, "of": 2})
+    counts = {one["label"]: (one["recall"]["count"], one["right_first"]["count"]) for one in told["failures"]}
+    assert counts == dict.fromkeys(FAULTS, (1, 1))
+
+
+def test_what_is_printed_says_what_the_figures_rest_on(capsys, tmp_path):
+    [failing] = read_recordings(RECORDED / "mode-collapse-0.parquet")
+    [healthy] = read_recordings(RECORDED / "wgan-gp-0.parquet")
+    write_recordings(
+        tmp_path / "runs.parquet",
+        [
+            Recording("late", failing.readings, failing.facts | {"onset": 440, "onset_low": 400}),
+            Recording("early", failing.readings, failing.facts | {"onset": 800, "onset_low": 541}),
+            Recording("healthy", failing.readings, {"label": "healthy"}),
+            Recording("who knows", healthy.readings),
+        ],
+    )
+    assert main(["replay", str(tmp_path), "--detectors", "GW101", "--detectors", "ganwatch.detectors.non_finite:NonFinite"]) == 0
+    lines = [line.split("  ") for line in capsys.readouterr().out.splitlines()]
+    rows = [[cell.strip() for cell in line if cell.strip()] for line in lines]
+    assert ["late", "mode-collapse", "1000", "GW101-1", "mode collapse", "90", "540", "-", "100"] in rows
+    assert ["early", "mode-collapse", "1000", "GW101-1", "mode collapse", "90", "540", "-", "-260"] in rows
+    assert ["who knows", "-", "1200", "none"] in rows
+    assert ["mode-collapse", "2", "1", "0.09 to 0.91", "2", "100"] in rows
+    assert ["false alarms: 1 on 1 of 1 healthy runs, 10 in 10,000 steps (95% interval 0.253 to 55.7; 1,000 steps watched)"] in rows
+    assert any("1 run of which is not known whether they are healthy" in row[0] for row in rows if row)
+
+
+def test_a_table_of_others_is_judged(capsys, tmp_path):
+    table = "\n".join(f"{step},{'nan' if step > 70 else 0.5},x" for step in range(100))
+    (tmp_path / "run.csv").write_text(f"it,errD,phase\n{table}\n")
+    mapped = ("--map", "it=step", "--map", "errD=loss/d", "--label", "healthy")
+    told = replayed(capsys, tmp_path / "run.csv", *mapped)
+    [run] = told["runs"]
+    assert [(alarm["code"], alarm["fired"]) for alarm in run["alarms"]] == [("GW303", 71)]
+    assert "GW101" in run["unable"]
+    assert run["unused"] == ["phase"]
+    assert told["healthy"]["rate"] == pytest.approx(100.0)
+
+
+def test_rates_have_exact_intervals():
+    for count in (0, 1, 7):
+        low, high = poisson(count)
+        assert (0.0 if count == 0 else stats.poisson.sf(count - 1, low)) == pytest.approx(0.025 if count else 0.0)
+        assert stats.poisson.cdf(count, high) == pytest.approx(0.025)
+    scipy = stats.binomtest(3, 40).proportion_ci(method="wilson")
+    assert Share(3, 40).interval == pytest.approx((scipy.low, scipy.high))
+
+
+def judged(label, *fired, codes=("GW101",), onset=None, low=None, causes=()):
+    delays = [None if onset is None else step - onset for _, step in fired]
+    alarms = tuple(
+        Alarm(f"{code}-1", code, "", step, step, None, dict(causes).get(code), delay)
+        for (code, step), delay in zip(fired, delays, strict=True)
+    )
+    return Judged("run", label, codes, onset, low if low is not None else onset, 1000, alarms, {})
+
+
+def test_a_failure_is_found_by_a_right_code_that_does_not_come_too_early():
+    runs = [
+        judged("a", ("GW101", 500), onset=480, low=450),
+        judged("a", ("GW101", 460), onset=480, low=450),
+        judged("a", ("GW101", 449), onset=480, low=450),
+        judged("a", ("GW101", 449), ("GW101", 600), onset=480, low=450),
+        judged("a", ("GW301", 500), onset=480),
+        judged("a", ("GW301", 500), ("GW101", 501), onset=480, causes={"GW301": "GW101-1"}),
+        judged("a", ("GW101", 3)),
+        judged("a"),
+        judged("b", ("GW501", 3), codes=()),
+    ]
+    first, second = found(runs)
+    assert (first.label, first.recall, first.right_first, first.delays) == ("a", Share(5, 8), Share(6, 8), (-20, 20, 21, 120))
+    assert first.delay == 20.5
+    assert (second.label, second.recall, second.right_first, second.delay) == ("b", Share(1, 1), Share(1, 1), None)
+    healthy = [judged("healthy"), judged("healthy", ("GW101", 9), ("GW201", 99))]
+    counted = false_alarms([*runs, *healthy, judged("undetermined", ("GW101", 9)), judged(None)])
+    assert (counted.alarms, counted.flagged, counted.steps, counted.rate) == (2, Share(1, 2), 2000, 10.0)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["nowhere.parquet"], "SOURCE must be a Parquet file of recordings"),
+        ([RECORDED, "--detectors", "GW999"], "detectors must be codes (GW101, "),
+        ([RECORDED, "--detectors", "ganwatch.none:X"], "must name an importable package.module:attribute, got 'ganwatch.none:X'"),
+        ([RECORDED, "--detectors", "ganwatch.stats:Window"], "must be Detector classes or a sequence of them"),
+        (
+            [RECORDED, "--detectors", "GW303", "--detectors", "ganwatch.detectors.non_finite:NonFinite"],
+            "of their own, got several with GW303",
+        ),
+        ([RECORDED, "--jobs", "0"], "--jobs must be >= 1 (processes), got 0"),
+        ([RECORDED, "--preset", "none.toml"], "preset must be a TOML file"),
+    ],
+)
+def test_what_is_asked_wrongly_is_said(capsys, args, message):
+    assert main(["replay", *map(str, args)]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_run_without_readings_is_a_run(capsys, tmp_path):
+    dead, short = Recording("dead", [], {"label": "healthy"}), Recording("short", [Readings(7, {"loss/g": 1.0})])
+    write_recordings(tmp_path / "run.parquet", [dead, short])
+    told = replayed(capsys, tmp_path / "run.parquet")
+    assert [run["steps"] for run in told["runs"]] == [0, 1]
+    assert told["healthy"]["rate"] is None
+    assert main(["replay", str(tmp_path / "run.parquet")]) == 0
