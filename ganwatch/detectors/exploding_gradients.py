@@ -4,7 +4,8 @@ How it is detected
     Gradient norm of each network, as a median over a short window (so that lazy regularisation every 16th step does not count),
     against the run's own level, that of its first updates or its healthy median, whichever is lower. Where it can be seen, the
     gradient against the slope of the loss at the discriminator's output must have risen too, because a discriminator that was
-    certain and no longer is gets its gradient back and explodes nothing. And the update against the weights, which needs no past.
+    certain and no longer is gets its gradient back and explodes nothing; and neither network may be frozen, because against one that is
+    gradients grow without end as well. And the update against the weights, which needs no past.
 
 Why it matters
     Adam hides it for a while. Then weights, outputs and losses leave the range in which floating point is exact, and the run ends
@@ -49,6 +50,8 @@ class ExplodingGradients(Detector):
         Gradient against output slope above ``gain`` times its own level: the network amplifies.
     leap : float, ratio
         Update-to-weight norm above which a step replaces what was learned.
+    frozen : float, ratio
+        Update-to-weight norm below which a network does not move, whatever the gradients are.
     window : int, steps
         Length of the evidence.
     warmup : int, updates
@@ -69,8 +72,10 @@ class ExplodingGradients(Detector):
     inputs = ("grad_norm/g", "grad_norm/d", "update_to_weight/g", "update_to_weight/d", "grad_to_output/g", "grad_to_output/d")
     tunable = {"rise": (5.0, 500.0), "gain": (2.0, 50.0), "leap": (0.1, 0.9), "window": (10, 80)}
 
-    def __init__(self, *, rise: float = 50.0, gain: float = 10.0, leap: float = 0.3, window: int = 20, warmup: int = 5) -> None:
-        self.rise, self.gain, self.leap, self.window = rise, gain, leap, window
+    def __init__(
+        self, *, rise: float = 50.0, gain: float = 10.0, leap: float = 0.3, frozen: float = 1e-7, window: int = 20, warmup: int = 5
+    ) -> None:
+        self.rise, self.gain, self.leap, self.frozen, self.window = rise, gain, leap, frozen, window
         self._healthy = [HealthyMedian(warmup=warmup), HealthyMedian(warmup=warmup)]
         self._norms = [Window(window), Window(window)]
         self._moved = [Window(3 * window // 2), Window(3 * window // 2)]
@@ -108,7 +113,7 @@ class ExplodingGradients(Detector):
                 explanation=f"One update moves the {who}'s weights by {moved.median:.0%} of their norm.",
             )
         early, early_gain = self._early[position], self._early_gain[position]
-        if early is None or not norms.full:
+        if early is None or not norms.full or any(each.full and each.high < self.frozen for each in self._moved):
             return None
         level = min(early, self._healthy[position].value)
         amplified = (

@@ -1,0 +1,57 @@
+"""Failures that are really brought about in short trainings are named."""
+
+from collections.abc import Callable
+from typing import Any
+
+import lightning
+import pytest
+
+from ganwatch.contracts import Incident
+from ganwatch.lightning import GanWatch
+from ganwatch.trainer.data import GANData
+from ganwatch.trainer.module import GAN
+from ganwatch.trainer.run import fit
+
+
+class At(lightning.Callback):
+    """Does something to the optimizers at a step."""
+
+    def __init__(self, step: int, change: Callable[[Any], None]) -> None:
+        self.step, self.change = step, change
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, *_: Any) -> None:
+        if pl_module.g_updates == self.step:
+            for optimizer in trainer.optimizers:
+                self.change(optimizer)
+
+
+def freeze(optimizer: Any) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0
+
+
+def incidents(*callbacks: lightning.Callback, steps: int, data: GANData | None = None, **settings: Any) -> list[Incident]:
+    lightning.seed_everything(0, verbose=False)
+    watch = GanWatch(store=None, audit_seconds=0.0)
+    model = GAN(**{"shape": (2,), "g_norm": "none", "width": 64} | settings)
+    fit(model, data or GANData("ring", batch_size=64), steps=steps, seed=0, callbacks=[watch, *callbacks], threads=1)
+    assert watch.observer.monitor.errors == {}
+    return watch.observer.monitor.incidents.known
+
+
+def codes(found: list[Incident]) -> list[str]:
+    return [incident.code for incident in found if incident.cause is None]
+
+
+@pytest.mark.parametrize("loss", ["non-saturating", "wgan-gp"])
+def test_a_frozen_discriminator_is_dominated(loss):
+    assert codes(incidents(steps=260, d_lr=0.0, loss=loss)) == ["GW202"]
+
+
+def test_a_bad_generator_whose_learning_rate_is_gone_is_stalled():
+    [stall] = incidents(At(20, freeze), steps=260)
+    assert (stall.code, stall.onset) == ("GW403", 40)  # the first look after that
+
+
+def test_a_training_that_goes_well_is_left_alone():
+    assert incidents(steps=400) == []
