@@ -160,8 +160,8 @@ def _phase_of_g(asked: Sequence[Ask]) -> tuple[str, ...]:
 
 
 def _moves(asked: Sequence[tuple[str, Ask]]) -> bool:
-    """Whether the targets of one kind of batch, or what is asked of it, differ between looks."""
-    known = [(batch, ask) for batch, ask in asked if batch != "unknown" and ask.form in {"linear", *CROSS_ENTROPIES}]
+    """Whether least-squares targets of one kind of batch differ between looks, as those of a relativistic loss do."""
+    known = [(batch, ask) for batch, ask in asked if batch != "unknown" and ask.form == "linear"]
     for kind in {batch for batch, _ in known}:
         targets = [ask.target for batch, ask in known if batch == kind]
         if max(targets) - min(targets) > MOVED * max(1.0, *map(abs, targets)):

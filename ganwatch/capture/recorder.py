@@ -25,7 +25,7 @@ from ganwatch.capture.options import NOTHING_SAID, Options
 from ganwatch.capture.ownership import Ownership, Share, members
 from ganwatch.capture.parts import ByParts
 from ganwatch.capture.recognition import Recognition
-from ganwatch.capture.roles import settle
+from ganwatch.capture.roles import Roles
 from ganwatch.capture.schedule import Schedule
 from ganwatch.capture.step import Call, Step, Update, tensors
 from ganwatch.capture.updates import Moved, Updates
@@ -114,6 +114,7 @@ class Recorder:
         self.reviews: tuple[int, Callable[[], None]] | None = None
         self._sample = None if options.sample is None else Undisturbed(options.sample)
         self.recognition = Recognition()
+        self._roles = Roles()
         self.probes = list(probes)
         self._schedule = Schedule(self.probes, guard)
         self._recording = True
@@ -159,7 +160,7 @@ class Recorder:
         soon = range(self._current.tick + 1, self._current.tick + 1 + self._seldom) if self._seldom <= AHEAD else ()
         ahead = bool(soon) and any(self._schedule.plan(step).wants_calls for step in soon)
         self._recording = lacking or ahead or self._restarted or plan.wants_calls or self.looks(self._current.index)
-        self._wants_slopes = plan.wants_slopes or lacking or ahead
+        self._wants_slopes = plan.wants_slopes or lacking or ahead or self._restarted
         self.updates.looked_at = self._current.index if plan.watching else None
         if self._recording:
             forward_calls.refresh()
@@ -330,7 +331,7 @@ class Recorder:
         if fresh:  # what is unknown with no memory of earlier steps may be known with it
             self.remembering = self.recognition.reached_back or (not self.remembering and any(c.batch == "unknown" for c in fresh))
             self.recognition.reached_back = False
-            settle([call for call in step.calls if call.index == step.index])
+            self._roles.settle([call for call in step.calls if call.index == step.index])
         if self._recording:
             self.findings.looked([call for call in step.calls if call.index == step.index], step.updates)
             for role in ("g", "d"):
@@ -339,7 +340,7 @@ class Recorder:
         if self._recording:
             self._seldom, self._missed = (max(self._seldom, self._missed), 0) if fresh else (self._seldom, min(self._missed + 1, CARRIED))
         self._meet(step)
-        lacking = self._recording and (not fresh or 0 < self.findings.uncalled["g"] <= PATIENCE)
+        lacking = self._recording and (not fresh or self._roles.undecided or 0 < self.findings.uncalled["g"] <= PATIENCE)
         self._current = Step(self.index + 1, calls=[call for call in judged if call.index > self.index - CARRIED])
         self._restarted = False
         self._shown.clear()

@@ -8,7 +8,8 @@ squares loss lifts outputs on fakes that are below their target, too.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor
@@ -24,10 +25,20 @@ CLEAR = 1.5
 """How many times nearer what a loss wants of a batch must be to what it wants of one kind than to that of the other."""
 ELSEWHERE = 0.25
 """Distance that is none between two labels of one kind, such as 1 and 0.9, on the scale of ``_wanted``."""
+MEMORY = 16
+"""Looks by which it is known what a call at a place means."""
+ENOUGH = 5
+"""Looks that it takes at least."""
+NEARLY = 0.8
+"""Share of them that must agree."""
 
 
-def settle(calls: Sequence[Call]) -> None:
-    """Give every unknown batch of the discriminator's own phase its name, where the step says so without a contradiction.
+class Roles:
+    """Names batches by what the losses ask, from step to step.
+
+    One step alone does not tell flipped labels from others, where neither kind is known by its values. There the place of a call in
+    the discriminator's phase must have meant the same kind nearly always. And where one kind is known, no other batch becomes it: it
+    may be a real one with a wrong condition, or one whose label was flipped.
 
     Examples
     --------
@@ -35,25 +46,66 @@ def settle(calls: Sequence[Call]) -> None:
     >>> scores = torch.tensor([-0.3, -0.1])
     >>> def call(batch, target, attached=False):
     ...     return Call("d", (torch.zeros(2, 3),), scores, batch, True, 1, attached, trained=not attached, slope=scores - target)
-    >>> calls = [call("unknown", 1.0), call("unknown", 0.0), call("fake", 0.0), call("fake", 1.0, attached=True)]
-    >>> settle(calls)
-    >>> [one.batch for one in calls]
-    ['real', 'fake', 'fake', 'fake']
+    >>> def step(real, fake):
+    ...     calls = [call("unknown", real), call("unknown", fake), call("fake", 1.0, attached=True)]
+    ...     roles.settle(calls)
+    ...     return [one.batch for one in calls[:2]]
+    >>> roles = Roles()
+    >>> [step(1.0, 0.0) for _ in range(ENOUGH)][-2:]
+    [['unknown', 'unknown'], ['real', 'fake']]
+    >>> step(0.0, 1.0)  # flipped
+    ['unknown', 'unknown']
     """
-    phases = [call for call in calls if call.network == "d" and call.graded and call.slope is not None]
-    if not any(call.batch == "unknown" and _own(call) for call in phases):
-        return
-    both = {"real", "fake"} <= {call.batch for call in phases if _own(call)}
-    wanted = [(call, place) for call in phases if (place := _wanted(call, exact=both)) is not None]
-    of_g = [place for call, place in wanted if call.attached]
-    for _ in range(2):  # what is found first helps to find the rest
-        own = {kind: [place for call, place in wanted if call.batch == kind and _own(call)] for kind in ("real", "fake")}
-        real = of_g + own["real"]
-        if not of_g or min(real) < 0 < max(real):
+
+    def __init__(self) -> None:
+        self._meant: dict[int, deque[str]] = {}
+        """What the calls at a place, counted from the end of the phase, were by their slopes alone."""
+        self.undecided = False
+        """Whether further looks would tell more about the step that was settled last."""
+
+    def settle(self, calls: Sequence[Call]) -> None:
+        """Give every unknown batch of the discriminator's own phase its name, where the steps say so without a contradiction."""
+        self.undecided = False
+        phases = [call for call in calls if call.network == "d" and call.graded and call.slope is not None]
+        own = [call for call in phases if _own(call)]
+        known = {call.batch for call in own} - {"unknown"}
+        unknown = [call for call in own if call.batch == "unknown"]
+        if not unknown:
             return
-        for call, place in wanted:
-            if call.batch == "unknown" and _own(call):
-                call.batch = _nearer(place, real, own["fake"], sure=bool(own["real"]))
+        named = {id(call): kind for call, kind in _named(phases, known) if kind not in known}
+        if known:
+            for call in unknown:
+                call.batch = named.get(id(call), "unknown")
+            return
+        for place, call in enumerate(reversed(unknown)):
+            if (kind := named.get(id(call), "unknown")) != "unknown":
+                call.batch = self._usual(place, kind)
+
+    def _usual(self, place: int, kind: str) -> str:
+        """The kind, if it is what calls at that place nearly always were."""
+        meant = self._meant.setdefault(place, deque(maxlen=MEMORY))
+        meant.append(kind)
+        if len(meant) < ENOUGH:
+            self.undecided = True
+            return "unknown"
+        return kind if meant.count(kind) >= NEARLY * len(meant) else "unknown"
+
+
+def _named(phases: Sequence[Call], known: Collection[str]) -> list[tuple[Call, str]]:
+    """What the unknown batches of one step are by what is asked of them."""
+    wanted = [(call, place) for call in phases if (place := _wanted(call, exact={"real", "fake"} <= set(known))) is not None]
+    of_g = [place for call, place in wanted if call.attached]
+    unknown = [(call, place) for call, place in wanted if call.batch == "unknown" and _own(call)]
+    named: dict[int, str] = {}
+    for _ in range(2):  # what is found first helps to find the rest
+        kinds = {kind: [at for call, at in wanted if _own(call) and named.get(id(call), call.batch) == kind] for kind in ("real", "fake")}
+        real = of_g + kinds["real"]
+        if not of_g or min(real) < 0 < max(real):
+            return []
+        for call, place in unknown:
+            if named.get(id(call), "unknown") == "unknown":
+                named[id(call)] = _nearer(place, real, kinds["fake"], sure=bool(kinds["real"]))
+    return [(call, named[id(call)]) for call, _ in unknown]
 
 
 def _own(call: Call) -> bool:

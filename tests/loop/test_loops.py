@@ -55,6 +55,8 @@ class Loop:
     loss, g_first, d_steps, latents = "bce", False, 1, 8
     brightness = 1.0
     """What reals are multiplied by on the way."""
+    reals = ()
+    """Reals as D was shown them, where they are not those of the data."""
     score = staticmethod(lambda output: output)
     part = staticmethod(lambda inputs: inputs[0])
     """Of what D was given, the samples."""
@@ -369,11 +371,30 @@ class Indexed(Loop):
 
 
 class Noisy(Indexed):
-    """No loader, noise on both."""
+    """No loader, noise on both; now and then the labels of a batch are ``flipped``."""
+
+    flipped = noise = ()
+
+    def __init__(self):
+        super().__init__()
+        self.reals = []
+
+    def noised(self, x, kind):
+        return x + 0.1 * torch.randn_like(x) if kind in self.noise else x
 
     def d_phase(self, real):
-        real, fake = (x + 0.1 * torch.randn_like(x) for x in (real, self.fake().detach()))
-        self.update("d", LOSSES[self.loss][0](self.d(real), self.d(fake)))
+        self.reals.append(self.noised(real, "real"))
+        labels = dict.fromkeys(("real", "fake"), False) | {"real": True}
+        if len(self.reals) % 7 == 3:
+            labels |= {kind: not labels[kind] for kind in self.flipped}
+        scores = self.d(self.reals[-1]), self.d(self.noised(self.fake().detach(), "fake"))
+        self.update("d", sum(bce(score, label) for score, label in zip(scores, labels.values(), strict=True)))
+
+
+class Delivered(Noisy):
+    """… of reals that a loader delivers."""
+
+    batches = Loop.batches
 
 
 STRUCTURES = {
@@ -988,7 +1009,13 @@ ROWS = {
     "both rescaled": RescaledBoth,
     "both rescaled, least squares": row(RescaledBoth, loss="least squares"),
     "no loader": Indexed,
-    "no loader, noise": Noisy,
+    "no loader, noise": row(Noisy, noise=("real", "fake")),
+    "no loader, noise, both flipped": row(Noisy, noise=("real", "fake"), flipped=("real", "fake")),
+    "no loader, noise, reals flipped": row(Noisy, noise=("real", "fake"), flipped=("real",)),
+    "no loader, reals flipped": row(Noisy, flipped=("real",)),
+    "no loader, both flipped": row(Noisy, flipped=("real", "fake")),
+    "noisy fakes, fakes flipped": row(Delivered, noise=("fake",), flipped=("fake",)),
+    "noisy fakes, both flipped": row(Delivered, noise=("fake",), flipped=("real", "fake")),
     "patches": Patches,
     **{name: structured(name) for name in STRUCTURES},
     "clipped": Clipped,
@@ -1113,11 +1140,10 @@ def test_loop(name):
         assert {name: x for name, x in got[step].items() if name.partition("/")[0] in families} == pytest.approx(values, rel=1e-4), step
         assert {role: got[step].get(f"updates/{role}", 0) for role in "gd"} == updates[step], step
 
-    data = {row.numpy().tobytes() for row in (alone.data * alone.brightness)}
+    data = {row.numpy().tobytes() for row in (torch.cat(loop.reals).flatten(1) if loop.reals else alone.data * alone.brightness)}
     known = [(batch, loop.part(inputs).float()) for batch, inputs in seen.batches if batch != "unknown"]
-    if name != "no loader, noise":
-        for batch, x in known:
-            assert {sample.numpy().tobytes() in data for sample in x.flatten(1)[:, : alone.data[0].numel()]} == {batch == "real"}, name
+    for batch, x in known:
+        assert {sample.numpy().tobytes() in data for sample in x.flatten(1)[:, : alone.data[0].numel()]} == {batch == "real"}, name
     assert {("real", "of d"), ("fake", "of d")} <= seen.phases
     assert any(phase == "of g" for _, phase in seen.phases)
     assert sum(batch == "real" for batch, _ in known) >= STEPS // 2
