@@ -250,7 +250,7 @@ def test_it_is_trained_as_without_and_seen_as_it_is(name, tmp_path):
         if batch != "unknown":
             assert set(loop.is_real(samples)) == {batch == "real"}
     if loop.sure:
-        assert sum({"real", "fake"} <= kinds for kinds in shown.looks) >= len(shown.looks) - 1
+        assert sum({"real", "fake"} <= kinds for kinds in shown.looks) >= len(shown.looks) - 4  # what only the losses tell is believed then
     assert [{**hooks._global_optimizer_pre_hooks}, {**hooks._global_optimizer_post_hooks}, torch.optim.Optimizer.__init__] == before
     assert not any(hasattr(type(network).forward, "__wrapped__") for network in watching.watching.networks())
 
