@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from ganwatch.features.extraction import extract
 from ganwatch.features.registry import extractor
 from ganwatch.metrics.coverage import PARTS, Precision
 from ganwatch.metrics.estimate import Estimate
-from ganwatch.metrics.frechet import FrechetDistance
+from ganwatch.metrics.frechet import ENOUGH, FrechetDistance
 from ganwatch.metrics.kernel import KernelDistance
 from ganwatch.metrics.vendi import VendiRatio
 from ganwatch.provenance import versions
@@ -94,7 +95,29 @@ def score(
         "samples": {side.argument: side.report() for side in (real, fake)},
         "versions": versions(),
     }
-    return Score(measure(first, second, seed=seed), provenance)
+    found = measure(first, second, seed=seed)
+    return Score(found, provenance | {"notes": notes(rows, found)})
+
+
+def notes(rows: dict[str, Tensor], found: dict[str, Estimate]) -> list[str]:
+    """What stands in the way of a measure, a sentence each, from the features ``(N, D)`` of the two sides by name."""
+    (real, first), (fake, second) = rows.items()
+    fewest = min(rows, key=lambda side: len(rows[side]))
+    said = [f"All samples of {side} have the same features." for side, own in rows.items() if len(own) > 1 and bool((own == own[0]).all())]
+    known = {row.tobytes() for row in first.numpy()}
+    shared = sum(row.tobytes() in known for row in second.numpy())
+    if shared and not said:
+        what = "intervals and real against real hold for independent ones"
+        said.append(f"{real} and {fake} share {shared:,} of {len(second):,} samples; {what}.")
+    few = f"{fewest} has too few samples, {len(rows[fewest]):,}"
+    without = {name: [part for part in ("value", "low", "null") if math.isnan(getattr(one, part))] for name, one in found.items()}
+    for part, what in {"value": "The value", "low": "The interval"}.items():
+        unknown = [name for name, parts in without.items() if parts[:1] == [part]]
+        said += [f"{what} of {', '.join(unknown)} is unknown: {few}."] * bool(unknown)
+    if without["frechet"] == ["null"]:
+        wanted = f"{2 * first.shape[1]:,} samples of each side, or {ENOUGH} times as many of {real} as of {fake}"
+        said.append(f"What two real samples would give is unknown of frechet: that takes {wanted}.")
+    return said
 
 
 def measure(real: Tensor, fake: Tensor, *, seed: int = 0) -> dict[str, Estimate]:

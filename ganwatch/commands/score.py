@@ -104,7 +104,7 @@ def described(estimates: dict[str, Estimate], provenance: dict[str, Any]) -> str
         lines.append(", ".join(words))
         lines += [f"  {one['where']}: {one['reason']}" for one in report["list"][:10]]
         lines += [f"  and {report['skipped'] - 10:,} more (--json lists 1,000)"] * (report["skipped"] > 10)
-    return "\n".join(lines)
+    return "\n".join([*lines, *provenance["notes"]])
 
 
 def _shown(value: float) -> str:

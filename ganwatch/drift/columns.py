@@ -159,11 +159,16 @@ def compare_columns(first: Mapping[str, NDArray[Any]], second: Mapping[str, NDAr
 def _numbers(name: str, x: NDArray[Any], y: NDArray[Any]) -> Moved:
     from scipy.stats import ks_2samp
 
-    unit = float(x.std(ddof=1)) or float(y.std(ddof=1)) or 1.0
+    unit = _spread(x) or _spread(y) or 1.0
     effect = float(y.mean() - x.mean()) / unit
     margin = _NORMAL * math.sqrt(float(x.var(ddof=1)) / len(x) + float(y.var(ddof=1)) / len(y)) / unit
     p_value = float(ks_2samp(x, y, method="asymp").pvalue)
     return Moved(name, float(x.mean()), float(y.mean()), effect, effect - margin, effect + margin, p_value)
+
+
+def _spread(x: NDArray[Any]) -> float:
+    """Standard deviation, 0 where all values are the same."""
+    return float(x.std(ddof=1)) if np.ptp(x) > 0 else 0.0
 
 
 def _shares(x: NDArray[Any], y: NDArray[Any]) -> list[Moved]:

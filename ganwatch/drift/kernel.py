@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ganwatch.errors import UserError
+from ganwatch.samples.rounding import single
 
 _BLOCK = 16_000_000
 """Entries of the Gram matrix that are held at one time: 64 MB."""
@@ -22,18 +23,19 @@ def as_features(values: Any, argument: str) -> Tensor:
     Raises
     ------
     UserError
-        They are not of two axes, hold no column, or a value is not finite.
+        They are not of two axes, hold no column, a value is not finite, or float32 does not tell them apart.
     """
     try:
-        features = torch.as_tensor(values if isinstance(values, Tensor) else np.asarray(values)).detach().to("cpu", torch.float32)
+        features = torch.as_tensor(values if isinstance(values, Tensor) else np.asarray(values)).detach().to("cpu")
+        features = features if features.dtype == torch.float64 else features.to(torch.float32)
     except (TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"{argument} must be an array of numbers (N, D), got {type(values).__name__}: {error}") from None
     if features.ndim != 2 or features.shape[1] < 1:
         raise UserError(f"{argument} must have two axes (samples, features), got shape {tuple(features.shape)}")
-    finite = torch.isfinite(features).all(1)
+    finite = torch.isfinite(features.float()).all(1)
     if not finite.all():
         raise UserError(f"{argument} must be finite, got {int((~finite).sum())} of {len(features)} samples with NaN or infinity")
-    return features
+    return single(features, argument)
 
 
 def same_width(**sides: Tensor) -> None:

@@ -38,6 +38,7 @@ _RARER = 2
 _NORMAL = 1.959964
 """Two-sided 95 % of a standard normal."""
 _ROUNDING = 1e-6
+"""Of a mean of the kernel, which is at most 1; a spread is never taken to be less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,8 @@ class Comparison:
     ----------
     effect : float >= 0
         Distance of the two means in the kernel's space in units of the spread within a side, as Cohen's d is for numbers: 0 for the
-        same distribution, about 0.7 for a shift of every column by one standard deviation, whatever their number.
+        same distribution, about 0.7 for a shift of every column by one standard deviation, whatever their number. Of two sides that are
+        one point each, not the same, it is some 1,000, as far as float32 tells.
     low, high : float
         95 % confidence interval of the effect.
     p_value : float in (0, 1]
@@ -107,6 +109,8 @@ def compare(first: Any, second: Any, *, permutations: int = 999, seed: int = 0, 
     order = torch.from_numpy(rng.permutation(n + m))  # so that ties between points favour no side
     points, is_first = torch.cat((x, y))[order], order < n
     bandwidth = usual_bandwidth(points, rng)
+    if bool((points == points[0]).all()):
+        return Comparison(0.0, 0.0, 0.0, 1.0, n, m, bandwidth, permutations)
     of_first = _labellings(is_first, permutations, rng)
     contrasts = of_first / n - (1 - of_first) / m  # mean of the first side minus mean of the second
     products = kernel_product(points, points, torch.cat((contrasts, of_first[:, :1] / n), 1), bandwidth)
@@ -234,7 +238,7 @@ def _within(means: Tensor) -> float:
 
 
 def _spread(first: float, second: float) -> float:
-    return max(1 - (first + second) / 2, 1e-12)
+    return max(1 - (first + second) / 2, _ROUNDING)
 
 
 def _p_value(drawn: Tensor) -> float:

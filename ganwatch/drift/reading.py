@@ -16,7 +16,7 @@ from ganwatch.features.extraction import features_of
 from ganwatch.features.extractor import Extractor
 from ganwatch.features.registry import extractor as extractor_named
 from ganwatch.samples.batches import Samples
-from ganwatch.samples.sides import SIGNED, in_range, usual_range
+from ganwatch.samples.sides import SIGNED, Kind, both_vectors, in_range, usual_range
 from ganwatch.samples.source import Item
 
 
@@ -69,7 +69,8 @@ class Reader:
         self.limit, self.seed, self.cache, self.progress = limit, seed, cache, progress
         samples = Samples(baseline, batch_size=64, seed=seed, argument="baseline")
         first = next(iter(samples))
-        vectors = first[0].ndim == 1
+        self._kind = Kind.shown(first)
+        vectors = both_vectors({"baseline": self._kind})
         self._bytes = not vectors and all(one.dtype == torch.uint8 for one in first)
         self.limits = SIGNED if self._bytes else _range_of(samples, first)
         self.extractor: Extractor
@@ -85,10 +86,11 @@ class Reader:
         Raises
         ------
         UserError
-            It cannot be read, or a feature is not finite.
+            It cannot be read, is of another kind than the baseline, or a feature is not finite.
         """
         samples = Samples(data, limit=self.limit, seed=self.seed, argument=argument)
         first = next(iter(samples))
+        both_vectors({"baseline": self._kind, argument: Kind.shown(first)})
         scaled = self._bytes and first[0].ndim > 1 and any(one.is_floating_point() for one in first)
         given = _range_of(samples, first) if scaled else SIGNED
         labels: list[int | str | None] = []

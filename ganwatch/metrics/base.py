@@ -20,6 +20,7 @@ from ganwatch.metrics.inputs import finite, same_shape
 from ganwatch.metrics.processes import gathered
 from ganwatch.metrics.reservoir import Reservoir
 from ganwatch.provenance import versions
+from ganwatch.samples.rounding import single
 
 
 class Summary(Protocol):
@@ -186,7 +187,8 @@ class QualityMetric(torchmetrics.Metric):
         Raises
         ------
         UserError
-            For another shape or dtype, for features that are not finite, and for dimensions that differ from those seen before.
+            For another shape or dtype, for features that are not finite or that float32 does not tell apart, and for dimensions that
+            differ from those seen before.
         """
         self._take("real" if real else "fake", samples)
 
@@ -197,6 +199,7 @@ class QualityMetric(torchmetrics.Metric):
             finite(f"{side} features", rows)
             for other in self.sides:
                 same_shape(f"{side} features", rows.shape[1:], f"{other} features", self._shape(other))
+            single(rows, f"{side} features")
             if len(rows):
                 self._add(side, rows if beside is None else torch.cat([rows, beside.to(rows)], dim=1))
 

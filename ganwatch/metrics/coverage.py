@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -40,11 +41,12 @@ class Part:
 def neighbourhoods(real: Tensor, fake: Tensor, k: int = 5) -> dict[str, Part]:
     """Precision and recall, density and coverage, from one pass over the distances.
 
-    A sample's neighbourhood is the ball out to its k-th nearest neighbour on its own side, the rim included.
+    A sample's neighbourhood is the ball out to its k-th nearest neighbour on its own side, the rim included; where several are equally far,
+    as copies are, it holds more than k.
 
     - *Precision*: share of fakes in the neighbourhood of some real. *Recall*: share of reals in that of some fake
       (Kynkäänniemi et al., 2019, arXiv:1904.06991).
-    - *Density*: neighbourhoods of reals that a fake lies in, on average, over k; about 1 for equal distributions.
+    - *Density*: neighbourhoods of reals that a fake lies in, each over the k or more reals that it holds; about 1 for equal distributions.
       *Coverage*: share of reals with a fake in their neighbourhood (Naeem et al., 2020, arXiv:2002.09797).
 
     The standard errors are those of the jackknife over both sides, with the radii held. What equal distributions give is exact for density
@@ -78,41 +80,63 @@ def neighbourhoods(real: Tensor, fake: Tensor, k: int = 5) -> dict[str, Part]:
     _check(real, fake, k)
     real, fake = centred(real, fake)
     n, m = len(real), len(fake)
-    real_radii, real_places = nearest(real, None, k)
-    fake_radii, _ = nearest(fake, None, k)
-    precise, recalled = _Covered(m, n), _Covered(n, m)
-    covered = _Covered(n, m)
+    real_reach, held, within_reals = _among_themselves(real, k)
+    within_as_many = within_reals if n <= m else _among_themselves(_spread(real, m), k)[2]
+    fake_reach = nearest(fake, None, k)[0][:, -1].square()
+    precise, recalled, covered = _Covered(m, n), _Covered(n, m), _Covered(n, m)
     balls = torch.zeros(m, dtype=torch.float64)
-    slack = 8.0 * torch.finfo(real.dtype).eps
-    real_squares, fake_squares = (side.square().sum(1) for side in (real, fake))
-    real_reach, fake_reach = (radii[:, -1].square() for radii in (real_radii, fake_radii))
-    for start in range(0, m, ROWS):
-        here = slice(start, start + ROWS)
-        apart = torch.addmm(real_squares * (1.0 - slack), fake[here], real.T, alpha=-2.0)
-        apart += (fake_squares[here] * (1.0 - slack))[:, None]
-        recalled.by_rows((apart <= fake_reach[here, None]).to(apart), start)
+    weights = (k / held).to(real)
+    for start, apart in _squared(fake, real):
+        recalled.by_rows((apart <= fake_reach[start : start + len(apart), None]).to(apart), start)
         inside = apart.le_(real_reach)
         covered.by_rows(inside, start)
-        balls[here] = precise.by_columns(inside, start)
-    within_reals = _in_some_neighbourhood(real_places, n)
-    within_as_many = within_reals if n <= m else _in_some_neighbourhood(nearest(_spread(real, m), None, k)[1], m)
+        precise.by_columns(inside, start)
+        balls[start : start + len(apart)] = (inside @ weights).double().cpu()
     return {
         "precision": Part(*precise.share(), within_reals, m),
         "recall": Part(*recalled.share(), within_as_many, n),
-        "density": _density(balls, covered.counts, k),
-        "coverage": Part(*covered.share(), coverage_of_equals(n, m, k), n),
+        "density": _density(balls / k, covered.counts * (n / m) / held.double().cpu()),
+        "coverage": Part(*covered.share(), coverage_of_equals(n, m, held), n),
     }
 
 
-def coverage_of_equals(n: int, m: int, k: int) -> float:
-    """Coverage that N reals and M fakes of the same continuous distribution have on average.
+def coverage_of_equals(n: int, m: int, k: int | Tensor) -> float:
+    """Coverage that N reals and M fakes of the same distribution have on average, where each real's neighbourhood holds k others.
 
     The k nearest of a real, among all others, are all real with probability ``C(N-1, k) / C(N-1+M, k)``.
 
     >>> round(coverage_of_equals(10_000, 10_000, 5), 5), round(coverage_of_equals(10_000, 10_000, 3), 3)
     (0.96877, 0.875)
     """
-    return 1.0 - math.prod((n - 1 - i) / (n - 1 + m - i) for i in range(k))
+    held = torch.as_tensor(k, device="cpu")
+    others = torch.arange(n - 1, n - 1 - int(held.max()), -1, dtype=torch.float64)
+    return 1.0 - float((others / (others + m)).cumprod(0)[held - 1].mean())
+
+
+def _among_themselves(points: Tensor, k: int) -> tuple[Tensor, Tensor, float]:
+    """Squared radii, how many others each neighbourhood holds, and the share of points that lie in some other's."""
+    n = len(points)
+    distances, places = nearest(points, None, min(k + 1, n - 1))
+    reach = distances[:, k - 1].square()
+    held = torch.full((n,), k, device=points.device)
+    if not bool((distances[:, k:] <= distances[:, k - 1 : k]).any()):
+        return reach, held, int((torch.bincount(places[:, :k].flatten(), minlength=n) > 0).sum()) / n
+    held, inside_some = torch.zeros_like(held), 0
+    for start, apart in _squared(points, points):
+        inside = apart <= reach
+        inside.diagonal(start).fill_(value=False)
+        held += inside.sum(0)
+        inside_some += int(inside.any(1).sum())
+    return reach, held.clamp_(min=k), inside_some / n
+
+
+def _squared(rows: Tensor, columns: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """Squared distances in blocks of rows, each with its first row; never too large by rounding, so that a rim is inside."""
+    slack = 8.0 * torch.finfo(rows.dtype).eps
+    of_rows, of_columns = (side.square().sum(1) * (1.0 - slack) for side in (rows, columns))
+    for start in range(0, len(rows), ROWS):
+        apart = torch.addmm(of_columns, rows[start : start + ROWS], columns.T, alpha=-2.0)
+        yield start, apart.add_(of_rows[start : start + ROWS, None])
 
 
 class _Covered:
@@ -130,14 +154,12 @@ class _Covered:
         self.counts += counts
         self._places += sums
 
-    def by_columns(self, inside: Tensor, start: int) -> Tensor:
-        """Targets are the rows from `start` on, balls the columns; the counts of these rows come back."""
+    def by_columns(self, inside: Tensor, start: int) -> None:
+        """Targets are the rows from `start` on, balls the columns."""
         places = torch.arange(inside.shape[1], dtype=inside.dtype, device=inside.device)
-        counts: Tensor
         counts, sums = (inside @ torch.stack([torch.ones_like(places), places], dim=1)).double().cpu().T
         self.counts[start : start + len(inside)] = counts
         self._places[start : start + len(inside)] = sums
-        return counts
 
     def share(self) -> tuple[float, float]:
         """Share of targets that some ball holds, and its standard error."""
@@ -157,14 +179,9 @@ def _check(real: Tensor, fake: Tensor, k: int) -> None:
         raise UserError(f"fake must have the dimension of real, {real.shape[1]}, got {fake.shape[1]}")
 
 
-def _density(balls: Tensor, holds: Tensor, k: int) -> Part:
-    rows, columns = balls / k, holds * (len(holds) / (len(balls) * k))
+def _density(rows: Tensor, columns: Tensor) -> Part:
     error = math.sqrt(float(rows.var() / len(rows) + columns.var() / len(columns)))
     return Part(float(rows.mean()), error, 1.0)
-
-
-def _in_some_neighbourhood(places: Tensor, n: int) -> float:
-    return int((torch.bincount(places.flatten(), minlength=n) > 0).sum()) / n
 
 
 def _spread(samples: Tensor, n: int) -> Tensor:

@@ -17,6 +17,8 @@ BLOCK = 1024
 """Rows of a kernel matrix that are in memory at a time."""
 LARGEST = 1000
 """Rows of each side among which the median distance is taken."""
+_ROUNDING = 64 * torch.finfo(torch.float64).eps
+"""Of a distance, as a share of the kernel's values; less than it is 0."""
 
 Kernel = Callable[[Tensor, Tensor], Tensor]
 
@@ -72,6 +74,7 @@ def kernel_distances(real: Tensor, fake: Tensor, in_real: Tensor, in_fake: Tenso
     within_fake = _sums(fake, fake, fake_weight, fake_weight, kernel) / (m * (m - 1))
     between = _sums(real, fake, real_weight, fake_weight, kernel) / (n * m)
     distances = within_real + within_fake - 2 * between
+    distances = torch.where(distances.abs() > _ROUNDING * between.abs(), distances, 0.0)
     return torch.where((n >= 2) & (m >= 2), distances, torch.nan)
 
 

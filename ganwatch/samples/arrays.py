@@ -47,6 +47,8 @@ def open_file(file: Path | IO[bytes], name: str, argument: str) -> Source:
             return open_arrays(loaded, None, name, argument)
         with loaded as archive:
             arrays = {key: archive[key] for key in archive.files}
+    except UserError:
+        raise
     except (OSError, ValueError, EOFError) as error:
         raise UserError(f"{argument} must be a readable NumPy file without pickled objects, got {name!r}: {error}") from error
     key = next((key for key in ITEM_KEYS if key in arrays), None)

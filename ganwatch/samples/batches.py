@@ -14,6 +14,7 @@ from ganwatch.randomness import preserved_random_state
 from ganwatch.samples.chance import living_generators
 from ganwatch.samples.images import eight_bit
 from ganwatch.samples.opening import open_source
+from ganwatch.samples.rounding import Rounding
 from ganwatch.samples.source import Item, NotIndexableError, Source, channels_first
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ class Samples:
     Raises
     ------
     UserError
-        The data are empty, do not exist, or cannot be read by index; while iterating, where no sample is left.
+        The data are empty, do not exist, or cannot be read by index; at the end of an iteration, where no sample is left, or where
+        float32 does not tell vectors apart.
 
     Examples
     --------
@@ -99,6 +101,7 @@ class Samples:
         import torch
 
         self.skipped, self.rules = [], Counter()
+        rounding = Rounding()
         chosen = np.sort(np.random.default_rng(self.seed).choice(self.size, self.wanted, replace=False))
         generators, start = living_generators(), 0
         while start < self.wanted:
@@ -107,14 +110,18 @@ class Samples:
             start += len(read)
             batch = [torch.from_numpy(array) for array in read if array is not None]
             if len({(one.shape, one.dtype) for one in batch}) == 1:
-                yield torch.stack(batch)
+                together = torch.stack(batch)
+                if together.dtype == torch.float64:
+                    rounding.add(together.numpy())
+                yield together if together.dtype == torch.uint8 else together.to(torch.float32)
             elif batch:
-                yield batch
+                yield [one if one.dtype == torch.uint8 else one.to(torch.float32) for one in batch]
         if len(self.skipped) == self.wanted:
             raise UserError(
                 f"{self.argument} must hold a sample that can be read, got {self.wanted:,} of {self.name} that cannot; the first, "
                 f"{self.skipped[0].where}: {self.skipped[0].reason}"
             )
+        rounding.check(self.argument)
 
     def report(self) -> dict[str, Any]:
         """What the last iteration read, as plain types: name, size, read, skipped (a count), ``list`` (the first 1,000), rules (counts)."""
@@ -145,7 +152,7 @@ class Samples:
 
 
 def sample(item: Item) -> tuple[np.ndarray[Any, Any], tuple[str, ...]]:
-    """An item as (C, H, W) or (D,), uint8 or float32, and which rules changed it.
+    """An item as (C, H, W) uint8 or float32, or as (D,) uint8, float32 or float64, and which rules changed it.
 
     Raises
     ------
@@ -158,7 +165,9 @@ def sample(item: Item) -> tuple[np.ndarray[Any, Any], tuple[str, ...]]:
         return eight_bit(item)
     image = channels_first(item.array)
     array = item.array.reshape(-1) if image is None else image
-    array = np.array(array, np.uint8 if array.dtype == np.uint8 else np.float32, order="C")
-    if not np.isfinite(array).all():
-        raise ValueError(f"{int((~np.isfinite(array)).sum()):,} of {array.size:,} values are not finite")
+    exact = np.float64 if image is None and array.dtype.itemsize > np.dtype(np.float32).itemsize else np.float32
+    array = np.array(array, np.uint8 if array.dtype == np.uint8 else exact, order="C")
+    finite = np.isfinite(array) & (np.abs(array) <= np.finfo(np.float32).max)
+    if not finite.all():
+        raise ValueError(f"{int((~finite).sum()):,} of {array.size:,} values are not finite")
     return array, ()

@@ -70,7 +70,11 @@ class Kind:
     @classmethod
     def of(cls, side: Side) -> Kind:
         """Read the first batch."""
-        batch = next(iter(side))
+        return cls.shown(next(iter(side)))
+
+    @classmethod
+    def shown(cls, batch: Any) -> Kind:
+        """What a batch shows."""
         floats = [one for one in batch if one.is_floating_point()]
         lows, highs = [float(one.min()) for one in floats], [float(one.max()) for one in floats]
         return cls(tuple(batch[0].shape), not floats, min(lows, default=0.0), max(highs, default=0.0))

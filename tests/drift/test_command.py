@@ -163,7 +163,7 @@ def test_a_check_is_due_when_the_interval_is_over_however_long_the_last_one_took
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--generated", "{other}"], "5 in baseline"),
+        (["--generated", "{other}"], "vectors (5,) in baseline and vectors (3,) in generated"),
         (["--accept"], "--accept needs --run and one of --model and --generated"),
         (["--every", "24h", "--generated", "{other}"], "--every checks the world alone"),
         (["--every", "never"], "every must be a number and a unit (s, m, h, d) from 1s to 365d, such as 24h, got 'never'"),
@@ -172,6 +172,7 @@ def test_a_check_is_due_when_the_interval_is_over_however_long_the_last_one_took
         (["--model", "none.ckpt"], "--model must be a checkpoint of ganwatch train, got 'none.ckpt', which is not there"),
         (["--model", "{other}"], "of another generator, give samples"),
         (["--features", "random-conv"], "features must be identity"),
+        (["--fresh", "digits"], "both sides must hold images, or both vectors, got vectors (5,) in baseline and images (1, 8, 8) in fresh"),
         (["--fresh", "nowhere"], "fresh must be an existing path"),
     ],
 )

@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy.stats import binom
 
+from ganwatch.drift.columns import compare_columns
 from ganwatch.drift.kernel import kernel_product
 from ganwatch.drift.permutation import change, compare
 from ganwatch.errors import UserError
@@ -110,3 +111,20 @@ def test_ties_favour_no_side() -> None:
     rounded = lambda: rng.integers(2, size=(60, 2))
     p_values = np.array([compare(rounded(), rounded(), permutations=99, seed=seed).p_value for seed in range(300)])
     assert (p_values <= 0.05).sum() <= binom.ppf(0.995, 300, 0.05)
+
+
+def test_points_without_spread_are_at_no_absurd_distance() -> None:
+    one, other = np.full((60, 3), 0.1), np.full((70, 3), 0.4)
+    same = compare(one, np.full((70, 3), 0.1))
+    assert (same.effect, same.low, same.high, same.p_value) == (0, 0, 0, 1)
+    apart = compare(one, other)
+    assert apart.p_value == 0.001
+    assert 100 < apart.low <= apart.effect <= apart.high < 2000
+    [moved] = compare_columns({"x0": one[:, 0]}, {"x0": other[:, 0]})
+    assert moved.effect == pytest.approx(0.3)
+
+
+def test_features_that_float32_does_not_tell_apart_are_refused() -> None:
+    far = 1e8 + np.random.default_rng(0).normal(size=(60, 3))
+    with pytest.raises(UserError, match="second must be told apart by float32, got column 0 about"):
+        compare(far - 1e8, far)

@@ -3,6 +3,7 @@
 import argparse
 import json
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -222,3 +223,44 @@ def test_progress_goes_to_standard_error_and_counts_what_was_left_out(capsys, mo
 def test_arguments_out_of_range_are_refused(call, words, message):
     with pytest.raises(UserError, match=message):
         call("digits", "digits", *words)
+
+
+FAR = 1e8 + np.random.default_rng(0).normal(size=(200, 3))
+
+
+@pytest.mark.parametrize(
+    ("real", "message"),
+    [
+        (FAR, r"REAL must be told apart by float32, got column 0 about 1e\+08 with a standard deviation of"),
+        (FAR + 0j, "REAL must hold real numbers, got dtype complex128"),
+        (FAR.astype(str), "REAL must hold real numbers, got dtype <U"),
+    ],
+)
+def test_what_would_be_measured_wrongly_is_refused(call, array, real, message):
+    with pytest.raises(UserError, match=f"^{message}"):
+        call(array("real", real), array("fake", FAR - 1e8))
+
+
+@pytest.mark.parametrize(
+    ("real", "fake", "note"),
+    [
+        (DIGITS[:1], DIGITS, "The value of frechet, .*, vendi_ratio is unknown: REAL has too few samples, 1."),
+        (DIGITS[:4], DIGITS, "What two real samples would give is unknown of frechet: that takes 128 samples"),
+        (DIGITS[:90], DIGITS[10:90], "REAL and FAKE share 80 of 80 samples; intervals and real against real hold for independent ones."),
+        (np.full((90, 3), 0.1), np.full((60, 3), 0.1), "All samples of FAKE have the same features."),
+    ],
+)
+def test_a_sentence_says_what_a_measure_lacks(call, array, real, fake, note):
+    words = array("real", real), array("fake", fake), "--features", "identity"
+    notes = call(*words, "--json")["provenance"]["notes"]
+    assert any(re.match(note, one) for one in notes), notes
+    assert call(*words).endswith("\n".join(["", *notes, ""]))
+
+
+def test_copies_are_no_reason_for_odd_numbers(call, array):
+    constant, kinds = np.full((90, 3), 0.1), np.random.default_rng(0).integers(2, size=(2, 400, 3))
+    for real, fake in ((constant, constant[:60]), kinds):
+        found = call(array("real", real), array("fake", fake), "--json")
+        for name in MEASURES[2:6]:
+            assert found[name]["value"] == pytest.approx(found[name]["null"], abs=0.05), name
+        assert found["kernel"]["low"] <= 0 <= found["kernel"]["high"]
