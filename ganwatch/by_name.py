@@ -22,9 +22,10 @@ from torch import nn
 
 from ganwatch.capture import optimizer_steps, optimizers
 from ganwatch.contracts import Incident, Sink
+from ganwatch.disabled import Disabled
 from ganwatch.errors import UserError
 from ganwatch.handle import Handle
-from ganwatch.loop import Disabled, Watch, watch
+from ganwatch.loop import Watch, watch
 from ganwatch.ranks import rank
 from ganwatch.records import Readings, Run, Samples
 from ganwatch.starting import checked_parts

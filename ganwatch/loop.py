@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import sys
 import weakref
@@ -20,6 +21,7 @@ from ganwatch.capture.options import Options, checked_options
 from ganwatch.capture.ownership import Several, members
 from ganwatch.capture.step import Step
 from ganwatch.contracts import Detector, Incident, Probe, Sink
+from ganwatch.disabled import Disabled
 from ganwatch.errors import UserError
 from ganwatch.handle import Handle
 from ganwatch.observer import Observer
@@ -40,6 +42,8 @@ from ganwatch.starting import (
     start_run,
 )
 from ganwatch.status import Adviser, Wording
+
+log = logging.getLogger("ganwatch")
 
 _open: weakref.WeakSet[Watch] = weakref.WeakSet()
 
@@ -73,6 +77,7 @@ class Watch(Handle):
         self.name, self.store, self.audit_seconds = name, store, audit_seconds
         self._dataset = real
         self._begun = False
+        self._resumed: str | None = None
         self._networks = {"g": generator, "d": discriminator}
         for earlier in [other for other in _open if not {*map(id, other.networks())}.isdisjoint(map(id, self.networks()))]:
             earlier.close()
@@ -107,7 +112,7 @@ class Watch(Handle):
             "world_size": self.observer.ranks.size,
             "probes": provenance(self.observer.recorder.probes),
         }
-        run, reported = start_run(self.store, self.name, facts, data=self._dataset, audit_seconds=self.audit_seconds)
+        run, reported = start_run(self.store, self.name, facts, data=self._dataset, audit_seconds=self.audit_seconds, resumed=self._resumed)
         say_begun(run, {role.upper(): type(members(several)[0]).__name__ for role, several in self._networks.items()}, self.store)
         self._begun = True
         return run, reported
@@ -133,6 +138,26 @@ class Watch(Handle):
         """
         self.observer.log(name, value)
 
+    def state_dict(self) -> dict[str, Any]:
+        """What the loop's own checkpoint needs to hold so that run, steps and alarms go on: plain types only."""
+        return self.observer.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a checkpoint; before the first step, and an empty state is none. Later ones are left alone, with a warning.
+
+        Raises
+        ------
+        UserError
+            It is not what ``state_dict`` gave.
+        """
+        if self.observer.recorder.findings.steps:
+            log.warning("watching.load_state_dict must be called before the first optimizer step; steps are counted from where they are")
+        elif not isinstance(state, Mapping) or (state and not {"run", "index", "monitor"} <= set(state)):
+            raise UserError(f"state must be what watching.state_dict() gave, or empty, got {type(state).__name__} {str(state)[:80]}")
+        elif state:
+            self._resumed = state["run"]
+            self.observer.monitor.guard("saved state", lambda: self.observer.load_state_dict(state))
+
     def close(self, state: str = "finished") -> None:
         """Leave no hook behind and write everything. A second call does nothing."""
         atexit.unregister(self._at_exit)
@@ -153,21 +178,6 @@ class Watch(Handle):
     def _at_exit(self) -> None:
         kind = getattr(sys, "last_type", None)
         self.close("finished" if kind is None else "stopped" if issubclass(kind, KeyboardInterrupt) else "failed")
-
-
-class Disabled:
-    """What ``watch`` gives with GANWATCH_DISABLED=1: takes every call and does nothing."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def _ignore(self, *_: Any, **__: Any) -> None:
-        pass
-
-    real = fake = log = close = status = _ignore
 
 
 def watch(
