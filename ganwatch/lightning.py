@@ -20,9 +20,10 @@ from ganwatch.errors import UserError
 from ganwatch.handle import Handle
 from ganwatch.lightning_names import Callback, adopt, terminated
 from ganwatch.observer import Observer
-from ganwatch.presets import STORE, default_detectors, default_probes, default_sinks, provenance
+from ganwatch.presets import STORE, checked_preset, default_detectors, default_probes, default_sinks, provenance
 from ganwatch.provenance import optimizers
 from ganwatch.records import Run
+from ganwatch.settings import changed
 from ganwatch.sinks.background import Background
 from ganwatch.starting import (
     AUDIT_SECONDS,
@@ -65,6 +66,8 @@ class GanWatch(Handle, Callback):
         Port on 127.0.0.1 to export at, 0 for any free one; None exports nothing.
     probes, detectors : sequences or None
         None takes all that ganwatch has.
+    preset : str, Path or None
+        File of ``ganwatch calibrate`` with arguments of the detectors that ganwatch has.
     sinks : sequence of Sink
         Further destinations.
     facts : mapping
@@ -75,7 +78,7 @@ class GanWatch(Handle, Callback):
     Raises
     ------
     UserError
-        An argument is of another type or out of its range. Before the first step:
+        An argument is of another type or out of its range, a preset names what is not there. Before the first step:
         networks not found or without parameters, a store that cannot be opened, a loader without batches.
 
     Examples
@@ -103,6 +106,7 @@ class GanWatch(Handle, Callback):
         prometheus_port: int | None = None,
         probes: Sequence[Probe] | None = None,
         detectors: Sequence[Detector] | None = None,
+        preset: str | Path | None = None,
         sinks: Sequence[Sink] = (),
         facts: Mapping[str, Any] | None = None,
         audit_seconds: float = AUDIT_SECONDS,
@@ -118,6 +122,7 @@ class GanWatch(Handle, Callback):
         self.prometheus_port, self.facts, self.audit_seconds = prometheus_port, dict(facts or {}), float(audit_seconds)
         self.probes = None if probes is None else checked_parts("probes", probes, Probe)  # type: ignore[type-abstract]  # a base to compare with
         self.detectors = None if detectors is None else checked_parts("detectors", detectors, Detector)  # type: ignore[type-abstract]
+        self.settings = checked_preset(preset, detectors)
         self.sinks = checked_parts("sinks", sinks, Sink)  # type: ignore[type-abstract]
         self._keep_unused()
         self._begin()
@@ -167,7 +172,9 @@ class GanWatch(Handle, Callback):
         named = self._networks(pl_module)
         networks = {role: network for role, (_, network) in named.items()}
         probes = default_probes() if self.probes is None else self.probes
-        run, reported = self._start_run(trainer, pl_module, networks["g"], probes) if trainer.is_global_zero else (None, [])
+        detectors = default_detectors(self.settings) if self.detectors is None else self.detectors
+        known = {"probes": provenance(probes), "detectors": changed(detectors)}
+        run, reported = self._start_run(trainer, pl_module, networks["g"], known) if trainer.is_global_zero else (None, [])
         sinks: list[Sink] = []
         try:
             if run is not None:
@@ -176,7 +183,7 @@ class GanWatch(Handle, Callback):
                 networks,
                 run=run,
                 probes=probes,
-                detectors=default_detectors() if self.detectors is None else self.detectors,
+                detectors=detectors,
                 sinks=sinks,
                 reported=reported,
                 state=self._pending,
@@ -196,16 +203,16 @@ class GanWatch(Handle, Callback):
         self._waiting_since = time.perf_counter()
 
     def _start_run(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, generator: nn.Module, probes: Sequence[Probe]
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, generator: nn.Module, known: Mapping[str, Any]
     ) -> tuple[Run, list[Incident]]:
         facts = self.facts | {
+            **known,
             "module": f"{type(pl_module).__module__}.{type(pl_module).__qualname__}",
             "configuration": dict(pl_module.hparams),
             "optimizers": optimizers({str(index): optimizer for index, optimizer in enumerate(trainer.optimizers)}),
             "seed": os.environ.get("PL_GLOBAL_SEED"),
             "precision": str(trainer.precision),
             "world_size": trainer.world_size,
-            "probes": provenance(probes),
         }
         return start_run(
             self.store,

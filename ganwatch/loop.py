@@ -25,10 +25,11 @@ from ganwatch.disabled import Disabled
 from ganwatch.errors import UserError
 from ganwatch.handle import Handle
 from ganwatch.observer import Observer
-from ganwatch.presets import STORE, default_detectors, default_probes, default_sinks, provenance
-from ganwatch.provenance import optimizers as settings
+from ganwatch.presets import STORE, checked_preset, default_detectors, default_probes, default_sinks, provenance
+from ganwatch.provenance import optimizers as optimizer_facts
 from ganwatch.ranks import rank, unwrapped
 from ganwatch.records import Run
+from ganwatch.settings import changed
 from ganwatch.sinks.background import Background
 from ganwatch.starting import (
     AUDIT_SECONDS,
@@ -68,7 +69,7 @@ class Watch(Handle):
         store: str | Path | None,
         real: Any,
         probes: Sequence[Probe] | None,
-        detectors: Sequence[Detector] | None,
+        detectors: Sequence[Detector],
         sinks: Sequence[Sink],
         prometheus_port: int | None,
         audit_seconds: float,
@@ -87,7 +88,7 @@ class Watch(Handle):
                 self._networks,
                 begin=self._begin,
                 probes=default_probes() if probes is None else probes,
-                detectors=default_detectors() if detectors is None else detectors,
+                detectors=detectors,
                 sinks=every,
                 options=options,
             )
@@ -107,10 +108,11 @@ class Watch(Handle):
                 role: [f"{type(network).__module__}.{type(network).__qualname__}" for network in members(several)]
                 for role, several in self._networks.items()
             },
-            "optimizers": settings(self.observer.recorder.ownership.optimizers()),
+            "optimizers": optimizer_facts(self.observer.recorder.ownership.optimizers()),
             "batch_size": len(shown[0]) if shown else None,
             "world_size": self.observer.ranks.size,
             "probes": provenance(self.observer.recorder.probes),
+            "detectors": changed(self.observer.monitor.detectors),
         }
         run, reported = start_run(self.store, self.name, facts, data=self._dataset, audit_seconds=self.audit_seconds, resumed=self._resumed)
         say_begun(run, {role.upper(): type(members(several)[0]).__name__ for role, several in self._networks.items()}, self.store)
@@ -195,6 +197,7 @@ def watch(
     store: str | Path | None = STORE,
     probes: Sequence[Probe] | None = None,
     detectors: Sequence[Detector] | None = None,
+    preset: str | Path | None = None,
     sinks: Sequence[Sink] = (),
     prometheus_port: int | None = None,
     audit_seconds: float = AUDIT_SECONDS,
@@ -227,6 +230,8 @@ def watch(
         A folder (SQLite inside it) or a SQLAlchemy URL; None keeps nothing.
     probes, detectors : sequences, optional
         Instead of the default ones.
+    preset : str or Path, optional
+        File of ``ganwatch calibrate`` with arguments of the default detectors.
     sinks : sequence of Sink
         Beside the store and the log.
     prometheus_port : int, optional
@@ -242,8 +247,8 @@ def watch(
     Raises
     ------
     UserError
-        Not a module, one without parameters or with lazy ones, the same one twice, no real data, an option that does not fit, or a store
-        that cannot be opened.
+        Not a module, one without parameters or with lazy ones, the same one twice, no real data, an option that does not fit, a preset
+        that names what is not there, or a store that cannot be opened.
 
     Examples
     --------
@@ -273,6 +278,7 @@ def watch(
     )
     checked_settings(store=store, prometheus_port=prometheus_port, facts=None, audit_seconds=audit_seconds)
     checked_real(real)
+    settings = checked_preset(preset, detectors)
     script = Path(sys.argv[0]).stem if sys.argv and sys.argv[0] not in {"", "-c", "-m"} else type(members(generator)[0]).__name__
     return Watch(
         generator,
@@ -281,7 +287,7 @@ def watch(
         store=store,
         real=real,
         probes=None if probes is None else checked_parts("probes", probes, Probe),  # type: ignore[type-abstract]  # a base to compare with
-        detectors=None if detectors is None else checked_parts("detectors", detectors, Detector),  # type: ignore[type-abstract]
+        detectors=default_detectors(settings) if detectors is None else checked_parts("detectors", detectors, Detector),  # type: ignore[type-abstract]
         sinks=checked_parts("sinks", sinks, Sink),  # type: ignore[type-abstract]
         prometheus_port=prometheus_port,
         audit_seconds=float(audit_seconds),

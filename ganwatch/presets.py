@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganwatch.contracts import Detector, Probe, Sink, discover
+from ganwatch.errors import UserError
+from ganwatch.settings import Settings, made, own_detectors, read_preset
 
 if TYPE_CHECKING:
     from ganwatch.sinks.prometheus import PrometheusSink
@@ -32,9 +34,33 @@ def provenance(probes: Sequence[Probe]) -> dict[str, dict[str, Any]]:
     return {probe.name: facts for probe in probes if (facts := probe.provenance())}
 
 
-def default_detectors() -> list[Detector]:
-    """One of every detector in ``ganwatch.detectors``, at its calibrated thresholds."""
-    return [cls() for cls in discover("ganwatch.detectors", Detector)]  # type: ignore[type-abstract]  # the base is only compared with
+def default_detectors(settings: Settings | None = None) -> list[Detector]:
+    """One of every detector in ``ganwatch.detectors``, as shipped where ``settings`` do not say otherwise.
+
+    >>> from ganwatch.settings import changed
+    >>> changed(default_detectors({"GW101": {"floor": 0.25}}))
+    {'GW101': {'floor': 0.25}}
+    """
+    return made(own_detectors(), settings)
+
+
+def checked_preset(preset: str | Path | None, detectors: object) -> Settings | None:
+    """The settings in a preset, None without one.
+
+    Raises
+    ------
+    UserError
+        It cannot be read, names what is not there, or comes together with detectors.
+    """
+    if preset is None:
+        return None
+    if not isinstance(preset, str | Path):
+        raise UserError(f"preset must be the path of a TOML file or None, got {type(preset).__name__}")
+    if detectors is not None:
+        raise UserError("preset sets arguments of the detectors that are made by default, so it goes without detectors")
+    settings = read_preset(preset)
+    made(own_detectors(), settings, f"preset {preset}")
+    return settings
 
 
 def default_sinks(store: str | Path | None = STORE, *, prometheus: PrometheusSink | None = None) -> list[Sink]:

@@ -147,6 +147,21 @@ def _between(start: float, end: float, part: float) -> float:
     return round(value) if isinstance(start, int) else float(f"{value:.6g}")
 
 
+def changed(detectors: Iterable[Detector]) -> dict[str, dict[str, float]]:
+    """By code, the tunable arguments that are not as shipped; what a run is judged by belongs to its provenance.
+
+    >>> from ganwatch.detectors.bad_batch import BadBatch
+    >>> changed([BadBatch(share=0.25)])
+    {'GW502': {'share': 0.25}}
+    """
+    found = {}
+    for detector in detectors:
+        shipped = defaults(type(detector))
+        others = {name: getattr(detector, name, shipped[name]) for name in detector.tunable}
+        found[detector.code] = {name: value for name, value in others.items() if value != shipped[name]}
+    return {code: arguments for code, arguments in found.items() if arguments}
+
+
 def read_preset(path: str | Path) -> dict[str, dict[str, float]]:
     """The arguments by code that a preset holds.
 

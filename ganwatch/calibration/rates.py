@@ -88,14 +88,22 @@ class Found:
         Of the runs, those with a right alarm that does not come before the failure may have begun.
     right_first : Share
         Of the runs, those whose first alarm that no other explains is a right one.
+    fired : tuple of int, steps
+        At which the first right alarm fired, sorted.
     delays : tuple of int, steps
-        From the true onset to the first right alarm, sorted; only of runs whose onset is known.
+        From the true onset to that, sorted; only of runs whose onset is known.
     """
 
     label: str
     recall: Share
     right_first: Share
+    fired: tuple[int, ...]
     delays: tuple[int, ...]
+
+    @property
+    def step(self) -> float | None:
+        """The median step of the first right alarm."""
+        return statistics.median(self.fired) if self.fired else None
 
     @property
     def delay(self) -> float | None:
@@ -113,7 +121,7 @@ def false_alarms(judged: Iterable[Judged]) -> FalseAlarms:
 def found(judged: Sequence[Judged]) -> list[Found]:
     """By label, for every label that is a failure."""
     labels = sorted({str(one.label) for one in judged if failing(one)})
-    return [_found(label, [one for one in judged if one.label == label]) for label in labels]
+    return [found_of(label, [one for one in judged if one.label == label]) for label in labels]
 
 
 def failing(judged: Judged) -> bool:
@@ -121,11 +129,13 @@ def failing(judged: Judged) -> bool:
     return judged.label not in {None, HEALTHY, UNDETERMINED}
 
 
-def _found(label: str, judged: Sequence[Judged]) -> Found:
-    hits = [one.hit for one in judged]
+def found_of(label: str, judged: Sequence[Judged]) -> Found:
+    """Of runs that should have been found."""
+    hits = [hit for one in judged if (hit := one.hit) is not None]
     return Found(
         label=label,
-        recall=Share(sum(hit is not None for hit in hits), len(judged)),
+        recall=Share(len(hits), len(judged)),
         right_first=Share(sum(one.right_first for one in judged), len(judged)),
-        delays=tuple(sorted(hit.delay for hit in hits if hit is not None and hit.delay is not None)),
+        fired=tuple(sorted(hit.fired for hit in hits)),
+        delays=tuple(sorted(hit.delay for hit in hits if hit.delay is not None)),
     )

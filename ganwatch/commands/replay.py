@@ -15,10 +15,13 @@ from ganwatch.errors import UserError
 if TYPE_CHECKING:
     from ganwatch.calibration.judged import Judged
     from ganwatch.calibration.rates import FalseAlarms, Found, Share
+    from ganwatch.calibration.sweep import Row, Setting
     from ganwatch.contracts import Detector
     from ganwatch.recordings.sources import Source
 
 HELP = "judge recorded runs again: alarms, delays, false alarms"
+EACH_WAY = 4
+"""Settings of a sweep to each side of the shipped one."""
 SOURCE = "Parquet file of recordings, CSV, folder of these, or with --store a run"
 
 
@@ -26,7 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help=SOURCE)
     add_reading(parser)
-    add_judging(parser)
+    parser.add_argument("--label", metavar="LABEL", help="what runs are that do not say it: healthy, or a failure's name")
+    add_detectors(parser)
+    parser.add_argument("--sweep", action="store_true", help="each detector alone, from sensitive to strict: delays against false alarms")
     parser.add_argument("--preset", metavar="FILE", help="arguments of the detectors, from ganwatch calibrate")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -38,17 +43,18 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--map-file", metavar="FILE", help="TOML file of such names, one a line: errG = 'loss/g'")
 
 
-def add_judging(parser: argparse.ArgumentParser) -> None:
-    """What judges, and how fast."""
+def add_detectors(parser: argparse.ArgumentParser) -> None:
+    """What judges, and in how many processes."""
     parser.add_argument(
         "--detectors", action="append", metavar="D", help="code or package.module:attribute, may be repeated (default: all of ganwatch)"
     )
-    parser.add_argument("--label", metavar="LABEL", help="what runs are that do not say it: healthy, or a failure's name")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print alarms by run, and rates."""
+    if args.sweep:
+        return _sweep(args)
     from ganwatch.calibration.judged import judge_all
     from ganwatch.calibration.rates import false_alarms, found
     from ganwatch.settings import made, read_preset
@@ -65,6 +71,55 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(described(judged, alarms, failures, seconds))
     return 0
+
+
+def _sweep(args: argparse.Namespace) -> int:
+    from ganwatch.calibration.judged import judge_all
+    from ganwatch.calibration.sweep import rows, settings_of
+
+    if args.preset:
+        raise UserError("--sweep moves the arguments that a preset would set: leave out --preset")
+    sources, settings = opened(args), settings_of(judging(args), EACH_WAY)
+    judged = list(judge_all(sources, [one.variant for one in settings], label=args.label, jobs=args.jobs))
+    swept = rows(settings, judged)
+    if args.json:
+        print(json.dumps([_row_as_plain(row) for row in swept], allow_nan=False))
+        return 0
+    shipped = [run[place] for run in judged for place, one in enumerate(settings) if one.strictness == 0.0]
+    print("\n".join([_swept(swept), "", *_remarks(shipped)]))
+    return 0
+
+
+def _swept(swept: list[Row]) -> str:
+    head = ["DETECTOR", "STRICTNESS", "FOUND", "STEP", "DELAY", "FALSE ALARMS", "IN 10,000 STEPS", "95% INTERVAL", "ARGUMENTS"]
+    lines = []
+    for row in swept:
+        found, alarms, (low, high) = row.found, row.alarms, row.alarms.interval
+        recall = [f"{found.recall.count} of {found.recall.of}" if found.recall.of else "-", shown(found.step), shown(found.delay)]
+        rates = ["-"] * 3 if alarms.rate is None else [alarms.alarms, f"{alarms.rate:.3g}", f"{low:.3g} to {high:.3g}"]
+        lines.append([row.setting.cls.code, f"{row.setting.strictness:+g}", *recall, *rates, shown_arguments(row.setting)])
+    return table(head, lines)
+
+
+def shown_arguments(setting: Setting) -> str:
+    """Arguments in one line."""
+    return " ".join(f"{name}={value:.4g}" for name, value in setting.arguments.items()) or "nothing to tune"
+
+
+def _row_as_plain(row: Row) -> dict[str, Any]:
+    return {
+        "code": row.setting.cls.code,
+        "strictness": row.setting.strictness,
+        "arguments": row.setting.arguments,
+        "recall": asdict(row.found.recall) | {"interval": row.found.recall.interval},
+        "step": row.found.step,
+        "delay": row.found.delay,
+        "healthy": _alarms_as_plain(row.alarms),
+    }
+
+
+def _alarms_as_plain(alarms: FalseAlarms) -> dict[str, Any]:
+    return asdict(alarms) | {"rate": alarms.rate, "interval": alarms.interval, "flagged_interval": alarms.flagged.interval}
 
 
 def opened(args: argparse.Namespace) -> list[Source]:
@@ -100,9 +155,10 @@ def described(judged: list[Judged], alarms: FalseAlarms, failures: list[Found], 
         lines.append(healthy_line(alarms))
     if failures:
         rows = [
-            [one.label, one.recall.of, one.recall.count, _interval(one.recall), one.right_first.count, shown(one.delay)] for one in failures
+            [one.label, one.recall.of, one.recall.count, _interval(one.recall), one.right_first.count, shown(one.step), shown(one.delay)]
+            for one in failures
         ]
-        lines += [table(["LABEL", "RUNS", "FOUND", "95% INTERVAL", "RIGHT CODE FIRST", "MEDIAN DELAY"], rows)]
+        lines += [table(["LABEL", "RUNS", "FOUND", "95% INTERVAL", "RIGHT CODE FIRST", "MEDIAN STEP", "MEDIAN DELAY"], rows)]
     lines += _remarks(judged)
     steps = sum(one.steps for one in judged)
     lines.append(f"{steps:,} steps of {len(judged):,} runs in {seconds:.1f} s, {steps / max(seconds, 1e-9):,.0f} a second")
@@ -127,11 +183,11 @@ def _remarks(judged: list[Judged]) -> list[str]:
     from ganwatch.calibration.rates import failing
 
     lines = []
-    if left := sum(one.label != HEALTHY and not failing(one) for one in judged):
+    if left := len({one.name for one in judged if one.label != HEALTHY and not failing(one)}):
         lines.append(f"in no rate: {left} run{'s' * (left > 1)} of which is not known whether they are healthy (--label says it)")
     for code in sorted({code for one in judged for code in one.unable}):
         runs = [one for one in judged if code in one.unable]
-        lines.append(f"{code} could not judge {len(runs)} of {len(judged)} runs: {runs[0].unable[code]}")
+        lines.append(f"{code} could not judge {len(runs)} run{'s' * (len(runs) > 1)}: {runs[0].unable[code]}")
     if unused := sorted({series for one in judged for series in one.unused}):
         lines.append(f"not used, as ganwatch has no such series (--map THEIRS=OURS names them): {in_line(', '.join(unused))}")
     return lines
@@ -144,10 +200,9 @@ def as_plain(judged: list[Judged], alarms: FalseAlarms, failures: list[Found], s
     return {
         "ganwatch": ganwatch.__version__,
         "runs": [asdict(one) for one in judged],
-        "healthy": asdict(alarms) | {"rate": alarms.rate, "interval": alarms.interval, "flagged_interval": alarms.flagged.interval},
+        "healthy": _alarms_as_plain(alarms),
         "failures": [
-            asdict(one) | {"recall_interval": one.recall.interval, "right_first_interval": one.right_first.interval, "delay": one.delay}
-            for one in failures
+            asdict(one) | {"recall_interval": one.recall.interval, "right_first_interval": one.right_first.interval} for one in failures
         ],
         "seconds": seconds,
     }
