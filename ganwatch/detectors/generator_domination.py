@@ -76,6 +76,16 @@ class GeneratorDomination(Detector):
     severity = Severity.TICKET
     inputs = ("d_auc", "update_to_weight/d", "update_to_weight/g", "pairwise_ratio", "energy_distance")
     hold = 40
+    tunable = {
+        "chance": (0.65, 0.5),
+        "lead": (0.98, 0.7),
+        "slow": (1e-3, 4e-5),
+        "slowed": (0.4, 0.05),
+        "stopped": (0.15, 0.015),
+        "far": (0.03, 0.4),
+        "gain": (0.3, 0.03),
+        "window": (60, 250),
+    }
 
     def __init__(
         self,

@@ -74,6 +74,15 @@ class Stall(Detector):
     severity = Severity.TICKET
     inputs = ("update_to_weight/g", "energy_distance", "precision", "coverage", "d_auc")
     rank = 1
+    tunable = {
+        "still": (1e-5, 1e-7),
+        "slowed": (2e-2, 1e-3),
+        "far": (0.02, 0.2),
+        "farther": (0.04, 0.4),
+        "gain": (0.3, 0.03),
+        "patience": (800, 5000),
+        "window": (100, 500),
+    }
 
     def __init__(
         self,

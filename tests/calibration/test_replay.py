@@ -55,7 +55,7 @@ def test_what_is_printed_says_what_the_figures_rest_on(capsys, tmp_path):
     assert ["late", "mode-collapse", "1000", "GW101-1", "mode collapse", "90", "540", "-", "100"] in rows
     assert ["early", "mode-collapse", "1000", "GW101-1", "mode collapse", "90", "540", "-", "-260"] in rows
     assert ["who knows", "-", "1200", "none"] in rows
-    assert ["mode-collapse", "2", "1", "0.09 to 0.91", "2", "100"] in rows
+    assert ["mode-collapse", "2", "1", "0.09 to 0.91", "2", "540", "100"] in rows
     assert ["false alarms: 1 on 1 of 1 healthy runs, 10 in 10,000 steps (95% interval 0.253 to 55.7; 1,000 steps watched)"] in rows
     assert any("1 run of which is not known whether they are healthy" in row[0] for row in rows if row)
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import ganwatch
-from ganwatch.cli import parser
+from ganwatch.cli import main, parser
 from ganwatch.store import queries
 from ganwatch.store.database import open_store
 from ganwatch.trainer.data import GANData
@@ -65,6 +65,14 @@ def test_the_line_for_networks_out_of_reach_works(tmp_path, monkeypatch):
 def test_every_command_is_documented_and_every_documented_command_exists():
     known = next(action.choices for action in parser()._actions if action.dest == "command")
     assert set(known) == set(re.findall(r"`ganwatch ([a-z]+)", README))
+
+
+def test_the_replay_of_recorded_runs_is_what_it_prints(capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    [(command, printed)] = re.findall(r"^\$ (ganwatch replay tests/.*)\n((?:.*\n)*?)```", README, re.MULTILINE)
+    assert main(command.split()[1:]) == 0
+    *lines, speed = capsys.readouterr().out.splitlines()
+    assert (lines, speed[:24]) == (printed.splitlines(), "1,800 steps of 2 runs in")
 
 
 def test_faults_and_their_codes_are_those_of_the_demo():
