@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 
-from ganwatch.drill import injections
+from ganwatch.drill import Injection, injections
 from ganwatch.errors import UserError
 from ganwatch.trainer.defaults import DIGITS
 
 HELP = "rehearse: inject a failure into a healthy training at a chosen step, and see what is found and whom it calls"
-STEP, WATCHED = 600, 600
+WATCHED = 600
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     known = injections()
     parser.add_argument("failure", nargs="?", choices=known, metavar="FAILURE", help=f"one of {', '.join(known)}")
     parser.add_argument("--list", action="store_true", help="say what each of them does, and end")
-    parser.add_argument("--step", type=int, default=STEP, help=f"the first step that is interfered with (default: {STEP})")
+    early = ", ".join(f"{cls.step} with {name}" for name, cls in known.items() if cls.step != Injection.step)
+    parser.add_argument("--step", type=int, help=f"the first step that is interfered with (default: {Injection.step}, {early})")
     parser.add_argument("--steps", type=int, help=f"updates of the generator in all (default: {WATCHED} more)")
     losses = list(DIGITS)
     parser.add_argument("--loss", choices=losses, default=losses[0], metavar="LOSS", help=f"{', '.join(losses)} (default: {losses[0]})")
@@ -36,15 +37,16 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.failure is None:
         raise UserError(f"FAILURE must be one of {', '.join(injections())}, got none")
-    steps = args.step + WATCHED if args.steps is None else args.steps
-    if args.step > steps:
-        raise UserError(f"--step must be <= --steps (the training ends there), got {args.step} and {steps}")
+    step = injections()[args.failure].step if args.step is None else args.step
+    steps = step + WATCHED if args.steps is None else args.steps
+    if step > steps:
+        raise UserError(f"--step must be <= --steps (the training ends there), got {step} and {steps}")
     from ganwatch.drill import Drill
     from ganwatch.drill.report import outcome, words
     from ganwatch.trainer.demo import Stopped, demo
     from ganwatch.trainer.summary import report, summary
 
-    drill, stopped = Drill(args.failure, step=args.step), False
+    drill, stopped = Drill(args.failure, step=step), False
     try:
         watch, _ = demo(
             loss=args.loss, seed=args.seed, steps=steps, store=args.store, prometheus_port=args.prometheus_port, callbacks=[drill]

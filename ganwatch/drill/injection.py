@@ -31,12 +31,15 @@ class Injection:
         Codes of the incidents that explain it rightly, the best first.
     cause : str
         What is wrong then, in a sentence.
+    step : int
+        From which on ``ganwatch drill`` injects it unless told otherwise.
     """
 
     name: ClassVar[str]
     label: ClassVar[str]
     codes: ClassVar[tuple[str, ...]]
     cause: ClassVar[str]
+    step: ClassVar[int] = 600
 
     def settings(self, role: str, group: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002  # for those that override it
         """What differs in an optimizer's parameter group of network ``role`` (``g`` or ``d``) for one step, such as its ``lr``."""

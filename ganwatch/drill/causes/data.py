@@ -39,9 +39,7 @@ class RangeMismatch(Injection):
         self._line: tuple[float, float] | None = None
 
     def batch(self, batch: Any) -> Any:
-        from ganwatch.capture.step import tensors
-
-        dims = max((x.ndim for x in tensors(batch) if x.is_floating_point()), default=0)
+        dims = max((x.ndim for x in tensors_of(batch) if x.is_floating_point()), default=0)
         return mapped(batch, lambda x: self._scaled(x) if x.is_floating_point() and x.ndim == dims > 0 else x)
 
     def _scaled(self, samples: Tensor) -> Tensor:
@@ -50,6 +48,34 @@ class RangeMismatch(Injection):
             self._line = (low, 255.0 / (high - low) if high > low else 255.0)
         low, factor = self._line
         return (samples - low) * factor
+
+
+class LostKinds(Injection):
+    """Of each batch those samples are left that are more like the first one than like the one farthest from it: about half of the data.
+
+    A batch is filled up with the latest others that were left.
+    """
+
+    name, label, codes = "lost-kinds", "mode-dropping", ("GW102", "GW402")
+    cause = "a filter in the data pipeline lets about half of the data through, and not all kinds of them"
+
+    def __init__(self) -> None:
+        self._ends: tuple[Tensor, Tensor] | None = None
+        self._kept: list[Tensor] = []
+
+    def batch(self, batch: Any) -> Any:
+        import torch
+
+        every = tensors_of(batch)
+        flat = max(every, key=lambda x: x.ndim).flatten(1).float()
+        if self._ends is None:
+            self._ends = flat[0].clone(), flat[(flat - flat[0]).square().sum(1).argmax()].clone()
+        near, far = ((flat - end).square().sum(1) for end in self._ends)
+        left = [x[near <= far] for x in every]
+        before = self._kept or [x[:0] for x in left]
+        self._kept = [torch.cat(both)[: len(flat)] for both in zip(left, before, strict=True)]
+        filled = iter([first_of(x, len(flat)) for x in self._kept])
+        return mapped(batch, lambda _: next(filled))
 
 
 class ShrunkenData(Injection):
@@ -61,7 +87,7 @@ class ShrunkenData(Injection):
         How many different ones are left.
     """
 
-    name, label, codes = "shrunken-data", "memorisation", ("GW103", "GW203", "GW502")
+    name, label, codes = "shrunken-data", "discriminator-overfitting", ("GW203", "GW103", "GW502")
     cause = "the loader delivers the same few samples for ever"
 
     def __init__(self, *, samples: int = 16) -> None:
@@ -69,14 +95,24 @@ class ShrunkenData(Injection):
         self._kept: Any = None
 
     def batch(self, batch: Any) -> Any:
-        from ganwatch.capture.step import tensors
-
-        size = max((len(x) for x in tensors(batch) if x.ndim), default=0)
+        size = max((len(x) for x in tensors_of(batch) if x.ndim), default=0)
         if self._kept is None:
             self._kept = mapped(batch, lambda x: x[: self.samples].clone() if x.ndim and len(x) == size else x)
-        return mapped(self._kept, lambda x: _repeated(x, size) if x.ndim else x)
+        return mapped(self._kept, lambda x: first_of(x, size) if x.ndim else x)
 
 
-def _repeated(few: Tensor, size: int) -> Tensor:
-    times = -(-size // len(few))
-    return few.repeat(times, *[1] * (few.ndim - 1))[:size]
+def tensors_of(batch: Any) -> list[Tensor]:
+    """The tensors in a nest, in the order in which ``mapped`` comes by them."""
+    found: list[Tensor] = []
+    mapped(batch, lambda x: found.append(x) or x)  # type: ignore[func-returns-value]  # that is why
+    return found
+
+
+def first_of(few: Tensor, size: int) -> Tensor:
+    """As many rows as that, those that are there again and again.
+
+    >>> import torch
+    >>> first_of(torch.tensor([[1], [2]]), 3).tolist()
+    [[1], [2], [1]]
+    """
+    return few.repeat(-(-size // len(few)), *[1] * (few.ndim - 1))[:size]

@@ -10,41 +10,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Repeated(Injection):
-    """The generator is trained on the first few latents that come, for ever.
+class ConstantLatents(Injection):
+    """The generator is trained on the first latent that comes, for ever."""
 
-    Parameters
-    ----------
-    count : int
-        How many different ones are left.
-    """
+    name, label, codes = "constant-latents", "mode-collapse", ("GW504", "GW101")
+    cause = "every latent is the same, as where a generator of random numbers is seeded anew for each"
 
-    def __init__(self, *, count: int) -> None:
-        self.count = int(count)
+    def __init__(self) -> None:
         self._kept: Tensor | None = None
 
     def latents(self, latents: Tensor) -> Tensor:
         if self._kept is None:
-            self._kept = latents[: self.count].detach().clone()
-        few = self._kept
-        return few.repeat(-(-len(latents) // len(few)), *[1] * (latents.ndim - 1))[: len(latents)]
-
-
-class FewLatents(Repeated):
-    """The generator is trained on a handful of latents."""
-
-    name, label, codes = "few-latents", "mode-dropping", ("GW504", "GW102", "GW101")
-    cause = "the generator is trained on the same few latents for ever, as where every worker has the same seed"
-
-    def __init__(self, *, count: int = 5) -> None:
-        super().__init__(count=count)
-
-
-class ConstantLatents(Repeated):
-    """The generator is trained on one latent for ever."""
-
-    name, label, codes = "constant-latents", "mode-collapse", ("GW504", "GW101")
-    cause = "every latent is the same"
-
-    def __init__(self) -> None:
-        super().__init__(count=1)
+            self._kept = latents[:1].detach().clone()
+        return self._kept.expand_as(latents)

@@ -32,7 +32,7 @@ class ModeCollapse(Rates):
 
     name, label, codes = "mode-collapse", "mode-collapse", ("GW101",)
     cause = "the generator learns faster than the discriminator can follow"
-    factors = {"g": 20.0, "d": 0.1}  # noqa: RUF012  # declared in the base
+    factors = {"g": 50.0, "d": 0.1}  # noqa: RUF012  # declared in the base
 
 
 class DiscriminatorDomination(Rates):
@@ -41,6 +41,7 @@ class DiscriminatorDomination(Rates):
     name, label, codes = "discriminator-domination", "discriminator-domination", ("GW201",)
     cause = "the discriminator learns far faster than the generator, which hardly learns at all"
     factors = {"g": 0.01, "d": 10.0}  # noqa: RUF012  # as above
+    step = 150  # a generator that has learned all kinds keeps them
 
 
 class GeneratorDomination(Rates):
