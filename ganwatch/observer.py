@@ -193,5 +193,7 @@ class Observer:
         if self.recorder.close():
             if state != "finished":
                 self.ranks.patience = 0.0
+            if (last := self.recorder.said_since()) is not None:
+                self.monitor.observe(last)
             self.monitor.finish(state)
             self.monitor.guard("ranks", self.ranks.close)

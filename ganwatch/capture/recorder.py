@@ -128,6 +128,8 @@ class Recorder:
         self._idle_looks = self._updated = 0
         """Looks in a row at which the discriminator was not updated, and the last step in which it was."""
         self._shown: set[str] = set()
+        self._noted: dict[str, Any] = {}
+        """What the last step had of these."""
         self._current = Step(1)
         self.spent = 0.0
         self._spent_before = 0.0
@@ -218,6 +220,11 @@ class Recorder:
     def tell(self, readings: Mapping[str, Any]) -> None:
         """Take readings of somebody else's at the last step, or at the next one where that has been handed on."""
         (self._waiting[-1] if self._waiting else self._current).logged |= readings
+
+    def said_since(self) -> Step | None:
+        """Readings that were given after the last step and that it does not have, as of that step; None where there are none."""
+        logged = {series: value for series, value in self._current.logged.items() if series not in self._noted}
+        return Step(self.index, logged=logged, wall_time=time.time()) if logged and self.index else None
 
     def _timed(self, action: Callable[..., Any], *args: Any) -> Any:
         if self.paused:
@@ -321,6 +328,7 @@ class Recorder:
 
     def _tick(self) -> None:
         step, self.index = self._current, self.index + 1
+        self._noted = step.logged
         step.wall_time = time.time()
         step.observer_time, self._spent_before = self.spent - self._spent_before, self.spent
         judged, fresh = step.calls, []  # carried on

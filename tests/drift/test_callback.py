@@ -56,6 +56,14 @@ def test_drift_is_logged_and_recorded_and_the_training_is_the_same(tmp_path: Pat
         assert list(queries.series_names(store, run.id)).count("drift_score") == 1
 
 
+def test_drift_after_the_last_epoch_is_an_incident_too(tmp_path: Path) -> None:
+    drift = ganwatch.FreshDataDrift(POINTS[:500], POINTS[500:] + np.float32(0.4), every=3)
+    trained(ganwatch.GanWatch(store=tmp_path / "runs"), drift)
+    with open_store(tmp_path / "runs", create=False) as store:
+        [run] = queries.runs(store)
+        assert [incident.code for incident in queries.incidents(store, run.id)] == ["GW402"]
+
+
 def test_it_looks_only_when_it_is_due_and_not_at_all_when_disabled(monkeypatch: pytest.MonkeyPatch) -> None:
     drift = ganwatch.FreshDataDrift(POINTS[:500], POINTS[500:], every=2)
     trained(drift)

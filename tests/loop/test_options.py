@@ -199,7 +199,9 @@ def test_what_the_loop_logs_is_a_series_of_its_own(tmp_path, caplog):
     with watching:
         watching.log("begin", 1)
         train(g, d, each=each)
+        watching.log("end", 2)
     assert sink.series("logged/begin") == ([1], [1.0])
+    assert sink.series("logged/end") == ([24], [2.0])
     later = list(range(2, 25))  # what is noted after a step belongs to the next one
     assert sink.series("logged/running") == (later, [step - 1.0 for step in later])
     assert [str(value) for value in sink.series("logged/my score/fid")[1][:3]] == ["0.5", "nan", "1.5"]
