@@ -18,7 +18,9 @@ from .words import literal, number
 POINTS = 400
 """Points of a curve; a longer one shows the smallest and largest value of each stretch."""
 FIRST = ("losses", "gradients", "discriminator", "diversity", "quality")
-LAYERS, LOGGED, EVALUATION, OTHER = "layers", "logged", "evaluation", "other"
+LAYERS, LOGGED, OTHER = "layers", "logged", "other"
+WHERE_MEASURED = {LOGGED, "evaluation", "conditioning", "groups", "measures", "drift"}
+"""Shown at first too, where a run has them."""
 MOST_LABELS = 3
 """Last values that fit beside a title."""
 WINDOWS = {"All": None, "Last 1,000": 1_000, "Last 200": 200}
@@ -32,7 +34,7 @@ def page() -> None:
     live_run(_header, record)
     measured = {_group(name) for name in queries.series_names(open_shown_store(), record.id)}
     offered = [group for group in _groups() if group in measured or group in FIRST]
-    at_first = [group for group in offered if group in {*FIRST, LOGGED, EVALUATION}]
+    at_first = [group for group in offered if group in {*FIRST, *WHERE_MEASURED}]
     chosen = st.pills("Signals", offered, selection_mode="multi", default=at_first, format_func=str.capitalize, key="curves_groups")
     with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
         window = st.segmented_control("Steps", list(WINDOWS), default="All", required=True, key="curves_steps")

@@ -10,6 +10,7 @@ import streamlit as st
 from ganwatch.contracts import Severity
 from ganwatch.store import queries
 
+from .drift import fresh_data
 from .state import has_ended, is_silent, link, live, no_runs, open_shown_store
 from .words import age, comparison, incident_badges, literal, open_count, state_badge
 
@@ -54,6 +55,7 @@ def _body() -> None:
     if left:
         st.header("Open at the end of a run", anchor=False)
         _cards(left, names, ended=True)
+    fresh_data(names)
     st.header("Runs", anchor=False)
     _table(runs, silent)
 

@@ -92,6 +92,8 @@ class Detector(Stateful, ABC):
     """Steps for which a verdict must stand before its incident fires."""
     clear: ClassVar[int] = 100
     """Steps without a verdict after which a firing incident is resolved."""
+    opt_in: ClassVar[bool] = False
+    """Whether most trainings rightly have nothing that it reads, so that ``status`` does not miss it."""
     rank: ClassVar[int] = 0
     """Order among causes of the same hundred; a smaller one explains a larger one."""
     tunable: ClassVar[Mapping[str, tuple[float, float]]] = {}

@@ -143,13 +143,13 @@ class Monitor:
         self._each_sink("samples", samples)
 
     def not_applicable(self) -> dict[str, str]:
-        """Detector code to what it needs, for those that cannot judge this run."""
+        """Detector code to what it needs, for those that cannot judge this run; not for those that few runs have anything for."""
         missing = {}
         for detector in self.detectors:
             outcome = self._outcomes.get(detector.code)
             if isinstance(outcome, NotApplicable):
                 missing[detector.code] = outcome.reason
-            elif detector.code not in self._outcomes:
+            elif detector.code not in self._outcomes and not detector.opt_in:
                 missing[detector.code] = f"needs one of {', '.join(detector.inputs)}"
         return missing
 

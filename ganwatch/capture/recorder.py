@@ -129,7 +129,7 @@ class Recorder:
         """Looks in a row at which the discriminator was not updated, and the last step in which it was."""
         self._shown: set[str] = set()
         self._noted: dict[str, Any] = {}
-        """What the last step had of these."""
+        """Readings that the last step was given."""
         self._current = Step(1)
         self.spent = 0.0
         self._spent_before = 0.0

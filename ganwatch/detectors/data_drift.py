@@ -48,6 +48,7 @@ class DataDrift(Detector):
     code = "GW402"
     title = "data drift"
     severity = Severity.TICKET
+    opt_in = True
     inputs = ("drift_score", "drift_effect")
 
     def update(self, readings: Readings) -> Outcome:

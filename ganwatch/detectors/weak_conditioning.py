@@ -64,6 +64,7 @@ class WeakConditioning(Detector):
     code = "GW104"
     title = "weak conditioning"
     severity = Severity.TICKET
+    opt_in = True
     inputs = ("label_agreement/fake", "label_agreement_error/fake", "label_agreement/real", "frechet")
     tunable = {"part": (0.9, 0.4), "errors": (2.0, 8.0), "gain": (0.3, 0.02), "patience": (2, 12), "confirm": (2, 8)}
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from ganwatch.store import tables
 from ganwatch.store.database import Store
@@ -41,4 +41,16 @@ def entries(store: Store, action: str, subject: str) -> list[AuditRecord]:
     query = select(_AUDIT).where(_AUDIT.c.action == action, _AUDIT.c.subject == subject)
     with store.read() as connection:
         rows = connection.execute(query.order_by(_AUDIT.c.id)).all()
-    return [AuditRecord(row.created, row.actor, row.action, row.subject, decode(row.detail)) for row in rows]
+    return [_record(row) for row in rows]
+
+
+def latest(store: Store, action: str) -> dict[str, AuditRecord]:
+    """The last entry of one action on each subject, the newest first."""
+    last = select(func.max(_AUDIT.c.id)).where(_AUDIT.c.action == action).group_by(_AUDIT.c.subject)
+    with store.read() as connection:
+        rows = connection.execute(select(_AUDIT).where(_AUDIT.c.id.in_(last)).order_by(_AUDIT.c.id.desc())).all()
+    return {row.subject: _record(row) for row in rows}
+
+
+def _record(row: Any) -> AuditRecord:
+    return AuditRecord(row.created, row.actor, row.action, row.subject, decode(row.detail))

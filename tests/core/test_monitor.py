@@ -160,6 +160,7 @@ def test_an_outcome_holds_between_the_readings_of_its_inputs() -> None:
 def test_a_detector_that_cannot_judge_says_what_it_needs() -> None:
     monitor = Monitor(detectors=[High(), Broken()])
     assert monitor.not_applicable() == dict.fromkeys(("GW201", "GW301"), "needs one of loss/d")
+    assert Monitor(detectors=[type("Asked", (High,), {"opt_in": True})()]).not_applicable() == {}
     monitor.judge(Readings(1, {"loss/d": -1.0}))
     assert monitor.not_applicable()["GW201"] == "needs a loss that is not negative"
     resumed = Monitor(detectors=[High()])

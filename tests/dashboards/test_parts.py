@@ -57,6 +57,30 @@ def test_empty_and_missing_stores_say_what_to_do(tmp_path: Path) -> None:
         assert "No runs yet" in line
 
 
+def test_the_last_verdict_on_fresh_data_is_on_the_overview(tmp_path: Path) -> None:
+    from ganwatch.drift.record import record_check
+    from ganwatch.drift.verdict import judge
+    from ganwatch.records import Readings, Run
+    from ganwatch.sinks.sql import SqlSink
+    from ganwatch.store.database import open_store
+
+    sink = SqlSink(tmp_path)
+    sink.start(Run("run", "digits"))
+    sink.readings([Readings(1, {"drift_score": 0.5, "measure/sharpness": 1.0})])
+    sink.close()
+    baseline = np.random.default_rng(0).normal(size=(60, 2))
+    with open_store(tmp_path) as store:
+        for shift in (0.0, 3.0):
+            columns = {"width": baseline[:, 0]}, {"width": baseline[:, 0] + shift}
+            record_check(store, "run", judge(baseline, baseline + shift, columns=columns))
+    overview, curves = draw(tmp_path, "overview", "curves")
+    assert "moved: width" in overview
+    assert "retrain" in overview
+    assert overview.count("in digits") == 1
+    assert "|Drift|" in curves
+    assert "|Measures|" in curves
+
+
 def test_what_a_loop_logs_has_a_curve_of_its_own_each(tmp_path: Path) -> None:
     from ganwatch.records import Readings, Run
     from ganwatch.sinks.sql import SqlSink
