@@ -92,3 +92,13 @@ def make_injection(name: str, **how: float) -> Injection:
         if isinstance(value, bool) or not isinstance(value, int | float) or not (value >= 0 and math.isfinite(value)):
             raise UserError(f"{argument} of {name} must be a finite number >= 0, got {value!r}")
     return known[name](**how)
+
+
+def first_of(few: Tensor, size: int) -> Tensor:
+    """As many rows as that, those that are there again and again.
+
+    >>> import torch
+    >>> first_of(torch.tensor([[1], [2]]), 3).tolist()
+    [[1], [2], [1]]
+    """
+    return few.repeat(-(-size // len(few)), *[1] * (few.ndim - 1))[:size]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ganwatch.drill.injection import Injection
+from ganwatch.drill.injection import Injection, first_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -101,18 +101,17 @@ class ShrunkenData(Injection):
         return mapped(self._kept, lambda x: first_of(x, size) if x.ndim else x)
 
 
+class Memorisation(ShrunkenData):
+    """Batches repeat so few samples that the generator can learn them by heart."""
+
+    name, label, codes = "memorisation", "memorisation", ("GW103", "GW203", "GW502")
+
+    def __init__(self, *, samples: int = 4) -> None:
+        super().__init__(samples=samples)
+
+
 def tensors_of(batch: Any) -> list[Tensor]:
     """The tensors in a nest, in the order in which ``mapped`` comes by them."""
     found: list[Tensor] = []
     mapped(batch, lambda x: found.append(x) or x)  # type: ignore[func-returns-value]  # that is why
     return found
-
-
-def first_of(few: Tensor, size: int) -> Tensor:
-    """As many rows as that, those that are there again and again.
-
-    >>> import torch
-    >>> first_of(torch.tensor([[1], [2]]), 3).tolist()
-    [[1], [2], [1]]
-    """
-    return few.repeat(-(-size // len(few)), *[1] * (few.ndim - 1))[:size]
