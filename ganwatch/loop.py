@@ -262,7 +262,7 @@ def watch(
     """
     if os.environ.get("GANWATCH_DISABLED") == "1":
         return Disabled()
-    generator, discriminator = _network("G", G), _network("D", D)
+    generator, discriminator = as_one("G", G), as_one("D", D)
     if {id(network) for network in members(generator)} & {id(network) for network in members(discriminator)}:
         raise UserError(f"D must be another network than G, got the same {type(members(discriminator)[0]).__name__} twice")
     if name is not None and not isinstance(name, str):
@@ -295,8 +295,14 @@ def watch(
     )
 
 
-def _network(argument: str, given: Networks) -> nn.Module:
-    """The one network, or several under one role."""
+def as_one(argument: str, given: Networks) -> nn.Module:
+    """The one network, or several under one role.
+
+    Raises
+    ------
+    UserError
+        It is none, has no parameters or lazy ones, or is there twice.
+    """
     named: dict[str, Any] = dict(given) if isinstance(given, Mapping) else {"0": given}
     if isinstance(given, list | tuple):
         named = {str(place): network for place, network in enumerate(given)}

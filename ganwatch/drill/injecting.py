@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from ganwatch.capture import loaders, optimizer_steps
+from ganwatch.capture.ownership import members
 from ganwatch.capture.updates import Updates
 from ganwatch.drill.injection import Injection, make_injection
 from ganwatch.errors import UserError
-from ganwatch.ranks import unwrapped
-from ganwatch.starting import checked_network, rehearsed
+from ganwatch.loop import Networks, as_one
+from ganwatch.starting import rehearsed
 
 log = logging.getLogger("ganwatch")
 
@@ -56,7 +57,7 @@ class Injected:
         self.injection, self.step = injected, step
         self.steps = 0
         self.fired_at: int | None = None
-        self._generator = generator
+        self._generators = members(generator)
         self._updates = Updates({"g": generator, "d": discriminator}, timed=self._guarded, begun=lambda _: (), ended=self._ended)
         self._held: list[_Held] = []
         self._dataset: Any = None
@@ -128,7 +129,7 @@ class Injected:
         return self.batch(batch) if dataset is self._dataset else batch
 
     def _called(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        if not self.active or module is not self._generator or not module.training or get_ident() != self._updates.thread:
+        if not self.active or not module.training or module not in self._generators or get_ident() != self._updates.thread:
             return None
         place = next((place for place, x in enumerate(args) if isinstance(x, Tensor) and x.is_floating_point() and x.ndim), None)
         if place is None:
@@ -170,7 +171,7 @@ class Injected:
             held.give_back()
 
 
-def inject(name: str, *, G: nn.Module, D: nn.Module, step: int = 500, **how: float) -> Injected:  # noqa: N803  # what everybody calls them
+def inject(name: str, *, G: Networks, D: Networks, step: int = 500, **how: float) -> Injected:  # noqa: N803  # what everybody calls them
     """Bring the cause of a failure into a loop from the generator's step number ``step`` on.
 
     Say it before ``watch``, or at least before the first step, and the run is called a drill wherever it is shown. Real batches are those
@@ -181,8 +182,8 @@ def inject(name: str, *, G: nn.Module, D: nn.Module, step: int = 500, **how: flo
     ----------
     name : str
         One of ``ganwatch.drill.injections()``.
-    G, D : nn.Module
-        Generator and discriminator.
+    G, D : nn.Module, or list or dict of them
+        Generator and discriminator, as for ``ganwatch.watch``.
     step : int, >= 1
         The first of the generator's steps that is interfered with.
     **how : float
@@ -217,10 +218,4 @@ def inject(name: str, *, G: nn.Module, D: nn.Module, step: int = 500, **how: flo
     made = make_injection(name, **how)
     if isinstance(step, bool) or not isinstance(step, int) or step < 1:
         raise UserError(f"step must be an integer >= 1 (steps of the generator), got {step!r}")
-    networks = {}
-    for argument, network in (("G", G), ("D", D)):
-        if not isinstance(network, nn.Module):
-            raise UserError(f"{argument} must be a torch.nn.Module, got {type(network).__name__}")
-        networks[argument] = unwrapped(network)
-        checked_network(argument, networks[argument], type(network).__name__)
-    return Injected(made, networks["G"], networks["D"], step)
+    return Injected(made, as_one("G", G), as_one("D", D), step)

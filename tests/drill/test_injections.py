@@ -130,6 +130,20 @@ def test_a_step_that_fails_keeps_no_setting():
     assert optimizer.param_groups[0]["lr"] == 0.1
 
 
+def test_several_networks_of_one_role():
+    first, second, d = nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 1)
+    optimizer = torch.optim.SGD([*first.parameters(), *second.parameters()], lr=0.1)
+    before = second.weight.detach().clone()
+    with inject("constant-latents", G=[first, second], D=d, step=1) as drill:
+        made = second(torch.randn(4, 2))
+    assert torch.equal(made, made[:1].expand(4, 2))
+    assert drill.fired_at == 1
+    with inject("stall", G=[first, second], D=d, step=1):
+        d(second(torch.ones(1, 2))).sum().backward()
+        optimizer.step()
+    assert torch.equal(second.weight, before)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
