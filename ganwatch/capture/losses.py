@@ -17,7 +17,7 @@ CLEAR = 8
 """Updates in a row that had one loss each, after which nobody looks any more whom a loss reached."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Loss:
     value: Tensor
     reached: set[str] | None
@@ -111,10 +111,8 @@ class Losses:
     def _shared(self, pending: list[_Loss], held: list[_Loss], roles: Collection[str]) -> tuple[Tensor | None, Tensor | None]:
         """What of the losses that wait is of these networks; those of the other one are held."""
         own = [one for one in pending if len(roles) > 1 or _of_g(one) == ("g" in roles)]
-        if own and len(own) < len(pending):
-            self._held = [one for one in pending if _of_g(one) != ("g" in roles)]
-        else:
-            own = pending
+        own = own or [one for one in pending if _reaches(one, roles)] or pending
+        self._held = [one for one in pending if one not in own]
         values = [one.value for one in own]
         if "g" not in roles:
             return _sum(values), None
@@ -138,6 +136,10 @@ class Losses:
     def _gradients(self) -> list[tuple[int, int] | None]:
         gradients = [end.grad for _, end in self._ownership.ends]
         return [None if gradient is None else (id(gradient), gradient._version) for gradient in gradients]  # noqa: SLF001  # counts writes
+
+
+def _reaches(one: _Loss, roles: Collection[str]) -> bool:
+    return one.reached is not None and not one.reached.isdisjoint(roles)
 
 
 def _of_g(one: _Loss) -> bool:

@@ -55,6 +55,11 @@ class Phases:
         self._judged = self._plainly = self._penalised = False
         self._known: dict[str, deque[tuple[bool, bool]]] = {}
 
+    @property
+    def called(self) -> bool:
+        """Whether the discriminator was called since the last update."""
+        return self._judged
+
     def judged(self, given: Iterable[Any]) -> None:
         """The discriminator was called; on a leaf that wants a gradient, or on anything else."""
         self._judged = True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +15,7 @@ from ganwatch.capture import backward_losses, clipping, optimizer_steps
 from ganwatch.capture.losses import Losses
 from ganwatch.capture.ownership import Ownership, Share
 from ganwatch.capture.phases import AUXILIARY, Kind, Phases
+from ganwatch.capture.primary import Primary
 from ganwatch.capture.step import Update, norms_of
 
 _Arguments = tuple[tuple[Any, ...], dict[str, Any]]
@@ -47,10 +47,6 @@ class _Stepping:
     skipped: bool
     updates: Sequence[Update] | None = None
     """What somebody has taken of it; None where nobody was shown anything."""
-
-
-def nobody() -> None:
-    """No optimizer."""
 
 
 class Updates:
@@ -87,9 +83,7 @@ class Updates:
         self._networks = dict(networks)
         self._timed, self._begun, self._ended = timed, begun, ended
         self.looked_at: int | None = None
-        self._primary: Callable[[], torch.optim.Optimizer | None] = nobody
-        self._second: Callable[[], torch.optim.Optimizer | None] = nobody
-        self._alone = False
+        self._primary = Primary()
         self._apart: set[str] = set()
         """Networks that some optimizer has moved which has nothing of the other one."""
         self._stepping: list[_Stepping] = []
@@ -174,7 +168,8 @@ class Updates:
         moving = _moving(step.shares, self._stepping)
         moved = [Moved(share, self._kind(share, step.shares), step.loss) for share in moving]
         counted = [one.share.role for one in moved if one.kind.counts]
-        ends = "g" in counted and self._ends_step(optimizer, alone=counted == ["g"])
+        ends = "g" in counted and self._primary.ends_step(optimizer, alone=counted == ["g"], judged=self.phases.called)
+        self._primary.opposed |= counted == ["d"]
         if moving:
             self._stepped = id(optimizer)
             self.phases.end(moving)
@@ -219,17 +214,6 @@ class Updates:
         }
         if ours:
             self._unclipped |= zip(ours, norms_of(list(ours.values())).unbind(), strict=True)
-
-    def _ends_step(self, optimizer: torch.optim.Optimizer, *, alone: bool) -> bool:
-        """Whether the generator is through: of several optimizers that share it the first one counts, while it goes on stepping.
-
-        One that moves the discriminator too does not follow one that moves the generator ``alone``: that is no GAN training any more.
-        """
-        primary = self._primary()
-        if primary is not optimizer and (primary is None or (self._second() is optimizer and (alone or not self._alone))):
-            primary, self._primary, self._alone = optimizer, weakref.ref(optimizer), alone
-        self._second = nobody if primary is optimizer else weakref.ref(optimizer)
-        return primary is optimizer
 
 
 def _moving(shares: Sequence[Share], wrapping: Sequence[_Stepping]) -> list[Share]:

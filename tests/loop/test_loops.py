@@ -887,6 +887,45 @@ class Late(Loop):
         super().run(steps // 2)
 
 
+class Kept(Late):
+    """… and the old ones are kept."""
+
+    def start(self):
+        self.old = getattr(self, "optimizers", None)
+        super().start()
+
+
+class Pretrained(Loop):
+    """G is trained by itself at first, with an optimizer of its own that stays."""
+
+    def run(self, steps=STEPS):
+        super().start()
+        self.pretraining = self.optimizers
+        batches = self.batches()
+        for _ in range(5):
+            self.update("g", F.l1_loss(self.fake(), next(batches)))
+        super().run(steps)
+
+
+class VAEGAN(Loop):
+    """An encoder is trained through G and D, whose gradients from it are thrown away; fakes keep their graph in D's phase."""
+
+    def start(self):
+        super().start()
+        self.encoder = nn.Linear(64, self.latents)
+        self.of_encoder = torch.optim.Adam(self.encoder.parameters(), 1e-3)
+
+    def d_phase(self, real):
+        fake = self.g(self.encoder(real.flatten(1)))
+        self.update("d", LOSSES[self.loss][0](self.d(real), self.d(fake)))
+
+    def g_phase(self, real):
+        super().g_phase(real)
+        self.of_encoder.zero_grad()
+        self.d(self.g(self.encoder(real.flatten(1)))).square().mean().backward()
+        self.of_encoder.step()
+
+
 class Grown(Loop):
     """Half-way both networks get other layers at both ends."""
 
@@ -1062,6 +1101,9 @@ ROWS = {
     "EMA": Averaged,
     "mixed precision": Mixed,
     "optimizers replaced": Late,
+    "optimizers replaced and kept": Kept,
+    "pretrained": Pretrained,
+    "encoder trained through both": VAEGAN,
     "grown": Grown,
     "a third network later": Accompanied,
     "a third network within": Followed,
