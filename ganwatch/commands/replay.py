@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 HELP = "judge recorded runs again: alarms, delays, false alarms"
 EACH_WAY = 4
 """Settings of a sweep to each side of the shipped one."""
-SOURCE = "Parquet file of recordings, CSV, folder of these, or with --store a run"
+SOURCE = "Parquet file of recordings, CSV, folder of these or of TensorBoard's event files, or with --store a run"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_reading(parser: argparse.ArgumentParser) -> None:
     """What it takes to read sources."""
     parser.add_argument("--store", metavar="STORE", help="folder, SQLite file or SQLAlchemy URL in which a SOURCE that is no path is a run")
-    parser.add_argument("--map", action="append", default=[], metavar="THEIRS=OURS", help="name of a series in a CSV, such as errG=loss/g")
+    parser.add_argument("--map", action="append", default=[], metavar="THEIRS=OURS", help="name of a series of others, such as errG=loss/g")
     parser.add_argument("--map-file", metavar="FILE", help="TOML file of such names, one a line: errG = 'loss/g'")
 
 

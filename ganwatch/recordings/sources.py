@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from ganwatch.errors import UserError
+from ganwatch.recordings.events import event_runs, is_event_file, read_events
 from ganwatch.recordings.parquet import count_recordings, read_recordings
 from ganwatch.recordings.recording import Recording
 from ganwatch.recordings.stored import read_stored
@@ -16,7 +17,7 @@ Source = Callable[[], Iterator[Recording]]
 
 AT_ONCE = 20
 """Runs of a Parquet file that one call gives."""
-KINDS = "a Parquet file of recordings, a CSV, or a folder of these"
+KINDS = "a Parquet file of recordings, a CSV, or a folder of these or of TensorBoard's event files"
 
 
 def open_sources(given: Sequence[str], *, names: Mapping[str, str] | None = None, store: str | None = None) -> list[Source]:
@@ -40,7 +41,7 @@ def open_sources(given: Sequence[str], *, names: Mapping[str, str] | None = None
     for text in given:
         path = Path(text)
         if path.is_dir():
-            found = [source for file in sorted(path.iterdir()) for source in _file(file, names or {})]
+            found = _folder(path, names or {})
             if not found:
                 raise UserError(f"SOURCE must be {KINDS}, got a folder without any: {text!r}")
         elif path.exists():
@@ -55,8 +56,16 @@ def open_sources(given: Sequence[str], *, names: Mapping[str, str] | None = None
     return sources
 
 
+def _folder(path: Path, names: Mapping[str, str]) -> list[Source]:
+    found = [source for file in sorted(path.iterdir()) if not is_event_file(file) for source in _file(file, names)]
+    runs = event_runs(path)
+    return found + [partial(read_events, run, names, run.name if run == path else run.relative_to(path).as_posix()) for run in runs]
+
+
 def _file(path: Path, names: Mapping[str, str]) -> list[Source]:
     if path.suffix == ".parquet":
         runs = count_recordings(path)
         return [partial(read_recordings, path, range(start, min(start + AT_ONCE, runs))) for start in range(0, runs, AT_ONCE)]
-    return [partial(read_csv, path, names)] if path.suffix == ".csv" else []
+    if path.suffix == ".csv":
+        return [partial(read_csv, path, names)]
+    return [partial(read_events, path, names)] if is_event_file(path) else []
