@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ganwatch.errors import UserError
-from ganwatch.trainer import losses, networks
+from ganwatch.trainer import losses, networks, residual
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,14 +37,16 @@ class GAN(lightning.LightningModule):
         Of one sample, images or vectors.
     latent_dim : int
         Size of the standard normal latent.
-    network : {"conv", "mlp"} or None
-        None takes ``conv`` for images and ``mlp`` for vectors. ``conv`` needs square images of 8 to 128 pixels, a power of two.
+    network : {"conv", "mlp", "residual"} or None
+        None takes ``conv`` for images and ``mlp`` for vectors. ``conv``, and ``residual`` for images, need squares of 8 to 128 pixels, a
+        power of two.
     channels : int
         Channels of the convolutional networks at full resolution.
     width : int
         Units of a hidden layer of the fully connected networks.
     depth : int or None
-        Hidden layers of the fully connected networks (None: 3); additional 3x3 convolutions per resolution (None: 0).
+        Hidden layers of the fully connected networks (None: 3) or residual blocks (None: 1); additional 3x3 convolutions, or blocks, per
+        resolution of the convolutional ones (None: 0).
     activation, d_activation : {"relu", "leaky_relu", "sigmoid", "tanh"}
         Of the hidden layers of G and D.
     g_norm : {"batch", "none"}
@@ -102,7 +104,7 @@ class GAN(lightning.LightningModule):
         shape: tuple[int, ...] = (1, 8, 8),
         *,
         latent_dim: int = 32,
-        network: Literal["conv", "mlp"] | None = None,
+        network: Literal["conv", "mlp", "residual"] | None = None,
         channels: int = 16,
         width: int = 128,
         depth: int | None = None,
@@ -144,20 +146,16 @@ class GAN(lightning.LightningModule):
         self.batches = self.d_updates = self.g_updates = 0
 
         inputs = latent_dim * 2 if classes else latent_dim
-        if network == "conv":
+        made = residual if network == "residual" else networks
+        if network == "conv" or (network == "residual" and len(shape) == 3):  # C, H, W
             image = cast("tuple[int, int, int]", shape)
-            body = networks.conv_generator(
-                image, inputs, channels=channels, depth=depth or 0, activation=activation, norm=g_norm, output=output
-            )
-            features, found = networks.conv_features(
-                image, channels=channels, depth=depth or 0, activation=d_activation, norm=d_norm, dropout=dropout
-            )
+            size = {"channels": channels, "depth": depth or 0}
+            body = made.conv_generator(image, inputs, **size, activation=activation, norm=g_norm, output=output)
+            features, found = made.conv_features(image, **size, activation=d_activation, norm=d_norm, dropout=dropout)
         else:
-            layers = 3 if depth is None else depth
-            body = networks.mlp_generator(shape, inputs, width=width, depth=layers, activation=activation, norm=g_norm, output=output)
-            features, found = networks.mlp_features(
-                shape, width=width, depth=layers, activation=d_activation, norm=d_norm, dropout=dropout
-            )
+            size = {"width": width, "depth": (1 if network == "residual" else 3) if depth is None else depth}
+            body = made.dense_generator(shape, inputs, **size, activation=activation, norm=g_norm, output=output)
+            features, found = made.dense_features(shape, **size, activation=d_activation, norm=d_norm, dropout=dropout)
         self.generator = networks.Generator(body, latent_dim=latent_dim, classes=classes)
         self.discriminator = networks.Discriminator(nn.Sequential(*features), nn.Linear(found, 1), width=found, classes=classes)
         networks.initialise(self.generator, activation, init_std)
@@ -286,7 +284,7 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
 
 def _check(given: dict[str, Any]) -> None:
     choices = {
-        "network": ("conv", "mlp"),
+        "network": ("conv", "mlp", "residual"),
         "activation": tuple(networks.ACTIVATIONS),
         "d_activation": tuple(networks.ACTIVATIONS),
         "g_norm": ("batch", "none"),
@@ -297,7 +295,8 @@ def _check(given: dict[str, Any]) -> None:
     for name, allowed in choices.items():
         if given[name] not in allowed:
             raise UserError(f"{name} must be one of {allowed}, got {given[name]!r}")
-    shape, conv = given["shape"], given["network"] == "conv"
+    shape = given["shape"]
+    conv = given["network"] == "conv" or (given["network"] == "residual" and len(shape) == 3)  # C, H, W
     lowest = dict.fromkeys(("latent_dim", "channels", "width", "r1_every", "d_steps", "g_steps"), 1)
     lowest |= dict.fromkeys(("gp_weight", "r1_weight", "classes", "g_lr", "d_lr"), 0) | {"depth": 0 if conv else 1}
     for name, low in lowest.items():
@@ -307,7 +306,7 @@ def _check(given: dict[str, Any]) -> None:
     square = len(shape) == image and shape[1] == shape[2] and shape[1] in CONV_SIZES
     rules = {
         "shape": (len(shape) in {vector, image} and min(shape) >= 1, "(channels, height, width) or (features,), all >= 1"),
-        "shape for network='conv'": (square or not conv, f"(channels, S, S) with S of {CONV_SIZES}"),
+        f"shape for network={given['network']!r}": (square or not conv, f"(channels, S, S) with S of {CONV_SIZES}"),
         "dropout": (0.0 <= given["dropout"] < 1.0, "in [0, 1)"),
         "ema": (given["ema"] is None or 0.0 < given["ema"] < 1.0, "in (0, 1) (decay per update) or None"),
         "init_std": (given["init_std"] is None or given["init_std"] > 0.0, "> 0 or None"),

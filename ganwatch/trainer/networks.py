@@ -23,8 +23,14 @@ GAINS = {"relu": math.sqrt(2.0), "leaky_relu": math.sqrt(2.0 / 1.04), "sigmoid":
 OUTPUTS: dict[str, Callable[[], nn.Module]] = {"tanh": nn.Tanh, "identity": nn.Identity}
 
 
-def _activation(name: str) -> nn.Module:
+def activation_of(name: str) -> nn.Module:
+    """A layer of ``ACTIVATIONS``."""
     return ACTIVATIONS[name]()
+
+
+def normalised(kind: Callable[[int], nn.Module], width: int, norm: str) -> list[nn.Module]:
+    """Batch normalisation where that is asked for; spectral normalisation is laid over finished networks."""
+    return [kind(width)] if norm == "batch" else []
 
 
 class Generator(nn.Module):
@@ -103,7 +109,7 @@ def conv_generator(
     widths = [channels * 2 ** min(level, 3) for level in range(doublings, -1, -1)]
 
     def finish(width: int) -> list[nn.Module]:
-        return [nn.BatchNorm2d(width), _activation(activation)] if norm == "batch" else [_activation(activation)]
+        return [*normalised(nn.BatchNorm2d, width, norm), activation_of(activation)]
 
     def deepen(width: int) -> list[nn.Module]:
         return [layer for _ in range(depth) for layer in (nn.Conv2d(width, width, 3, 1, 1, bias=norm == "none"), *finish(width))]
@@ -124,7 +130,7 @@ def conv_features(
 
     def finish(width: int, *, first: bool = False) -> list[nn.Module]:
         layers: list[nn.Module] = [nn.BatchNorm2d(width)] if norm == "batch" and not first else []
-        layers.append(_activation(activation))
+        layers.append(activation_of(activation))
         return [*layers, nn.Dropout2d(dropout)] if dropout else layers
 
     layers: list[nn.Module] = []
@@ -135,19 +141,19 @@ def conv_features(
     return [*layers, nn.Flatten()], widths[-1] * 4
 
 
-def mlp_generator(
+def dense_generator(
     shape: tuple[int, ...], inputs: int, *, width: int, depth: int, activation: str, norm: str, output: str
 ) -> nn.Module:
     """``depth`` hidden layers of ``width`` units, then a layer that gives ``shape``."""
     layers: list[nn.Module] = []
     for index in range(depth):
         layers.append(nn.Linear(width if index else inputs, width))
-        layers += [nn.BatchNorm1d(width)] if norm == "batch" else []
-        layers.append(_activation(activation))
+        layers += normalised(nn.BatchNorm1d, width, norm)
+        layers.append(activation_of(activation))
     return nn.Sequential(*layers, nn.Linear(width, math.prod(shape)), nn.Unflatten(1, shape), OUTPUTS[output]())
 
 
-def mlp_features(
+def dense_features(
     shape: tuple[int, ...], *, width: int, depth: int, activation: str, norm: str, dropout: float
 ) -> tuple[list[nn.Module], int]:
     """``depth`` hidden layers of ``width`` units, and the number of features that they give."""
@@ -155,7 +161,7 @@ def mlp_features(
     for index in range(depth):
         layers.append(nn.Linear(width if index else math.prod(shape), width))
         layers += [nn.BatchNorm1d(width)] if norm == "batch" and index else []
-        layers.append(_activation(activation))
+        layers.append(activation_of(activation))
         layers += [nn.Dropout(dropout)] if dropout else []
     return layers, width
 

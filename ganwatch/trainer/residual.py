@@ -1,0 +1,97 @@
+"""Generators and discriminators with residual connections (He et al. 2015, arXiv 1512.03385), for images and for vectors."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+from torch import Tensor, nn
+
+from ganwatch.trainer.networks import OUTPUTS, activation_of, normalised
+
+
+class Residual(nn.Module):
+    """Two layers beside a shortcut, then a change of resolution on both.
+
+    Parameters
+    ----------
+    body : nn.Module
+        Maps ``(N, A, …)`` to ``(N, B, …)``.
+    shortcut : nn.Module
+        Does the same without an activation; the identity where A equals B.
+    """
+
+    def __init__(self, body: nn.Module, shortcut: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+        self.shortcut = shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Sum of both ways."""
+        out: Tensor = self.body(x) + self.shortcut(x)
+        return out
+
+
+def dense_block(width: int, *, activation: str, norm: str, dropout: float = 0.0) -> Residual:
+    """Two hidden layers of ``width`` units beside the identity."""
+
+    def layer() -> list[nn.Module]:
+        drop = [nn.Dropout(dropout)] if dropout else []
+        return [*normalised(nn.BatchNorm1d, width, norm), activation_of(activation), *drop, nn.Linear(width, width)]
+
+    return Residual(nn.Sequential(*layer(), *layer()), nn.Identity())
+
+
+def conv_block(width: int, wider: int, *, resize: nn.Module, activation: str, norm: str, dropout: float = 0.0) -> Residual:
+    """Two 3x3 convolutions beside one of 1x1; ``resize`` comes first on both ways."""
+
+    def layer(inputs: int) -> list[nn.Module]:
+        drop = [nn.Dropout2d(dropout)] if dropout else []
+        return [*normalised(nn.BatchNorm2d, inputs, norm), activation_of(activation), *drop, nn.Conv2d(inputs, wider, 3, 1, 1)]
+
+    return Residual(nn.Sequential(resize, *layer(width), *layer(wider)), nn.Sequential(resize, nn.Conv2d(width, wider, 1)))
+
+
+def conv_generator(
+    shape: tuple[int, int, int], inputs: int, *, channels: int, depth: int, activation: str, norm: str, output: str
+) -> nn.Module:
+    """A projection to 4x4, then a block per doubling and ``depth`` more behind each; arguments as for ``networks.conv_generator``."""
+    doublings = int(math.log2(shape[1])) - 2
+    widths = [channels * 2 ** min(level, 3) for level in range(doublings, -1, -1)]
+    layers: list[nn.Module] = [nn.Linear(inputs, widths[0] * 16), nn.Unflatten(1, (widths[0], 4, 4))]
+    for width, narrower in itertools.pairwise(widths):
+        layers.append(conv_block(width, narrower, resize=nn.Upsample(scale_factor=2), activation=activation, norm=norm))
+        layers += [conv_block(narrower, narrower, resize=nn.Identity(), activation=activation, norm=norm) for _ in range(depth)]
+    last = [*normalised(nn.BatchNorm2d, widths[-1], norm), activation_of(activation)]
+    return nn.Sequential(*layers, *last, nn.Conv2d(widths[-1], shape[0], 3, 1, 1), OUTPUTS[output]())
+
+
+def conv_features(
+    shape: tuple[int, int, int], *, channels: int, depth: int, activation: str, norm: str, dropout: float
+) -> tuple[list[nn.Module], int]:
+    """Blocks that halve the resolution down to 2x2, the mirror of ``conv_generator``, and the number of features that they give."""
+    halvings = int(math.log2(shape[1])) - 1
+    widths = [channels * 2 ** min(level, 3) for level in range(halvings)]
+    layers: list[nn.Module] = [nn.Conv2d(shape[0], widths[0], 3, 1, 1)]
+    for width, wider in itertools.pairwise([widths[0], *widths]):
+        layers.append(conv_block(width, wider, resize=nn.AvgPool2d(2), activation=activation, norm=norm, dropout=dropout))
+        same = {"resize": nn.Identity(), "activation": activation, "norm": norm, "dropout": dropout}
+        layers += [conv_block(wider, wider, **same) for _ in range(depth)]  # type: ignore[arg-type]  # values of different types
+    return [*layers, activation_of(activation), nn.Flatten()], widths[-1] * 4
+
+
+def dense_generator(
+    shape: tuple[int, ...], inputs: int, *, width: int, depth: int, activation: str, norm: str, output: str
+) -> nn.Module:
+    """``depth`` blocks of ``width`` units between two linear layers."""
+    blocks = [dense_block(width, activation=activation, norm=norm) for _ in range(depth)]
+    last = [activation_of(activation), nn.Linear(width, math.prod(shape)), nn.Unflatten(1, shape), OUTPUTS[output]()]
+    return nn.Sequential(nn.Linear(inputs, width), *blocks, *last)
+
+
+def dense_features(
+    shape: tuple[int, ...], *, width: int, depth: int, activation: str, norm: str, dropout: float
+) -> tuple[list[nn.Module], int]:
+    """The mirror of ``dense_generator``, and the number of features that it gives."""
+    blocks = [dense_block(width, activation=activation, norm=norm, dropout=dropout) for _ in range(depth)]
+    return [nn.Flatten(), nn.Linear(math.prod(shape), width), *blocks, activation_of(activation)], width
