@@ -1,0 +1,95 @@
+"""Which runs the corpus has: a fractional design over worlds, losses, networks, norms, failures and onsets."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import asdict, dataclass
+from typing import Any
+
+LOSSES = ("minimax", "non-saturating", "hinge", "least-squares", "wgan-gp", "relativistic")
+NETWORKS = {"ring": ("mlp", "residual"), "grid": ("mlp", "residual"), "digits": ("conv", "residual", "mlp")}
+NORMS = (("none", "none"), ("batch", "none"), ("none", "spectral"), ("batch", "spectral"))
+FAILURES = (
+    "mode-collapse", "discriminator-domination", "generator-domination", "vanishing-gradient", "exploding-gradient", "non-finite",
+    "oscillation", "stall", "range-mismatch", "shrunken-data", "few-latents", "constant-latents",
+)  # fmt: skip
+"""Injections of ``ganwatch.drill``."""
+FROM_THE_START = ("rare-kinds", "few-samples")
+"""Causes that lie in the data from the first step."""
+VARIANTS = ("plain", "lazy-r1", "warm-restarts", "lr-steps", "growing-batch", "growing-resolution", "slow-start", "small-batch")
+"""Of healthy runs."""
+STEPS = {"ring": 1600, "grid": 3200, "digits": 1600}
+MIDDLE = {"ring": 1000, "grid": 2200, "digits": 1000}
+"""Step from which on a cause may set in half-way; it does so up to ``SPREAD`` steps later."""
+SPREAD = 240
+FINAL_SEED = 1000
+"""Seeds from here on are of the final part, which is not looked at while tuning."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run. ``cause`` is an injection, one of ``FROM_THE_START`` or None; ``at`` is its step, 1 for the start."""
+
+    world: str
+    loss: str
+    network: str
+    g_norm: str
+    d_norm: str
+    variant: str = "plain"
+    cause: str | None = None
+    at: int = 0
+    seed: int = 0
+
+    @property
+    def part(self) -> str:
+        return "final" if self.seed >= FINAL_SEED else "tuning"
+
+    @property
+    def steps(self) -> int:
+        return STEPS[self.world]
+
+    @property
+    def name(self) -> str:
+        what = f"{self.cause}@{self.at}" if self.cause else self.variant
+        return f"{self.world}-{what}-{self.loss}-{self.network}-{self.g_norm}-{self.d_norm}-{self.seed}"
+
+    def setup(self) -> dict[str, Any]:
+        """Plain types, for the facts."""
+        return {name: value for name, value in asdict(self).items() if name not in {"cause", "at", "seed"}}
+
+
+def _architecture(world: str, place: int) -> tuple[str, str, str]:
+    """Network and norms number ``place``; running through all places meets every pair equally often."""
+    every = list(itertools.product(NETWORKS[world], NORMS))
+    network, (g_norm, d_norm) = every[place % len(every)]
+    return network, g_norm, d_norm
+
+
+def plans(world: str, *, failing: int, healthy: int, seed: int) -> list[Plan]:
+    """Runs of one world, ``failing`` for each failure, onset and loss, ``healthy`` for each variant and loss, seeds from ``seed`` on."""
+    found: list[Plan] = []
+    for repeat in range(max(failing, healthy)):
+        for row, (cause, half_way) in enumerate([*itertools.product(FAILURES, (True, False)), *((c, False) for c in FROM_THE_START)]):
+            if repeat < failing:
+                for column, loss in enumerate(LOSSES):
+                    number = seed + len(found)
+                    at = MIDDLE[world] + 17 * number % SPREAD if half_way else 1
+                    parts = _architecture(world, row + 3 * column + 5 * repeat)
+                    found.append(Plan(world, loss, *parts, cause=cause, at=at, seed=number))
+        for row, variant in enumerate(VARIANTS):
+            if repeat < healthy and (variant != "growing-resolution" or world == "digits"):
+                for column, loss in enumerate(LOSSES):
+                    parts = _architecture(world, row + 3 * column + 5 * repeat)
+                    found.append(Plan(world, loss, *parts, variant=variant, seed=seed + len(found)))
+    return found
+
+
+def corpus() -> list[Plan]:
+    """All runs: the tuning part first, the worlds in turn."""
+    parts = [
+        plans("ring", failing=1, healthy=2, seed=0),
+        plans("digits", failing=1, healthy=1, seed=0),
+        plans("ring", failing=1, healthy=4, seed=FINAL_SEED),
+        plans("digits", failing=1, healthy=2, seed=FINAL_SEED),
+    ]
+    return [plan for part in parts for plan in part]

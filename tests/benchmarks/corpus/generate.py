@@ -1,0 +1,137 @@
+"""One run of the corpus: train it under observation, look at the truth, record both."""
+
+from __future__ import annotations
+
+import base64
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from design import Plan
+from label import label
+from truth import copies
+from worlds import Stream, World, settings, world
+
+from ganwatch.drill.callback import Drill
+from ganwatch.lightning import GanWatch
+from ganwatch.presets import default_detectors, default_probes
+from ganwatch.probes.quality import Quality
+from ganwatch.recordings import Recording, write_recordings
+from ganwatch.records import Readings
+from ganwatch.sinks.memory import MemorySink
+from ganwatch.trainer.module import GAN
+from ganwatch.trainer.run import fit
+
+LOOKS = 25
+"""Steps between two looks of the truth."""
+DRAWN = 500
+FEW = 64
+"""Training samples where there are few."""
+GRID = 64
+"""Samples of the last step that are kept."""
+
+
+class Look(lightning.Callback):
+    """The truth every so many steps of the generator, on the same latents each time, the run undisturbed."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.rows: list[dict[str, float]] = []
+        self.samples = np.empty((0, 0))
+        self._latents: torch.Tensor | None = None
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, *_: Any) -> None:
+        step = pl_module.g_updates
+        if not step or step % LOOKS or (self.rows and self.rows[-1]["step"] == step):
+            return
+        if self._latents is None:
+            self._latents = torch.randn(DRAWN, pl_module.latent_dim, generator=torch.Generator().manual_seed(0))
+        modes = [(part, part.training) for part in pl_module.generator.modules()]
+        with torch.no_grad():
+            samples = pl_module.generator.eval()(self._latents).flatten(1).double().numpy()
+        for part, mode in modes:
+            part.training = mode
+        self.samples = samples
+        seen, unseen = self.world.samples.flatten(1).double().numpy(), self.world.truth.reals
+        finite = np.isfinite(samples).all()
+        row = self.world.truth.look(samples) | {"copies": copies(samples[:100], seen, unseen) if finite else 0.0}
+        self.rows.append({"step": step} | {name: round(value, 4) if math.isfinite(value) else -1.0 for name, value in row.items()})
+
+
+class Rates(lightning.Callback):
+    """Learning rates that vary as healthy trainings let them: steps down, warm restarts, a slow start."""
+
+    def __init__(self, variant: str, steps: int) -> None:
+        self.variant, self.steps = variant, steps
+
+    def factor(self, step: int) -> float:
+        """Of the learning rates before a step."""
+        if self.variant == "lr-steps":
+            return 0.5 ** (3 * step // self.steps)
+        if self.variant == "warm-restarts":
+            place = step % (self.steps // 4) / (self.steps // 4)
+            return 0.1 + 0.45 * (1.0 + math.cos(math.pi * place))
+        return min(1.0, (step + 1) / (self.steps / 4)) if self.variant == "slow-start" else 1.0
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, *_: Any) -> None:
+        for optimizer, (rate, _) in zip(trainer.optimizers, pl_module.rates, strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * self.factor(pl_module.g_updates)
+
+
+def made(plan: Plan) -> tuple[World, dict[str, Any], Stream]:
+    """World, settings of the model, and data of a plan."""
+    found = world(plan.world, rare=plan.cause == "rare-kinds")
+    chosen = settings(plan.world, plan.loss, plan.network, plan.g_norm, plan.d_norm)
+    if plan.variant == "lazy-r1":
+        chosen |= {"r1_weight": chosen.get("r1_weight", 0.0) or 0.1, "r1_every": 16}
+    samples, size = found.samples, 32 if plan.variant == "small-batch" else 64 if plan.world == "digits" else 128
+    if plan.cause == "few-samples":
+        found = World(samples[:FEW], found.kinds[:FEW], found.truth)
+        samples = found.samples
+    third = plan.steps // 3
+    grows = ((third, 2), (2 * third, 4)) if plan.variant == "growing-batch" else ()
+    coarse = third * chosen.get("d_steps", 1) if plan.variant == "growing-resolution" else 0
+    return found, chosen, Stream(samples, batch_size=size, seed=plan.seed, grows=grows, coarse=coarse)
+
+
+def generate(plan: Plan, folder: Path) -> Path:
+    """Train, judge and write one run; the file is there when all of it is."""
+    torch.set_num_threads(1)
+    started = time.process_time()
+    found, chosen, stream = made(plan)
+    lightning.seed_everything(plan.seed, verbose=False)
+    model, memory, look = GAN(**chosen), MemorySink(), Look(found)
+    watch = GanWatch(store=None, sinks=[memory], probes=default_probes(Quality(share=1.0)), audit_seconds=0.0)
+    drill = [Drill(plan.cause, step=plan.at)] if plan.at else []
+    fit(model, stream, steps=plan.steps, seed=plan.seed, callbacks=[Rates(plan.variant, plan.steps), *drill, watch, look], threads=1)
+    facts = {
+        "part": plan.part,
+        "setup": plan.setup(),
+        "seed": plan.seed,
+        "cause": {"name": plan.cause, "step": plan.at} if plan.cause else None,
+        "steps": plan.steps,
+        "kinds": found.truth.kinds,
+        "truth": look.rows,
+        "samples": packed(look.samples[:GRID]),
+        "seconds": round(time.process_time() - started, 1),
+    }
+    path = folder / f"{plan.name}.parquet"
+    write_recordings(path, [Recording(plan.name, kept(memory.steps), facts | label(facts))])
+    return path
+
+
+def kept(readings: list[Readings]) -> list[Readings]:
+    """What detectors read; times and memory of the machine are not part of a run that can be made again."""
+    families = {name.partition("/")[0] for detector in default_detectors() for name in detector.inputs}
+    thinned = [Readings(one.step, {name: v for name, v in one.values.items() if name.partition("/")[0] in families}) for one in readings]
+    return [one for one in thinned if one.values]
+
+
+def packed(samples: np.ndarray[Any, Any]) -> dict[str, Any]:
+    """Samples as 16-bit floats in base 64."""
+    return {"shape": list(samples.shape), "float16": base64.b64encode(samples.astype("<f2").tobytes()).decode()}

@@ -1,0 +1,75 @@
+"""From the truth of a run to its label: healthy, a failure with its onset, or undetermined."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from truth import HEALTHY
+
+from ganwatch.drill.injection import injections
+
+COLLAPSED = 0.5
+"""Part of the kinds at most present after a collapse."""
+WORSE = 1.5
+"""Times the distance before the cause, from which on a generator counts as harmed."""
+SETTLE = 0.75
+"""A healthy run is so from this part of its steps on."""
+COPIES = 0.75
+"""Share of samples nearer to a training sample than to as many unseen ones."""
+AT_START = {
+    "rare-kinds": ("mode-dropping", ("GW102",)),
+    "few-samples": ("memorisation", ("GW103", "GW203")),
+}
+BY_CAUSE = {"range-mismatch", "non-finite"}
+"""Causes that are the failure."""
+
+
+def label(facts: dict[str, Any]) -> dict[str, Any]:
+    """``label``, ``codes``, ``onset``, ``onset_low`` and ``onset_high`` from ``truth``, ``cause``, ``kinds`` and ``steps``."""
+    rows, cause = facts["truth"], facts["cause"]
+    if cause is None:
+        return _found("healthy" if _healthy(facts, rows) else "undetermined")
+    name, since = cause["name"], max(1, cause["step"])
+    failure, codes = AT_START[name] if name in AT_START else (injections()[name].label, injections()[name].codes)
+    before, after = [row for row in rows if row["step"] < since], [row for row in rows if row["step"] >= since]
+    if before and not _good(facts, before[-1]):
+        return _found("undetermined")
+    if name in BY_CAUSE:
+        return _found(failure, codes, since, since)
+    least = before[-1]["distance"] if before else None
+    harmed = [_harmed(failure, facts, row, least) for row in after]
+    if not harmed or not harmed[-1]:
+        return _found("undetermined")
+    first = len(harmed) - next((i for i, bad in enumerate(reversed(harmed)) if not bad), len(harmed))
+    if not before:  # from the start: never healthy
+        return _found(failure, codes, 1, 1) if first == 0 or not any(_good(facts, row) for row in after) else _late(failure, codes, after, first)
+    return _late(failure, codes, [{"step": since}, *after], first + 1)
+
+
+def _late(failure: str, codes: tuple[str, ...], rows: list[dict[str, float]], first: int) -> dict[str, Any]:
+    return _found(failure, codes, int(rows[first - 1]["step"]), int(rows[first]["step"]))
+
+
+def _found(name: str, codes: tuple[str, ...] = (), low: int | None = None, high: int | None = None) -> dict[str, Any]:
+    return {"label": name, "codes": list(codes), "onset": high, "onset_low": low, "onset_high": high}
+
+
+def _good(facts: dict[str, Any], row: dict[str, float]) -> bool:
+    return bool(row["kinds"] >= HEALTHY * facts["kinds"])
+
+
+def _healthy(facts: dict[str, Any], rows: list[dict[str, float]]) -> bool:
+    settled = [row for row in rows if row["step"] > SETTLE * facts["steps"]]
+    return bool(settled) and sum(_good(facts, row) for row in settled) >= 0.9 * len(settled)
+
+
+def _harmed(failure: str, facts: dict[str, Any], row: dict[str, float], before: float | None) -> bool:
+    if row["distance"] < 0.0:  # not finite
+        return True
+    if failure == "mode-collapse":
+        return row["kinds"] <= COLLAPSED * facts["kinds"]
+    if failure == "mode-dropping":
+        return row["kinds"] < facts["kinds"]
+    if failure in {"memorisation", "discriminator-overfitting"}:
+        return row["copies"] >= COPIES
+    return not _good(facts, row) or (before is not None and row["distance"] > WORSE * before)

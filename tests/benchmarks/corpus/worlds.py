@@ -1,0 +1,122 @@
+"""Data with kinds that are known, and the truth about samples of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import lightning
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from truth import Centres, Classified, Truth
+
+from ganwatch.samples.bundled import draw_grid, draw_ring, grid_centres, ring_centres
+from ganwatch.trainer.data import load_digits
+
+RARE = 0.1
+"""What is left of the share of a rare kind."""
+HELD_OUT = 400
+"""Reals of the truth, which no training sees."""
+POINTS = 10_000
+
+
+@dataclass(frozen=True)
+class World:
+    """Reals of a training, ``(N, *shape)`` float32, their kinds ``(N,)`` int64, and the truth."""
+
+    samples: Tensor
+    kinds: Tensor
+    truth: Truth
+
+
+@cache
+def world(name: str, *, rare: bool = False) -> World:
+    """Ring of 8 Gaussians (radius 2, sigma .02), grid of 25 (2 apart, sigma .05) or the digits; ``rare`` thins every fourth kind out."""
+    if name == "digits":
+        images, kinds = load_digits().tensors
+        order = torch.from_numpy(np.random.default_rng(0).permutation(len(images)))
+        images, kinds = images[order], kinds[order]
+        unseen = _rows(images[:HELD_OUT])
+        samples, labels = _thinned(images[HELD_OUT:], kinds[HELD_OUT:], rare=rare)
+        return World(samples, labels, Classified(_rows(images), kinds.numpy(), unseen, _shares(labels)))
+    ring = name == "ring"
+    scale = 2.0 if ring else 4.0
+    draw, centres, sigma = (draw_ring, ring_centres() * scale, 0.02) if ring else (draw_grid, grid_centres(), 0.05)
+    samples, labels = _thinned(*draw(POINTS, 0), rare=rare)
+    unseen, unseen_kinds = _thinned(*draw(POINTS, 1), rare=rare)
+    truth = Centres(centres.double().numpy(), _rows(unseen[:2000] * scale), _shares(labels))
+    assert len(unseen_kinds) >= 2000  # noqa: PLR2004  # as many as are taken
+    return World(samples * scale, labels, truth)
+
+
+def _thinned(samples: Tensor, kinds: Tensor, *, rare: bool) -> tuple[Tensor, Tensor]:
+    if not rare:
+        return samples, kinds
+    kept = (kinds % 4 != 0) | (torch.from_numpy(np.random.default_rng(1).random(len(kinds))) < RARE)
+    return samples[kept], kinds[kept]
+
+
+def _rows(samples: Tensor) -> npt.NDArray[np.float64]:
+    return samples.flatten(1).double().numpy()
+
+
+def _shares(kinds: Tensor) -> npt.NDArray[np.float64]:
+    counts = np.bincount(kinds.numpy())
+    return np.asarray(counts / counts.sum(), dtype=np.float64)
+
+
+class Stream(lightning.LightningDataModule):
+    """Endless batches in an order of their own, whose size and sharpness may grow; neither reads nor moves the global random state.
+
+    Parameters
+    ----------
+    samples : Tensor
+    batch_size : int
+    seed : int
+    grows : sequence of (step, factor)
+        From that batch on the size is ``factor`` times ``batch_size``.
+    coarse : int
+        For so many batches images are averaged down to half their resolution and up again.
+    """
+
+    def __init__(
+        self, samples: Tensor, *, batch_size: int, seed: int, grows: tuple[tuple[int, int], ...] = (), coarse: int = 0
+    ) -> None:
+        super().__init__()
+        self.samples, self.batch_size, self.seed, self.grows, self.coarse = samples, batch_size, seed, grows, coarse
+
+    def train_dataloader(self) -> _Batches:
+        return _Batches(self)
+
+
+class _Batches:
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+
+    def __iter__(self) -> Iterator[Tensor]:
+        stream = self.stream
+        rng = np.random.default_rng(stream.seed)
+        delivered, queue = 0, np.empty(0, np.int64)
+        while True:
+            size = stream.batch_size * next((factor for step, factor in reversed(stream.grows) if delivered >= step), 1)
+            while len(queue) < size:
+                queue = np.concatenate([queue, rng.permutation(len(stream.samples))])
+            batch, queue = stream.samples[torch.from_numpy(queue[:size])], queue[size:]
+            if delivered < stream.coarse:
+                batch = torch.nn.functional.interpolate(torch.nn.functional.avg_pool2d(batch, 2), scale_factor=2.0)
+            delivered += 1
+            yield batch
+
+
+def settings(name: str, loss: str, network: str, g_norm: str, d_norm: str) -> dict[str, Any]:
+    """Arguments of the reference GAN that are healthy for the world and the loss."""
+    common = {"loss": loss, "network": network, "g_norm": g_norm, "d_norm": d_norm}
+    if name == "digits":
+        rates = {"g_lr": 5e-4, "d_lr": 1e-3 if d_norm == "spectral" else 5e-4}
+        return common | {"shape": (1, 8, 8), "latent_dim": 32, "channels": 16, "width": 128} | rates
+    penalty = {"gp_weight": 1.0, "d_steps": 2} if loss == "wgan-gp" else {"r1_weight": 0.1, "r1_every": 1}
+    return common | {"shape": (2,), "latent_dim": 4, "width": 64, "g_lr": 2e-3, "d_lr": 2e-3} | penalty
