@@ -6,14 +6,12 @@ import itertools
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ganwatch.drill.injection import injections
+
 LOSSES = ("minimax", "non-saturating", "hinge", "least-squares", "wgan-gp", "relativistic")
 NETWORKS = {"ring": ("mlp", "residual"), "grid": ("mlp", "residual"), "digits": ("conv", "residual", "mlp")}
 NORMS = (("none", "none"), ("batch", "none"), ("none", "spectral"), ("batch", "spectral"))
-FAILURES = (
-    "mode-collapse", "discriminator-domination", "generator-domination", "vanishing-gradient", "exploding-gradient", "non-finite",
-    "oscillation", "stall", "range-mismatch", "shrunken-data", "few-latents", "constant-latents",
-)  # fmt: skip
-"""Injections of ``ganwatch.drill``."""
+FAILURES = tuple(injections())
 FROM_THE_START = ("rare-kinds", "few-samples")
 """Causes that lie in the data from the first step."""
 VARIANTS = ("plain", "lazy-r1", "warm-restarts", "lr-steps", "growing-batch", "growing-resolution", "slow-start", "small-batch")

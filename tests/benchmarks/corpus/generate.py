@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import math
 import time
-from pathlib import Path
 from typing import Any
 
 import lightning
@@ -20,7 +19,7 @@ from ganwatch.drill.callback import Drill
 from ganwatch.lightning import GanWatch
 from ganwatch.presets import default_detectors, default_probes
 from ganwatch.probes.quality import Quality
-from ganwatch.recordings import Recording, write_recordings
+from ganwatch.recordings import Recording
 from ganwatch.records import Readings
 from ganwatch.sinks.memory import MemorySink
 from ganwatch.trainer.module import GAN
@@ -99,8 +98,8 @@ def made(plan: Plan) -> tuple[World, dict[str, Any], Stream]:
     return found, chosen, Stream(samples, batch_size=size, seed=plan.seed, grows=grows, coarse=coarse)
 
 
-def generate(plan: Plan, folder: Path) -> Path:
-    """Train, judge and write one run; the file is there when all of it is."""
+def generate(plan: Plan) -> Recording:
+    """Train one run under observation, and label it."""
     torch.set_num_threads(1)
     started = time.process_time()
     found, chosen, stream = made(plan)
@@ -120,9 +119,7 @@ def generate(plan: Plan, folder: Path) -> Path:
         "samples": packed(look.samples[:GRID]),
         "seconds": round(time.process_time() - started, 1),
     }
-    path = folder / f"{plan.name}.parquet"
-    write_recordings(path, [Recording(plan.name, kept(memory.steps), facts | label(facts))])
-    return path
+    return Recording(plan.name, kept(memory.steps), facts | label(facts))
 
 
 def kept(readings: list[Readings]) -> list[Readings]:

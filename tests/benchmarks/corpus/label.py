@@ -40,14 +40,10 @@ def label(facts: dict[str, Any]) -> dict[str, Any]:
     harmed = [_harmed(failure, facts, row, least) for row in after]
     if not harmed or not harmed[-1]:
         return _found("undetermined")
-    first = len(harmed) - next((i for i, bad in enumerate(reversed(harmed)) if not bad), len(harmed))
-    if not before:  # from the start: never healthy
-        return _found(failure, codes, 1, 1) if first == 0 or not any(_good(facts, row) for row in after) else _late(failure, codes, after, first)
-    return _late(failure, codes, [{"step": since}, *after], first + 1)
-
-
-def _late(failure: str, codes: tuple[str, ...], rows: list[dict[str, float]], first: int) -> dict[str, Any]:
-    return _found(failure, codes, int(rows[first - 1]["step"]), int(rows[first]["step"]))
+    first = max((place + 1 for place, bad in enumerate(harmed) if not bad), default=0)
+    if not before and not any(_good(facts, row) for row in after):
+        return _found(failure, codes, 1, 1)
+    return _found(failure, codes, since if first == 0 else int(after[first - 1]["step"]), int(after[first]["step"]))
 
 
 def _found(name: str, codes: tuple[str, ...] = (), low: int | None = None, high: int | None = None) -> dict[str, Any]:

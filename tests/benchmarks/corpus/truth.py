@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from functools import cache
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import linalg, stats
+from scipy import linalg
 
 Points = npt.NDArray[np.float64]
 
@@ -53,8 +52,8 @@ class Truth(ABC):
         Returns
         -------
         dict
-            ``kinds`` present, ``lost``: part of the reals whose kind is missing, ``largest`` share, ``good``: share of samples that count as
-            a kind at all, ``distance``, ``spread``: median over kinds of the spread within against that of reals.
+            ``kinds`` present, ``lost``: part of the reals whose kind is missing, ``largest`` share, ``good``: share of samples that count
+            as a kind at all, ``distance``, ``spread``: median over kinds of the spread within against that of reals.
         """
         if not np.isfinite(samples).all():
             return {"kinds": 0.0, "lost": 1.0, "largest": 1.0, "good": 0.0, "distance": float("inf"), "spread": 0.0}
@@ -147,17 +146,3 @@ def copies(samples: Points, seen: Points, unseen: Points) -> float:
     n = min(len(seen), len(unseen))
     nearest = [np.sqrt(((samples[:, None] - some[None, :n]) ** 2).sum(-1)).min(1) for some in (seen, unseen)]
     return float((nearest[0] < nearest[1]).mean())
-
-
-def wilson(hits: int, of: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's interval of a share.
-
-    >>> [round(bound, 3) for bound in wilson(95, 100)]
-    [0.888, 0.978]
-    """
-    if not of:
-        return 0.0, 1.0
-    z = float(stats.norm.ppf(0.5 + confidence / 2.0))
-    share, extra = hits / of, z * z / of
-    centre, half = share + extra / 2.0, z * np.sqrt(share * (1.0 - share) / of + extra / (4.0 * of))
-    return float((centre - half) / (1.0 + extra)), float((centre + half) / (1.0 + extra))

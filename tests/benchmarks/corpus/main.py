@@ -1,0 +1,136 @@
+"""The corpus: real trainings, healthy and failing, recorded with a truth that no detector sees.
+
+    python tests/benchmarks/corpus/main.py run       # trains what is not recorded yet; may be stopped and started at any time
+    python tests/benchmarks/corpus/main.py pack      # from there to the files of the repository
+    python tests/benchmarks/corpus/main.py table     # today's detectors on the files of the repository
+    python tests/benchmarks/corpus/main.py check     # trains a sample anew and compares truth and incidents with the record
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import logging
+import random
+import sys
+import time
+import warnings
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from design import Plan, corpus
+
+from ganwatch.calibration.judged import Judged, judge, judge_all
+from ganwatch.calibration.rates import false_alarms, found
+from ganwatch.commands.replay import described
+from ganwatch.presets import default_detectors
+from ganwatch.recordings import Recording, read_recordings, write_recordings
+from ganwatch.recordings.sources import open_sources
+
+RECORDED = Path(__file__).parent / "recorded"
+"""The files of the repository, one a part and world."""
+
+
+def one(plan: Plan, folder: Path) -> str:
+    """Train and record one run in this process, unless another has done so by now."""
+    path = folder / f"{plan.name}.parquet"
+    if path.exists():
+        return f"{plan.name}: there already"
+    warnings.filterwarnings("ignore", module=r"lightning\..*")
+    logging.getLogger("ganwatch").setLevel(logging.CRITICAL)
+    from generate import generate
+
+    recording = generate(plan)
+    write_recordings(path, [recording])
+    return f"{plan.name}: {recording.facts['label']}, {recording.facts['seconds']:.0f} s"
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train what is missing."""
+    args.out.mkdir(parents=True, exist_ok=True)
+    chosen = [plan for plan in corpus() if args.part in {None, plan.part} and args.world in {None, plan.world}]
+    todo = [plan for plan in chosen if not (args.out / f"{plan.name}.parquet").exists()]
+    todo = random.Random(0).sample(todo, len(todo))[: args.limit]  # so that a part of it is a corpus too
+    print(f"{len(chosen)} runs, {len(todo)} to train", flush=True)
+    started = time.time()
+    with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn"), max_tasks_per_child=25) as pool:
+        futures = [pool.submit(one, plan, args.out) for plan in todo]
+        for done, future in enumerate(as_completed(futures), 1):
+            left = (time.time() - started) / done * (len(todo) - done)
+            print(f"{done}/{len(todo)} {future.result()}; {left / 60:.0f} min left", flush=True)
+    return 0
+
+
+def pack(args: argparse.Namespace) -> int:
+    """Write one file a part and world, in the order of the design."""
+    RECORDED.mkdir(exist_ok=True)
+    there = [plan for plan in corpus() if (args.out / f"{plan.name}.parquet").exists()]
+    for (part, world), plans in itertools.groupby(sorted(there, key=lambda plan: (plan.part, plan.world)), lambda p: (p.part, p.world)):
+        path = RECORDED / f"{part}-{world}.parquet"
+        names = [plan.name for plan in plans]
+        write_recordings(path, (next(iter(read_recordings(args.out / f"{name}.parquet"))) for name in names))
+        print(f"{path.name}: {len(names)} runs, {path.stat().st_size / 2**20:.1f} MiB")
+    return 0
+
+
+def table(args: argparse.Namespace) -> int:
+    """Judge every run of a part."""
+    where = args.out if args.unpacked else RECORDED
+    sources = [source for path in sorted(where.glob("*.parquet")) if args.unpacked or path.name.startswith(args.part or "final")
+               for source in open_sources([str(path)])]  # fmt: skip
+    started = time.perf_counter()
+    judged = [run for (run,) in judge_all(sources, [default_detectors], jobs=args.jobs)]
+    print(described(judged if args.verbose else [], false_alarms(judged), found(judged), time.perf_counter() - started))
+    print(Counter(str(run.label) for run in judged))
+    return 0
+
+
+def check(args: argparse.Namespace) -> int:
+    """Train a sample anew; 1 where truth or incidents differ."""
+    recorded = {plan.name: plan for plan in corpus()}
+    there = [run for path in sorted(RECORDED.glob("*.parquet")) for run in read_recordings(path) if run.name in recorded]
+    chosen = random.Random(args.seed).sample(there, min(args.limit or 20, len(there)))
+    differ = 0
+    with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
+        for old, new in zip(chosen, pool.map(anew, [recorded[run.name] for run in chosen]), strict=True):
+            same = old.facts["truth"] == new.facts["truth"] and _incidents(old) == _incidents(new)
+            differ += not same
+            print(f"{old.name}: {'agrees' if same else 'DIFFERS'}", flush=True)
+    print(f"{len(chosen) - differ} of {len(chosen)} agree in truth and incidents")
+    return 1 if differ else 0
+
+
+def anew(plan: Plan) -> Recording:
+    """One run, again."""
+    from generate import generate
+
+    return generate(plan)
+
+
+def _incidents(recording: Recording) -> Judged:
+    return judge(recording, default_detectors())
+
+
+def main() -> int:
+    """Parse and go."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    actions = {"run": run, "pack": pack, "table": table, "check": check}
+    parser.add_argument("action", choices=actions)
+    parser.add_argument("--out", type=Path, default=Path("runs/corpus"))
+    parser.add_argument("--part", choices=("tuning", "final"))
+    parser.add_argument("--world", choices=("ring", "grid", "digits"))
+    parser.add_argument("--limit", type=int, help="runs at most")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0, help="of the sample that is checked")
+    parser.add_argument("--unpacked", action="store_true", help="table: of runs in --out, whatever their part")
+    parser.add_argument("--verbose", action="store_true", help="table: every run")
+    args = parser.parse_args()
+    return actions[args.action](args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
