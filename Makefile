@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow e2e lint types bench table features-table drift-table render dashboard clean
+.PHONY: demo test test-slow e2e lint types bench table corpus corpus-table features-table drift-table render dashboard clean
 
 demo: .venv/.demo
 	$(BIN)/ganwatch demo
@@ -34,6 +34,13 @@ bench: .venv/.dev
 
 table: .venv/.dev
 	$(BIN)/python tests/benchmarks/detection_table.py run
+
+corpus: .venv/.dev
+	$(BIN)/python tests/benchmarks/corpus/main.py run
+	$(BIN)/python tests/benchmarks/corpus/main.py pack
+
+corpus-table: .venv/.dev
+	$(BIN)/python tests/benchmarks/corpus/main.py table
 
 features-table: .venv/.dev
 	$(BIN)/python tests/benchmarks/features.py run
