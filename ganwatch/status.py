@@ -92,8 +92,8 @@ def advice(observer: Observer, wording: Wording) -> dict[str, str]:
     """What is plainly wrong with the wiring, each with the line of code that resolves it, by a name of its own."""
     recorder, findings = observer.recorder, observer.recorder.findings
     found: dict[str, str] = {}
-    if findings.swapped:
-        found["swapped"] = f"G and D look swapped: what was given as D feeds what was given as G. Say {wording.both} the other way round."
+    if findings.swapped:  # nothing else that is found then is the case
+        return {"swapped": f"G and D look swapped: what was given as D feeds what was given as G. Say {wording.both} the other way round."}
     for role in recorder.networks:
         found |= _of_network(role, findings, wording)
     if findings.steps >= ENOUGH and 2 * findings.together >= findings.updates["g"] > 0:

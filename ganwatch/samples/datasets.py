@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -91,10 +92,18 @@ def _detached(dataset: Any) -> Any:
 def split(value: Any) -> Item:
     """The item and the label in what a data set returned: an array, an image, a pair or a mapping.
 
+    Of several arrays the one with the most values is the item, because what stands beside a sample (a label, a condition, a mask) is
+    smaller; of equally large ones the last, because the target follows its condition.
+
     Raises
     ------
     TypeError
         There is no array in it.
+
+    Examples
+    --------
+    >>> split((np.zeros(4), np.zeros((3, 8, 8)))).array.shape, split((np.zeros((8, 8)), 3)).label
+    ((3, 8, 8), 3)
     """
     label: Any = None
     if isinstance(value, Mapping):
@@ -102,11 +111,20 @@ def split(value: Any) -> Item:
         names = [*(key for key in ITEM_KEYS if key in value), *value]
         value = next((value[key] for key in names if hasattr(value[key], "shape") or hasattr(value[key], "convert")), None)
     elif isinstance(value, tuple | list) and value and not isinstance(value[0], int | float):
-        label = value[1] if len(value) > 1 else None
-        value = value[0]
+        chosen = max(range(len(value)), key=lambda place: (_values(value[place]), place if _values(value[place]) else -place))
+        others = (part for place, part in enumerate(value) if place != chosen)
+        label = next((part for part in others if as_label(part) is not None), None)
+        value = value[chosen]
     if hasattr(value, "convert") and hasattr(value, "mode"):
         return of_pillow(value, as_label(label))
     return Item(to_array(value), as_label(label))
+
+
+def _values(part: Any) -> int:
+    """How many an array or an image holds."""
+    if hasattr(part, "convert") and hasattr(part, "mode"):
+        return int(part.width * part.height * len(part.getbands()))
+    return math.prod(part.shape) if getattr(part, "ndim", 0) else 0
 
 
 def import_dataset(target: str, argument: str = "source") -> Any:

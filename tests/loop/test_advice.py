@@ -77,6 +77,7 @@ def test_what_is_wrong_is_said_within_fifty_updates(wrong, said, caplog):
     with ganwatch.watch(*given, store=None, audit_seconds=0.0) as watching:
         train(g, d, steps=60, **how)
         assert sum(re.search(said, record.getMessage()) is not None for record in caplog.records) == 1
+        assert wrong != "swapped" or sum(record.levelname == "WARNING" for record in caplog.records) == 1
         assert watching.observer.monitor.errors == {}
 
 
