@@ -12,7 +12,7 @@ from torch import Tensor
 from ganwatch.errors import UserError
 from ganwatch.features.cache import FeatureCache
 from ganwatch.features.extraction import extract
-from ganwatch.features.registry import extractor
+from ganwatch.features.registry import Named, extractor
 from ganwatch.metrics.coverage import PARTS, Precision
 from ganwatch.metrics.estimate import Estimate
 from ganwatch.metrics.frechet import ENOUGH, FrechetDistance
@@ -42,7 +42,7 @@ def score(
     real: Side,
     fake: Side,
     *,
-    features: str | None = None,
+    features: Named = None,
     size: int | None = None,
     values: tuple[float, float] | None = None,
     seed: int = 0,
@@ -55,8 +55,8 @@ def score(
     ----------
     real, fake : Samples or Generated
         The two sides.
-    features : str or None
-        Name of the extractor, see ``ganwatch.features.registry.extractor``.
+    features : str, callable or None
+        Which extractor, see ``ganwatch.features.registry.extractor``.
     size : int or None, pixels
         Side to which images are resized.
     values : (low, high) or None

@@ -34,7 +34,7 @@ class Undisturbed:
             warnings.simplefilter("ignore")  # what it warns of without a graph is no matter of the training's
             if not isinstance(self.function, nn.Module):
                 return self.function(*args, **kwargs)
-            with _evaluating(self.function):
+            with evaluating(self.function):
                 state = {name: p.detach() for name, p in self.function.named_parameters()}
                 state |= {name: b.detach().clone() for name, b in self.function.named_buffers()}
                 # torch ties what a module held under two names has, and does not undo it
@@ -42,7 +42,7 @@ class Undisturbed:
 
 
 @contextlib.contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
+def evaluating(module: nn.Module) -> Iterator[None]:
     """Evaluation mode for the time being, each sub-module's own flag restored."""
     flags = [(part, part.training) for part in module.modules()]
     for part, _ in flags:

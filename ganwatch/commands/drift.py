@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganwatch.commands.score import DISCRIMINATOR, FEATURES
 from ganwatch.errors import UserError
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from ganwatch.drift.check import Checked, DriftCheck
     from ganwatch.drift.verdict import Drift
     from ganwatch.store.database import Store
+    from ganwatch.trainer.checkpoint import Generated
 
 HELP = "tell whether fresh real data moved or the generator regressed; exit code 0 unchanged, 10 moved, 11 regressed, 12 both, 3 too few"
 SIDE = "folder of images, .npy or .npz file, URL, 'digits' or package.module:attribute"
@@ -33,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", metavar="RUN", help="id, beginning of one, name or 'latest': keep the outcome with this run")
     parser.add_argument("--accept", action="store_true", help="after the check, keep what the generator draws now as the reference of RUN")
     parser.add_argument("--store", default="runs", metavar="STORE", help="folder, SQLite file or SQLAlchemy URL (default: %(default)s)")
-    parser.add_argument("--features", metavar="NAME", help="extractor (default: random-conv for images, the values of vectors)")
+    parser.add_argument("--features", metavar="NAME", help=f"{FEATURES} (default: random-conv for images, the values of vectors)")
     parser.add_argument("--size", type=int, metavar="PIXELS", help="side to which images are resized (default: the extractor's own)")
     parser.add_argument("--level", type=float, metavar="P", help="probability of a false verdict (default: 0.01; with --every 0.05 a year)")
     parser.add_argument("--limit", type=int, default=5000, metavar="N", help="samples of a side to read at most (default: %(default)s)")
@@ -59,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         times=None if interval is None else max(1, round(YEAR / interval)),
         limit=args.limit,
         seed=args.seed,
-        features=args.features,
+        features=_drawing(args, 1).discriminator_features if args.features == DISCRIMINATOR else args.features,
         size=args.size,
         cache=FeatureCache(),
         progress=None if args.json else Bar(),
@@ -125,10 +127,11 @@ def _first(listed: list[dict[str, Any]]) -> str:
 
 
 def _check_arguments(args: argparse.Namespace) -> None:
-    generator = args.model or args.generated
+    generator, seen = args.model or args.generated, args.features == DISCRIMINATOR
     rules = {
         "--accept needs --run and one of --model and --generated": not args.accept or (args.run and generator),
         "--reference needs one of --model and --generated": not args.reference or generator,
+        f"--features {DISCRIMINATOR} needs --model, and goes without --size": not seen or (args.model and not args.size),
         "--every checks the world alone, so it goes without --model, --generated and --accept": not args.every or not generator,
         f"--limit must be >= 1, got {args.limit}": args.limit >= 1,
         f"--seed must be >= 0, got {args.seed}": args.seed >= 0,
@@ -151,13 +154,17 @@ def _opened(args: argparse.Namespace) -> tuple[Store, str] | None:
     return open_store(args.store), meant
 
 
+def _drawing(args: argparse.Namespace, count: int) -> Generated:
+    from ganwatch.trainer.checkpoint import Generated
+
+    return Generated(args.model, count=count, seed=args.seed, argument="--model")
+
+
 def _drawn(args: argparse.Namespace, check: DriftCheck) -> Tensor:
     """As many samples of the checkpoint's generator as the baseline has, in the baseline's range."""
     import torch
 
-    from ganwatch.trainer.checkpoint import Generated
-
-    generated = Generated(args.model, count=len(check.baseline.features), seed=args.seed, argument="--model")
+    generated = _drawing(args, len(check.baseline.features))
     samples = torch.cat(list(generated))
     if generated.values is None:
         return samples

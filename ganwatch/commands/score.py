@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ganwatch.samples.sides import Side
 
 HELP = "measure how near generated samples come to real ones"
+DISCRIMINATOR = "discriminator"
+FEATURES = f"random-conv, pretrained, identity, FILE.pt2@SHA256, package.module:attribute, or {DISCRIMINATOR}, that of the checkpoint"
 DATA = "folder of images, .npy or .npz file, URL, digits, ring, grid, a part such as digits:1/2, package.module:attribute, or checkpoint"
 BAR = 24
 
@@ -24,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("real", metavar="REAL", help=f"real samples: {DATA}")
     parser.add_argument("fake", metavar="FAKE", help="generated samples, likewise; a checkpoint draws as many as REAL has")
-    parser.add_argument("--features", metavar="NAME", help="random-conv, pretrained, identity, FILE.pt2@SHA256 or package.module:attribute")
+    parser.add_argument("--features", metavar="NAME", help=f"{FEATURES} (default: random-conv for images, the values of vectors)")
     parser.add_argument("--size", type=int, metavar="PIXELS", help="side to which images are resized (default: the extractor's own)")
     parser.add_argument("--range", nargs=2, type=float, metavar=("LOW", "HIGH"), help="of floating-point images, where the data do not say")
     parser.add_argument("--samples", type=int, default=10_000, metavar="N", help="of each side at most, chosen by chance (default: 10000)")
@@ -48,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     found = score(
         real,
         fake,
-        features=args.features,
+        features=_features(args, fake, real),
         size=args.size,
         values=tuple(args.range) if args.range else None,
         seed=args.seed,
@@ -57,6 +59,16 @@ def run(args: argparse.Namespace) -> int:
     )
     print(json.dumps(found.as_dict(), allow_nan=False) if args.json else described(found.estimates, found.provenance))
     return 0
+
+
+def _features(args: argparse.Namespace, *sides: Side) -> Any:
+    """The name as it is, or what makes the features of the first side's discriminator that is a checkpoint."""
+    if args.features != DISCRIMINATOR:
+        return args.features
+    found = next((side for side in sides if hasattr(side, "discriminator_features")), None)
+    if found is None or args.size:
+        raise UserError(f"--features {DISCRIMINATOR} needs a checkpoint of ganwatch train as REAL or FAKE, and goes without --size")
+    return found.discriminator_features
 
 
 def _sides(args: argparse.Namespace) -> tuple[Side, Side]:

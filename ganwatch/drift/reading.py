@@ -14,6 +14,7 @@ from ganwatch.drift.columns import LABEL, Columns, columns_of
 from ganwatch.features.cache import FeatureCache
 from ganwatch.features.extraction import features_of
 from ganwatch.features.extractor import Extractor
+from ganwatch.features.registry import Named
 from ganwatch.features.registry import extractor as extractor_named
 from ganwatch.samples.batches import Samples
 from ganwatch.samples.sides import SIGNED, Kind, both_vectors, in_range, usual_range
@@ -39,8 +40,8 @@ class Reader:
     ----------
     baseline : like that of ``ganwatch.samples.opening.open_source``
         Tells vectors from images, and which range floating-point values have.
-    features, size : str, Extractor or None; int or None
-        As for ``ganwatch.features.registry.extractor``.
+    features, size : str, callable, Extractor or None; int or None
+        An extractor, or as for ``ganwatch.features.registry.extractor``.
     limit : int or None
         Samples of a side to read at most, chosen by chance.
     seed : int
@@ -59,7 +60,7 @@ class Reader:
         self,
         baseline: Any,
         *,
-        features: str | Extractor | None = None,
+        features: Named | Extractor = None,
         size: int | None = None,
         limit: int | None = None,
         seed: int = 0,
@@ -74,11 +75,11 @@ class Reader:
         self._bytes = not vectors and all(one.dtype == torch.uint8 for one in first)
         self.limits = SIGNED if self._bytes else _range_of(samples, first)
         self.extractor: Extractor
-        if features is None or isinstance(features, str):
+        if isinstance(features, Extractor):
+            self.extractor = features
+        else:
             given = SIGNED if vectors else self.limits
             self.extractor = extractor_named(features, vectors=vectors, size=size, given=given, seed=seed)
-        else:
-            self.extractor = features
 
     def read(self, data: Any, argument: str) -> Side:
         """Read one side.

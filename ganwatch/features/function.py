@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from ganwatch.features.extractor import Batch, as_features, module_hash
 from ganwatch.features.preprocessing import Preprocessing
+from ganwatch.undisturbed import evaluating
 
 
 class FromCallable:
@@ -18,7 +20,7 @@ class FromCallable:
     Parameters
     ----------
     function : callable
-        Samples ``(N, …)`` float32 to features ``(N, …)``; a module is called in evaluation mode, which it is brought to.
+        Samples ``(N, …)`` float32 to features ``(N, …)``; a module is called in evaluation mode and stays in its own.
     preprocessing : Preprocessing or None
         Applied first; None gives samples as they are, uint8 as float32.
     name : str or None
@@ -36,7 +38,7 @@ class FromCallable:
     def __init__(
         self, function: Callable[[Tensor], Any], *, preprocessing: Preprocessing | None = None, name: str | None = None
     ) -> None:
-        self.function = function.eval() if isinstance(function, nn.Module) else function
+        self.function = function
         self.preprocessing = preprocessing
         self.name = name or str(getattr(function, "__qualname__", type(function).__name__))
 
@@ -53,7 +55,8 @@ class FromCallable:
             prepared = self.preprocessing(samples)
         else:
             prepared = (samples if isinstance(samples, Tensor) else torch.stack(list(samples))).to(torch.float32)
-        return as_features(self.function(prepared), len(prepared), self.name)
+        with evaluating(self.function) if isinstance(self.function, nn.Module) else nullcontext():
+            return as_features(self.function(prepared), len(prepared), self.name)
 
     def provenance(self) -> dict[str, Any]:
         """Name and preprocessing; a hash of the weights where it is a module, None for a function, whose versions nothing tells apart."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from ganwatch.errors import UserError
@@ -17,16 +18,21 @@ RULE = f"{', '.join(NAMES)}, a program as FILE.pt2@SHA256 or URL@SHA256, or pack
 _PROGRAMS = (".pt2", ".pt", ".ts", ".pth", ".jit")
 
 
+Named = str | Callable[[tuple[float, float]], Extractor] | None
+"""A name, or what makes an extractor for the range of floating-point samples."""
+
+
 def extractor(
-    name: str | None = None, *, vectors: bool = False, size: int | None = None, given: tuple[float, float] = (-1.0, 1.0), seed: int = 0
+    name: Named = None, *, vectors: bool = False, size: int | None = None, given: tuple[float, float] = (-1.0, 1.0), seed: int = 0
 ) -> Extractor:
     """The extractor of that name.
 
     Parameters
     ----------
-    name : str or None
+    name : str, callable or None
         ``random-conv``, ``pretrained``, ``identity``, ``FILE@SHA256`` or ``URL@SHA256`` (an exported program), or
-        ``package.module:attribute`` (a callable or module that takes images in [0, 1]). None takes the default.
+        ``package.module:attribute`` (a callable or module that takes images in [0, 1]). A callable is given the range of floating-point
+        samples and makes the extractor. None takes the default.
     vectors : bool
         Whether samples are vectors, for which networks for images are refused.
     size : int or None, pixels
@@ -48,6 +54,8 @@ def extractor(
     >>> extractor(vectors=True).name
     'identity'
     """
+    if callable(name):
+        return name(given)
     name = name or ("identity" if vectors else DEFAULT)
     if vectors and name in NAMES and name != "identity":
         raise UserError(f"features must be identity, a program or a callable for vectors, got {name!r}, which needs images")

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -28,6 +29,10 @@ BYTES = 64 * 2**20
 """Memory that reals may take before they are turned into features."""
 LEAST = 40
 """Samples of a side below which nothing can be compared."""
+NEEDED = (
+    "ganwatch.metrics.reference", "ganwatch.metrics.shares", "ganwatch.features.registry", "ganwatch.features.random_conv", "scipy.special",
+)  # fmt: skip
+"""Modules that an evaluation imports."""
 TILES = 36
 """Examples of missing kinds that are shown at most."""
 
@@ -43,7 +48,7 @@ class Quality(Probe):
     ----------
     extractor : Extractor, callable or str, optional
         Turns samples into features, or the name of one (``ganwatch.features.registry``). By default random convolutions for images of 1 or
-        3 channels, and the values themselves for everything else.
+        3 channels, and the values themselves for everything else. Reals become features once, so its weights must not change.
     samples : int
         Generated samples.
     reals : int
@@ -96,24 +101,19 @@ class Quality(Probe):
             raise UserError(f"share must be in (0, 1] (of the training's time), got {share}")
         if interval < self.every:
             raise UserError(f"interval must be >= {self.every} (steps), got {interval}")
-        if targets:
-            from ganwatch.metrics.shares import check_targets
-
-            check_targets(targets)
-            if not all(isinstance(label, int) for label in targets):
-                raise UserError(f"targets must have labels (int) as keys, got {', '.join(map(repr, targets))}")
-        if isinstance(extractor, str):
-            from ganwatch.features.registry import extractor as named
-
-            named(extractor)
-        elif extractor is not None:
+        with preserved_random_state():  # what is imported may be somebody's code
+            _check_targets(targets)
+            _check_measures(measures)
             extractor = _extractor(extractor)
-        _check_measures(measures)
         self.extractor, self.samples, self.reals, self.share, self.interval = extractor, samples, reals, share, interval
         self.measures, self.targets, self.classify, self._clock = list(measures), dict(targets or {}), classify, clock
         self._begin(None)
 
     def attach(self, drawing: Drawing) -> None:
+        """Take the generator, and import before the first step what an evaluation needs."""
+        with preserved_random_state():
+            for module in NEEDED:
+                import_module(module)
         self._begin(drawing)
 
     def _begin(self, drawing: Drawing | None) -> None:
@@ -174,9 +174,7 @@ class Quality(Probe):
             reference = self._prepared()
             fake = self._extract(made)
             if not bool(torch.isfinite(fake).all()):
-                if "features" not in self._failed:
-                    log.warning("quality is not measured while features of generated samples are not finite")
-                self._failed.add("features")
+                self._say_once("features", "quality is not measured while features of generated samples are not finite")
                 return {}
             values: dict[str, float] = {}
             for name, found in reference.compare(fake).items():
@@ -192,6 +190,11 @@ class Quality(Probe):
             for measure in self.measures:
                 values |= self._guarded(f"measure {measure.name}", partial(_measured, measure, made))
         return values
+
+    def _say_once(self, what: str, line: str) -> None:
+        if what not in self._failed:
+            log.warning(line)
+        self._failed.add(what)
 
     def _guarded(self, what: str, action: Callable[[], Any]) -> Any:
         """What somebody's code gives, nothing where it fails; that is logged once."""
@@ -252,7 +255,11 @@ class Quality(Probe):
         return values | {f"label_distance/{label}": distance for label, distance in apart.items() if math.isfinite(distance)}
 
     def _groups(self, produced: Tensor | None) -> dict[str, float]:
-        if not self.targets or produced is None:
+        if not self.targets:
+            return {}
+        if produced is None:
+            if self.classify is None:
+                self._say_once("targets", "targets are not compared: the loop shows D no labels (int) of real samples; give classify=")
             return {}
         from ganwatch.metrics.shares import group_shares
 
@@ -297,18 +304,35 @@ class Quality(Probe):
 
 
 def _extractor(given: Any) -> Any:
-    """As it is, or a plain callable as an extractor."""
+    """As it is, where it is one, none, or the name of one; a plain callable as an extractor."""
+    if given is None:
+        return None
     from ganwatch.features.extractor import Extractor
     from ganwatch.features.function import FromCallable
+    from ganwatch.features.registry import extractor
 
-    if isinstance(given, Extractor):
+    if isinstance(given, str):
+        extractor(given)
+    if isinstance(given, str | Extractor):
         return given
     if not callable(given):
         raise UserError(f"extractor must be a callable, the name of one or None, got {type(given).__name__}")
     return FromCallable(given)
 
 
+def _check_targets(targets: Mapping[int, float] | None) -> None:
+    if not targets:
+        return
+    from ganwatch.metrics.shares import check_targets
+
+    check_targets(targets)
+    if not all(isinstance(label, int) for label in targets):
+        raise UserError(f"targets must have labels (int) as keys, got {', '.join(map(repr, targets))}")
+
+
 def _check_measures(measures: Sequence[Any]) -> None:
+    if not measures:
+        return
     from ganwatch.metrics.own import OwnMeasure
 
     for measure in measures:

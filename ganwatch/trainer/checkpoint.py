@@ -12,6 +12,9 @@ import torch
 from torch import Tensor
 
 from ganwatch.errors import UserError
+from ganwatch.features.extractor import Extractor
+from ganwatch.features.penultimate import Penultimate
+from ganwatch.features.preprocessing import Preprocessing
 from ganwatch.randomness import preserved_random_state
 from ganwatch.trainer.data import SCALES
 from ganwatch.trainer.module import GAN
@@ -59,6 +62,16 @@ class Generated:
             with preserved_random_state(seed=self.seed + start):
                 batch = self.gan.sample(min(self.batch_size, self.wanted - start))
             yield batch
+
+    def discriminator_features(self, given: tuple[float, float]) -> Extractor:
+        """What the saved discriminator sees before it judges, of images whose floating-point values have that range."""
+        if len(self.gan.shape) == 1:
+            return Penultimate(self.gan.discriminator)
+        channels, size, _ = self.gan.shape
+        preprocessing = Preprocessing(
+            size=size, channels=channels if channels in {1, 3} else None, given=given, wanted=self.values or given
+        )
+        return Penultimate(self.gan.discriminator, preprocessing=preprocessing)
 
     def report(self) -> dict[str, Any]:
         """What was drawn, as plain types."""

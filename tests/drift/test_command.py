@@ -164,6 +164,7 @@ def test_a_check_is_due_when_the_interval_is_over_however_long_the_last_one_took
     ("arguments", "message"),
     [
         (["--generated", "{other}"], "vectors (5,) in baseline and vectors (3,) in generated"),
+        (["--features", "discriminator"], "--features discriminator needs --model, and goes without --size"),
         (["--accept"], "--accept needs --run and one of --model and --generated"),
         (["--every", "24h", "--generated", "{other}"], "--every checks the world alone"),
         (["--every", "never"], "every must be a number and a unit (s, m, h, d) from 1s to 365d, such as 24h, got 'never'"),

@@ -2,6 +2,8 @@
 
 import copy
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -216,3 +218,49 @@ def test_bad_settings_are_refused_when_they_are_given(options, said):
 def test_ema_must_be_a_network():
     with pytest.raises(UserError, match=r"ema must be a torch\.nn\.Module with parameters or None, got str"):
         ganwatch.watch(G=Maker(), D=Judge(), ema="ema", store=None)
+
+
+def test_targets_without_labels_are_said_once(caplog):
+    found, *_ = train(eager(targets={0: 0.5}))
+    assert len(found) == 3
+    assert [record.message for record in caplog.records if "targets" in record.message] == [
+        "targets are not compared: the loop shows D no labels (int) of real samples; give classify="
+    ]
+
+
+def test_an_extractor_of_the_users_moves_nothing_where_it_is_named_and_called(tmp_path, monkeypatch):
+    (tmp_path / "drawing_features.py").write_text("import torch\nwanted = torch.rand(1)\ndef features(x): return x.flatten(1)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    Quality(extractor="drawing_features:features")
+    assert torch.equal(torch.get_rng_state(), before)
+    network = nn.Sequential(nn.Linear(10, 4), nn.Dropout(0.5))
+    quality = eager(extractor=network)
+    one, other = (quality.extractor(torch.ones(3, 10)) for _ in range(2))
+    assert torch.equal(one, other)  # evaluated
+    assert network.training
+    assert network[1].training
+
+
+def test_an_evaluation_imports_nothing():
+    script = """
+import sys
+from ganwatch.probes.quality import Quality
+quality = Quality()
+assert "torchmetrics" not in sys.modules
+quality.attach(None)
+known = set(sys.modules)
+import torch
+from ganwatch.metrics.reference import Reference
+reference = Reference(torch.randn(60, 4), torch.arange(60) % 3)
+reference.compare(torch.randn(50, 4)), reference.kinds(torch.randn(50, 4))
+quality._limits = (-1.0, 1.0)
+quality._extract(torch.zeros(2, 1, 8, 8))
+quality.targets = {0: 0.5}
+quality._groups(torch.zeros(50, dtype=torch.int64))
+late = {name for name in set(sys.modules) - known if name.startswith(("ganwatch", "scipy", "torchmetrics"))}
+assert not late, late
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

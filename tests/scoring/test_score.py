@@ -13,6 +13,7 @@ from sklearn.datasets import load_digits
 
 from ganwatch.commands import score as command
 from ganwatch.errors import UserError
+from ganwatch.features.penultimate import Penultimate
 from ganwatch.features.random_conv import RandomConv
 from ganwatch.samples.batches import Samples
 from ganwatch.scoring import MEASURES
@@ -133,6 +134,16 @@ def test_a_checkpoint_is_drawn_from_its_averaged_weights(call, checkpoint):
     assert both["provenance"]["samples"]["REAL"]["seed"] != both["provenance"]["samples"]["FAKE"]["seed"]
 
 
+def test_features_may_be_those_of_the_checkpoints_discriminator(call, checkpoint):
+    path, model = checkpoint
+    found = call("digits:1/9", path, "--json", "--features", "discriminator")["provenance"]
+    assert found["extractor"]["weights"] == Penultimate(model.discriminator).provenance()["weights"]
+    assert found["extractor"]["preprocessing"]["wanted"] == [0.0, 1.0]  # what it was trained on
+    seen = model.discriminator.features(torch.from_numpy(DIGITS[:5, None]) / 2 + 0.5)
+    made = Generated(path, count=1).discriminator_features((-1.0, 1.0))(torch.from_numpy(DIGITS[:5, None]))
+    torch.testing.assert_close(made, seen.detach())
+
+
 def test_ranges_are_known_said_or_shared(call, array):
     unit, wide = array("unit", DIGITS / 2 + 0.5), array("wide", 3 * DIGITS)
     pixels = array("pixels", np.rint((DIGITS + 1) * 127.5).astype(np.uint8))
@@ -218,6 +229,7 @@ def test_progress_goes_to_standard_error_and_counts_what_was_left_out(capsys, mo
         (["--range", 1, 0], "--range must be LOW HIGH with LOW < HIGH, got 1 0"),
         (["--features", "nosuch"], "features must be random-conv, pretrained"),
         (["--size", 0], "size must be >= 1"),
+        (["--features", "discriminator"], "--features discriminator needs a checkpoint of ganwatch train as REAL or FAKE"),
     ],
 )
 def test_arguments_out_of_range_are_refused(call, words, message):
