@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Protocol
 
 from ganwatch.contracts import Detector, Incident, NotApplicable, Outcome, Probe, Sink, State, Verdict
@@ -17,6 +17,10 @@ log = logging.getLogger("ganwatch")
 
 OBSERVER_EVERY = 100
 """Steps between two readings of ganwatch's own errors and drops."""
+
+
+_Judge = tuple[Detector, str, frozenset[str], str]
+"""A detector, its code, its inputs, and what an error of it is counted under."""
 
 
 class Gatherer(Protocol):
@@ -61,6 +65,7 @@ class Monitor:
         self.latest: dict[str, float] = {}
         self.listeners: list[Callable[[Incident], None]] = []
         self._judges = [(detector, detector.code, frozenset(detector.inputs), f"detector {detector.code}") for detector in self.detectors]
+        self._asked = lru_cache(maxsize=256)(partial(_asked, self._judges))
         self._outcomes: dict[str, Outcome] = {}
         self._stepped = 0
         self._unsent: list[Readings] = []
@@ -120,7 +125,7 @@ class Monitor:
         self._stepped = readings.step
         changed: list[Incident] = []
         measured, active = readings.values, self.incidents.active
-        for detector, code, inputs, part in self._judges:
+        for detector, code, inputs, part in self._judges if active else self._asked(tuple(measured)):
             if not inputs.isdisjoint(measured):
                 self.guard(part, partial(self._ask, detector, readings))
             outcome = self._outcomes.get(code)
@@ -195,6 +200,11 @@ class Monitor:
     def _each_sink(self, method: str, *args: Any) -> None:
         for sink in self.sinks:
             self.guard(f"sink {sink.name}", partial(_tell, sink, method, *args))
+
+
+def _asked(judges: Sequence[_Judge], measured: tuple[str, ...]) -> list[_Judge]:
+    """Those with an input among the series that were measured."""
+    return [judge for judge in judges if not judge[2].isdisjoint(measured)]
 
 
 def _tell(sink: Sink, method: str, *args: Any) -> None:

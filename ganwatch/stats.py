@@ -117,13 +117,14 @@ class Window(Stateful):
         """Add a finite value, read at a later step than the previous one; anything else is left out."""
         if not math.isfinite(value):
             return
-        self._gap = step - self._steps[-1] if self._steps else step
-        self._steps.append(step)
-        self._values.append(float(value))
-        bisect.insort(self.ordered, float(value))
-        while len(self._steps) > self.least and self._steps[0] <= step - self.size:
-            self._steps.pop(0)
-            del self.ordered[bisect.bisect_left(self.ordered, self._values.pop(0))]
+        steps, values, value = self._steps, self._values, float(value)
+        self._gap = step - steps[-1] if steps else step
+        steps.append(step)
+        values.append(value)
+        bisect.insort(self.ordered, value)
+        while len(steps) > self.least and steps[0] <= step - self.size:
+            steps.pop(0)
+            del self.ordered[bisect.bisect_left(self.ordered, values.pop(0))]
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved state."""

@@ -108,14 +108,14 @@ def judge(recording: Recording, detectors: Sequence[Detector], label: str | None
     """
     facts, readings = recording.facts, recording.readings
     monitor = replayed(readings, detectors)
-    onset = facts.get("onset")
+    onset, low = facts.get("onset"), facts.get("onset_low")
     fired = sorted(monitor.incidents.known, key=lambda incident: (incident.fired or 0, incident.id))
     return Judged(
         name=recording.name,
         label=facts.get("label") or label,
         codes=tuple(facts.get("codes") or ()),
         onset=onset,
-        onset_low=facts.get("onset_low", onset),
+        onset_low=onset if low is None else low,
         steps=readings[-1].step - readings[0].step + 1 if readings else 0,
         alarms=tuple(_alarm(incident, onset) for incident in fired),
         unable=monitor.not_applicable(),

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganwatch.commands.replay import add_detectors, add_reading, healthy_line, judging, opened, shown_arguments
+from ganwatch.commands.replay import add_detectors, add_reading, counted, healthy_line, judging, opened, shown_arguments
 from ganwatch.commands.runs import table
 from ganwatch.errors import UserError
 
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
 
     _check_arguments(args)
     sources, settings = opened(args), settings_of(judging(args), EACH_WAY)
-    every = list(judge_all(sources, [one.variant for one in settings], label=HEALTHY, jobs=args.jobs))
+    every = list(counted(judge_all(sources, [one.variant for one in settings], label=HEALTHY, jobs=args.jobs)))
     healthy = [run for run in every if run[0].label == HEALTHY]
     steps = [run[0].steps for run in healthy]
     if not sum(steps):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ganwatch.commands.runs import in_line, shown, table
 from ganwatch.errors import UserError
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from ganwatch.calibration.sweep import Row, Setting
     from ganwatch.contracts import Detector
     from ganwatch.recordings.sources import Source
+
+T = TypeVar("T")
 
 HELP = "judge recorded runs again: alarms, delays, false alarms"
 EACH_WAY = 4
@@ -63,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     variant = partial(made, classes, read_preset(args.preset) if args.preset else None, f"preset {args.preset}")
     variant()  # what is wrong with the arguments is said before anything is read
     started = time.perf_counter()
-    judged = [one for (one,) in judge_all(sources, [variant], label=args.label, jobs=args.jobs)]
+    judged = [one for (one,) in counted(judge_all(sources, [variant], label=args.label, jobs=args.jobs))]
     seconds = time.perf_counter() - started
     alarms, failures = false_alarms(judged), found(judged)
     if args.json:
@@ -73,6 +77,17 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def counted(runs: Iterator[T]) -> Iterator[T]:
+    """The same, with a count of them on a terminal."""
+    live, number = sys.stderr.isatty(), 0
+    for number, run in enumerate(runs, 1):
+        if live:
+            print(f"\r{number:,} runs", end="", file=sys.stderr, flush=True)
+        yield run
+    if live and number:
+        print(file=sys.stderr)
+
+
 def _sweep(args: argparse.Namespace) -> int:
     from ganwatch.calibration.judged import judge_all
     from ganwatch.calibration.sweep import rows, settings_of
@@ -80,7 +95,7 @@ def _sweep(args: argparse.Namespace) -> int:
     if args.preset:
         raise UserError("--sweep moves the arguments that a preset would set: leave out --preset")
     sources, settings = opened(args), settings_of(judging(args), EACH_WAY)
-    judged = list(judge_all(sources, [one.variant for one in settings], label=args.label, jobs=args.jobs))
+    judged = list(counted(judge_all(sources, [one.variant for one in settings], label=args.label, jobs=args.jobs)))
     swept = rows(settings, judged)
     if args.json:
         print(json.dumps([_row_as_plain(row) for row in swept], allow_nan=False))

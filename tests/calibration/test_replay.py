@@ -44,7 +44,7 @@ def test_what_is_printed_says_what_the_figures_rest_on(capsys, tmp_path):
         tmp_path / "runs.parquet",
         [
             Recording("late", failing.readings, failing.facts | {"onset": 440, "onset_low": 400}),
-            Recording("early", failing.readings, failing.facts | {"onset": 800, "onset_low": 541}),
+            Recording("early", failing.readings, failing.facts | {"onset": 800, "onset_low": None}),
             Recording("healthy", failing.readings, {"label": "healthy"}),
             Recording("who knows", healthy.readings),
         ],

@@ -27,7 +27,7 @@ def rows(recording):
 
 
 def write_wide(path):
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8-sig") as file:  # as Excel does
         writer = csv.DictWriter(file, ["epoch", "errG", "global_step", "auc"], restval="")
         writer.writeheader()
         writer.writerow({"global_step": 10, "auc": 9.0})
