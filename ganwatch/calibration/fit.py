@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from ganwatch.calibration.rates import PER, FalseAlarms, Share
@@ -65,7 +65,9 @@ def needed(rate: float) -> int:
     return math.ceil(bound(0) / rate * PER)
 
 
-def fit(counts: Mapping[str, Sequence[Sequence[int]]], steps: Sequence[int], rate: float, *, shipped: int) -> Fit:
+def fit(
+    counts: Mapping[str, Sequence[Sequence[int]]], steps: Sequence[int], rate: float, *, shipped: int, held: Collection[str] = ()
+) -> Fit:
     """The most sensitive settings whose false alarms, all detectors together, stay within a rate.
 
     All start at their strictest and become more sensitive in turns, one setting at a time; one whose next setting would break the rate
@@ -82,6 +84,8 @@ def fit(counts: Mapping[str, Sequence[Sequence[int]]], steps: Sequence[int], rat
         False alarms in 10,000 steps.
     shipped : int
         Place of the setting as shipped among those of a detector that has more than one.
+    held : collection of str
+        Codes of detectors that must not become more sensitive than they are shipped.
 
     Examples
     --------
@@ -90,7 +94,7 @@ def fit(counts: Mapping[str, Sequence[Sequence[int]]], steps: Sequence[int], rat
     ({'GW101': 1}, 1, True, 0.47)
     """
     totals = {code: list(map(sum, settings)) for code, settings in counts.items()}
-    places, promised = _places(totals, rate * sum(steps) / PER, shipped)
+    places, promised = _places(totals, rate * sum(steps) / PER, shipped, held)
     left_out = None
     if len(steps) > 1:
         alarms = []
@@ -98,19 +102,20 @@ def fit(counts: Mapping[str, Sequence[Sequence[int]]], steps: Sequence[int], rat
             others = {
                 code: [total - one[run] for total, one in zip(totals[code], settings, strict=True)] for code, settings in counts.items()
             }
-            chosen, _ = _places(others, rate * (sum(steps) - watched) / PER, shipped)
+            chosen, _ = _places(others, rate * (sum(steps) - watched) / PER, shipped, held)
             alarms.append(sum(counts[code][place][run] for code, place in chosen.items()))
         left_out = FalseAlarms(sum(alarms), Share(sum(map(bool, alarms)), len(alarms)), sum(steps))
     return Fit(places, sum(totals[code][place] for code, place in places.items()), sum(steps), promised, left_out)
 
 
-def _places(totals: Mapping[str, Sequence[int]], allowed: float, shipped: int) -> tuple[dict[str, int], bool]:
+def _places(totals: Mapping[str, Sequence[int]], allowed: float, shipped: int, held: Collection[str]) -> tuple[dict[str, int], bool]:
     promising = bound(0) <= allowed
     places = dict.fromkeys(totals, 0)
     alarms = unavoidable = sum(settings[0] for settings in totals.values())
     for place in range(1, max(map(len, totals.values()), default=0)):
         for code, settings in totals.items():
-            if places[code] < place - 1 or place >= len(settings) or (place > shipped and not promising):
+            stopped = places[code] < place - 1 or place >= len(settings)
+            if stopped or (place > shipped and (not promising or code in held)):
                 continue
             after = alarms - settings[place - 1] + settings[place]
             if after <= unavoidable or (promising and bound(after) <= allowed):

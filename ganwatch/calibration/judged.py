@@ -58,6 +58,8 @@ class Judged:
         In the order in which they fired.
     unable : dict of str to str
         Codes of detectors that could not judge, and what they need.
+    missing : dict of str to tuple of str
+        Codes of detectors some of whose inputs were never measured, and these.
     unused : tuple of str
         Series of an imported run that have no name of ganwatch.
     """
@@ -70,6 +72,7 @@ class Judged:
     steps: int
     alarms: tuple[Alarm, ...]
     unable: dict[str, str]
+    missing: dict[str, tuple[str, ...]]
     unused: tuple[str, ...] = ()
 
     @property
@@ -109,6 +112,7 @@ def judge(recording: Recording, detectors: Sequence[Detector], label: str | None
     facts, readings = recording.facts, recording.readings
     monitor = replayed(readings, detectors)
     onset, low = facts.get("onset"), facts.get("onset_low")
+    missing = {one.code: tuple(name for name in one.inputs if name not in monitor.latest) for one in detectors}
     fired = sorted(monitor.incidents.known, key=lambda incident: (incident.fired or 0, incident.id))
     return Judged(
         name=recording.name,
@@ -119,6 +123,7 @@ def judge(recording: Recording, detectors: Sequence[Detector], label: str | None
         steps=readings[-1].step - readings[0].step + 1 if readings else 0,
         alarms=tuple(_alarm(incident, onset) for incident in fired),
         unable=monitor.not_applicable(),
+        missing={code: names for code, names in missing.items() if names},
         unused=tuple(facts.get("unused") or ()),
     )
 

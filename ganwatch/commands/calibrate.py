@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,13 +48,14 @@ def run(args: argparse.Namespace) -> int:
     steps = [run[0].steps for run in healthy]
     if not sum(steps):
         raise UserError(f"--runs must have healthy runs with readings, got {len(every)} runs, {len(healthy)} of them healthy")
-    unable = {code: reason for run in healthy for one in run for code, reason in one.unable.items()}
-    by_code = _strictest_first(settings, unable)
+    missing = _missing(healthy)
+    by_code = _strictest_first(settings)
     counts = {code: [[len(run[place].alarms) for run in healthy] for place, _ in places] for code, places in by_code.items()}
-    fitted = fit(counts, steps, args.false_alarms, shipped=EACH_WAY)
+    fitted = fit(counts, steps, args.false_alarms, shipped=EACH_WAY, held=missing)
     chosen = {code: by_code[code][place][1] for code, place in fitted.places.items()}
     facts = _provenance(args.false_alarms, fitted, len(healthy))
-    write_preset(args.out, {code: one.arguments for code, one in chosen.items() if one.arguments and code not in unable}, facts)
+    moved = {code: one.arguments for code, one in chosen.items() if one.arguments and not (code in missing and one.strictness == 0.0)}
+    write_preset(args.out, moved, facts)
     alarms = {code: sum(counts[code][place]) for code, place in fitted.places.items()}
     if args.json:
         detectors = {c: {"strictness": s.strictness, "alarms": alarms[c], "arguments": s.arguments} for c, s in chosen.items()}
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         others = [run[0] for run in every if run[0].label != HEALTHY]
         verdict = _verdict(args.false_alarms, fitted, len(healthy), others)
-        print("\n".join([_table(chosen, alarms, unable), "", *verdict, f"written: {args.out}"]))
+        print("\n".join([_table(chosen, alarms, missing), "", *verdict, f"written: {args.out}"]))
     return 0 if fitted.rate <= args.false_alarms else 1
 
 
@@ -74,12 +74,21 @@ def _check_arguments(args: argparse.Namespace) -> None:
         raise UserError(f"--out must be a file in a folder that exists, got {str(args.out)!r}")
 
 
-def _strictest_first(settings: list[Setting], unable: Collection[str]) -> dict[str, list[tuple[int, Setting]]]:
-    """By code, where each setting stands and what it is; as shipped alone where some run could not be judged."""
+def _missing(healthy: list[tuple[Judged, ...]]) -> dict[str, list[str]]:
+    """By code, the inputs that a run lacks: what these runs cannot show of a detector is no reason to make it more sensitive."""
+    found: dict[str, set[str]] = {}
+    for run in healthy:
+        for one in run:
+            for code, names in one.missing.items():
+                found.setdefault(code, set()).update(names)
+    return {code: sorted(names) for code, names in found.items()}
+
+
+def _strictest_first(settings: list[Setting]) -> dict[str, list[tuple[int, Setting]]]:
+    """By code, where each setting stands and what it is."""
     by_code: dict[str, list[tuple[int, Setting]]] = {}
     for place, one in sorted(enumerate(settings), key=lambda pair: (pair[1].cls.code, -pair[1].strictness)):
-        if one.strictness == 0.0 or one.cls.code not in unable:
-            by_code.setdefault(one.cls.code, []).append((place, one))
+        by_code.setdefault(one.cls.code, []).append((place, one))
     return by_code
 
 
@@ -102,10 +111,11 @@ def _provenance(asked: float, fitted: Fit, runs: int) -> dict[str, str | int | f
     return facts
 
 
-def _table(chosen: dict[str, Setting], alarms: dict[str, int], unable: dict[str, str]) -> str:
+def _table(chosen: dict[str, Setting], alarms: dict[str, int], missing: dict[str, list[str]]) -> str:
     rows: list[list[Any]] = []
     for code, one in chosen.items():
-        arguments = f"as shipped: {unable[code]}" if code in unable else shown_arguments(one)
+        kept = one.arguments and code in missing and one.strictness == 0.0
+        arguments = f"as shipped, for want of {', '.join(missing[code])}" if kept else shown_arguments(one)
         rows.append([code, f"{one.strictness:+.3f}", alarms[code], arguments])
     return table(["DETECTOR", "STRICTNESS", "FALSE ALARMS", "ARGUMENTS"], rows)
 

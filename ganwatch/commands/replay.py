@@ -110,7 +110,7 @@ def _swept(swept: list[Row]) -> str:
     lines = []
     for row in swept:
         found, alarms, (low, high) = row.found, row.alarms, row.alarms.interval
-        recall = [f"{found.recall.count} of {found.recall.of}" if found.recall.of else "-", shown(found.step), shown(found.delay)]
+        recall = [f"{found.recall.count} of {found.recall.of}" if found.recall.of else "-", _number(found.step), _number(found.delay)]
         rates = ["-"] * 3 if alarms.rate is None else [alarms.alarms, f"{alarms.rate:.3g}", f"{low:.3g} to {high:.3g}"]
         lines.append([row.setting.cls.code, f"{row.setting.strictness:+g}", *recall, *rates, shown_arguments(row.setting)])
     return table(head, lines)
@@ -170,7 +170,15 @@ def described(judged: list[Judged], alarms: FalseAlarms, failures: list[Found], 
         lines.append(healthy_line(alarms))
     if failures:
         rows = [
-            [one.label, one.recall.of, one.recall.count, _interval(one.recall), one.right_first.count, shown(one.step), shown(one.delay)]
+            [
+                one.label,
+                one.recall.of,
+                one.recall.count,
+                _interval(one.recall),
+                one.right_first.count,
+                _number(one.step),
+                _number(one.delay),
+            ]
             for one in failures
         ]
         lines += [table(["LABEL", "RUNS", "FOUND", "95% INTERVAL", "RIGHT CODE FIRST", "MEDIAN STEP", "MEDIAN DELAY"], rows)]
@@ -186,6 +194,10 @@ def healthy_line(alarms: FalseAlarms) -> str:
     flagged = f"{alarms.alarms} on {alarms.flagged.count} of {alarms.flagged.of} healthy runs"
     interval = f"95% interval {low:.3g} to {shown(None if high is None else f'{high:.3g}')}"
     return f"false alarms: {flagged}, {alarms.rate or 0.0:.3g} in 10,000 steps ({interval}; {alarms.steps:,} steps watched)"
+
+
+def _number(value: float | None) -> str:
+    return shown(None if value is None else f"{value:g}")
 
 
 def _interval(share: Share) -> str:

@@ -117,6 +117,9 @@ def test_what_is_promised_holds_and_what_can_be_avoided_is(given, rate):
         [(code, place)] = fitted.places.items()
         assert place == 4 or bound(sum(counts[code][place + 1])) > allowed
     assert (fitted.left_out is None) == (len(steps) == 1)
+    held = fit(counts, steps, rate, shipped=2, held=["GW201"])
+    assert held.places.get("GW201", 0) <= 2
+    assert held.promised or not fitted.promised
 
 
 def test_runs_left_out_are_judged_by_what_was_fitted_to_the_others():

@@ -87,7 +87,7 @@ def judged(label, *fired, codes=("GW101",), onset=None, low=None, causes=()):
         Alarm(f"{code}-1", code, "", step, step, None, dict(causes).get(code), delay)
         for (code, step), delay in zip(fired, delays, strict=True)
     )
-    return Judged("run", label, codes, onset, low if low is not None else onset, 1000, alarms, {})
+    return Judged("run", label, codes, onset, low if low is not None else onset, 1000, alarms, {}, {})
 
 
 def test_a_failure_is_found_by_a_right_code_that_does_not_come_too_early():
