@@ -62,7 +62,7 @@ def test_the_final_part_shares_no_seed_with_the_tuning_part() -> None:
 def rows(kinds: list[int], distance: list[float] | None = None, copied: float = 0.5) -> list[dict[str, float]]:
     distances = distance or [0.1] * len(kinds)
     return [
-        {"step": 25 * (place + 1), "kinds": float(k), "distance": d, "copies": copied, "good": 1.0}
+        {"step": 25 * (place + 1), "kinds": float(k), "distance": d, "copies": copied, "good": 1.0, "variety": k / 8}
         for place, (k, d) in enumerate(zip(kinds, distances, strict=True))
     ]
 

@@ -9,7 +9,7 @@ from truth import HEALTHY
 from ganwatch.drill.injection import injections
 
 COLLAPSED = 0.5
-"""Part of the kinds at most present after a collapse."""
+"""Part of the kinds at most present after a collapse, and effective part of them over which all samples are spread, near one or not."""
 WORSE = 1.5
 """Times the distance before the cause, from which on a generator counts as harmed."""
 SETTLE = 0.75
@@ -63,7 +63,7 @@ def _harmed(failure: str, facts: dict[str, Any], row: dict[str, float], before: 
     if row["distance"] < 0.0:  # not finite
         return True
     if failure == "mode-collapse":
-        return row["kinds"] <= COLLAPSED * facts["kinds"]
+        return row["kinds"] <= COLLAPSED * facts["kinds"] and row["variety"] <= COLLAPSED
     if failure == "mode-dropping":
         return row["kinds"] < facts["kinds"]
     if failure in {"memorisation", "discriminator-overfitting"}:

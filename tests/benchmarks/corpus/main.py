@@ -11,13 +11,15 @@ from __future__ import annotations
 import argparse
 import itertools
 import logging
+import os
 import random
 import sys
+import threading
 import time
 import warnings
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -49,6 +51,13 @@ def one(plan: Plan, folder: Path) -> str:
     return f"{plan.name}: {recording.facts['label']}, {recording.facts['seconds']:.0f} s"
 
 
+def end_with_parent() -> None:
+    """A worker whose parent was killed would train on, beside those of a new start."""
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+
+
 def run(args: argparse.Namespace) -> int:
     """Train what is missing."""
     args.out.mkdir(parents=True, exist_ok=True)
@@ -57,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     todo = random.Random(0).sample(todo, len(todo))[: args.limit]  # so that a part of it is a corpus too
     print(f"{len(chosen)} runs, {len(todo)} to train", flush=True)
     started = time.time()
-    with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn"), max_tasks_per_child=25) as pool:
+    with ProcessPoolExecutor(args.jobs, get_context("spawn"), end_with_parent, max_tasks_per_child=25) as pool:
         futures = [pool.submit(one, plan, args.out) for plan in todo]
         for done, future in enumerate(as_completed(futures), 1):
             left = (time.time() - started) / done * (len(todo) - done)

@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy import linalg
+from scipy import linalg, stats
 
 Points = npt.NDArray[np.float64]
 
@@ -53,10 +53,10 @@ class Truth(ABC):
         -------
         dict
             ``kinds`` present, ``lost``: part of the reals whose kind is missing, ``largest`` share, ``good``: share of samples that count
-            as a kind at all, ``distance``, ``spread``: median over kinds of the spread within against that of reals.
+            as a kind at all, ``variety``: effective part of the kinds, near or not (exponential of the entropy), ``distance``, ``spread``: median over kinds of the spread within against that of reals.
         """
         if not np.isfinite(samples).all():
-            return {"kinds": 0.0, "lost": 1.0, "largest": 1.0, "good": 0.0, "distance": float("inf"), "spread": 0.0}
+            return {"kinds": 0.0, "lost": 1.0, "largest": 1.0, "good": 0.0, "variety": 0.0, "distance": float("inf"), "spread": 0.0}
         kind, good = self.kind_of(samples)
         shares = np.bincount(kind[good], minlength=len(self.shares)) / len(samples)
         present = (shares >= PRESENT * self.shares) & (self.shares > 0)
@@ -65,6 +65,7 @@ class Truth(ABC):
             "lost": float(self.shares[~present].sum()),
             "largest": float(shares.max()),
             "good": float(good.mean()),
+            "variety": float(np.exp(stats.entropy(np.bincount(kind, minlength=len(self.shares)))) / self.kinds),
             "distance": self.distance(samples),
             "spread": self._spread(samples, kind, good),
         }
