@@ -52,8 +52,9 @@ class Truth(ABC):
         Returns
         -------
         dict
-            ``kinds`` present, ``lost``: part of the reals whose kind is missing, ``largest`` share, ``good``: share of samples that count
-            as a kind at all, ``variety``: effective part of the kinds, near or not (exponential of the entropy), ``distance``, ``spread``: median over kinds of the spread within against that of reals.
+            ``kinds`` present; ``lost``, the part of the reals whose kind is missing; ``largest`` share; ``good``, the share of samples
+            that count as a kind at all; ``variety``, the effective part of the kinds, near or not (exponential of the entropy);
+            ``distance``; ``spread``, the median over kinds of the spread within against that of reals.
         """
         if not np.isfinite(samples).all():
             return {"kinds": 0.0, "lost": 1.0, "largest": 1.0, "good": 0.0, "variety": 0.0, "distance": float("inf"), "spread": 0.0}
