@@ -1,10 +1,13 @@
-"""Weights and gradients that go wrong: the learning signal dies out or overflows."""
+"""Weights and gradients that go wrong: the learning signal dies out or overflows.
+
+Where something was seen, it was on the runs that ``rates.py`` tells of.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ganwatch.drill.injection import Injection
 
@@ -12,30 +15,58 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-class VanishingGradient(Injection):
-    """All weights and scales of the generator shrink by a share at each of its steps.
+class Decay(Injection):
+    """All weights and scales of one network change by a share of themselves at each of its steps.
 
     Parameters
     ----------
-    share : float, in [0, 1]
+    share : float, >= 0
+    """
+
+    role: ClassVar[str]
+    sign: ClassVar[float]
+
+    def __init__(self, *, share: float) -> None:
+        self._factor = 1.0 + self.sign * share
+
+    def before_step(self, role: str, parameters: Sequence[nn.Parameter]) -> bool:
+        if role != self.role:
+            return False
+        for parameter in parameters:
+            parameter.data.mul_(self._factor)
+        return True
+
+
+class VanishingGradient(Decay):
+    """The generator's weights shrink by a tenth at each step.
+
+    Seen: one digit, or one point of the ring, is left within 50 steps, whatever the loss and for all batch normalisation.
     """
 
     name, label, codes = "vanishing-gradient", "vanishing-gradient", ("GW301",)
     cause = "a far too strong weight decay shrinks the generator's weights at every step"
+    role, sign = "g", -1.0
 
     def __init__(self, *, share: float = 0.1) -> None:
-        self.share = share
+        super().__init__(share=share)
 
-    def before_step(self, role: str, parameters: Sequence[nn.Parameter]) -> bool:
-        if role != "g":
-            return False
-        for parameter in parameters:
-            parameter.data.mul_(1.0 - self.share)
-        return True
+
+class ExplodingGradient(Decay):
+    """The discriminator's weights grow by a twentieth at each step."""
+
+    name, label, codes = "exploding-gradient", "exploding-gradient", ("GW302", "GW303")
+    cause = "a weight decay with the wrong sign lets the discriminator's weights grow at every step"
+    role, sign = "d", 1.0
+
+    def __init__(self, *, share: float = 0.05) -> None:
+        super().__init__(share=share)
 
 
 class NonFinite(Injection):
-    """One element of one gradient of the discriminator is infinite, once."""
+    """One element of one gradient of the discriminator is infinite, once.
+
+    Seen: with Adam one weight is NaN after that step and everything else a step later.
+    """
 
     name, label, codes = "non-finite", "non-finite", ("GW303",)
     cause = "a gradient of the discriminator overflows, as in half precision without a scaler"

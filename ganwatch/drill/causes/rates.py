@@ -1,4 +1,8 @@
-"""Learning rates and momentum that do not fit: the two networks lose their balance."""
+"""Learning rates and momentum that do not fit: the two networks lose their balance, or stand still.
+
+What is said to have been seen was seen on the bundled digits (six losses, injected at step 600 unless told otherwise, samples judged by a
+classifier) and on the ring of 8 Gaussians (with the R1 penalty, injected at step 1,500, judged by the nearest centre).
+"""
 
 from __future__ import annotations
 
@@ -28,7 +32,11 @@ class Rates(Injection):
 
 
 class ModeCollapse(Rates):
-    """The balance is lost to the generator."""
+    """The balance is lost to the generator.
+
+    Seen: of ten digits five to seven are left after 100 steps and one to four after 300, whatever the loss; the ring falls to one point
+    within 50. Factors of 20 and 0.1 cost the digits one or two kinds.
+    """
 
     name, label, codes = "mode-collapse", "mode-collapse", ("GW101",)
     cause = "the generator learns faster than the discriminator can follow"
@@ -36,59 +44,63 @@ class ModeCollapse(Rates):
 
 
 class DiscriminatorDomination(Rates):
-    """The balance is lost to the discriminator."""
+    """The balance is lost to the discriminator before the generator is ready.
+
+    Seen: injected at step 150, when a generator of digits shows five to seven kinds and one of them in two thirds of its samples, it stays
+    there, and every real sample is ranked above every generated one. A generator that has learned all kinds keeps them.
+    """
 
     name, label, codes = "discriminator-domination", "discriminator-domination", ("GW201",)
     cause = "the discriminator learns far faster than the generator, which hardly learns at all"
     factors = {"g": 0.01, "d": 10.0}  # noqa: RUF012  # as above
-    step = 150  # a generator that has learned all kinds keeps them
+    step = 150
 
 
 class GeneratorDomination(Rates):
-    """Nobody judges what the generator makes any more."""
+    """Nobody judges what the generator makes any more.
+
+    Seen: every generated sample is ranked above every real one within 200 steps; the digits lose half of their kinds in 200 to 400 steps
+    (slower with the relativistic and the Wasserstein loss), the ring all but one within 200.
+    """
 
     name, label, codes = "generator-domination", "generator-domination", ("GW202",)
     cause = "the discriminator is frozen, and the generator learns to please it"
     factors = {"g": 1.0, "d": 0.0}  # noqa: RUF012  # as above
 
 
-class ExplodingGradient(Rates):
-    """Steps far beyond what the networks can take."""
-
-    name, label, codes = "exploding-gradient", "exploding-gradient", ("GW302", "GW303")
-    cause = "both learning rates are far too high"
-    factors = {"g": 100.0, "d": 100.0}  # noqa: RUF012  # as above
-
-
 class Stall(Rates):
-    """Everything stands still."""
+    """Everything stands still before the generator is ready.
+
+    Seen: from step 150 on samples of digits stay as poor as they were. A generator that has learned all kinds loses nothing by it.
+    """
 
     name, label, codes = "stall", "stall", ("GW403",)
     cause = "both learning rates have fallen to nothing, and neither network learns any more"
     factors = {"g": 0.0, "d": 0.0}  # noqa: RUF012  # as above
+    step = 150
 
 
 class Oscillation(Rates):
-    """Rates with momentum that is too high as well.
+    """Rates that are too high, with a momentum that is too high and a second moment that forgets too soon.
 
     Parameters
     ----------
-    momentum : float, in [0, 1)
-        Of both optimizers: the first beta where they have betas.
+    momentum, second : float, in [0, 1)
+        Of both optimizers: their betas, or the momentum alone where that is all they have.
     """
 
     name, label, codes = "oscillation", "oscillation", ("GW304",)
     cause = "high learning rates and a high momentum drive the networks around each other"
-    factors = {"g": 4.0, "d": 4.0}  # noqa: RUF012  # as above
+    factors = {"g": 2.0, "d": 2.0}  # noqa: RUF012  # as above
 
-    def __init__(self, *, g: float | None = None, d: float | None = None, momentum: float = 0.9) -> None:
+    def __init__(self, *, g: float | None = None, d: float | None = None, momentum: float = 0.9, second: float = 0.9) -> None:
         super().__init__(g=g, d=d)
-        self.momentum = momentum
+        self.momentum, self.second = momentum, second
 
     def settings(self, role: str, group: Mapping[str, Any]) -> dict[str, Any]:
         changed = super().settings(role, group)
         if "betas" in group:
-            changed["betas"] = (self.momentum, *group["betas"][1:])
+            changed["betas"] = (self.momentum, self.second, *group["betas"][2:])
         elif "momentum" in group:
             changed["momentum"] = self.momentum
         return changed
