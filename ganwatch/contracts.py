@@ -189,8 +189,8 @@ class Probe(ABC):
         """Whether the probe measures at this step."""
         return step % self.every == 0
 
-    def attach(self, drawing: Any) -> None:  # noqa: B027  # optional hook, empty on purpose
-        """Called once, before the first step: ``drawing`` calls the generator beside the training."""
+    def attach(self, beside: Any) -> None:  # noqa: B027  # optional hook, empty on purpose
+        """Called once, before the first step: ``beside`` calls generator and discriminator beside the training."""
 
     def before_update(self, update: Any) -> None:  # noqa: B027  # optional hook, empty on purpose
         """A network's optimizer is about to step: gradients are complete. Called on due steps only."""

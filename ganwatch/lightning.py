@@ -56,6 +56,8 @@ class GanWatch(Handle, Callback):
         Attributes of the LightningModule, dots allowed. None looks for the usual names.
     logits, sample, latent, conditions
         As for ``ganwatch.watch``.
+    heldout
+        As for ``ganwatch.watch``.
     ema : str or None
         Attribute with averaged weights of the generator, called as that is. None looks for one.
     store : str, Path or None
@@ -101,6 +103,7 @@ class GanWatch(Handle, Callback):
         latent: Tensor | Sequence[Tensor] | None = None,
         conditions: Tensor | None = None,
         ema: str | None = None,
+        heldout: Any = None,
         store: str | Path | None = STORE,
         name: str | None = None,
         prometheus_port: int | None = None,
@@ -116,7 +119,7 @@ class GanWatch(Handle, Callback):
                 raise UserError(f"{argument} must be the name of an attribute (str) or None, got {type(value).__name__}")
         if name is not None and not isinstance(name, str):
             raise UserError(f"name must be a str or None, got {type(name).__name__}")
-        self.options = checked_options(logits=logits, sample=sample, latent=latent, conditions=conditions)
+        self.options = checked_options(logits=logits, sample=sample, latent=latent, conditions=conditions, heldout=heldout)
         checked_settings(store=store, prometheus_port=prometheus_port, facts=facts, audit_seconds=audit_seconds)
         self.generator, self.discriminator, self.ema, self.store, self.name = generator, discriminator, ema, store, name
         self.prometheus_port, self.facts, self.audit_seconds = prometheus_port, dict(facts or {}), float(audit_seconds)

@@ -193,6 +193,7 @@ def watch(
     latent: Tensor | Sequence[Tensor] | None = None,
     conditions: Tensor | None = None,
     ema: nn.Module | None = None,
+    heldout: Any = None,
     name: str | None = None,
     store: str | Path | None = STORE,
     probes: Sequence[Probe] | None = None,
@@ -224,6 +225,8 @@ def watch(
         Given to ``G`` after the latent.
     ema : nn.Module, optional
         A copy of ``G`` with averaged weights, called as ``G`` is: quality is measured with it.
+    heldout : dataset, loader or tensor, optional
+        At least 40 real samples that are not trained on, as ``D`` is shown reals; up to 256 are read now.
     name : str, optional
         Of the run; by default that of the script.
     store : str, Path or None
@@ -275,6 +278,7 @@ def watch(
         latent=latent,
         conditions=conditions,
         ema=ema,
+        heldout=heldout,
     )
     checked_settings(store=store, prometheus_port=prometheus_port, facts=None, audit_seconds=audit_seconds)
     checked_real(real)

@@ -9,9 +9,10 @@ from typing import Any
 
 from torch import nn
 
-from ganwatch.capture.drawing import Drawing
+from ganwatch.capture.drawing import Beside, Drawing
 from ganwatch.capture.gallery import Gallery
 from ganwatch.capture.gatherer import Gatherer
+from ganwatch.capture.judging import Judging
 from ganwatch.capture.options import NOTHING_SAID, Options
 from ganwatch.capture.ownership import members
 from ganwatch.capture.recorder import Recorder
@@ -65,6 +66,7 @@ class Observer:
         self.monitor = Monitor(detectors=detectors, sinks=sinks, gatherer=self.ranks)
         self.drawing = Drawing(members(networks["g"])[0], options.sample)
         self.averaged = self.drawing if options.ema is None else Drawing(options.ema, options.sample)
+        self.judging = Judging(members(networks["d"])[0], options)
         self.gallery = Gallery(self.drawing, self.monitor.samples, options)
         self._traced = False
         self.recorder = Recorder(
@@ -76,8 +78,9 @@ class Observer:
             looks=self.gallery.looks,
             options=options,
         )
+        beside = Beside(self.averaged, self.judging, options.heldout)
         for probe in probes:
-            self.monitor.guard(f"probe {probe.name}", partial(probe.attach, self.averaged))
+            self.monitor.guard(f"probe {probe.name}", partial(probe.attach, beside))
         if state is not None:
             self.monitor.guard("saved state", lambda: self.load_state_dict(state))
         self.monitor.listeners.append(self._on_incident)
@@ -130,6 +133,7 @@ class Observer:
         for drawing in (self.drawing, self.averaged):
             drawing.allowed = self.ranks.size == 1 or not any(map(communicates, drawing.parts))
         self.averaged.allowed &= self.ranks.rank == 0
+        self.judging.allowed = self.ranks.size == 1 or not communicates(self.judging.discriminator)
 
     def _start(self, step: Step) -> None:
         begin, self._begin = self._begin, None

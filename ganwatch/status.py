@@ -29,6 +29,7 @@ NEEDS = {
     "quality": "real and fake batches of one shape, shown to D",
     "data": "real and fake batches, shown to D",
     "evaluation": "some time, and inputs of G and real batches that are known",
+    "overfitting": "held-out reals: heldout=…",
     "latents": "a floating input of G with a batch dimension",
 }
 """What a group of signals needs."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ganwatch.capture.heldout import Heldout
+from ganwatch.capture.judging import Judging
 from ganwatch.capture.packing import packed, unpacked
 from ganwatch.capture.step import Arguments, Call, tensors
 from ganwatch.undisturbed import Undisturbed
@@ -56,6 +59,15 @@ class Drawing:
         args, kwargs = moved(arguments, self.device, self.dtype)
         made = self._call(*args, **kwargs)
         return made if self._sample is None else self._sample(made)
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What probes may use beside the training: the networks, undisturbed, and reals that it never sees."""
+
+    drawing: Drawing
+    judging: Judging
+    heldout: Heldout | None = None
 
 
 class FixedInputs:

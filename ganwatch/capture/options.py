@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ganwatch.capture.heldout import Heldout, read_heldout
 from ganwatch.capture.step import score_leaf
 from ganwatch.errors import UserError
 
@@ -31,6 +32,8 @@ class Options:
         What the generator is given for the gallery.
     ema : nn.Module or None
         Averaged weights of the generator, which quality is measured with.
+    heldout : Heldout or None
+        Reals that the training never sees.
     """
 
     optimizers: Mapping[str, Sequence[torch.optim.Optimizer]] = field(default_factory=dict)
@@ -38,6 +41,7 @@ class Options:
     sample: Callable[[Any], Any] | None = None
     fixed: tuple[Tensor, ...] = ()
     ema: nn.Module | None = None
+    heldout: Heldout | None = None
 
     def score(self, output: Any) -> tuple[Tensor | None, int | None]:
         """The tensor of a discriminator's output that judges, and the channel of it where only one does.
@@ -93,6 +97,7 @@ def checked_options(
     latent: Any = None,
     conditions: Any = None,
     ema: Any = None,
+    heldout: Any = None,
 ) -> Options:
     """The options as given to a front end; ``networks`` by role, where optimizers may be given.
 
@@ -106,7 +111,7 @@ def checked_options(
     if ema is not None and not (isinstance(ema, nn.Module) and any(True for _ in ema.parameters())):
         raise UserError(f"ema must be a torch.nn.Module with parameters or None, got {type(ema).__name__}")
     by_role = {} if optimizers is None else _by_role(networks or {}, optimizers)
-    return Options(by_role, _place(logits), sample, _fixed(latent, conditions), ema)
+    return Options(by_role, _place(logits), sample, _fixed(latent, conditions), ema, read_heldout(heldout))
 
 
 def _by_role(networks: Mapping[str, nn.Module], optimizers: Any) -> dict[str, list[torch.optim.Optimizer]]:

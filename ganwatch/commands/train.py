@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lightning import Callback
 
+    from ganwatch.trainer.data import GANData
+
 HELP = "train the reference GAN from a configuration file"
 
 
@@ -40,13 +42,15 @@ def run(args: argparse.Namespace) -> int:
     return 130 if stopped else 0
 
 
-def build_callbacks(config: Any) -> list[Callback]:
+def build_callbacks(config: Any, data: GANData) -> list[Callback]:
     """The observer and the progress of a run.
 
     Parameters
     ----------
     config : Namespace
         The effective configuration: ``root``, ``steps``, ``store``, ``seed_everything`` and the sections ``model``, ``data``, ``trainer``.
+    data : GANData
+        What it holds out is shown to the discriminator and compared with what is generated.
     """
     from ganwatch.lightning import GanWatch
     from ganwatch.trainer.progress import SignalBar
@@ -55,6 +59,7 @@ def build_callbacks(config: Any) -> list[Callback]:
         store=config.store,
         name=config.name or f"{config.model.loss} in {config.root}",
         prometheus_port=config.prometheus_port,
+        heldout=data.heldout(),
         facts={"configuration": {section: config[section].as_dict() for section in ("model", "data")} | {"steps": config.steps}},
     )
     return [watch, SignalBar(watch, config.steps)]

@@ -21,11 +21,17 @@ class Diversity(Probe):
     [0, 1] up to sampling noise, 0 for equal distributions, and does not depend on the scale of the data. The Vendi score (Friedman
     and Dieng, 2023, arXiv:2210.02410), the effective number of distinct samples, has a Gaussian kernel whose width is half the mean
     distance between reals, the same on both sides; it is dearer and measured at every second reading.
+
+    The shift is the distance of the mean of the fakes from that of the look before, in units of the spread of the reals: about 0.2 between
+    two batches of 64 that are alike, 1 for a generator that has gone elsewhere.
     """
 
     name = "diversity"
-    signals = ("pairwise_ratio", "energy_distance", "vendi_ratio")
+    signals = ("pairwise_ratio", "energy_distance", "vendi_ratio", "fake_shift")
     every = 20
+
+    def __init__(self) -> None:
+        self._mean: tuple[int, Tensor] | None = None
 
     def read(self, step: Step) -> dict[str, Tensor]:
         sides = pair(step)
@@ -38,6 +44,10 @@ class Diversity(Probe):
             "pairwise_ratio": within_fake / within_real.clamp_min(1e-38),
             "energy_distance": 1.0 - (within_real + within_fake) / (2.0 * between).clamp_min(1e-38),
         }
+        before, self._mean = self._mean, (step.tick, sides[1].mean(0))
+        if before is not None and before[0] == step.tick - self.every and before[1].shape == self._mean[1].shape:
+            spread = sides[0].var(0).sum().sqrt().clamp_min(1e-38)
+            values["fake_shift"] = torch.linalg.vector_norm(self._mean[1] - before[1]) / spread
         if step.tick % (2 * self.every) == 0:
             values["vendi_ratio"] = vendi_ratio(apart[:n, :n], apart[n:, n:], within_real / 2.0)
         return values

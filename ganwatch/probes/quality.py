@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganwatch.capture.drawing import Drawing, FixedInputs, labels_in
+from ganwatch.capture.drawing import Beside, Drawing, FixedInputs, labels_in
 from ganwatch.capture.gallery import to_pixels
+from ganwatch.capture.heldout import Heldout
 from ganwatch.capture.packing import packed, unpacked
 from ganwatch.capture.step import Call, Step
 from ganwatch.contracts import Probe
@@ -30,9 +31,12 @@ BYTES = 64 * 2**20
 LEAST = 40
 """Samples of a side below which nothing can be compared."""
 NEEDED = (
-    "ganwatch.metrics.reference", "ganwatch.metrics.shares", "ganwatch.features.registry", "ganwatch.features.random_conv", "scipy.special",
+    "ganwatch.metrics.reference", "ganwatch.metrics.memorisation", "ganwatch.metrics.shares", "ganwatch.features.registry",
+    "ganwatch.features.random_conv", "scipy.special",
 )  # fmt: skip
 """Modules that an evaluation imports."""
+LEAST_DISTINCT = 8
+"""Different training samples below which copies of them are no finding."""
 TILES = 36
 """Examples of missing kinds that are shown at most."""
 
@@ -76,7 +80,7 @@ class Quality(Probe):
     signals = (
         "frechet", "frechet_error", "kernel_distance", "kernel_distance_error", "precision", "recall", "density", "coverage", "kinds",
         "kinds_missing", "label_agreement", "label_agreement_error", "label_distance", "group_share", "groups_off", "score", "cost",
-        "measure", "measure_error",
+        "measure", "measure_error", "memorisation", "memorisation_error", "copies",
     )  # fmt: skip
     every = 20
     wants_arguments = True
@@ -107,17 +111,17 @@ class Quality(Probe):
             extractor = _extractor(extractor)
         self.extractor, self.samples, self.reals, self.share, self.interval = extractor, samples, reals, share, interval
         self.measures, self.targets, self.classify, self._clock = list(measures), dict(targets or {}), classify, clock
-        self._begin(None)
+        self._begin(None, None)
 
-    def attach(self, drawing: Drawing) -> None:
-        """Take the generator, and import before the first step what an evaluation needs."""
+    def attach(self, beside: Beside) -> None:
+        """Take the generator and held-out reals, and import before the first step what an evaluation needs."""
         with preserved_random_state():
             for module in NEEDED:
                 import_module(module)
-        self._begin(drawing)
+        self._begin(beside.drawing, beside.heldout)
 
-    def _begin(self, drawing: Drawing | None) -> None:
-        self._drawing = drawing
+    def _begin(self, drawing: Drawing | None, heldout: Heldout | None) -> None:
+        self._drawing, self._heldout = drawing, heldout
         self.spent = 0.0
         self._before = 0.0
         """Seconds of earlier attempts."""
@@ -129,6 +133,8 @@ class Quality(Probe):
         self._seen: list[tuple[Tensor, Tensor | None]] = []
         self._limits: tuple[float, float] | None = None
         self._features: Tensor | None = None
+        self._unseen: Tensor | None = None
+        """Features of held-out reals."""
         self._labels: Tensor | None = None
         self._reference: Any = None
         self._pixels: Tensor | None = None
@@ -186,7 +192,7 @@ class Quality(Probe):
             missing = [kind for kind in kinds if kind.missing]
             self._missing = [place for kind in missing for place in kind.examples][:TILES]
             values |= {"kinds": float(len(kinds)), "kinds_missing": float(len(missing))}
-            values |= self._conditioning(reference, fake) | self._groups(produced)
+            values |= self._conditioning(reference, fake) | self._groups(produced) | self._memorised(fake)
             for measure in self.measures:
                 values |= self._guarded(f"measure {measure.name}", partial(_measured, measure, made))
         return values
@@ -224,7 +230,10 @@ class Quality(Probe):
         self._limits = _limits(reals)
         self._pixels = to_pixels(reals, self._limits)
         self._seen.clear()
-        return self._extract(reals)
+        features = self._extract(reals)
+        unseen = None if self._heldout is None else self._heldout.like(reals)
+        self._unseen = None if unseen is None else self._extract(unseen)
+        return features
 
     def _extract(self, samples: Tensor) -> Tensor:
         from ganwatch.features.registry import extractor
@@ -266,6 +275,17 @@ class Quality(Probe):
         found = group_shares(produced, self.targets)
         return {f"group_share/{group.group}": group.share for group in found} | {"groups_off": float(sum(not group.met for group in found))}
 
+    def _memorised(self, fake: Tensor) -> dict[str, float]:
+        if self._unseen is None or self._features is None:
+            return {}
+        from ganwatch.metrics.memorisation import copying, nearer_to_training
+
+        training = torch.unique(self._features, dim=0)
+        if len(training) < LEAST_DISTINCT:
+            return {}
+        share, error = nearer_to_training(training, self._unseen, fake)
+        return {"memorisation": share, "memorisation_error": error, "copies": copying(training, self._unseen, fake).share}
+
     def pinned(self, code: str, step: int, incident: str) -> Samples | None:
         """Real samples of the kinds that are missing."""
         if code != "GW102" or self._pixels is None or not self._missing:
@@ -291,6 +311,7 @@ class Quality(Probe):
             "elapsed": self._before + elapsed,
             "inputs": self._inputs.state_dict(),
             "features": packed(self._features),
+            "unseen": packed(self._unseen),
             "labels": packed(self._labels),
             "limits": None if self._limits is None else list(self._limits),
         }
@@ -299,7 +320,7 @@ class Quality(Probe):
         """Go on with the same inputs and reals."""
         self.spent, self._cost, self._before = state["spent"], state["cost"], state["elapsed"]
         self._inputs.load_state_dict(state["inputs"])
-        self._features, self._labels = unpacked(state["features"]), unpacked(state["labels"])
+        self._features, self._unseen, self._labels = (unpacked(state[name]) for name in ("features", "unseen", "labels"))
         self._limits = None if state["limits"] is None else tuple(state["limits"])
 
 

@@ -30,10 +30,10 @@ class TrainCLI(LightningCLI):
     args : sequence of str
         Command line, such as ``["--config", "ring.yaml", "--steps", "100"]``.
     build_callbacks : callable
-        From the effective configuration to further callbacks.
+        From the effective configuration and the data to further callbacks.
     """
 
-    def __init__(self, args: Sequence[str], *, build_callbacks: Callable[[Any], list[Callback]]) -> None:
+    def __init__(self, args: Sequence[str], *, build_callbacks: Callable[[Any, GANData], list[Callback]]) -> None:
         self._build_callbacks = build_callbacks
         super().__init__(
             GAN,
@@ -83,7 +83,7 @@ class TrainCLI(LightningCLI):
         steps = self.config.steps
         if steps < 1:
             raise UserError(f"steps must be >= 1 (updates of the generator), got {steps}")
-        own = [*self._build_callbacks(self.config), ExactResume(), SaveLast(self.root, self.config.checkpoint_every)]
+        own = [*self._build_callbacks(self.config, self.datamodule), ExactResume(), SaveLast(self.root, self.config.checkpoint_every)]
         given = self.config_init.trainer
         kwargs |= {
             "callbacks": [*(given.callbacks or []), *own],

@@ -10,7 +10,7 @@ import lightning
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, TensorDataset, default_collate
+from torch.utils.data import Dataset, Subset, TensorDataset, default_collate
 
 from ganwatch.errors import UserError
 from ganwatch.samples.bundled import draw_grid, draw_ring
@@ -109,8 +109,10 @@ class GANData(lightning.LightningDataModule):
     scale : {"signed", "unit", "raw"}
         Values in [-1, 1], [0, 1] or [0, 255]. Applies to every source but imported ones with floating samples, which are taken
         as they are; imported uint8 samples are pixels.
+    holdout : float, in [0, 1)
+        Share of the samples, chosen by chance, that is kept from the training (``heldout``).
     seed : int
-        Decides the order of the batches and the points of ``ring`` and ``grid``.
+        Decides the order of the batches, the points of ``ring`` and ``grid``, and which samples are held out.
 
     Raises
     ------
@@ -128,6 +130,7 @@ class GANData(lightning.LightningDataModule):
         samples: int = 10_000,
         batch_size: int = 64,
         scale: Literal["signed", "unit", "raw"] = "signed",
+        holdout: float = 0.0,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -140,12 +143,15 @@ class GANData(lightning.LightningDataModule):
         for name, value in {"size": size, "samples": samples, "batch_size": batch_size}.items():
             if value < 1:
                 raise UserError(f"{name} must be >= 1, got {value}")
+        if not 0.0 <= holdout < 1.0:
+            raise UserError(f"holdout must be in [0, 1) (share of the samples), got {holdout}")
         if seed < 0:
             raise UserError(f"seed must be >= 0, got {seed}")
         self.source, self.path, self.size, self.grey, self.samples = source, path, size, grey, samples
-        self.batch_size, self.scale, self.seed = batch_size, scale, seed
+        self.batch_size, self.scale, self.holdout, self.seed = batch_size, scale, holdout, seed
         self.save_hyperparameters()
         self.dataset: Dataset[Any] | None = None
+        self._held: Dataset[Any] | None = None
 
     def setup(self, stage: str | None = None) -> None:  # noqa: ARG002  # Lightning's signature
         """Load the data; images stay in memory as bytes."""
@@ -161,6 +167,7 @@ class GANData(lightning.LightningDataModule):
             self.dataset = TensorDataset(*draw_grid(self.samples, self.seed))
         else:
             self.dataset = import_dataset(self.source)
+        self.dataset, self._held = _parted(self.dataset, self.holdout, self.seed)
         count = len(self.dataset)  # type: ignore[arg-type]  # map-style datasets have a length
         if count < self.batch_size:
             raise UserError(f"batch_size must be <= the number of samples, {count} in {self.path or self.source}, got {self.batch_size}")
@@ -170,8 +177,16 @@ class GANData(lightning.LightningDataModule):
         self.setup()
         if self.dataset is None:
             raise RuntimeError("setup left no dataset")
+        return self._batches(self.dataset)
+
+    def heldout(self) -> Batches | None:
+        """What is kept from the training, prepared alike; None where nothing is."""
+        self.setup()
+        return None if self._held is None else self._batches(self._held)
+
+    def _batches(self, dataset: Dataset[Any]) -> Batches:
         factor, offset = SCALES[self.scale]
-        given = self.dataset.tensors[0] if isinstance(self.dataset, TensorDataset) else None
+        given = dataset.tensors[0] if isinstance(dataset, TensorDataset) else None
 
         def prepare(samples: Tensor) -> Tensor:
             if samples.dtype == torch.uint8:
@@ -179,7 +194,21 @@ class GANData(lightning.LightningDataModule):
             return samples if ":" in self.source or self.scale == "signed" else samples * factor + offset
 
         unchanged = given is not None and given.dtype != torch.uint8 and self.scale == "signed"
-        return Batches(self.dataset, batch_size=self.batch_size, seed=self.seed, prepare=None if unchanged else prepare)
+        return Batches(dataset, batch_size=self.batch_size, seed=self.seed, prepare=None if unchanged else prepare)
+
+
+def _parted(dataset: Dataset[Any], share: float, seed: int) -> tuple[Dataset[Any], Dataset[Any] | None]:
+    """What is trained on and what is held out, both in the order of the data."""
+    count = len(dataset)  # type: ignore[arg-type]  # map-style datasets have a length
+    held = round(share * count)
+    if not held:
+        return dataset, None
+    order = np.random.default_rng([seed, 1]).permutation(count)
+    parts = [torch.from_numpy(np.sort(rows)) for rows in (order[held:], order[:held])]
+    if isinstance(dataset, TensorDataset):
+        seen, unseen = (TensorDataset(*(tensor[rows] for tensor in dataset.tensors)) for rows in parts)
+        return seen, unseen
+    return Subset(dataset, parts[0].tolist()), Subset(dataset, parts[1].tolist())
 
 
 def load_digits() -> TensorDataset:

@@ -83,6 +83,7 @@ def test_faults_and_their_codes_are_those_of_the_demo():
 def test_names_of_networks_and_cadences_are_those_of_the_code():
     from ganwatch.lightning import DISCRIMINATORS, GENERATORS
     from ganwatch.presets import default_probes
+    from ganwatch.probes.heldout import LOOK
 
     text = " ".join(README.split())
     for names in (GENERATORS, DISCRIMINATORS):
@@ -93,6 +94,9 @@ def test_names_of_networks_and_cadences_are_those_of_the_code():
     for probe in default_probes():
         if probe.name == "quality":
             assert f"At most every {probe.interval}th step and in at most {100 * probe.share:g} % of the time" in text
+            continue
+        if probe.name == "heldout":
+            assert f"shown to the discriminator every {LOOK}th step" in text
             continue
         word = words.get(probe.name, probe.name)
         assert stated.get(word, 1) == probe.every, probe.name

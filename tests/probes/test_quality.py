@@ -246,12 +246,13 @@ def test_an_extractor_of_the_users_moves_nothing_where_it_is_named_and_called(tm
 def test_an_evaluation_imports_nothing():
     script = """
 import sys
+import torch
+from ganwatch.capture.drawing import Beside
 from ganwatch.probes.quality import Quality
 quality = Quality()
 assert "torchmetrics" not in sys.modules
-quality.attach(None)
+quality.attach(Beside(None, None))
 known = set(sys.modules)
-import torch
 from ganwatch.metrics.reference import Reference
 reference = Reference(torch.randn(60, 4), torch.arange(60) % 3)
 reference.compare(torch.randn(50, 4)), reference.kinds(torch.randn(50, 4))
@@ -259,6 +260,8 @@ quality._limits = (-1.0, 1.0)
 quality._extract(torch.zeros(2, 1, 8, 8))
 quality.targets = {0: 0.5}
 quality._groups(torch.zeros(50, dtype=torch.int64))
+quality._features, quality._unseen = torch.randn(60, 4), torch.randn(60, 4)
+assert quality._memorised(torch.randn(50, 4))
 late = {name for name in set(sys.modules) - known if name.startswith(("ganwatch", "scipy", "torchmetrics"))}
 assert not late, late
 """

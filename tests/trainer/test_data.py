@@ -147,3 +147,17 @@ def broken(folder):
 def test_unusable_data_is_refused_before_the_first_step(arguments, message, module, tmp_path):
     with pytest.raises(UserError, match=message):
         GANData(**arguments(tmp_path)).setup()
+
+
+def test_a_share_is_held_out_and_prepared_alike():
+    data = GANData("digits", holdout=0.2, scale="unit", seed=3)
+    data.setup()
+    held = data.heldout()
+    assert (len(data.dataset), held.size) == (1438, 359)
+    seen, unseen = ({sample.numpy().tobytes() for sample in part.tensors[0]} for part in (data.dataset, held.dataset))
+    assert len(seen & unseen) <= 2  # the digits have doubles of their own
+    low, high = next(iter(held))[0].aminmax()
+    assert (float(low), float(high)) == (0.0, 1.0)
+    assert GANData("digits").heldout() is None
+    with pytest.raises(UserError, match=r"holdout must be in \[0, 1\)"):
+        GANData("digits", holdout=1.0)
