@@ -86,6 +86,10 @@ class Judged:
         roots = [alarm for alarm in self.alarms if alarm.cause is None]
         return bool(roots) and self._explains(roots[0].code)
 
+    def heard(self, cls: type[Detector]) -> bool:
+        """Whether the detector was given anything to judge by."""
+        return cls.code not in self.unable and self.missing.get(cls.code) != cls.inputs
+
     def _explains(self, code: str) -> bool:
         return not self.codes or code in self.codes
 

@@ -36,24 +36,24 @@ class Row:
 
 
 def settings_of(classes: Sequence[type[Detector]], each_way: int) -> list[Setting]:
-    """Every detector as shipped, and with so many settings to each side of that.
+    """Every detector as shipped, and with so many settings to each side of that; by code.
 
     >>> from ganwatch.detectors.bad_batch import BadBatch
     >>> from ganwatch.detectors.non_finite import NonFinite
     >>> [(one.cls.code, one.strictness) for one in settings_of([BadBatch, NonFinite], each_way=1)]
-    [('GW502', -1.0), ('GW502', 0.0), ('GW502', 1.0), ('GW303', 0.0)]
+    [('GW303', 0.0), ('GW502', -1.0), ('GW502', 0.0), ('GW502', 1.0)]
     """
     return [
         Setting(cls, strictness, setting(cls, strictness))
-        for cls in classes
+        for cls in sorted(classes, key=lambda cls: cls.code)
         for strictness in ([place / each_way for place in range(-each_way, each_way + 1)] if cls.tunable else [0.0])
     ]
 
 
 def rows(settings: Sequence[Setting], judged: Sequence[tuple[Judged, ...]]) -> list[Row]:
     """One for each setting, over the runs that the detector could judge; each run is judged by the settings in their order."""
-    able = [[run[place] for run in judged if one.cls.code not in run[place].unable] for place, one in enumerate(settings)]
-    return [_row(one, runs) for one, runs in zip(settings, able, strict=True) if runs]
+    heard = [[run[place] for run in judged if run[place].heard(one.cls)] for place, one in enumerate(settings)]
+    return [_row(one, runs) for one, runs in zip(settings, heard, strict=True) if runs]
 
 
 def _row(setting: Setting, judged: Sequence[Judged]) -> Row:

@@ -87,9 +87,9 @@ def _missing(healthy: list[tuple[Judged, ...]]) -> dict[str, list[str]]:
 def _strictest_first(settings: list[Setting]) -> dict[str, list[tuple[int, Setting]]]:
     """By code, where each setting stands and what it is."""
     by_code: dict[str, list[tuple[int, Setting]]] = {}
-    for place, one in sorted(enumerate(settings), key=lambda pair: (pair[1].cls.code, -pair[1].strictness)):
+    for place, one in sorted(enumerate(settings), key=lambda pair: -pair[1].strictness):
         by_code.setdefault(one.cls.code, []).append((place, one))
-    return by_code
+    return dict(sorted(by_code.items()))
 
 
 def _provenance(asked: float, fitted: Fit, runs: int) -> dict[str, str | int | float]:

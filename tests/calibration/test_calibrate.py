@@ -12,6 +12,7 @@ from torch import nn
 import ganwatch
 from ganwatch.calibration.fit import bound, fit, needed
 from ganwatch.cli import main
+from ganwatch.commands.calibrate import _verdict
 from ganwatch.detectors.mode_collapse import ModeCollapse
 from ganwatch.errors import UserError
 from ganwatch.lightning import GanWatch
@@ -90,6 +91,17 @@ def test_a_sweep_is_the_replay_at_each_setting(capsys, noisy):
     assert (swept[-1]["recall"]["count"], swept[-1]["recall"]["of"], swept[-1]["step"]) == (1, 1, 28)
 
 
+def test_a_sweep_for_people_has_a_row_for_each_setting(capsys, noisy):
+    words = [word for code in ("GW501", "GW401", "GW402") for word in ("--detectors", code)]
+    assert main(["replay", str(noisy), "--sweep", "--label", "healthy", *words]) == 0
+    head, *rows = (line.split() for line in capsys.readouterr().out.splitlines())
+    assert head[:3] == ["DETECTOR", "STRICTNESS", "FOUND"]
+    assert [row[:2] for row in rows[:9]] == [["GW501", f"{place / 4:+g}"] for place in range(-4, 5)]
+    assert rows[4][-3:] == ["reach=8", "excess=0.5", "window=120"]
+    assert "GW401 could not judge 4 runs: needs one of frechet, frechet_error" in " ".join(rows[-1])
+    assert not any(row[:1] in (["GW401"], ["GW402"]) for row in rows[:-1])
+
+
 COUNTS = st.integers(1, 4).flatmap(
     lambda runs: st.tuples(
         st.dictionaries(
@@ -128,6 +140,14 @@ def test_runs_left_out_are_judged_by_what_was_fitted_to_the_others():
     assert fit({"GW101": [[0, 0], [0, 0], [0, 0]]}, [100_000] * 2, 0.3, shipped=1).places == {"GW101": 2}
     assert (fitted.left_out.alarms, fitted.left_out.flagged.count, fitted.left_out.steps) == (5, 1, 300_000)
     assert needed(0.5) == 59915
+
+
+def test_runs_that_differ_too_much_are_said():
+    counts = {"GW101": [[0, 0, 0], [9, 0, 0]], "GW201": [[0, 0, 0], [0, 9, 0]], "GW301": [[0, 0, 0], [0, 0, 9]]}
+    fitted = fit(counts, [100_000] * 3, 0.5, shipped=1)
+    assert (fitted.alarms, fitted.left_out.alarms) == (0, 27)
+    assert "NOT KEPT on runs left out of the fitting" in _verdict(0.5, fitted, 3, [])[-1]
+    assert "NOT KEPT" not in " ".join(_verdict(1.0, fitted, 3, []))
 
 
 def test_settings_lie_between_the_ends():
