@@ -78,8 +78,8 @@ def test_a_generator_shared_by_two_optimizers_ends_its_step_with_the_first(netwo
     assert recorder.index == 4
     iterate(networks, [second], [sgd(networks[1])])  # the first one is no longer stepped
     assert recorder.index == 8
-    iterate(networks, [sgd(networks[0])], [sgd(networks[1])])  # a new one has to step twice with nobody else between
-    assert recorder.index == 11
+    iterate(networks, [sgd(networks[0])], [sgd(networks[1])])  # a new one after rounds without another
+    assert recorder.index == 12
     recorder.close()
     assert sum(step.updates["g"] for step in steps) == 4 * 2 + 4 + 4
 
