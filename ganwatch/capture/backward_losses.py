@@ -43,8 +43,8 @@ _scaled: MutableMapping[Tensor, tuple[Tensor, Tensor]] = WeakIdKeyDictionary()
 """Scaled loss to (loss, scale)."""
 _scaled_before: list[bool] = []
 """Not empty once a loss has been scaled."""
-_scales: dict[int, Tensor | None] = {}
-"""Of the backward passes in progress, the outermost in each thread."""
+_passes: dict[int, tuple[Any, Tensor | None]] = {}
+"""What is back-propagated and its scale, of the outermost pass in progress in each thread."""
 _ENGINE = "_engine_run_backward"
 """What every pass runs through; it has no public name."""
 _ORIGINAL = torch.autograd.backward, getattr(torch.autograd, _ENGINE), GradScaler.scale, GradScaler.step
@@ -55,17 +55,17 @@ _run_backward, _run_engine, _run_scale, _run_step = _ORIGINAL
 def _backward(tensors: Any, grad_tensors: Any = None, *args: Any, **kwargs: Any) -> Any:
     thread = get_ident()
     listeners = _here()
-    if not listeners or thread in _scales:
+    if not listeners or thread in _passes:
         return _run_backward(tensors, grad_tensors, *args, **kwargs)
     if _scaled_before or grad_tensors is not None or not isinstance(tensors, Tensor):
         return _backward_any(listeners, tensors, grad_tensors, *args, **kwargs)
-    _scales[thread] = None
+    _passes[thread] = tensors, None
     for listener in listeners:
         listener.on_backward()
     try:
         result = _run_backward(tensors, None, *args, **kwargs)
     finally:
-        del _scales[thread]
+        del _passes[thread]
     if tensors.numel() == 1:
         loss = tensors.detach()
         for listener in listeners:
@@ -78,13 +78,13 @@ def _backward_any(listeners: Sequence[Listener], tensors: Any, grad_tensors: Any
     weights = grad_tensors if isinstance(grad_tensors, list | tuple) else (grad_tensors,) * len(losses)
     before = [_scaled.get(loss) if isinstance(loss, Tensor) else None for loss in losses]
     thread = get_ident()
-    _scales[thread] = before[0][1] if before and before[0] else None
+    _passes[thread] = tensors, before[0][1] if before and before[0] else None
     for listener in listeners:
         listener.on_backward()
     try:
         result = _run_backward(tensors, grad_tensors, *args, **kwargs)
     finally:
-        del _scales[thread]
+        del _passes[thread]
     for scaled, known, weight in zip(losses, before, weights, strict=False):
         loss = known[0] if known else scaled
         if isinstance(loss, Tensor) and loss.numel() == 1:  # a graph's edge may be given instead
@@ -130,12 +130,20 @@ def _step(self: GradScaler, optimizer: torch.optim.Optimizer, *args: Any, **kwar
 
 
 def scale() -> Tensor | None:
-    """By what the loss was multiplied whose backward pass is in progress; None where it was not.
+    """By what the loss was multiplied whose backward pass is in progress; None where it was not."""
+    return _in_progress()[1]
 
-    On an accelerator hooks run in a thread of the engine's; then it is that of the only pass in progress.
-    """
+
+def loss() -> Tensor | None:
+    """The tensor whose backward pass is in progress; None where there are several."""
+    tensors = _in_progress()[0]
+    return tensors if isinstance(tensors, Tensor) else None
+
+
+def _in_progress() -> tuple[Any, Tensor | None]:
+    """That of this thread; on an accelerator hooks run in a thread of the engine's, then the only one."""
     thread = get_ident()
-    return _scales[thread] if thread in _scales else next(iter([*_scales.values()]), None)
+    return _passes[thread] if thread in _passes else next(iter([*_passes.values()]), (None, None))
 
 
 def listen(listener: Listener) -> None:

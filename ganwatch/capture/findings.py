@@ -70,6 +70,11 @@ class Findings:
         """Whether some batch at the last look was known to be fake."""
         return bool(self.seen["fake"] or self.seen_by_g["fake"])
 
+    @property
+    def gathering(self) -> bool:
+        """Whether the next look is evidence of the loss."""
+        return len(self._slopes) < LOOKS or self._looks % SELDOM == 0
+
     def stepped(self, moved: Sequence[str], shares: Sequence[Share], resembled: Sequence[str], *, together: bool) -> None:
         """An optimizer stepped: the networks it moved, what it has, and, where that is nothing, the networks its parameters look like.
 
@@ -111,7 +116,7 @@ class Findings:
             return
         self.seen = Counter(call.batch for call in judged if not call.attached)
         self.seen_by_g = Counter(call.batch for call in judged if call.attached)
-        sloped = loss_family.evidence(judged) if len(self._slopes) < LOOKS or self._looks % SELDOM == 0 else []
+        sloped = loss_family.evidence(judged) if self.gathering else []
         self._looks += 1
         if sloped:
             self._slopes.append(sloped)

@@ -11,7 +11,8 @@ Wasserstein                           constant
 ====================================  ==============================================================
 
 The form that fits to rounding errors is believed where the others do not fit. A relativistic loss asks of an output what depends on
-other outputs too; it fits none of them, or one whose target moves, and stays unknown.
+other outputs too; it fits none of them, or one whose target moves. There, as where labels are random or outputs few, the operations
+that led from the score to the loss may tell (``loss_graph.py``), or it stays unknown.
 """
 
 from __future__ import annotations
@@ -110,6 +111,18 @@ def loss_family(looks: Sequence[Sequence[Call]]) -> LossFamily:
     >>> print(loss_family(2 * [[call("real", score - 1.0), call("fake", score)]]))
     least squares, targets: real 1, fake 0
     """
+    found = _by_slopes(looks)
+    return _by_operations(looks) if found.name == "unknown" else found
+
+
+def _by_operations(looks: Sequence[Sequence[Call]]) -> LossFamily:
+    """By what leads from the scores to the loss, where that is the same each time."""
+    own = {call.family for look in looks for call in look if not call.attached or call.claimed}
+    [family] = own if len(own) == 1 else [None]
+    return LossFamily() if family is None else LossFamily(family)
+
+
+def _by_slopes(looks: Sequence[Sequence[Call]]) -> LossFamily:
     asked = [(call, asks(call)) for look in looks for call in look]
     of_d = [(call, ask) for call, ask in asked if not call.attached and ask is not None]
     surely = [(call, ask) for call, ask in of_d if not call.claimed]  # accumulating, the generator's phase has the discriminator's in it

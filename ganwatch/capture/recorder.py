@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganwatch.capture import backward_losses, forward_calls
+from ganwatch.capture import backward_losses, forward_calls, loss_graph
 from ganwatch.capture.calls import claim, generated, judged, keep, release
 from ganwatch.capture.findings import Findings
 from ganwatch.capture.logged import logged
@@ -276,10 +276,11 @@ class Recorder:
                 keep(self._current.calls, call)
             self.findings.judged([call for _, call in calls], output)
             if score.requires_grad and score.ndim and self._wants_slopes:
-                score.register_hook(partial(self._on_slope, calls))  # type: ignore[no-untyped-call]  # torch publishes no type here
+                marked = loss_graph.mark(score) if self.findings.gathering else None
+                score.register_hook(partial(self._on_slope, calls, marked))  # type: ignore[no-untyped-call]  # torch publishes no type here
 
-    def _on_slope(self, calls: Sequence[tuple[Any, Call]], grad: Tensor) -> None:
-        self._timed(_take_slope, calls, grad)
+    def _on_slope(self, calls: Sequence[tuple[Any, Call]], marked: object, grad: Tensor) -> None:
+        self._timed(_take_slope, calls, marked, grad)
 
     def _begun(self, updates: Sequence[Update]) -> Sequence[Update]:
         fresh = [update for update in updates if update.network not in self._shown]
@@ -376,12 +377,14 @@ class Recorder:
         self.on_handed()
 
 
-def _take_slope(calls: Sequence[tuple[Any, Call]], grad: Tensor) -> None:
-    if not torch.is_grad_enabled():
-        scale = backward_losses.scale()
-        slope = grad.detach() if scale is None else grad.detach().float() / scale
-        for part, call in calls:
-            call.slope = slope[part]
+def _take_slope(calls: Sequence[tuple[Any, Call]], marked: object, grad: Tensor) -> None:
+    if torch.is_grad_enabled():
+        return
+    scale, loss = backward_losses.scale(), backward_losses.loss()
+    slope = grad.detach() if scale is None else grad.detach().float() / scale
+    family = None if marked is None or loss is None else loss_graph.family(marked, loss)
+    for part, call in calls:
+        call.slope, call.family = slope[part], family
 
 
 def _raise(error: Exception) -> None:

@@ -40,6 +40,8 @@ class Call:
     """Whether an input is a leaf that wants a gradient: the call may be there for a penalty on the slope."""
     slope: Tensor | None = None
     """dL/d(output) of the backward pass through this call, where it was asked for and happened."""
+    family: str | None = None
+    """That of the loss by the operations that led to it from the score, where they were looked at and tell."""
     arguments: Arguments | None = None
     """For a generator, what it was given by position and by name, tensors detached; None where that cannot be kept."""
 

@@ -45,7 +45,7 @@ FAMILIES = {
     "hinge": "hinge",
     "wasserstein": ("hinge or Wasserstein (no output beyond a margin yet)", "Wasserstein"),
     "least squares": "least squares, targets: real 1, fake 0, G 1",
-    "relativistic": "unknown",
+    "relativistic": "relativistic, binary cross-entropy on logits",
 }
 
 
@@ -389,6 +389,15 @@ class Noisy(Indexed):
             labels |= {kind: not labels[kind] for kind in self.flipped}
         scores = self.d(self.reals[-1]), self.d(self.noised(self.fake().detach(), "fake"))
         self.update("d", sum(bce(score, label) for score, label in zip(scores, labels.values(), strict=True)))
+
+
+class SoftlyLabelled(Loop):
+    """Labels are drawn for each sample."""
+
+    def d_phase(self, real):
+        on_real, on_fake = self.d(real), self.d(self.fake().detach())
+        soft = torch.rand_like(on_real) * 0.5 + 0.7, torch.rand_like(on_fake) * 0.3
+        self.update("d", sum(map(F.binary_cross_entropy_with_logits, (on_real, on_fake), soft)))
 
 
 class Delivered(Noisy):
@@ -1048,6 +1057,7 @@ ROWS = {
     "both rescaled": RescaledBoth,
     "both rescaled, least squares": row(RescaledBoth, loss="least squares"),
     "no loader": Indexed,
+    "soft labels": SoftlyLabelled,
     "no loader, noise": row(Noisy, noise=("real", "fake")),
     "no loader, noise, both flipped": row(Noisy, noise=("real", "fake"), flipped=("real", "fake")),
     "no loader, noise, reals flipped": row(Noisy, noise=("real", "fake"), flipped=("real",)),
@@ -1195,7 +1205,7 @@ def test_loop(name):
     findings = watching.observer.recorder.findings
     assert findings.updates["g"] - findings.auxiliary["g"] == sum(network == "g" for network, *_ in loop.events)
     family = str(findings.loss())
-    assert family.startswith(FAMILIES[loop.loss]) or (isinstance(loop, Mixed | Scaled) and family == "unknown")
+    assert family.startswith(FAMILIES[loop.loss])
     assert ("inverted" in family) == (loop.loss == "inverted")
 
     assert [type(network).forward for network in networks] == forward
