@@ -140,6 +140,11 @@ class Window(Stateful):
         return len(self._steps) >= self.least and self._steps[-1] - self._steps[0] + self._gap >= self.size
 
     @property
+    def values(self) -> list[float]:
+        """In the order of their steps."""
+        return list(self._values)
+
+    @property
     def oldest(self) -> float:
         return self._values[0] if self._values else math.nan
 

@@ -7,6 +7,7 @@ import lightning
 import pytest
 
 from ganwatch.contracts import Incident
+from ganwatch.drill.callback import Drill
 from ganwatch.lightning import GanWatch
 from ganwatch.trainer.data import GANData
 from ganwatch.trainer.module import GAN
@@ -55,3 +56,9 @@ def test_a_bad_generator_whose_learning_rate_is_gone_is_stalled():
 
 def test_a_training_that_goes_well_is_left_alone():
     assert incidents(steps=400) == []
+
+
+def test_networks_that_chase_each_other_oscillate():
+    [root] = [incident for incident in incidents(Drill("oscillation", step=200), steps=680) if incident.cause is None]
+    assert root.code == "GW304"
+    assert 160 <= root.onset <= 240
