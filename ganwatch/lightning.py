@@ -311,8 +311,10 @@ def _output_range(generator: nn.Module) -> tuple[float, float] | None:
     return {nn.Tanh: (-1.0, 1.0), nn.Sigmoid: (0.0, 1.0)}.get(type(last[0]))
 
 
-def find_network(module: lightning.LightningModule, argument: str, name: str | None, usual: Sequence[str]) -> tuple[str, nn.Module]:
-    """Name and sub-module: the one of that name, or the one with a usual name."""
+def find_network(
+    module: lightning.LightningModule, argument: str, name: str | None, usual: Sequence[str], *, callback: str = "GanWatch"
+) -> tuple[str, nn.Module]:
+    """Name and sub-module: the one of that name, or the one with a usual name; an error says what to tell the ``callback``."""
     children: dict[str, nn.Module] = dict(module.named_modules(remove_duplicate=False))
     if name is None:
         name = next((candidate for candidate in usual if candidate in children), None)
@@ -320,6 +322,6 @@ def find_network(module: lightning.LightningModule, argument: str, name: str | N
     if name is None or network is None:
         have = ", ".join(child for child, _ in module.named_children()) or "none"
         got = f"got {name!r}" if name else f"and none of the usual names ({', '.join(usual)}) is there"
-        raise UserError(f'{argument} must name a network of {type(module).__name__}, {got}; it has: {have}. Say GanWatch({argument}="…")')
+        raise UserError(f'{argument} must name a network of {type(module).__name__}, {got}; it has: {have}. Say {callback}({argument}="…")')
     checked_network(argument, network, f"{name!r} ({type(network).__name__})")
     return name, network

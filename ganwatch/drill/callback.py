@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ganwatch.drill.injecting import Injected
@@ -45,7 +46,8 @@ class Drill(Callback):
     ) -> None:
         if isinstance(step, bool) or not isinstance(step, int) or step < 1:
             raise UserError(f"step must be an integer >= 1 (steps of the generator), got {step!r}")
-        self.injection = make_injection(failure, **how)
+        self._make = partial(make_injection, failure, **how)
+        self.injection = self._make()
         self.step, self.generator, self.discriminator = step, generator, discriminator
         self._before = 0
         self.injected: Injected | None = None
@@ -58,8 +60,9 @@ class Drill(Callback):
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Begin to count, before the first step."""
-        _, generator = find_network(pl_module, "generator", self.generator, GENERATORS)
-        _, discriminator = find_network(pl_module, "discriminator", self.discriminator, DISCRIMINATORS)
+        _, generator = find_network(pl_module, "generator", self.generator, GENERATORS, callback="Drill")
+        _, discriminator = find_network(pl_module, "discriminator", self.discriminator, DISCRIMINATORS, callback="Drill")
+        self.injection = self._make()
         injected = self.injected = Injected(self.injection, generator, discriminator, self.step, deliveries=False)
         deliver = trainer.strategy.batch_to_device
 
@@ -74,8 +77,15 @@ class Drill(Callback):
         if self.injected is not None:
             self.injected.steps = self._before
 
+    def on_exception(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException) -> None:  # noqa: ARG002  # Lightning's signature
+        """Leave nothing behind; there is no teardown then."""
+        self._close(trainer)
+
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:  # noqa: ARG002  # Lightning's signature
         """Leave nothing behind."""
+        self._close(trainer)
+
+    def _close(self, trainer: lightning.Trainer) -> None:
         if self.injected is not None:
             self.injected.close()
             vars(trainer.strategy).pop("batch_to_device", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import get_ident
@@ -40,7 +41,8 @@ class _Held:
 class Injected:
     """An injection in a loop, until ``close`` or the end of a ``with`` block; made by ``inject``.
 
-    Settings of optimizers are changed for the time of a step alone, so that a scheduler goes on as if nothing were and cannot undo it.
+    Settings of optimizers are changed for the time of a step alone, so that a scheduler goes on as if nothing were and cannot undo it. An
+    error of its own ends the drill and not the training. With GANWATCH_DISABLED=1 it does nothing.
 
     Attributes
     ----------
@@ -62,7 +64,7 @@ class Injected:
         self._held: list[_Held] = []
         self._dataset: Any = None
         self._deliveries = deliveries
-        self._open, self._failed = True, False
+        self._open, self._off = True, os.environ.get("GANWATCH_DISABLED") == "1"
         self._updates.hook()
         optimizer_steps.surround(before=self._before, after=self._after)
         self._handle = register_module_forward_pre_hook(self._called)  # type: ignore[arg-type]  # what it returns is used
@@ -74,7 +76,7 @@ class Injected:
     @property
     def active(self) -> bool:
         """Whether the chosen step has come."""
-        return self._open and not self._failed and self.steps >= self.step - 1
+        return self._open and not self._off and self.steps >= self.step - 1
 
     def batch(self, batch: Any) -> Any:
         """What a loop without a ``DataLoader`` should use in place of a batch of real data."""
@@ -106,11 +108,11 @@ class Injected:
             return action(*args)
         except Exception:
             log.exception("the drill %s had an error and does nothing any more", self.injection.name)
-            self._failed = True
+            self._off = True
 
     def _changed(self, change: Callable[[Any], Any], value: Any) -> Any:
         changed = self._guarded(change, value)
-        if self._failed or changed is value:
+        if self._off or changed is value:
             return value
         self._fire()
         return changed

@@ -1,5 +1,7 @@
 """The same under Lightning: in the reference trainer and in a module of somebody's own."""
 
+from contextlib import suppress
+
 import lightning
 import pytest
 import torch
@@ -9,6 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from ganwatch.drill import Drill
 from ganwatch.errors import UserError
 from ganwatch.lightning import GanWatch
+from ganwatch.starting import rehearsed
 from ganwatch.trainer.data import GANData
 from ganwatch.trainer.module import GAN
 from ganwatch.trainer.run import QUIET, fit, quiet
@@ -80,6 +83,30 @@ def test_a_training_is_the_same_up_to_the_step_and_called_a_drill(train, failure
     after = GanWatch(store=None, name="mine", audit_seconds=0)
     train([after])
     assert after.observer.run.name == "mine"
+
+
+class Fails(lightning.Callback):
+    def on_train_batch_end(self, trainer, module, *_):
+        if module.g_updates == STEP + 1:
+            raise ArithmeticError
+
+
+def test_a_training_that_fails_is_left_alone_and_the_callback_begins_anew():
+    drill, again, once = Drill("non-finite", step=STEP), Note(), Note()
+    for note, more in ((once, [Fails()]), (again, [])):
+        with suppress(ArithmeticError):
+            reference([drill, note, *more])
+        assert drill.fired_at == STEP
+        assert rehearsed == []
+    assert again.states[: STEP + 1] == once.states
+    unspoilt = Note()
+    reference([unspoilt])
+    assert unspoilt.states[-1] != again.states[-1]
+
+
+def test_networks_by_other_names_are_asked_for():
+    with pytest.raises(UserError, match=r'Say Drill\(generator="…"\)'):
+        foreign([Drill("stall", generator="maker")])
 
 
 def test_a_checkpoint_goes_on_counting():

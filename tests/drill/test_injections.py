@@ -115,6 +115,13 @@ def test_an_error_ends_the_drill_and_not_the_training(alone, monkeypatch, caplog
     assert "the drill stall had an error" in caplog.text
 
 
+def test_nothing_is_broken_where_ganwatch_is_turned_off(alone, monkeypatch):
+    monkeypatch.setenv("GANWATCH_DISABLED", "1")
+    run = train(lambda g, d: inject("stall", G=g, D=d, step=STEP))
+    assert run.states == alone.states
+    assert run.drill.fired_at is None
+
+
 def test_a_step_that_fails_keeps_no_setting():
     g, d = nn.Linear(2, 2), nn.Linear(2, 1)
     optimizer = torch.optim.SGD(g.parameters(), lr=0.1)
