@@ -11,6 +11,7 @@ from torch.optim import optimizer as optimizers
 from torch.optim.lr_scheduler import ExponentialLR
 from torch.utils.data import DataLoader, TensorDataset, dataloader
 
+from ganwatch.capture import optimizer_steps
 from ganwatch.drill import inject, injections
 from ganwatch.drill.causes.rates import Rates
 from ganwatch.errors import UserError
@@ -43,7 +44,7 @@ def train(drilled=lambda g, d: nullcontext(), seen=lambda role, optimizer: None)
     run = SimpleNamespace(states=[], delivered=[])
     with drilled(g, d) as run.drill:
         note = lambda optimizer, *_: seen("g" if optimizer is own["g"] else "d", optimizer)
-        watching = optimizers.register_optimizer_step_post_hook(note)
+        optimizer_steps.listen(after=note)
         while len(run.states) < STEPS:
             for real, label in DataLoader(data, batch_size=16, shuffle=True):
                 own["d"].zero_grad()
@@ -57,7 +58,7 @@ def train(drilled=lambda g, d: nullcontext(), seen=lambda role, optimizer: None)
                     schedule.step()
                 run.states.append(content([*g.state_dict().values(), *d.state_dict().values(), torch.get_rng_state()]))
                 run.delivered.append(content([real, label]))
-        watching.remove()
+        optimizer_steps.unlisten(after=note)
     run.data, run.settings = content(data.tensors), [settings(optimizer) for optimizer in own.values()]
     return run
 

@@ -1,4 +1,7 @@
-"""A data pipeline that delivers something else than before."""
+"""A data pipeline that delivers something else than before.
+
+Where something was seen, it was on the runs that ``rates.py`` tells of.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,11 @@ def mapped(batch: Any, change: Callable[[Tensor], Tensor]) -> Any:
 
 
 class RangeMismatch(Injection):
-    """Samples are scaled so that the lowest and the highest value of the first batch become 0 and 255."""
+    """Samples are scaled so that the lowest and the highest value of the first batch become 0 and 255.
+
+    Seen: one kind of digits is left within 50 steps. A generator without a bounded output follows the ring to its new place, and shows
+    none of its points for 600 steps.
+    """
 
     name, label, codes = "range-mismatch", "range-mismatch", ("GW501",)
     cause = "the data pipeline delivers 0…255 where it delivered the generator's own range"
@@ -54,6 +61,9 @@ class LostKinds(Injection):
     """Of each batch those samples are left that are more like the first one than like the one farthest from it: about half of the data.
 
     A batch is filled up with the latest others that were left.
+
+    Seen: of ten digits seven or eight are left after 200 to 500 steps (with the Wasserstein loss nine), of the ring's eight points five
+    after 50. What is left looks well.
     """
 
     name, label, codes = "lost-kinds", "mode-dropping", ("GW102", "GW402")
@@ -81,6 +91,10 @@ class LostKinds(Injection):
 class ShrunkenData(Injection):
     """Batches repeat the first few samples that come.
 
+    Seen: after 350 steps on digits the discriminator ranks real samples that it is shown no more below generated ones, with every loss,
+    and far below those it is shown; seven to nine kinds are left, five after 550 steps; three or four of the ring's. With 64 samples none
+    is lost.
+
     Parameters
     ----------
     samples : int
@@ -102,7 +116,11 @@ class ShrunkenData(Injection):
 
 
 class Memorisation(ShrunkenData):
-    """Batches repeat so few samples that the generator can learn them by heart."""
+    """Batches repeat so few samples that the generator can learn them by heart.
+
+    Seen: after 600 steps on digits the four kinds of these samples are left, and a generated sample is half as far from the nearest of
+    them as other real samples are (non-saturating); on the ring the four points of theirs.
+    """
 
     name, label, codes = "memorisation", "memorisation", ("GW103", "GW203", "GW502")
 

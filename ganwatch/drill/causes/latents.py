@@ -1,4 +1,8 @@
-"""A sampler whose latents have lost what makes samples differ."""
+"""A sampler whose latents have lost what makes samples differ.
+
+Where something was seen, it was on the runs that ``rates.py`` tells of. What is drawn from latents as the loop has them then is poor at
+once; from fresh latents the generator goes on drawing other kinds for some time. Latents that are merely smaller (by 0.3) do no harm.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,8 @@ if TYPE_CHECKING:
 
 class FewLatents(Injection):
     """The generator is trained on the first few latents that come, for ever.
+
+    Seen: no more different samples than latents. From fresh latents the digits keep all kinds for 600 steps.
 
     Parameters
     ----------
@@ -33,7 +39,10 @@ class FewLatents(Injection):
 
 
 class ConstantLatents(FewLatents):
-    """The generator is trained on the first latent that comes, for ever."""
+    """The generator is trained on the first latent that comes, for ever.
+
+    Seen: one sample is all that is drawn in training. From fresh latents five to nine kinds of digits are left after 350 to 550 steps.
+    """
 
     name, label = "constant-latents", "mode-collapse"
     cause = "every latent is the same, as where a generator of random numbers is seeded anew for each"
