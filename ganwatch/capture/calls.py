@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -130,11 +131,21 @@ def claim(calls: list[Call], index: int) -> None:
 
 
 def release(calls: list[Call], index: int) -> None:
-    """The generator has stepped: where it has no call of its own since then, those that were claimed are its own."""
+    """The generator has stepped: where it has no call of its own since then, those that were claimed are its own.
+
+    They are the discriminator's too where both losses went through them and it has no others; whose slope is there is not known then.
+    """
     of_d = [call for call in calls if call.network == "d" and call.index == index]
-    if not any(call.attached and call.graded for call in of_d):
-        for call in of_d:
-            call.attached, call.claimed = call.attached or call.claimed, False
+    if any(call.attached and call.graded for call in of_d):
+        return
+    claimed = [call for call in of_d if call.claimed]
+    if all(call.claimed or not call.graded for call in of_d) and any(call.shared for call in claimed):
+        for call in claimed:
+            call.slope = call.family = None
+        calls += [replace(call, attached=True, claimed=False) for call in claimed]
+        return
+    for call in claimed:
+        call.attached, call.claimed = True, False
 
 
 def wants_slope(given: Iterable[Any]) -> bool:

@@ -384,7 +384,7 @@ def _take_slope(calls: Sequence[tuple[Any, Call]], marked: object, grad: Tensor)
     slope = grad.detach() if scale is None else grad.detach().float() / scale
     family = None if marked is None or loss is None else loss_graph.family(marked, loss)
     for part, call in calls:
-        call.slope, call.family = slope[part], family
+        call.slope, call.family, call.shared = slope[part], family, call.slope is not None
 
 
 def _raise(error: Exception) -> None:

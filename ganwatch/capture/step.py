@@ -40,6 +40,8 @@ class Call:
     """Whether an input is a leaf that wants a gradient: the call may be there for a penalty on the slope."""
     slope: Tensor | None = None
     """dL/d(output) of the backward pass through this call, where it was asked for and happened."""
+    shared: bool = False
+    """Whether several backward passes went through this call, so that the slope is that of the last one."""
     family: str | None = None
     """That of the loss by the operations that led to it from the score, where they were looked at and tell."""
     arguments: Arguments | None = None

@@ -10,6 +10,8 @@ from torch import nn
 
 import ganwatch
 from ganwatch.contracts import Detector, Verdict
+from ganwatch.probes.gradients import Gradients
+from ganwatch.probes.losses import Losses
 
 log = logging.getLogger("ganwatch")
 
@@ -38,7 +40,8 @@ def train(folder, *, kill):
     torch.manual_seed(1)
     g, d = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2)), nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1))
     parts = {"g": g, "d": d, "of_g": torch.optim.Adam(g.parameters()), "of_d": torch.optim.Adam(d.parameters())}
-    watching = ganwatch.watch(g, d, store=folder / "runs", detectors=[FromUpdate(10), FromUpdate(30)], audit_seconds=0.0)
+    probes, detectors = [Losses(), Gradients()], [FromUpdate(10), FromUpdate(30)]
+    watching = ganwatch.watch(g, d, store=folder / "runs", probes=probes, detectors=detectors, audit_seconds=0.0)
     parts["ganwatch"], saved, first = watching, folder / "last.pt", 0
     if saved.is_file():
         held = torch.load(saved)

@@ -825,6 +825,25 @@ class Bidirectional(Loop):
         self.update("g", bce(on_fake, True) + bce(on_real, False))
 
 
+class OneForward(Bidirectional):
+    """… and both losses come from the same calls."""
+
+    family = "unknown"
+
+    def run(self, steps=STEPS):
+        self.start()
+        batches = self.batches()
+        for _ in range(steps):
+            on_real, on_fake = self.outputs(next(batches), False)
+            losses = {"d": LOSSES["bce"][0](on_real, on_fake), "g": bce(on_fake, True) + bce(on_real, False)}
+            for role, loss in losses.items():
+                self.optimizers[role].zero_grad()
+                loss.backward(inputs=list({"g": self.g, "d": self.d}[role].parameters()), retain_graph=role == "d")
+            for role, loss in losses.items():
+                self.pending = float(loss.detach())
+                self.step(role)
+
+
 class Alternating(Loop):
     """D on one batch, G on the next, the other one frozen meanwhile, gradients zeroed in place after the step."""
 
@@ -1105,6 +1124,7 @@ ROWS = {
     "translation, two inputs": row(Translated, two=True),
     "pool mixed by sample": Pooled,
     "bidirectional": Bidirectional,
+    "bidirectional, one forward pass": OneForward,
     "alternating": Alternating,
     "accumulated": Accumulated,
     "forward by name": ByName,
@@ -1205,7 +1225,7 @@ def test_loop(name):
     findings = watching.observer.recorder.findings
     assert findings.updates["g"] - findings.auxiliary["g"] == sum(network == "g" for network, *_ in loop.events)
     family = str(findings.loss())
-    assert family.startswith(FAMILIES[loop.loss])
+    assert family.startswith(getattr(loop, "family", FAMILIES[loop.loss]))
     assert ("inverted" in family) == (loop.loss == "inverted")
 
     assert [type(network).forward for network in networks] == forward
