@@ -85,7 +85,7 @@ class Oscillation(Rates):
     """Rates that are too high, with a momentum that is too high and a second moment that forgets too soon.
 
     Seen: on digits the share of real samples that are ranked above generated ones swings between 0.2 and 1 with a period of about 80 steps,
-    and six to nine kinds are left. It goes on doing so with the non-saturating loss; with hinge it narrows after 150 steps, and eight to ten
+    and six to nine kinds are left. It goes on with the non-saturating loss; with hinge it narrows after 150 steps, and eight to ten
     kinds are left. Twice those rates collapse for 200 steps first; the higher momentum alone dies away within 300. The ring with its R1
     penalty does not swing: at four times the rates it loses kinds instead.
 
