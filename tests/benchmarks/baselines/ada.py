@@ -1,0 +1,52 @@
+"""Adaptive discriminator augmentation: the signal by which StyleGAN2-ADA steers.
+
+Source: Karras, Aittala, Hellsten, Laine, Lehtinen, Aila, Training generative adversarial networks with limited data, NeurIPS 2020,
+arXiv:2006.06676: r_t = E[sign D(real)] over four consecutive batches of training reals, with 0.6 as its target; above that the
+discriminator counts as overfitting.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator
+
+from ganwatch.contracts import Detector, Outcome, Severity, Verdict
+from ganwatch.records import Readings, finite
+
+
+class SignOfReals(Detector):
+    """The mean sign of the discriminator's outputs on reals is above 0.6.
+
+    The sign is not recorded: from the means of the outputs and their difference in pooled standard deviations it is what outputs with a
+    normal distribution would have. The paper's losses are on logits; the sign is taken about 0 whatever the loss.
+    """
+
+    code = "BL241"
+    title = "ADA: mean sign of D on reals"
+    claims = ("discriminator-overfitting",)
+    severity = Severity.TICKET
+    inputs = ("d_output/real", "d_output/fake", "d_margin")
+
+    def __init__(self, *, target: float = 0.6, batches: int = 4) -> None:
+        self.target, self.batches = target, batches
+        self._steps: list[int] = []
+        self._signs: list[float] = []
+
+    def update(self, readings: Readings) -> Outcome:
+        real, fake, margin = readings.select(self.inputs)
+        if finite(real) and finite(fake) and finite(margin) and real != fake:
+            sign = math.erf(real * margin / (real - fake) / math.sqrt(2.0))
+            if math.isfinite(sign):
+                self._signs = [*self._signs, sign][-self.batches :]
+                self._steps = [*self._steps, readings.step][-self.batches :]
+        if len(self._signs) < self.batches or statistics.fmean(self._signs) <= self.target:
+            return None
+        explanation = f"The mean sign of the discriminator on reals is about {statistics.fmean(self._signs):.2f}."
+        window = self._steps[-1] - self._steps[0] + 1
+        return Verdict(statistics.fmean(self._signs), self.target, "d_output/real", window, "target of StyleGAN2-ADA", explanation)
+
+    @classmethod
+    def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
+        before = {"d_output/real": 0.2, "d_output/fake": -0.2, "d_margin": 0.5}
+        return cls.stream(seed, onset=100, before=before, after={"d_output/real": 4.0, "d_output/fake": -4.0, "d_margin": 6.0}), 100

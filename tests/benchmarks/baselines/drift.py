@@ -1,0 +1,83 @@
+"""General detectors of change, from ``river`` at its defaults, on both losses.
+
+Sources: Bifet and Gavaldà, Learning from time-changing data with adaptive windowing, SDM 2007 (ADWIN, delta 0.002); Page, Continuous
+inspection schemes, Biometrika 1954 (delta 0.005, threshold 50, alpha 0.9999); riverml.xyz. They claim that the mean of a signal has
+changed and not which failure that is, so an alarm counts for any. A change is a moment: the verdict lasts for one step.
+"""
+
+from __future__ import annotations
+
+import pickle
+from base64 import b64decode, b64encode
+from collections.abc import Iterator
+from typing import Any
+
+from river.base import DriftDetector
+from river.drift import ADWIN, PageHinkley
+
+from ganwatch.contracts import Detector, Outcome, Severity, Verdict
+from ganwatch.records import Readings, finite
+from ganwatch.stats import Stateful
+
+
+class Kept(Stateful):
+    """A detector of ``river`` that can be saved as text."""
+
+    def __init__(self, detector: DriftDetector) -> None:
+        self.detector = detector
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"pickled": b64encode(pickle.dumps(self.detector)).decode()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.detector = pickle.loads(b64decode(state["pickled"]))  # noqa: S301  # its own bytes
+
+
+class AdaptiveWindow(Detector):
+    """ADWIN: two parts of an adaptive window differ in their means."""
+
+    code = "BL361"
+    title = "river: ADWIN"
+    claims = ()
+    severity = Severity.TICKET
+    inputs = ("loss/g", "loss/d")
+
+    def __init__(self) -> None:
+        self._kept = [Kept(ADWIN()) for _ in self.inputs]
+
+    def update(self, readings: Readings) -> Outcome:
+        return _changed(self.inputs, readings, self._kept)
+
+    @classmethod
+    def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
+        return cls.stream(seed, onset=300, before={"loss/g": 0.7, "loss/d": 1.3}, after={"loss/g": 3.0}), 300
+
+
+class CumulativeSum(Detector):
+    """Page-Hinkley: the sum of deviations from the mean so far leaves its extreme by more than the threshold."""
+
+    code = "BL362"
+    title = "river: Page-Hinkley"
+    claims = ()
+    severity = Severity.TICKET
+    inputs = ("loss/g", "loss/d")
+
+    def __init__(self) -> None:
+        self._kept = [Kept(PageHinkley()) for _ in self.inputs]
+
+    def update(self, readings: Readings) -> Outcome:
+        return _changed(self.inputs, readings, self._kept)
+
+    @classmethod
+    def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
+        return AdaptiveWindow.demo(seed)
+
+
+def _changed(names: tuple[str, ...], readings: Readings, kept: list[Kept]) -> Outcome:
+    outcome: Outcome = None
+    for name, value, one in zip(names, readings.select(names), kept, strict=True):
+        if finite(value):
+            one.detector.update(value)
+            if one.detector.drift_detected:
+                outcome = Verdict(value, value, name, 1, "default of river", f"The mean of {name} has changed.")
+    return outcome

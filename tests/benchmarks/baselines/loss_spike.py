@@ -1,0 +1,47 @@
+"""A loss spike, as Lightning's ``SpikeDetection`` finds it at its defaults.
+
+Source: lightning.ai/docs, ``lightning.pytorch.callbacks.SpikeDetection`` (window 10, warm-up 1, rtol 2.0): a loss is a spike where it is
+not finite, or where it has risen and lies off the running mean of the last ten by twice that mean or more. Spikes do not enter the mean.
+It watches one loss; here both.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator
+
+from ganwatch.contracts import Detector, Outcome, Severity, Verdict
+from ganwatch.records import Readings
+
+
+class LossSpike(Detector):
+    """A loss rises off its running mean by twice that mean or more, or is not finite."""
+
+    code = "BL351"
+    title = "Lightning: loss spike"
+    claims = ("exploding-gradient", "non-finite")
+    severity = Severity.TICKET
+    inputs = ("loss/g", "loss/d")
+
+    def __init__(self, *, window: int = 10, rtol: float = 2.0) -> None:
+        self.window, self.rtol = window, rtol
+        self._last: list[list[float]] = [[], []]
+
+    def update(self, readings: Readings) -> Outcome:
+        outcome: Outcome = None
+        for place, value in enumerate(readings.select(self.inputs)):
+            if value is None:
+                continue
+            last = self._last[place]
+            mean = statistics.fmean(last) if last else math.nan
+            if not math.isfinite(value) or (last and value > last[-1] and abs(value - mean) >= abs(self.rtol * mean)):
+                name, bound = self.inputs[place], mean + abs(self.rtol * mean)
+                outcome = Verdict(value, bound, name, self.window, "default of Lightning", f"{name} is {value:.3g}.")
+            else:
+                self._last[place] = [*last, value][-self.window :]
+        return outcome
+
+    @classmethod
+    def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
+        return cls.stream(seed, onset=100, before={"loss/g": 0.7, "loss/d": 1.3}, after={"loss/d": 50.0}), 100

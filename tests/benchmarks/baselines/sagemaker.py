@@ -1,0 +1,95 @@
+"""Amazon SageMaker Debugger: built-in rules at their documented defaults.
+
+Source: docs.aws.amazon.com/sagemaker/latest/dg/debugger-built-in-rules.html, with the pages vanishing-gradient, exploding-tensor and
+loss-not-decreasing. The rules know one model and one loss; here they look at both networks and both losses.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from ganwatch.contracts import Detector, Outcome, Severity, Verdict
+from ganwatch.records import Readings, finite
+
+ORIGIN = "default of SageMaker Debugger"
+LAYER = "layer_grad_norm/"
+
+
+class VanishingGradient(Detector):
+    """The mean of the absolute values of a gradient drops below 1e-7.
+
+    Recorded is the norm of each layer's gradient, which is never below that mean: this fires where the rule would, or later.
+    """
+
+    code = "BL301"
+    title = "SageMaker Debugger: VanishingGradient"
+    claims = ("vanishing-gradient",)
+    severity = Severity.TICKET
+    inputs = ("grad_first_to_last/g", "grad_first_to_last/d")  # measured together with the norms of layers, whose labels differ by run
+
+    def __init__(self, *, threshold: float = 1e-7) -> None:
+        self.threshold = threshold
+
+    def update(self, readings: Readings) -> Outcome:
+        smallest = min((value for name, value in readings.values.items() if name.startswith(LAYER)), default=math.inf)
+        if not smallest < self.threshold:
+            return None
+        return Verdict(smallest, self.threshold, self.inputs[0], 1, ORIGIN, f"A layer's gradient has a norm of {smallest:.2g}.")
+
+    @classmethod
+    def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
+        before = {"grad_first_to_last/g": 0.1, "layer_grad_norm/g.first": 0.1, "layer_grad_norm/g.last": 1.0}
+        return cls.stream(seed, onset=100, before=before, after={"layer_grad_norm/g.first": 1e-9}), 100
+
+
+class ExplodingTensor(Detector):
+    """A tensor has values that are NaN or infinite (``only_nan`` is off). Recorded are losses and the norms of gradients and weights."""
+
+    code = "BL302"
+    title = "SageMaker Debugger: ExplodingTensor"
+    claims = ("exploding-gradient", "non-finite")
+    severity = Severity.TICKET
+    inputs = ("loss/g", "loss/d", "grad_norm/g", "grad_norm/d", "weight_norm/g", "weight_norm/d")
+
+    def update(self, readings: Readings) -> Outcome:
+        for name, value in zip(self.inputs, readings.select(self.inputs), strict=True):
+            if value is not None and not math.isfinite(value):
+                return Verdict(value, math.inf, name, 1, ORIGIN, f"{name} is {value}.")
+        return None
+
+    @classmethod
+    def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
+        return cls.stream(seed, onset=100, before={"loss/g": 0.7, "loss/d": 1.3}, after={"loss/d": math.nan}), 100
+
+
+class LossNotDecreasing(Detector):
+    """Every 10 steps: a loss is not lower than 10 steps before (``diff_percent``, by how much it must be, has no number by default)."""
+
+    code = "BL401"
+    title = "SageMaker Debugger: LossNotDecreasing"
+    claims = ("stall",)
+    severity = Severity.TICKET
+    inputs = ("loss/g", "loss/d")
+
+    def __init__(self, *, num_steps: int = 10) -> None:
+        self.num_steps = num_steps
+        self._checked = [0, 0]
+        self._last = [0.0, 0.0]
+        self._before = [0.0, 0.0]
+
+    def update(self, readings: Readings) -> Outcome:
+        for place, value in enumerate(readings.select(self.inputs)):
+            if finite(value) and (not self._checked[place] or readings.step - self._checked[place] >= self.num_steps):
+                self._before[place] = self._last[place] if self._checked[place] else math.inf
+                self._checked[place], self._last[place] = readings.step, value
+        for place, name in enumerate(self.inputs):
+            if self._checked[place] and self._last[place] >= self._before[place]:
+                explanation = f"{name} has not fallen in {self.num_steps} steps."
+                return Verdict(self._last[place], self._before[place], name, self.num_steps, ORIGIN, explanation)
+        return None
+
+    @classmethod
+    def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
+        falling = ((step, 0.99 ** min(step, 99)) for step in range(1, 301))
+        return (Readings(step, {"loss/g": loss, "loss/d": loss}) for step, loss in falling), 100
