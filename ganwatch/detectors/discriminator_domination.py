@@ -94,6 +94,7 @@ class DiscriminatorDomination(Detector):
                 f"D ranks {ahead:.1%} of pairs right, and the distance of fakes to reals went from {before:.2f} to {distance:.2f} "
                 f"in {self.window} steps."
             ),
+            onset=max(1, readings.step - self.window + 1),
         )
 
     @classmethod
