@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor
 
+from ganwatch.capture.packing import packed, unpacked
 from ganwatch.capture.step import Step
 from ganwatch.contracts import Probe
 
@@ -47,10 +51,18 @@ class Diversity(Probe):
         before, self._mean = self._mean, (step.tick, sides[1].mean(0))
         if before is not None and before[0] == step.tick - self.every and before[1].shape == self._mean[1].shape:
             spread = sides[0].var(0).sum().sqrt().clamp_min(1e-38)
-            values["fake_shift"] = torch.linalg.vector_norm(self._mean[1] - before[1]) / spread
+            values["fake_shift"] = torch.linalg.vector_norm(self._mean[1] - before[1].to(self._mean[1])) / spread
         if step.tick % (2 * self.every) == 0:
             values["vendi_ratio"] = vendi_ratio(apart[:n, :n], apart[n:, n:], within_real / 2.0)
         return values
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the fakes were at the last look."""
+        return {} if self._mean is None else {"tick": self._mean[0], "mean": packed(self._mean[1])}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self._mean = (state["tick"], unpacked(state["mean"]))
 
 
 def pair(step: Step) -> tuple[Tensor, Tensor] | None:
