@@ -1,8 +1,13 @@
 """The rules of others that the benchmark compares with: each does what its tool documents, and saves and restores itself."""
 
-from pathlib import Path
 
 import pytest
+from baselines.ada import SignOfReals
+from baselines.autotrainer import OscillatingLoss
+from baselines.deepdiagnosis import OutOfRange
+from baselines.loss_spike import LossSpike
+from baselines.sagemaker import ExplodingTensor, LossNotDecreasing
+from baselines_table import baselines, rows
 
 from ganwatch.calibration.judged import judge
 from ganwatch.contracts import Verdict
@@ -11,16 +16,7 @@ from ganwatch.records import Readings
 from ganwatch.settings import own_detectors
 from ganwatch.testing import detectors as contract
 
-with pytest.MonkeyPatch.context() as patch:  # no longer than it takes: the corpus has modules of the same names
-    patch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
-    from baselines_table import baselines, rows
-
-    RULES = baselines()
-    from baselines.ada import SignOfReals
-    from baselines.autotrainer import OscillatingLoss
-    from baselines.deepdiagnosis import OutOfRange
-    from baselines.loss_spike import LossSpike
-    from baselines.sagemaker import ExplodingTensor, LossNotDecreasing
+RULES = baselines()
 
 
 def fired(detector, readings):

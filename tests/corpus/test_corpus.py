@@ -11,13 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-sys.path.append(str(Path(__file__).parents[1] / "benchmarks" / "corpus"))
-
-from design import FINAL_SEED, LOSSES, NETWORKS, NORMS, VARIANTS, Plan, corpus
-from label import label
-from truth import copies
-from worlds import world
+from corpus.design import FINAL_SEED, LOSSES, NETWORKS, NORMS, VARIANTS, Plan, corpus
+from corpus.label import label
+from corpus.truth import copies
+from corpus.worlds import world
 
 from ganwatch.recordings import Recording, read_recordings
 

@@ -10,10 +10,10 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-from design import Plan
-from label import label
-from truth import copies
-from worlds import Stream, World, settings, world
+from corpus.design import Plan
+from corpus.label import label
+from corpus.truth import copies
+from corpus.worlds import Stream, World, settings, world
 
 from ganwatch.drill.callback import Drill
 from ganwatch.lightning import GanWatch

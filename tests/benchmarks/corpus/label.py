@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from truth import HEALTHY
+from corpus.truth import HEALTHY
 
 from ganwatch.drill.injection import injections
 

@@ -22,9 +22,9 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from design import Plan, corpus
+from corpus.design import Plan, corpus
 
 from ganwatch.calibration.judged import Judged, judge, judge_all
 from ganwatch.calibration.rates import false_alarms, found
@@ -44,7 +44,7 @@ def one(plan: Plan, folder: Path) -> str:
         return f"{plan.name}: there already"
     warnings.filterwarnings("ignore", module=r"lightning\..*")
     logging.getLogger("ganwatch").setLevel(logging.CRITICAL)
-    from generate import generate
+    from corpus.generate import generate
 
     recording = generate(plan)
     write_recordings(path, [recording])
@@ -115,7 +115,7 @@ def check(args: argparse.Namespace) -> int:
 
 def anew(plan: Plan) -> Recording:
     """One run, again."""
-    from generate import generate
+    from corpus.generate import generate
 
     return generate(plan)
 

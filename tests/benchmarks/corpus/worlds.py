@@ -11,8 +11,8 @@ import lightning
 import numpy as np
 import numpy.typing as npt
 import torch
+from corpus.truth import Centres, Classified, Truth
 from torch import Tensor
-from truth import Centres, Classified, Truth
 
 from ganwatch.samples.bundled import draw_grid, draw_ring, grid_centres, ring_centres
 from ganwatch.trainer.data import load_digits
