@@ -136,7 +136,7 @@ register(
               group="diversity"),
     Signal("energy_distance", "Normalised energy distance of fakes to reals: 0 equal, 1 apart.", unit="ratio", high=1.0,
            better="lower", group="quality"),
-    _positive("fake_shift", "Distance of the mean of the fakes from that of the look before, in units of the spread of the reals.",
+    _positive("fake_shift", "Distance of the mean of the fakes from that of 20 steps before, in units of the spread of the reals.",
               unit="ratio", better="lower", group="quality"),
     _positive("frechet", "Fréchet distance of generated to real features, on the same inputs and reals each time.", better="lower",
               group="evaluation"),

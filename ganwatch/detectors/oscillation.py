@@ -1,7 +1,7 @@
 """The two networks chase each other around, and nothing comes of it.
 
 How it is detected
-    By relations within the same steps, which no scaling of a loss changes. From one look to the next the mean of the fakes moves by a
+    By relations within the same steps, which no scaling of a loss changes. Within 20 steps the mean of the fakes moves by a
     good part of the spread of the real data; the energy distance between fakes and reals swings widely, up and down again several times,
     between the lower and the upper third of its range; its level stays large and does not fall; and the discriminator keeps pace, since a
     generator that hops about before one that it outruns is `mode_collapse` or `generator_domination`. Losses are not looked at: those of
@@ -45,7 +45,7 @@ class Oscillation(Detector):
     Parameters
     ----------
     shift : float, in spreads of the real data
-        Median distance of the mean of the fakes from that of the look before.
+        Median distance of the mean of the fakes from that of 20 steps before.
     swing : float, in (0, 1)
         Range of the energy distance within a window.
     turns : int

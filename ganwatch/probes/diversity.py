@@ -14,6 +14,8 @@ from ganwatch.contracts import Probe
 
 SAMPLES = 64
 """Samples per side."""
+APART = 20
+"""Steps between two means of fakes that are compared, however often is looked."""
 SIDE = 16
 """Images are averaged down to at most this many pixels a side before distances are taken."""
 
@@ -48,16 +50,17 @@ class Diversity(Probe):
             "pairwise_ratio": within_fake / within_real.clamp_min(1e-38),
             "energy_distance": 1.0 - (within_real + within_fake) / (2.0 * between).clamp_min(1e-38),
         }
-        before, self._mean = self._mean, (step.tick, sides[1].mean(0))
-        if before is not None and before[0] == step.tick - self.every and before[1].shape == self._mean[1].shape:
-            spread = sides[0].var(0).sum().sqrt().clamp_min(1e-38)
-            values["fake_shift"] = torch.linalg.vector_norm(self._mean[1] - before[1].to(self._mean[1])) / spread
+        if step.tick % APART == 0:
+            before, self._mean = self._mean, (step.tick, sides[1].mean(0))
+            if before is not None and before[0] == step.tick - APART and before[1].shape == self._mean[1].shape:
+                spread = sides[0].var(0).sum().sqrt().clamp_min(1e-38)
+                values["fake_shift"] = torch.linalg.vector_norm(self._mean[1] - before[1].to(self._mean[1])) / spread
         if step.tick % (2 * self.every) == 0:
             values["vendi_ratio"] = vendi_ratio(apart[:n, :n], apart[n:, n:], within_real / 2.0)
         return values
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the fakes were at the last look."""
+        """Where the fakes were when last compared."""
         return {} if self._mean is None else {"tick": self._mean[0], "mean": packed(self._mean[1])}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
