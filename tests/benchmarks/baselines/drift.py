@@ -7,8 +7,6 @@ changed and not which failure that is, so an alarm counts for any. A change is a
 
 from __future__ import annotations
 
-import pickle
-from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,16 +19,22 @@ from ganwatch.stats import Stateful
 
 
 class Kept(Stateful):
-    """A detector of ``river`` that can be saved as text."""
+    """A detector of ``river``, which has no state of plain types: what it was given is kept, and given again where it goes on."""
 
-    def __init__(self, detector: DriftDetector) -> None:
-        self.detector = detector
+    def __init__(self, kind: type[DriftDetector]) -> None:
+        self.detector = kind()
+        self._given: list[float] = []
 
-    def state_dict(self) -> dict[str, Any]:
-        return {"pickled": b64encode(pickle.dumps(self.detector)).decode()}
+    def take(self, value: float) -> bool:
+        """Whether the mean has changed with this value."""
+        self._given.append(value)
+        self.detector.update(value)
+        return bool(self.detector.drift_detected)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.detector = pickle.loads(b64decode(state["pickled"]))  # noqa: S301  # its own bytes
+        self.detector, self._given = type(self.detector)(), []
+        for value in state["_given"]:
+            self.take(value)
 
 
 class AdaptiveWindow(Detector):
@@ -43,7 +47,7 @@ class AdaptiveWindow(Detector):
     inputs = ("loss/g", "loss/d")
 
     def __init__(self) -> None:
-        self._kept = [Kept(ADWIN()) for _ in self.inputs]
+        self._kept = [Kept(ADWIN) for _ in self.inputs]
 
     def update(self, readings: Readings) -> Outcome:
         return _changed(self.inputs, readings, self._kept)
@@ -63,7 +67,7 @@ class CumulativeSum(Detector):
     inputs = ("loss/g", "loss/d")
 
     def __init__(self) -> None:
-        self._kept = [Kept(PageHinkley()) for _ in self.inputs]
+        self._kept = [Kept(PageHinkley) for _ in self.inputs]
 
     def update(self, readings: Readings) -> Outcome:
         return _changed(self.inputs, readings, self._kept)
@@ -76,8 +80,6 @@ class CumulativeSum(Detector):
 def _changed(names: tuple[str, ...], readings: Readings, kept: list[Kept]) -> Outcome:
     outcome: Outcome = None
     for name, value, one in zip(names, readings.select(names), kept, strict=True):
-        if finite(value):
-            one.detector.update(value)
-            if one.detector.drift_detected:
-                outcome = Verdict(value, value, name, 1, "default of river", f"The mean of {name} has changed.")
+        if finite(value) and one.take(value):
+            outcome = Verdict(value, value, name, 1, "default of river", f"The mean of {name} has changed.")
     return outcome
