@@ -16,10 +16,10 @@ FROM_THE_START = ("rare-kinds", "few-samples")
 """Causes that lie in the data from the first step."""
 VARIANTS = ("plain", "lazy-r1", "warm-restarts", "lr-steps", "growing-batch", "growing-resolution", "slow-start", "small-batch")
 """Of healthy runs."""
-STEPS = {"ring": 1600, "grid": 3200, "digits": 1600}
-MIDDLE = {"ring": 1000, "grid": 2200, "digits": 1000}
+STEPS = {"ring": 1400, "grid": 3200, "digits": 1200}
+MIDDLE = {"ring": 850, "grid": 2200, "digits": 650}
 """Step from which on a cause may set in half-way; it does so up to ``SPREAD`` steps later."""
-SPREAD = 240
+SPREAD = 160
 FINAL_SEED = 1000
 """Seeds from here on are of the final part, which is not looked at while tuning."""
 

@@ -129,8 +129,7 @@ class Classified(Truth):
         return found
 
     def kind_of(self, samples: Points) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-        kind = self._svm.predict(samples).astype(np.int64)
-        return kind, np.ones(len(samples), dtype=bool)
+        return self._decisions(samples).argmax(1), np.ones(len(samples), dtype=bool)
 
     def distance(self, samples: Points) -> float:
         decisions = self._decisions(samples)
