@@ -26,7 +26,7 @@ class Diversity(Probe):
     The energy distance is Székely and Rizzo's (2013), divided by twice the mean distance between the two sides, so it lies in
     [0, 1] up to sampling noise, 0 for equal distributions, and does not depend on the scale of the data. The Vendi score (Friedman
     and Dieng, 2023, arXiv:2210.02410), the effective number of distinct samples, has a Gaussian kernel whose width is half the mean
-    distance between reals, the same on both sides; it is dearer and measured at every second reading.
+    distance between reals, the same on both sides.
 
     The shift is the distance of the mean of the fakes from that of the look before, in units of the spread of the reals: about 0.2 between
     two batches of 64 that are alike, 1 for a generator that has gone elsewhere.
@@ -55,8 +55,7 @@ class Diversity(Probe):
             if before is not None and before[0] == step.tick - APART and before[1].shape == self._mean[1].shape:
                 spread = sides[0].var(0).sum().sqrt().clamp_min(1e-38)
                 values["fake_shift"] = torch.linalg.vector_norm(self._mean[1] - before[1].to(self._mean[1])) / spread
-        if step.tick % (2 * self.every) == 0:
-            values["vendi_ratio"] = vendi_ratio(apart[:n, :n], apart[n:, n:], within_real / 2.0)
+        values["vendi_ratio"] = vendi_ratio(apart[:n, :n], apart[n:, n:], within_real / 2.0)
         return values
 
     def state_dict(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ class Latents(Probe):
 
     name = "latents"
     signals = ("latent_scale", "latent_repeated")
-    every = 40
+    every = 20
 
     def read(self, step: Step) -> dict[str, Tensor]:
         latents = step.batch("latent")

@@ -20,6 +20,8 @@ STEPS = {"ring": 1400, "grid": 3200, "digits": 1200}
 MIDDLE = {"ring": 850, "grid": 2200, "digits": 650}
 """Step from which on a cause may set in half-way; it does so up to ``SPREAD`` steps later."""
 SPREAD = 160
+EARLY = ("discriminator-domination", "stall")
+"""Causes that harm a generator which is not ready yet and leave one that is as it was: theirs is the step of the injection."""
 FINAL_SEED = 1000
 """Seeds from here on are of the final part, which is not looked at while tuning."""
 
@@ -71,7 +73,8 @@ def plans(world: str, *, failing: int, healthy: int, seed: int) -> list[Plan]:
             if repeat < failing:
                 for column, loss in enumerate(LOSSES):
                     number = seed + len(found)
-                    at = MIDDLE[world] + 17 * number % SPREAD if half_way else 1
+                    first, spread = (injections()[cause].step, SPREAD // 2) if cause in EARLY else (MIDDLE[world], SPREAD)
+                    at = first + 17 * number % spread if half_way else 1
                     parts = _architecture(world, row + 3 * column + 5 * repeat)
                     found.append(Plan(world, loss, *parts, cause=cause, at=at, seed=number))
         for row, variant in enumerate(VARIANTS):

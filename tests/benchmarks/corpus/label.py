@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from corpus.design import EARLY
 from corpus.truth import HEALTHY
 
 from ganwatch.drill.injection import injections
@@ -33,7 +34,8 @@ def label(facts: dict[str, Any]) -> dict[str, Any]:
     failure, codes = AT_START[name] if name in AT_START else (injections()[name].label, injections()[name].codes)
     before, after = [row for row in rows if row["step"] < since], [row for row in rows if row["step"] >= since]
     if before and not _good(facts, before[-1]):
-        return _found("undetermined")
+        kept_back = name in EARLY and bool(after) and not any(_good(facts, row) for row in after)
+        return _found(failure, codes, since, since) if kept_back else _found("undetermined")
     if name in BY_CAUSE:
         return _found(failure, codes, since, since)
     least = before[-1]["distance"] if before else None
