@@ -32,9 +32,7 @@ def levels(plan: Plan) -> dict[str, str]:
 def test_each_pair_of_factors_meets_at_least_twice_and_names_are_unique() -> None:
     plans = corpus()
     assert len({plan.name for plan in plans}) == len(plans)
-    met = Counter(
-        (one, two, levels(plan)[one], levels(plan)[two]) for plan in plans for one, two in itertools.combinations(FACTORS, 2)
-    )
+    met = Counter((one, two, levels(plan)[one], levels(plan)[two]) for plan in plans for one, two in itertools.combinations(FACTORS, 2))
     whats = {levels(plan)["what"] for plan in plans} - {"growing-resolution"}  # of images alone
     norms = [f"{g} {d}" for g, d in NORMS]
     wanted = {("loss", "norms"): (LOSSES, norms), ("loss", "what"): (LOSSES, whats), ("norms", "what"): (norms, whats)}
@@ -67,9 +65,10 @@ def rows(kinds: list[int], distance: list[float] | None = None, copied: float = 
     [
         (None, rows([2, 8, 8, 8, 8, 8, 8, 8]), ("healthy", None)),
         (None, rows([8, 8, 8, 8, 8, 8, 4, 8]), ("undetermined", None)),
-        (("mode-collapse", 110), rows([2, 8, 8, 8, 8, 8, 3, 1]), ("mode-collapse", (150, 175))),
+        (("mode-collapse", 110), rows([2, 8, 8, 8, 8, 8, 6, 3, 1, 1, 1]), ("mode-collapse", (150, 175))),
         (("mode-collapse", 110), rows([2, 8, 8, 8, 3, 8, 8, 8]), ("undetermined", None)),
         (("mode-collapse", 110), rows([2, 2, 2, 2, 2, 2, 2, 1]), ("undetermined", None)),
+        (("discriminator-domination", 110), rows([2, 2, 2, 2, 2, 2, 2, 1]), ("discriminator-domination", (110, 110))),
         (("discriminator-domination", 1), rows([0, 0, 0, 0, 0, 0, 0, 0]), ("discriminator-domination", (1, 1))),
         (("discriminator-domination", 1), rows([0, 2, 8, 8, 8, 8, 8, 8]), ("undetermined", None)),
         (("stall", 110), rows([2, 8, 8, 8, 8, 8, 8, 8]), ("undetermined", None)),
@@ -84,6 +83,7 @@ def test_labels_follow_the_truth(cause: tuple[str, int] | None, truth: list[dict
     onset = expected[1]
     assert (found["label"], found["onset_low"], found["onset_high"]) == (expected[0], *(onset or (None, None)))
     assert bool(found["codes"]) == (onset is not None)
+    assert found["half_gone"] == (200 if found["label"] == "mode-collapse" else None)
 
 
 @pytest.mark.parametrize("name", ["ring", "grid", "digits"])

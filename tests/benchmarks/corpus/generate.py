@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import math
 import time
+from collections import deque
+from dataclasses import replace
 from typing import Any
 
 import lightning
@@ -30,6 +32,10 @@ LOOKS = 25
 DRAWN = 500
 FEW = 64
 """Training samples where there are few."""
+SHOWN = 4
+"""Batches of the training that samples are compared with."""
+COMPARED, UNSEEN = 100, 250
+"""Samples, and unseen reals beside those that the training is shown."""
 GRID = 64
 """Samples of the last step that are kept."""
 
@@ -42,8 +48,10 @@ class Look(lightning.Callback):
         self.rows: list[dict[str, float]] = []
         self.samples = np.empty((0, 0))
         self._latents: torch.Tensor | None = None
+        self._shown: deque[torch.Tensor] = deque(maxlen=SHOWN)
 
-    def on_train_batch_end(self, trainer: Any, pl_module: Any, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: torch.Tensor, batch_idx: int) -> None:
+        self._shown.appendleft(batch)
         step = pl_module.g_updates
         if not step or step % LOOKS or (self.rows and self.rows[-1]["step"] == step):
             return
@@ -55,9 +63,11 @@ class Look(lightning.Callback):
         for part, mode in modes:
             part.training = mode
         self.samples = samples
-        seen, unseen = self.world.samples.flatten(1).double().numpy(), self.world.truth.reals
+        shown = torch.cat(list(self._shown)).flatten(1).double().unique(dim=0).numpy()
+        unseen = self.world.truth.reals[:UNSEEN]
         finite = np.isfinite(samples).all()
-        row = self.world.truth.look(samples) | {"copies": copies(samples[:100], seen, unseen) if finite else 0.0}
+        shown = np.random.default_rng(0).permutation(shown)
+        row = self.world.truth.look(samples) | {"copies": copies(samples[:COMPARED], shown, unseen) if finite else 0.0}
         self.rows.append({"step": step} | {name: round(value, 4) if math.isfinite(value) else -1.0 for name, value in row.items()})
 
 
@@ -90,7 +100,7 @@ def made(plan: Plan) -> tuple[World, dict[str, Any], Stream]:
         chosen |= {"r1_weight": chosen.get("r1_weight", 0.0) or 0.1, "r1_every": 16}
     samples, size = found.samples, 32 if plan.variant == "small-batch" else 64 if plan.world == "digits" else 128
     if plan.cause == "few-samples":
-        found = World(samples[:FEW], found.kinds[:FEW], found.truth)
+        found = replace(found, samples=samples[:FEW], kinds=found.kinds[:FEW])
         samples = found.samples
     third = plan.steps // 3
     grows = ((third, 2), (2 * third, 4)) if plan.variant == "growing-batch" else ()
@@ -105,7 +115,7 @@ def generate(plan: Plan) -> Recording:
     found, chosen, stream = made(plan)
     lightning.seed_everything(plan.seed, verbose=False)
     model, memory, look = GAN(**chosen), MemorySink(), Look(found)
-    watch = GanWatch(store=None, sinks=[memory], probes=default_probes(Quality(share=1.0)), audit_seconds=0.0)
+    watch = GanWatch(store=None, sinks=[memory], probes=default_probes(Quality(share=1.0)), heldout=found.heldout, audit_seconds=0.0)
     drill = [Drill(plan.cause, step=plan.at)] if plan.at else []
     fit(model, stream, steps=plan.steps, seed=plan.seed, callbacks=[Rates(plan.variant, plan.steps), *drill, watch, look], threads=1)
     facts = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Sequence
 from typing import Any
 
 from corpus.design import EARLY
@@ -15,18 +17,22 @@ WORSE = 1.5
 """Times the distance before the cause, from which on a generator counts as harmed."""
 SETTLE = 0.75
 """A healthy run is so from this part of its steps on."""
+LAST = 5
+"""Looks at the end of a run, most of which have to show the harm, and before the cause, which say what is usual."""
+LASTING = 0.8
+"""Part of the looks from the onset on that have to show the harm."""
 COPIES = 0.75
 """Share of samples nearer to a training sample than to as many unseen ones."""
 AT_START = {
     "rare-kinds": ("mode-dropping", ("GW102",)),
-    "few-samples": ("memorisation", ("GW103", "GW203")),
+    "few-samples": ("memorisation", ("GW103", "GW203", "GW502")),
 }
 BY_CAUSE = {"range-mismatch", "non-finite"}
 """Causes that are the failure."""
 
 
 def label(facts: dict[str, Any]) -> dict[str, Any]:
-    """``label``, ``codes``, ``onset``, ``onset_low`` and ``onset_high`` from ``truth``, ``cause``, ``kinds`` and ``steps``."""
+    """``label``, ``codes``, ``onset``, ``onset_low``, ``onset_high`` and ``half_gone`` from ``truth``, ``cause``, ``kinds``, ``steps``."""
     rows, cause = facts["truth"], facts["cause"]
     if cause is None:
         return _found("healthy" if _healthy(facts, rows) else "undetermined")
@@ -38,18 +44,29 @@ def label(facts: dict[str, Any]) -> dict[str, Any]:
         return _found(failure, codes, since, since) if kept_back else _found("undetermined")
     if name in BY_CAUSE:
         return _found(failure, codes, since, since)
-    least = before[-1]["distance"] if before else None
-    harmed = [_harmed(failure, facts, row, least) for row in after]
-    if not harmed or not harmed[-1]:
+    usual = statistics.median(row["distance"] for row in before[-LAST:]) if before else None
+    harmed = [_harmed(failure, facts, row, usual) for row in after]
+    if sum(harmed[-LAST:]) <= LAST // 2:
         return _found("undetermined")
-    first = max((place + 1 for place, bad in enumerate(harmed) if not bad), default=0)
+    half = None
+    if failure == "mode-collapse":  # begins where kinds go, and not where half of them are gone
+        half = int(after[_first(harmed)]["step"])
+        harmed = [not _good(facts, row) for row in after]
+    first = _first(harmed)
     if not before and not any(_good(facts, row) for row in after):
         return _found(failure, codes, 1, 1)
-    return _found(failure, codes, since if first == 0 else int(after[first - 1]["step"]), int(after[first]["step"]))
+    return _found(failure, codes, since if first == 0 else int(after[first - 1]["step"]), int(after[first]["step"]), half)
 
 
-def _found(name: str, codes: tuple[str, ...] = (), low: int | None = None, high: int | None = None) -> dict[str, Any]:
-    return {"label": name, "codes": list(codes), "onset": high, "onset_low": low, "onset_high": high}
+def _first(harmed: Sequence[bool]) -> int:
+    """From where on most of what follows is so."""
+    return next(place for place, bad in enumerate(harmed) if bad and sum(harmed[place:]) >= LASTING * (len(harmed) - place))
+
+
+def _found(
+    name: str, codes: tuple[str, ...] = (), low: int | None = None, high: int | None = None, half: int | None = None
+) -> dict[str, Any]:
+    return {"label": name, "codes": list(codes), "onset": high, "onset_low": low, "onset_high": high, "half_gone": half}
 
 
 def _good(facts: dict[str, Any], row: dict[str, float]) -> bool:

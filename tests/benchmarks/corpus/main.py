@@ -1,9 +1,9 @@
 """The corpus: real trainings, healthy and failing, recorded with a truth that no detector sees.
 
-    python tests/benchmarks/corpus/main.py run       # trains what is not recorded yet; may be stopped and started at any time
-    python tests/benchmarks/corpus/main.py pack      # from there to the files of the repository
-    python tests/benchmarks/corpus/main.py table     # today's detectors on the files of the repository
-    python tests/benchmarks/corpus/main.py check     # trains a sample anew and compares truth and incidents with the record
+python tests/benchmarks/corpus/main.py run       # trains what is not recorded yet; may be stopped and started at any time
+python tests/benchmarks/corpus/main.py pack      # from there to the files of the repository
+python tests/benchmarks/corpus/main.py table     # today's detectors on the files of the repository
+python tests/benchmarks/corpus/main.py check     # trains a sample anew and compares truth and incidents with the record
 """
 
 from __future__ import annotations

@@ -139,11 +139,10 @@ class Classified(Truth):
         return float(((decisions.mean(0) - self._mean) ** 2).sum() + trace) / self._constant
 
 
-def copies(samples: Points, seen: Points, unseen: Points) -> float:
-    """How much nearer samples lie to training reals than to as many unseen ones: share of samples nearer to a seen one, 0.5 being chance.
+def copies(samples: Points, shown: Points, unseen: Points) -> float:
+    """How much nearer samples lie to training reals than to unseen ones: share of samples nearer to one of those shown.
 
-    Only the ratio of the two nearest distances counts, and both sets are taken equally large.
+    At most as many of those shown count as there are unseen ones, so that by chance it is one half, and less where only few are shown.
     """
-    n = min(len(seen), len(unseen))
-    nearest = [np.sqrt(((samples[:, None] - some[None, :n]) ** 2).sum(-1)).min(1) for some in (seen, unseen)]
+    nearest = [np.sqrt(((samples[:, None] - some[None]) ** 2).sum(-1)).min(1) for some in (shown[: len(unseen)], unseen)]
     return float((nearest[0] < nearest[1]).mean())

@@ -19,17 +19,18 @@ from ganwatch.trainer.data import load_digits
 
 RARE = 0.1
 """What is left of the share of a rare kind."""
-HELD_OUT = 400
-"""Reals of the truth, which no training sees."""
+HELD_OUT = 250
+"""Reals of the truth, and as many for the detectors, which no training sees."""
 POINTS = 10_000
 
 
 @dataclass(frozen=True)
 class World:
-    """Reals of a training, ``(N, *shape)`` float32, their kinds ``(N,)`` int64, and the truth."""
+    """Reals of a training, ``(N, *shape)`` float32, their kinds ``(N,)`` int64, held-out reals for detectors, and the truth."""
 
     samples: Tensor
     kinds: Tensor
+    heldout: Tensor
     truth: Truth
 
 
@@ -40,16 +41,16 @@ def world(name: str, *, rare: bool = False) -> World:
         images, kinds = load_digits().tensors
         order = torch.from_numpy(np.random.default_rng(0).permutation(len(images)))
         images, kinds = images[order], kinds[order]
-        unseen = _rows(images[:HELD_OUT])
-        samples, labels = _thinned(images[HELD_OUT:], kinds[HELD_OUT:], rare=rare)
-        return World(samples, labels, Classified(_rows(images), kinds.numpy(), unseen, _shares(labels)))
+        unseen, heldout = _rows(images[:HELD_OUT]), images[HELD_OUT : 2 * HELD_OUT]
+        samples, labels = _thinned(images[2 * HELD_OUT :], kinds[2 * HELD_OUT :], rare=rare)
+        return World(samples, labels, heldout, Classified(_rows(images), kinds.numpy(), unseen, _shares(labels)))
     ring = name == "ring"
     scale = 2.0 if ring else 4.0
     draw, centres = (draw_ring, ring_centres() * scale) if ring else (draw_grid, grid_centres())
     samples, labels = _thinned(*draw(POINTS, 0), rare=rare)
-    unseen, _ = _thinned(*draw(POINTS, 1), rare=rare)
+    (unseen, _), (heldout, _) = (_thinned(*draw(POINTS, seed), rare=rare) for seed in (1, 2))
     truth = Centres(centres.double().numpy(), _rows(unseen[:2000] * scale), _shares(labels))
-    return World(samples * scale, labels, truth)
+    return World(samples * scale, labels, heldout[:HELD_OUT] * scale, truth)
 
 
 def _thinned(samples: Tensor, kinds: Tensor, *, rare: bool) -> tuple[Tensor, Tensor]:
@@ -82,9 +83,7 @@ class Stream(lightning.LightningDataModule):
         For so many batches images are averaged down to half their resolution and up again.
     """
 
-    def __init__(
-        self, samples: Tensor, *, batch_size: int, seed: int, grows: tuple[tuple[int, int], ...] = (), coarse: int = 0
-    ) -> None:
+    def __init__(self, samples: Tensor, *, batch_size: int, seed: int, grows: tuple[tuple[int, int], ...] = (), coarse: int = 0) -> None:
         super().__init__()
         self.samples, self.batch_size, self.seed, self.grows, self.coarse = samples, batch_size, seed, grows, coarse
 
