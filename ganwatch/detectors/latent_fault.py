@@ -75,7 +75,7 @@ class LatentFault(Detector):
             self._repeated.push(readings.step, repeated)
         if finite(scale):
             self._scale.push(readings.step, scale)
-        if self._repeated.full and self._repeated.low >= self.share and not self._scale.high == 0.0:
+        if self._repeated.full and self._repeated.low >= self.share and self._scale.high != 0.0:
             found = self._repeated.low
             return self._verdict("latent_repeated", found, self.share, f"At least {found:.0%} of a batch's latents repeat another one.")
         if self._scale.full and self._usual.ready and self._usual.value > 0.0:

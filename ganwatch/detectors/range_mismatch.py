@@ -2,8 +2,9 @@
 
 How it is detected
     The range of the generated batch against that of the real batch of the same step, in units of the real range. Either the real
-    values reach several times further than anything the generator has ever given (0…255 against a tanh), or the generator fills
-    -1…1 exactly, as a tanh does, and goes on leaving the real range by half of it (0…1 against a tanh).
+    values reach several times further than anything the generator has ever given (0…255 against a tanh), or several times further than
+    they did in this run, or the generator fills -1…1 exactly, as a tanh does, and goes on leaving the real range by half of it (0…1
+    against a tanh).
 
 Why it matters
     The discriminator needs no more than the brightness to win, and the generator spends its capacity on an offset. Everything that
@@ -36,7 +37,7 @@ from collections.abc import Iterator
 
 from ganwatch.contracts import Detector, Outcome, Severity, Verdict
 from ganwatch.records import Readings, finite
-from ganwatch.stats import Window
+from ganwatch.stats import HealthyMedian, Window
 
 
 class RangeMismatch(Detector):
@@ -45,7 +46,8 @@ class RangeMismatch(Detector):
     Parameters
     ----------
     reach : float, ratio
-        Largest absolute real value against the largest absolute generated value so far, above which the generator cannot get there.
+        Largest absolute real value against the largest absolute generated value so far, above which the generator cannot get there, and
+        against the usual largest absolute real value of the run.
     excess : float, ratio
         Part of the real range by which generated values leave it, for a generator whose outputs never left -1…1.
     window : int, steps
@@ -71,6 +73,8 @@ class RangeMismatch(Detector):
         self._reach = Window(window)
         self._excess = Window(window)
         self._furthest = 0.0
+        self._usual = HealthyMedian(warmup=3)
+        self._growth = Window(window)
 
     def update(self, readings: Readings) -> Outcome:
         real_low, real_high, fake_low, fake_high = readings.select(self.inputs)
@@ -80,17 +84,24 @@ class RangeMismatch(Detector):
             return None
         self._furthest = max(self._furthest, abs(fake_low), abs(fake_high))
         span = max(real_high - real_low, 1e-30)
-        self._reach.push(readings.step, max(abs(real_low), abs(real_high)) / max(self._furthest, 1e-30))
+        reach = max(abs(real_low), abs(real_high))
+        self._reach.push(readings.step, reach / max(self._furthest, 1e-30))
+        grown = reach > self.reach * self._usual.value if self._usual.ready else False
+        self._growth.push(readings.step, float(grown))
+        self._usual.learn(reach, unless=grown)
         self._excess.push(readings.step, max(real_low - fake_low, fake_high - real_high) / span)
         if not self._reach.full:
             return None
         bounded = 0.9 < self._furthest <= 1.0
+        other = self._growth.full and self._growth.low > 0.0
         short, over = self._reach.low > self.reach, bounded and self._excess.quantile(0.25) > self.excess
-        if not (short or over):
+        if not (short or over or other):
             return None
-        if short:
+        origin = "the real batch of the same step"
+        if short or other:
             signal = "data_max/real" if abs(real_high) >= abs(real_low) else "data_min/real"
-            threshold = math.copysign(self.reach * self._furthest, readings.values[signal])
+            threshold = math.copysign(self.reach * (self._furthest if short else self._usual.value), readings.values[signal])
+            origin = "generated values so far" if short else "the run's own real batches"
         elif real_low - fake_low >= fake_high - real_high:
             signal, threshold = "data_min/fake", real_low - self.excess * span
         else:
@@ -100,7 +111,7 @@ class RangeMismatch(Detector):
             threshold=threshold,
             signal=signal,
             window=self.window,
-            origin="the real batch of the same step",
+            origin=origin,
             explanation=f"Real values lie in {real_low:.3g}…{real_high:.3g}, generated ones in {fake_low:.3g}…{fake_high:.3g}.",
         )
 

@@ -32,7 +32,14 @@ BY_CAUSE = {"range-mismatch", "non-finite"}
 
 
 def label(facts: dict[str, Any]) -> dict[str, Any]:
-    """``label``, ``codes``, ``onset``, ``onset_low``, ``onset_high`` and ``half_gone`` from ``truth``, ``cause``, ``kinds``, ``steps``."""
+    """Adds what is known to ``truth``, ``cause``, ``kinds`` and ``steps``.
+
+    Returns
+    -------
+    dict
+        ``label``; ``codes`` that are right; ``onset``, the first look from which on most show the harm; ``onset_low``, the step of the
+        cause, before which no alarm can be right; of collapses ``half_gone``, the first look from which on half of the kinds are missing.
+    """
     rows, cause = facts["truth"], facts["cause"]
     if cause is None:
         return _found("healthy" if _healthy(facts, rows) else "undetermined")
@@ -54,8 +61,8 @@ def label(facts: dict[str, Any]) -> dict[str, Any]:
         harmed = [not _good(facts, row) for row in after]
     first = _first(harmed)
     if not before and not any(_good(facts, row) for row in after):
-        return _found(failure, codes, 1, 1)
-    return _found(failure, codes, since if first == 0 else int(after[first - 1]["step"]), int(after[first]["step"]), half)
+        return _found(failure, codes, since, since, half)
+    return _found(failure, codes, since, int(after[first]["step"]), half)
 
 
 def _first(harmed: Sequence[bool]) -> int:
@@ -64,9 +71,9 @@ def _first(harmed: Sequence[bool]) -> int:
 
 
 def _found(
-    name: str, codes: tuple[str, ...] = (), low: int | None = None, high: int | None = None, half: int | None = None
+    name: str, codes: tuple[str, ...] = (), since: int | None = None, onset: int | None = None, half: int | None = None
 ) -> dict[str, Any]:
-    return {"label": name, "codes": list(codes), "onset": high, "onset_low": low, "onset_high": high, "half_gone": half}
+    return {"label": name, "codes": list(codes), "onset": onset, "onset_low": since, "half_gone": half}
 
 
 def _good(facts: dict[str, Any], row: dict[str, float]) -> bool:

@@ -17,21 +17,20 @@ import sys
 import threading
 import time
 import warnings
-from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from corpus.design import Plan, corpus
+from corpus.label import label
+from corpus.report import report
 
-from ganwatch.calibration.judged import Judged, judge, judge_all
-from ganwatch.calibration.rates import false_alarms, found
-from ganwatch.commands.replay import described
+from ganwatch.calibration.judged import Judged, judge
 from ganwatch.presets import default_detectors
 from ganwatch.recordings import Recording, read_recordings, write_recordings
-from ganwatch.recordings.sources import open_sources
 
 RECORDED = Path(__file__).parent / "recorded"
 """The files of the repository, one a part and world."""
@@ -75,33 +74,36 @@ def run(args: argparse.Namespace) -> int:
 
 
 def pack(args: argparse.Namespace) -> int:
-    """Write one file a part and world, in the order of the design."""
-    RECORDED.mkdir(exist_ok=True)
+    """Write one file a part and world, in the order of the design, labelled by today's rule."""
+    args.packed.mkdir(exist_ok=True)
     there = [plan for plan in corpus() if (args.out / f"{plan.name}.parquet").exists()]
     for (part, world), plans in itertools.groupby(sorted(there, key=lambda plan: (plan.part, plan.world)), lambda p: (p.part, p.world)):
-        path = RECORDED / f"{part}-{world}.parquet"
+        path = args.packed / f"{part}-{world}.parquet"
         names = [plan.name for plan in plans]
-        write_recordings(path, (next(iter(read_recordings(args.out / f"{name}.parquet"))) for name in names))
+        write_recordings(path, (labelled(args.out / f"{name}.parquet") for name in names))
         print(f"{path.name}: {len(names)} runs, {path.stat().st_size / 2**20:.1f} MiB")
     return 0
 
 
+def labelled(path: Path) -> Recording:
+    """The run of a file, with its label."""
+    (recording,) = read_recordings(path)
+    return replace(recording, facts=recording.facts | label(recording.facts))
+
+
 def table(args: argparse.Namespace) -> int:
     """Judge every run of a part."""
-    where = args.out if args.unpacked else RECORDED
-    sources = [source for path in sorted(where.glob("*.parquet")) if args.unpacked or path.name.startswith(args.part or "final")
-               for source in open_sources([str(path)])]  # fmt: skip
     started = time.perf_counter()
-    judged = [run for (run,) in judge_all(sources, [default_detectors], jobs=args.jobs)]
-    print(described(judged if args.verbose else [], false_alarms(judged), found(judged), time.perf_counter() - started))
-    print(Counter(str(run.label) for run in judged))
+    paths = sorted(args.packed.glob(f"{args.part or 'final'}-{args.world or '*'}.parquet"))
+    print(report(paths, args.jobs))
+    print(f"\n{time.perf_counter() - started:.0f} s")
     return 0
 
 
 def check(args: argparse.Namespace) -> int:
     """Train a sample anew; 1 where truth or incidents differ."""
     recorded = {plan.name: plan for plan in corpus()}
-    there = [run for path in sorted(RECORDED.glob("*.parquet")) for run in read_recordings(path) if run.name in recorded]
+    there = [run for path in sorted(args.packed.glob("*.parquet")) for run in read_recordings(path) if run.name in recorded]
     chosen = random.Random(args.seed).sample(there, min(args.limit or 20, len(there)))
     differ = 0
     with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
@@ -135,8 +137,7 @@ def main() -> int:
     parser.add_argument("--limit", type=int, help="runs at most")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0, help="of the sample that is checked")
-    parser.add_argument("--unpacked", action="store_true", help="table: of runs in --out, whatever their part")
-    parser.add_argument("--verbose", action="store_true", help="table: every run")
+    parser.add_argument("--packed", type=Path, default=RECORDED, help="folder of the packed files (default: %(default)s)")
     args = parser.parse_args()
     return actions[args.action](args)
 
