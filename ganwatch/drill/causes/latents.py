@@ -25,7 +25,7 @@ class FewLatents(Injection):
         How many different ones are left.
     """
 
-    name, label, codes = "few-latents", "mode-dropping", ("GW504", "GW102", "GW101")
+    name, label, codes = "few-latents", "latent-fault", ("GW504",)
     cause = "the generator is trained on the same few latents for ever, as where every worker has the same seed"
 
     def __init__(self, *, latents: int = 5) -> None:
@@ -44,7 +44,7 @@ class ConstantLatents(FewLatents):
     Seen: one sample is all that is drawn in training. From fresh latents five to nine kinds of digits are left after 350 to 550 steps.
     """
 
-    name, label = "constant-latents", "mode-collapse"
+    name = "constant-latents"
     cause = "every latent is the same, as where a generator of random numbers is seeded anew for each"
 
     def __init__(self) -> None:

@@ -16,8 +16,8 @@ FROM_THE_START = ("rare-kinds", "few-samples")
 """Causes that lie in the data from the first step."""
 VARIANTS = ("plain", "lazy-r1", "warm-restarts", "lr-steps", "growing-batch", "growing-resolution", "slow-start", "small-batch")
 """Of healthy runs."""
-STEPS = {"ring": 1400, "grid": 3200, "digits": 1200}
-MIDDLE = {"ring": 850, "grid": 2200, "digits": 650}
+STEPS = {"ring": 1400, "grid": 3200, "digits": 1200, "stacked": 1600}
+MIDDLE = {"ring": 850, "grid": 2200, "digits": 650, "stacked": 1100}
 """Step from which on a cause may set in half-way; it does so up to ``SPREAD`` steps later."""
 SPREAD = 160
 EARLY = ("discriminator-domination", "stall")

@@ -27,7 +27,7 @@ AT_START = {
     "rare-kinds": ("mode-dropping", ("GW102",)),
     "few-samples": ("memorisation", ("GW103", "GW203", "GW502")),
 }
-BY_CAUSE = {"range-mismatch", "non-finite"}
+BY_CAUSE = {"range-mismatch", "non-finite", "few-latents", "constant-latents"}
 """Causes that are the failure."""
 
 
@@ -43,31 +43,39 @@ def label(facts: dict[str, Any]) -> dict[str, Any]:
     rows, cause = facts["truth"], facts["cause"]
     if cause is None:
         return _found("healthy" if _healthy(facts, rows) else "undetermined")
-    name, since = cause["name"], max(1, cause["step"])
+    name = cause["name"]
     failure, codes = AT_START[name] if name in AT_START else (injections()[name].label, injections()[name].codes)
-    before, after = [row for row in rows if row["step"] < since], [row for row in rows if row["step"] >= since]
-    if before and not _good(facts, before[-1]):
-        kept_back = name in EARLY and bool(after) and not any(_good(facts, row) for row in after)
-        return _found(failure, codes, since, since) if kept_back else _found("undetermined")
-    if name in BY_CAUSE:
-        return _found(failure, codes, since, since)
-    usual = statistics.median(row["distance"] for row in before[-LAST:]) if before else None
-    harmed = [_harmed(failure, facts, row, usual) for row in after]
-    if sum(harmed[-LAST:]) <= LAST // 2:
-        return _found("undetermined")
-    half = None
-    if failure == "mode-collapse":  # begins where kinds go, and not where half of them are gone
-        half = int(after[_first(harmed)]["step"])
-        harmed = [not _good(facts, row) for row in after]
-    first = _first(harmed)
-    if not before and not any(_good(facts, row) for row in after):
-        return _found(failure, codes, since, since, half)
-    return _found(failure, codes, since, int(after[first]["step"]), half)
+    since = max(1, cause["step"])
+    onset, half = _failed(facts, name, failure, since)
+    return _found("undetermined") if onset is None else _found(failure, codes, since, onset, half)
 
 
-def _first(harmed: Sequence[bool]) -> int:
+def _failed(facts: dict[str, Any], name: str, failure: str, since: int) -> tuple[int | None, int | None]:
+    """Where a failure begins, None where there is none or another was there before, and where half of the kinds are gone."""
+    before, after = ([row for row in facts["truth"] if (row["step"] < since) == early] for early in (True, False))
+    kinds, usual = (statistics.median(row[what] for row in before[-LAST:]) if before else None for what in ("kinds", "distance"))
+    good, never = kinds is None or kinds >= HEALTHY * facts["kinds"], not any(_good(facts, row) for row in after)
+    if name in EARLY and not good and never:
+        return since, None
+    if kinds is not None and kinds <= COLLAPSED * facts["kinds"]:
+        return None, None
+    harmed = [name in BY_CAUSE or _harmed(failure, facts, row, good, usual) for row in after]
+    onset = _onset(after, harmed)
+    if onset is None or sum(harmed[-LAST:]) <= LAST // 2:
+        return None, None
+    half = onset if failure == "mode-collapse" else None
+    if name in BY_CAUSE or (not before and never):
+        return since, half
+    if half is None:
+        return onset, None
+    begun = _onset(after, [_harmed("", facts, row, good, usual) for row in after])  # where kinds go, and not where half of them are gone
+    return (onset if begun is None else min(begun, onset)), half
+
+
+def _onset(rows: Sequence[dict[str, float]], harmed: Sequence[bool]) -> int | None:
     """From where on most of what follows is so."""
-    return next(place for place, bad in enumerate(harmed) if bad and sum(harmed[place:]) >= LASTING * (len(harmed) - place))
+    lasting = (place for place, bad in enumerate(harmed) if bad and sum(harmed[place:]) >= LASTING * (len(harmed) - place))
+    return next((int(rows[place]["step"]) for place in lasting), None)
 
 
 def _found(
@@ -85,13 +93,17 @@ def _healthy(facts: dict[str, Any], rows: list[dict[str, float]]) -> bool:
     return bool(settled) and sum(_good(facts, row) for row in settled) >= 0.9 * len(settled)
 
 
-def _harmed(failure: str, facts: dict[str, Any], row: dict[str, float], before: float | None) -> bool:
+def _harmed(failure: str, facts: dict[str, Any], row: dict[str, float], good: bool, usual: float | None) -> bool:
+    """Whether a look shows the failure, of a generator that was ``good`` before the cause or not and had its ``usual`` distance."""
     if row["distance"] < 0.0:  # not finite
         return True
     if failure == "mode-collapse":
         return row["kinds"] <= COLLAPSED * facts["kinds"] and row["variety"] <= COLLAPSED
     if failure == "mode-dropping":
         return row["kinds"] < facts["kinds"]
-    if failure in {"memorisation", "discriminator-overfitting"}:
-        return row["copies"] >= COPIES
-    return not _good(facts, row) or (before is not None and row["distance"] > WORSE * before)
+    copied = row["copies"] >= COPIES
+    if failure == "memorisation":
+        return copied
+    if failure == "discriminator-overfitting" and copied:
+        return True
+    return (good and not _good(facts, row)) or (usual is not None and row["distance"] > WORSE * usual)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from abc import ABC, abstractmethod
 from functools import cache
 
@@ -78,7 +79,7 @@ class Truth(ABC):
 
     def _spread(self, samples: Points, kind: npt.NDArray[np.int64], good: npt.NDArray[np.bool_]) -> float:
         real, least = self._real_spreads(), 8
-        ratios = [_spread(samples[good & (kind == one)]) / real[one] for one in real if (good & (kind == one)).sum() >= least]
+        ratios = [_spread(samples[good & (kind == one)]) / real[one] for one in real if real[one] and (good & (kind == one)).sum() >= least]
         return float(np.median(ratios)) if ratios else 0.0
 
 
@@ -137,6 +138,33 @@ class Classified(Truth):
         values = linalg.eigvals(covariance @ self._covariance)
         trace = np.trace(covariance) + self._constant - 2.0 * np.sqrt(np.clip(values.real, 0.0, None)).sum()
         return float(((decisions.mean(0) - self._mean) ** 2).sum() + trace) / self._constant
+
+
+class Stacked(Truth):
+    """Three digits as three channels, so a thousand kinds, each channel judged as ``Classified`` does.
+
+    No look has enough samples to find them all: ``kinds`` are the different ones among them, and those to be expected of equal shares.
+    Source: Metz et al., 2017, arXiv:1611.02163.
+    """
+
+    def __init__(self, digit: Classified, reals: Points) -> None:
+        super().__init__(reals, np.full(1000, 1e-3))
+        self.digit = digit
+
+    @property
+    def kinds(self) -> int:
+        return round(1000 * (1.0 - (1.0 - 1e-3) ** SAMPLES))
+
+    def kind_of(self, samples: Points) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+        ones, tens, hundreds = (self.digit.kind_of(channel)[0] for channel in self._channels(samples))
+        return ones + 10 * tens + 100 * hundreds, np.ones(len(samples), dtype=bool)
+
+    def distance(self, samples: Points) -> float:
+        return statistics.fmean(self.digit.distance(channel) for channel in self._channels(samples))
+
+    @staticmethod
+    def _channels(samples: Points) -> list[Points]:
+        return np.split(samples, 3, axis=1)
 
 
 def copies(samples: Points, shown: Points, unseen: Points) -> float:

@@ -11,7 +11,7 @@ import lightning
 import numpy as np
 import numpy.typing as npt
 import torch
-from corpus.truth import Centres, Classified, Truth
+from corpus.truth import Centres, Classified, Stacked, Truth
 from torch import Tensor
 
 from ganwatch.samples.bundled import draw_grid, draw_ring, grid_centres, ring_centres
@@ -36,7 +36,12 @@ class World:
 
 @cache
 def world(name: str, *, rare: bool = False) -> World:
-    """Ring of 8 Gaussians (radius 2, sigma .02), grid of 25 (2 apart, sigma .05) or the digits; ``rare`` thins every fourth kind out."""
+    """Ring of 8 Gaussians (radius 2, sigma .02), grid of 25 (2 apart, sigma .05), the digits, or three of them as the channels of an image.
+
+    ``rare`` thins every fourth kind out.
+    """
+    if name == "stacked":
+        return _stacked(world("digits"))
     if name == "digits":
         images, kinds = load_digits().tensors
         order = torch.from_numpy(np.random.default_rng(0).permutation(len(images)))
@@ -51,6 +56,20 @@ def world(name: str, *, rare: bool = False) -> World:
     (unseen, _), (heldout, _) = (_thinned(*draw(POINTS, seed), rare=rare) for seed in (1, 2))
     truth = Centres(centres.double().numpy(), _rows(unseen[:2000] * scale), _shares(labels))
     return World(samples * scale, labels, heldout[:HELD_OUT] * scale, truth)
+
+
+def _stacked(digits: World) -> World:
+    rng = np.random.default_rng(0)
+
+    def stacks(images: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        places = torch.from_numpy(rng.integers(len(images), size=(count, 3)))
+        return images[places].flatten(1, 2), places
+
+    samples, places = stacks(digits.samples, POINTS)
+    heldout, _ = stacks(digits.heldout, HELD_OUT)
+    unseen, _ = stacks(torch.from_numpy(digits.truth.reals).float().unflatten(1, (1, 8, 8)), HELD_OUT)
+    assert isinstance(digits.truth, Classified)
+    return World(samples, digits.kinds[places] @ torch.tensor([1, 10, 100]), heldout, Stacked(digits.truth, _rows(unseen)))
 
 
 def _thinned(samples: Tensor, kinds: Tensor, *, rare: bool) -> tuple[Tensor, Tensor]:
@@ -113,8 +132,8 @@ class _Batches:
 def settings(name: str, loss: str, network: str, g_norm: str, d_norm: str) -> dict[str, Any]:
     """Arguments of the reference GAN that are healthy for the world and the loss."""
     common = {"loss": loss, "network": network, "g_norm": g_norm, "d_norm": d_norm}
-    if name == "digits":
+    if name in {"digits", "stacked"}:
         rates = {"g_lr": 5e-4, "d_lr": 1e-3 if d_norm == "spectral" else 5e-4}
-        return common | {"shape": (1, 8, 8), "latent_dim": 32, "channels": 16, "width": 128} | rates
+        return common | {"shape": (1 if name == "digits" else 3, 8, 8), "latent_dim": 32, "channels": 16, "width": 128} | rates
     penalty = {"gp_weight": 1.0, "d_steps": 2} if loss == "wgan-gp" else {"r1_weight": 0.1, "r1_every": 1}
     return common | {"shape": (2,), "latent_dim": 4, "width": 64, "g_lr": 2e-3, "d_lr": 2e-3} | penalty
