@@ -1,7 +1,8 @@
 """Some kinds of real data are missing among the generated, or groups do not have the share that was declared.
 
 How it is detected
-    Real samples are divided into kinds, by their labels or into clusters. A kind is missing where half of its share or less is
+    Real samples are divided into kinds, by their labels, into the groups they fall into where these are clearly apart, or else into
+    clusters. A kind is missing where half of its share or less is
     generated and that is no chance (exact binomial probability, corrected over the kinds). The incident needs it three evaluations in
     a row: kinds that the generator had, or kinds it has not come to while the Fréchet distance has ceased to fall. Where shares were
     declared, groups whose share cannot be the declared one count likewise.

@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from ganwatch.metrics.clusters import clusters
 from ganwatch.metrics.conditioning import distance_by_label
 from ganwatch.metrics.coverage import neighbourhoods
 from ganwatch.metrics.frechet import FrechetReference
 from ganwatch.metrics.kernel import kernel_distance
 from ganwatch.metrics.kinds import PER_KIND, Kind, kinds_of
-from ganwatch.metrics.kmeans import assign, kmeans
+from ganwatch.metrics.kmeans import assign
 from ganwatch.metrics.moments import Moments
 from ganwatch.metrics.neighbours import nearest
 
@@ -60,7 +61,7 @@ class Reference:
         self._frechet = FrechetReference(Moments.of(features))
         half = len(features) // 2
         if labels is None:
-            self.centres = kmeans(features[:half], max(1, min(CLUSTERS, len(features) // PER_KIND)), seed=seed)
+            self.centres = clusters(features[:half], max(1, min(CLUSTERS, len(features) // PER_KIND)), seed=seed)
             self._counted, self._kinds = torch.arange(half, len(features)), assign(features[half:], self.centres)
         else:
             self._counted, self._kinds = torch.arange(len(features)), labels

@@ -78,7 +78,7 @@ def rows(kinds: list[int], distance: list[float] | None = None, copied: float = 
     ],
 )  # fmt: skip
 def test_labels_follow_the_truth(cause: tuple[str, int] | None, truth: list[dict[str, float]], expected: tuple[str, Any]) -> None:
-    facts = {"truth": truth, "cause": cause and {"name": cause[0], "step": cause[1]}, "kinds": 8, "steps": 200}
+    facts = {"truth": truth, "cause": cause and {"name": cause[0], "step": cause[1]}, "kinds": 8, "complete": 8, "steps": 200}
     found = label(facts)
     onset = expected[1]
     assert (found["label"], found["onset_low"], found["onset"]) == (expected[0], *(onset or (None, None)))

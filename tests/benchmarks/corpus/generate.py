@@ -98,7 +98,7 @@ def made(plan: Plan) -> tuple[World, dict[str, Any], Stream]:
     chosen = settings(plan.world, plan.loss, plan.network, plan.g_norm, plan.d_norm)
     if plan.variant == "lazy-r1":
         chosen |= {"r1_weight": chosen.get("r1_weight", 0.0) or 0.1, "r1_every": 16}
-    samples, size = found.samples, 32 if plan.variant == "small-batch" else 64 if plan.world == "digits" else 128
+    samples, size = found.samples, 32 if plan.variant == "small-batch" else 64 if plan.world in {"digits", "stacked"} else 128
     if plan.cause == "few-samples":
         found = replace(found, samples=samples[:FEW], kinds=found.kinds[:FEW])
         samples = found.samples
@@ -125,6 +125,7 @@ def generate(plan: Plan) -> Recording:
         "cause": {"name": plan.cause, "step": plan.at} if plan.cause else None,
         "steps": plan.steps,
         "kinds": found.truth.kinds,
+        "complete": found.truth.complete,
         "truth": look.rows,
         "samples": packed(look.samples[:GRID]),
         "seconds": round(time.process_time() - started, 1),

@@ -90,7 +90,8 @@ def _good(facts: dict[str, Any], row: dict[str, float]) -> bool:
 
 def _healthy(facts: dict[str, Any], rows: list[dict[str, float]]) -> bool:
     settled = [row for row in rows if row["step"] > SETTLE * facts["steps"]]
-    return bool(settled) and sum(_good(facts, row) for row in settled) >= 0.9 * len(settled)
+    most = bool(settled) and sum(_good(facts, row) for row in settled) >= 0.9 * len(settled)
+    return most and statistics.median(row["kinds"] for row in settled) >= facts["complete"]
 
 
 def _harmed(failure: str, facts: dict[str, Any], row: dict[str, float], good: bool, usual: float | None) -> bool:

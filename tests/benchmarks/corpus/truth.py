@@ -39,6 +39,11 @@ class Truth(ABC):
         """How many kinds the data has."""
         return int((self.shares > 0).sum())
 
+    @property
+    def complete(self) -> int:
+        """How many of them a healthy generator shows more often than not."""
+        return self.kinds
+
     @abstractmethod
     def kind_of(self, samples: Points) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
         """Nearest kind of each sample, and whether it is near enough to count as one."""
@@ -154,6 +159,10 @@ class Stacked(Truth):
     @property
     def kinds(self) -> int:
         return round(1000 * (1.0 - (1.0 - 1e-3) ** SAMPLES))
+
+    @property
+    def complete(self) -> int:
+        return round(HEALTHY * self.kinds)
 
     def kind_of(self, samples: Points) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
         ones, tens, hundreds = (self.digit.kind_of(channel)[0] for channel in self._channels(samples))

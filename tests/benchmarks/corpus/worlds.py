@@ -17,7 +17,7 @@ from torch import Tensor
 from ganwatch.samples.bundled import draw_grid, draw_ring, grid_centres, ring_centres
 from ganwatch.trainer.data import load_digits
 
-RARE = 0.1
+RARE = 0.3
 """What is left of the share of a rare kind."""
 HELD_OUT = 250
 """Reals of the truth, and as many for the detectors, which no training sees."""
