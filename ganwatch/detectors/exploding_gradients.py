@@ -116,9 +116,7 @@ class ExplodingGradients(Detector):
         if early is None or not norms.full or any(each.full and each.high < self.frozen for each in self._moved):
             return None
         level = min(early, self._healthy[position].value)
-        amplified = (
-            early_gain is None or self._gain[position].median > self.gain * min(early_gain, self._healthy_gain[position].value)
-        )
+        amplified = early_gain is None or self._gain[position].median > self.gain * min(early_gain, self._healthy_gain[position].value)
         if norms.median > self.rise * level and amplified:
             return Verdict(
                 value=norms.median,

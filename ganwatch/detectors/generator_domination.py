@@ -5,7 +5,8 @@ How it is detected
     reals stays large and does not shrink. The discriminator's updates hardly move its weights, in relation to them or to what they did
     while it was ahead. And either it ranks no more pairs right than chance does while the fakes are diverse, since a collapsed generator
     fools one that is merely slow; or it has stopped altogether and is losing its lead while the generator goes on. At a good optimum chance
-    is all that a discriminator reaches too, but the fakes are near the real data then.
+    is all that a discriminator reaches too, but the fakes are near the real data then. Where its weights do not move at all while the
+    generator's do, the distance is not waited for.
 
 Why it matters
     The generator is pushed wherever a blind discriminator gives high scores. Its loss falls and looks like progress while samples get
@@ -52,7 +53,7 @@ class GeneratorDomination(Detector):
     slow, slowed : float, ratio
         Update-to-weight norm of D below which it learns too little: as such, and as a share of what it was while D was not blind.
     stopped : float, ratio
-        Share of these below which it does not learn at all.
+        Share of these below which it does not learn at all; at a hundredth of it its weights are at rest.
     diverse : float, ratio
         Pairwise distance of fakes against reals from which on a slow D is to blame.
     far : float, in (0, 1)
@@ -128,7 +129,9 @@ class GeneratorDomination(Detector):
         halted = ranked < self.lead and learns < self.stopped * limit < goes_on
         self._since = (self._since or max(1, readings.step - self.window // 2)) if blind or halted else None
         distance, before = self._energy.median, self._past.median
-        if not (blind or halted) or not self._past.full or distance < self.far or distance < (1.0 - self.gain) * before:
+        rests = halted and self._moved[0].high < 0.01 * self.stopped * limit
+        poor = self._past.full and distance >= self.far and distance >= (1.0 - self.gain) * before
+        if not (rests or (poor and (blind or halted))):
             return None
         return Verdict(
             value=ranked,
@@ -137,8 +140,8 @@ class GeneratorDomination(Detector):
             window=self.window,
             origin="ranking by chance; D's updates against its weights",
             explanation=(
-                f"D ranks {ranked:.0%} of pairs right, one of its updates moves {learns:.1g} of its weights, and the "
-                f"distance of fakes to reals went from {before:.2f} to {distance:.2f} in {self.window} steps."
+                f"D ranks {ranked:.0%} of pairs right, one of its updates moves {learns:.1g} of its weights and one of G's {goes_on:.1g}, "
+                f"and the distance of fakes to reals went from {before:.2f} to {distance:.2f} in {self.window} steps."
             ),
             onset=self._since,
         )

@@ -71,9 +71,7 @@ class CopiedSamples(Detector):
     rank = 2
     tunable = {"nearer": (0.55, 0.8), "nearest": (0.65, 0.98), "errors": (2.0, 8.0), "copies": (0.03, 0.3), "confirm": (1, 6)}
 
-    def __init__(
-        self, *, nearer: float = 0.65, nearest: float = 0.8, errors: float = 3.0, copies: float = 0.1, confirm: int = 3
-    ) -> None:
+    def __init__(self, *, nearer: float = 0.65, nearest: float = 0.8, errors: float = 3.0, copies: float = 0.1, confirm: int = 3) -> None:
         self.nearer, self.nearest, self.errors, self.copies, self.confirm = nearer, nearest, errors, copies, confirm
         self._streak = Streak(confirm)
         self._steps: list[int] = []

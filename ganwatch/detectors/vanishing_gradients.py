@@ -70,9 +70,7 @@ class VanishingGradients(Detector):
     severity = Severity.TICKET
     inputs = ("grad_norm/g", "grad_first_to_last/g", "update_to_weight/g", "d_auc")
     rank = 1
-    tunable = {
-        "fall": (0.1, 1e-3), "depth": (1e-2, 1e-5), "still": (1e-4, 1e-7), "perfect": (0.999, 0.9), "window": (30, 240)
-    }
+    tunable = {"fall": (0.1, 1e-3), "depth": (1e-2, 1e-5), "still": (1e-4, 1e-7), "perfect": (0.999, 0.9), "window": (30, 240)}
 
     def __init__(self, *, fall: float = 1e-2, depth: float = 1e-3, still: float = 1e-5, perfect: float = 0.98, window: int = 60) -> None:
         self.fall, self.depth, self.still, self.perfect, self.window = fall, depth, still, perfect, window

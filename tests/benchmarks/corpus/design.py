@@ -16,8 +16,8 @@ FROM_THE_START = ("rare-kinds", "few-samples")
 """Causes that lie in the data from the first step."""
 VARIANTS = ("plain", "lazy-r1", "warm-restarts", "lr-steps", "growing-batch", "growing-resolution", "slow-start", "small-batch")
 """Of healthy runs."""
-STEPS = {"ring": 1400, "grid": 3200, "digits": 1200, "stacked": 1600}
-MIDDLE = {"ring": 850, "grid": 2200, "digits": 650, "stacked": 1100}
+STEPS = {"ring": 1400, "grid": 3200, "digits": 1200, "stacked": 2000}
+MIDDLE = {"ring": 850, "grid": 2200, "digits": 650, "stacked": 1500}
 """Step from which on a cause may set in half-way; it does so up to ``SPREAD`` steps later."""
 SPREAD = 160
 EARLY = ("discriminator-domination", "stall")
@@ -87,12 +87,25 @@ def plans(world: str, *, failing: int, healthy: int, seed: int) -> list[Plan]:
     return found
 
 
+def stacked(losses: tuple[str, ...], *, seed: int) -> list[Plan]:
+    """A few runs of stacked digits, which are dear: healthy ones and three failures."""
+    parts = ("stacked", "conv", "batch", "none")
+    found = []
+    for loss, cause in itertools.product(losses, (None, "mode-collapse", "generator-domination", "range-mismatch")):
+        number = seed + len(found)
+        at = MIDDLE["stacked"] + 17 * number % SPREAD if cause else 0
+        found.append(Plan(parts[0], loss, *parts[1:], cause=cause, at=at, seed=number))
+    return found
+
+
 def corpus() -> list[Plan]:
     """All runs: the tuning part first, the worlds in turn."""
     parts = [
         plans("ring", failing=1, healthy=2, seed=0),
         plans("digits", failing=1, healthy=1, seed=0),
+        stacked(("relativistic",), seed=0),
         plans("ring", failing=1, healthy=4, seed=FINAL_SEED),
         plans("digits", failing=1, healthy=2, seed=FINAL_SEED),
+        stacked(("non-saturating", "wgan-gp"), seed=FINAL_SEED),
     ]
     return [plan for part in parts for plan in part if not (plan.cause in HALF_WAY and plan.at <= 1)]
