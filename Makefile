@@ -30,7 +30,7 @@ types: .venv/.dev
 	$(BIN)/mypy --strict dashboards
 
 bench: .venv/.dev
-	@missed=0; for part in overhead overhead_loops quality quality_neighbours drift_speed; do $(BIN)/python tests/benchmarks/$$part.py || missed=1; done; exit $$missed
+	@missed=0; for part in overhead.py overhead_loops.py quality.py quality_neighbours.py drift_speed.py "corpus/main.py table"; do $(BIN)/python tests/benchmarks/$$part || missed=1; done; exit $$missed
 
 table: .venv/.dev
 	$(BIN)/python tests/benchmarks/detection_table.py run
