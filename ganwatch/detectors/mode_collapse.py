@@ -4,8 +4,8 @@ How it is detected
     Fakes against reals, both at the same sample size and within one batch: the mean pairwise distance and the Vendi score
     (effective number of distinct samples). A verdict needs both, either below a fixed share of the reals' value after a warm-up, or
     fallen to a share of the run's own best while its fakes were near the real data (noise is diverse too, and does not count); and a
-    variety and a distance to the real data that no longer improve, because an untrained generator is poor as well. Once found, it
-    stands until the variety is back.
+    variety and a distance to the real data that no longer improve, because an untrained generator is poor as well. A plunge to that
+    share of the own best needs fewer looks. Once found, it stands until the variety is back.
 
 Why it matters
     Losses and gradients look ordinary. Whatever is trained, sampled or published from here on shows a handful of images.
@@ -34,8 +34,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ganwatch.contracts import Detector, Outcome, Severity, Verdict
-from ganwatch.records import Readings
-from ganwatch.stats import Window
+from ganwatch.records import Readings, finite
+from ganwatch.stats import Streak, Window
 
 
 class ModeCollapse(Detector):
@@ -59,6 +59,8 @@ class ModeCollapse(Detector):
         Low diversity is normal before, and while it improves.
     window : int, steps
         Evidence that a verdict rests on.
+    plunge : int, looks
+        In a row that are enough where all of them are below the share of the own best.
 
     Examples
     --------
@@ -94,6 +96,7 @@ class ModeCollapse(Detector):
         growth: float = 1.5,
         patience: int = 400,
         window: int = 140,
+        plunge: int = 3,
     ) -> None:
         self.floor, self.near, self.fall, self.close = floor, near, fall, close
         self.gain, self.growth, self.patience, self.window = gain, growth, patience, window
@@ -105,12 +108,19 @@ class ModeCollapse(Detector):
         self._lows = Window(patience)
         self._since: int | None = None
         self._low_since: int | None = None
+        self._plunge, self._falls = Streak(plunge), False
+        self._plunged: list[float] = []
+        """Spread and kinds of the last look of a plunge, and the step of its first."""
 
     def update(self, readings: Readings) -> Outcome:
         pairwise, vendi, energy = readings.select(self.inputs)
         for window, value in ((self._pairwise, pairwise), (self._vendi, vendi), (self._energy, energy)):
             if value is not None:
                 window.push(readings.step, value)
+        if finite(pairwise) and finite(vendi) and finite(energy):
+            since = self._plunged[2] if self._plunged else readings.step
+            self._plunged = [pairwise, vendi, float(since)] if self._lost(pairwise, vendi, energy) else []
+            self._falls = self._plunge.extend(bool(self._plunged))
         if not (self._pairwise.full and self._vendi.full and self._energy.full):
             return None
         spread, kinds, distance = self._pairwise.median, self._vendi.median, self._energy.median
@@ -122,8 +132,11 @@ class ModeCollapse(Detector):
         stalled = readings.step > self.patience and (self._since is not None or not improving)
         low = kinds < self.floor and spread < self.near
         poor = low and stalled
-        fallen = kinds < self.fall * self._best[1] and spread < self.fall * self._best[0] and distance > self.close
-        self._low_since = (self._low_since or max(1, readings.step - self.window // 2)) if low or fallen else None
+        lost = self._lost(spread, kinds, distance)
+        fallen = lost or self._falls
+        self._low_since = (self._low_since or max(1, readings.step - self.window // 2)) if low or lost else None
+        if self._falls and not (poor or lost):
+            spread, kinds, self._low_since = self._plunged[0], self._plunged[1], int(self._plunged[2])
         if not (poor or fallen):
             self._since = None
             if distance < self.close:
@@ -141,6 +154,10 @@ class ModeCollapse(Detector):
             "and get no closer.",
             onset=self._since,
         )
+
+    def _lost(self, spread: float, kinds: float, distance: float) -> bool:
+        """Whether the fakes have lost what they had."""
+        return kinds < self.fall * self._best[1] and spread < self.fall * self._best[0] and distance > self.close
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:

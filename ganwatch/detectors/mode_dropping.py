@@ -45,7 +45,7 @@ class ModeDropping(Detector):
     Parameters
     ----------
     share : float, ratio
-        Part of the kinds that has to be missing, rounded down but never none: of some twenty clusters one may be missing by chance.
+        Part of the kinds that has to be missing, rounded but never none: of some twenty clusters one or two may be missing by chance.
     gain : float, ratio
         Part of the Fréchet distance by which it has to fall within ``patience`` evaluations for the generator to be on its way still.
     patience : int, evaluations
@@ -66,9 +66,9 @@ class ModeDropping(Detector):
     severity = Severity.TICKET
     inputs = ("kinds_missing", "kinds", "frechet", "groups_off")
     rank = 1
-    tunable = {"share": (0.02, 0.3), "gain": (0.3, 0.02), "patience": (2, 12), "confirm": (2, 8)}
+    tunable = {"share": (0.04, 0.4), "gain": (0.3, 0.02), "patience": (2, 12), "confirm": (2, 8)}
 
-    def __init__(self, *, share: float = 0.08, gain: float = 0.1, patience: int = 5, confirm: int = 3) -> None:
+    def __init__(self, *, share: float = 0.12, gain: float = 0.1, patience: int = 5, confirm: int = 3) -> None:
         self.share, self.gain, self.patience, self.confirm = share, gain, patience, confirm
         self._plateau = Plateau(patience, gain)
         self._missing: list[float] = []
@@ -84,7 +84,7 @@ class ModeDropping(Detector):
         self._steps = [*self._steps, readings.step][-self.confirm :]
         settled = self._plateau.extend(distance)
         had = self._fewest >= 0.0 and missing > self._fewest
-        many = missing >= max(1.0, float(int(self.share * kinds)))
+        many = missing >= max(1.0, float(round(self.share * kinds)))
         if len(self._missing) == self.confirm:  # so few were missing several times in a row, not by chance
             most = max(self._missing)
             self._fewest = most if self._fewest < 0.0 else min(self._fewest, most)

@@ -2,7 +2,8 @@
 
 How it is detected
     The range of the generated batch against that of the real batch of the same step, in units of the real range. Either the real
-    values reach several times further than anything the generator has ever given (0…255 against a tanh), or several times further than
+    values reach several times further than anything the generator has ever given, though it goes as far as it ever did (0…255 against a
+    tanh), or several times further than
     they did in this run, or the generator fills -1…1 exactly, as a tanh does, and goes on leaving the real range by half of it (0…1
     against a tanh).
 
@@ -75,6 +76,7 @@ class RangeMismatch(Detector):
         self._furthest = 0.0
         self._usual = HealthyMedian(warmup=3)
         self._growth = Window(window)
+        self._pushing = Window(window)
 
     def update(self, readings: Readings) -> Outcome:
         real_low, real_high, fake_low, fake_high = readings.select(self.inputs)
@@ -82,7 +84,9 @@ class RangeMismatch(Detector):
             return None
         if fake_low == fake_high:  # nothing but one value: a dead or non-finite generator has no range
             return None
-        self._furthest = max(self._furthest, abs(fake_low), abs(fake_high))
+        far = max(abs(fake_low), abs(fake_high))
+        self._furthest = max(self._furthest, far)
+        self._pushing.push(readings.step, far / max(self._furthest, 1e-30))
         span = max(real_high - real_low, 1e-30)
         reach = max(abs(real_low), abs(real_high))
         self._reach.push(readings.step, reach / max(self._furthest, 1e-30))
@@ -94,7 +98,8 @@ class RangeMismatch(Detector):
             return None
         bounded = 0.9 < self._furthest <= 1.0
         other = self._growth.full and self._growth.low > 0.0
-        short, over = self._reach.low > self.reach, bounded and self._excess.quantile(0.25) > self.excess
+        short = self._reach.low > self.reach and self._pushing.low > 0.5
+        over = bounded and self._excess.quantile(0.25) > self.excess
         if not (short or over or other):
             return None
         origin = "the real batch of the same step"

@@ -6,7 +6,8 @@ How it is detected
     a verdict; a first layer that gets less than a hundredth of what would count as a sign is enough alone. These also catch a run
     that was dead from the first step. Where the gradient falls only because the loss has
     no slope left at the output of a discriminator that ranks everything right, the generator passes on what it gets: that is
-    `discriminator_domination`, and this verdict is withheld.
+    `discriminator_domination`, and this verdict is withheld. So it is where the weights have leapt to several times their norm: what is dead
+    then has thrown itself there, which is `mode_collapse` by a learning rate that is too high.
 
 Why it matters
     Nothing else on the screen moves: losses look settled while the generator has stopped learning.
@@ -53,6 +54,8 @@ class VanishingGradients(Detector):
         Update-to-weight norm below which a step changes nothing.
     perfect : float, in (0.5, 1)
         Share of pairs ranked right from which on a lost slope is put down to the discriminator.
+    leap : float, ratio
+        Weight norm against its own healthy median from which on the generator has thrown itself where it is.
     window : int, steps
         Length of the evidence. Longer delays the verdict and lowers the false-alarm rate.
 
@@ -68,12 +71,22 @@ class VanishingGradients(Detector):
     code = "GW301"
     title = "vanishing gradients"
     severity = Severity.TICKET
-    inputs = ("grad_norm/g", "grad_first_to_last/g", "update_to_weight/g", "d_auc")
+    inputs = ("grad_norm/g", "grad_first_to_last/g", "update_to_weight/g", "d_auc", "weight_norm/g")
     rank = 1
     tunable = {"fall": (0.1, 1e-3), "depth": (1e-2, 1e-5), "still": (1e-4, 1e-7), "perfect": (0.999, 0.9), "window": (30, 240)}
 
-    def __init__(self, *, fall: float = 1e-2, depth: float = 1e-3, still: float = 1e-5, perfect: float = 0.98, window: int = 60) -> None:
-        self.fall, self.depth, self.still, self.perfect, self.window = fall, depth, still, perfect, window
+    def __init__(
+        self,
+        *,
+        fall: float = 1e-2,
+        depth: float = 1e-3,
+        still: float = 1e-5,
+        perfect: float = 0.98,
+        leap: float = 2.5,
+        window: int = 60,
+    ) -> None:
+        self.fall, self.depth, self.still, self.perfect, self.leap, self.window = fall, depth, still, perfect, leap, window
+        self._usual_weight, self._leapt = HealthyMedian(warmup=3), False
         self._healthy = HealthyMedian(warmup=20)
         self._norm = Window(window)
         self._depth = Window(window)
@@ -81,7 +94,10 @@ class VanishingGradients(Detector):
         self._auc = Window(window)
 
     def update(self, readings: Readings) -> Outcome:
-        norm, depth, moved, auc = readings.select(self.inputs)
+        norm, depth, moved, auc, weight = readings.select(self.inputs)
+        if weight is not None:
+            self._leapt = self._usual_weight.ready and weight > self.leap * self._usual_weight.value
+            self._usual_weight.learn(weight, unless=self._leapt)
         for window, value in ((self._norm, norm), (self._depth, depth), (self._moved, moved), (self._auc, auc)):
             if value is not None:
                 window.push(readings.step, value)
@@ -93,7 +109,7 @@ class VanishingGradients(Detector):
         still = self._moved.full and self._moved.median < self.still
         self._healthy.learn(norm, unless=fallen or swallowed or still)
         dead = swallowed and self._depth.median < 0.01 * self.depth
-        if (fallen + swallowed + still < 2 and not dead) or (not swallowed and self._auc.median >= self.perfect):
+        if self._leapt or (fallen + swallowed + still < 2 and not dead) or (not swallowed and self._auc.median >= self.perfect):
             return None
         value, threshold, signal, origin = (
             (self._depth.median, self.depth, "grad_first_to_last/g", "first layer against last layer of the same step")
@@ -113,5 +129,5 @@ class VanishingGradients(Detector):
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
         """A stream that is healthy up to its onset, and the onset."""
-        before = {"grad_norm/g": 1.0, "update_to_weight/g": 1e-3, "grad_first_to_last/g": 0.02}
+        before = {"weight_norm/g": 1.0, "grad_norm/g": 1.0, "update_to_weight/g": 1e-3, "grad_first_to_last/g": 0.02}
         return cls.stream(seed, onset=500, before=before, after={"grad_norm/g": 1e-4, "update_to_weight/g": 1e-8}), 500

@@ -38,7 +38,7 @@ class Decay(Injection):
 
 
 class VanishingGradient(Decay):
-    """The generator's weights shrink by a tenth at each step.
+    """The generator's weights are halved at each step.
 
     Seen: one digit, or one point of the ring, is left within 50 steps, whatever the loss and for all batch normalisation.
     """
@@ -47,7 +47,7 @@ class VanishingGradient(Decay):
     cause = "a far too strong weight decay shrinks the generator's weights at every step"
     role, sign = "g", -1.0
 
-    def __init__(self, *, share: float = 0.1) -> None:
+    def __init__(self, *, share: float = 0.5) -> None:
         super().__init__(share=share)
 
 

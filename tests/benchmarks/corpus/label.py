@@ -15,6 +15,8 @@ COLLAPSED = 0.5
 """Part of the kinds at most present after a collapse, and effective part of them over which all samples are spread, near one or not."""
 WORSE = 1.5
 """Times the distance before the cause, from which on a generator counts as harmed."""
+KEPT = 0.67
+"""Part of its distance that a generator must not have got rid of to be held back, rather than slow."""
 SETTLE = 0.75
 """A healthy run is so from this part of its steps on."""
 LAST = 5
@@ -55,8 +57,9 @@ def _failed(facts: dict[str, Any], name: str, failure: str, since: int) -> tuple
     before, after = ([row for row in facts["truth"] if (row["step"] < since) == early] for early in (True, False))
     kinds, usual = (statistics.median(row[what] for row in before[-LAST:]) if before else None for what in ("kinds", "distance"))
     good, never = kinds is None or kinds >= HEALTHY * facts["kinds"], not any(_good(facts, row) for row in after)
-    if name in EARLY and not good and never:
-        return since, None
+    if name in EARLY and never and not (before and good):
+        nearer = bool(after) and after[-1]["distance"] < KEPT * after[0]["distance"]
+        return (None if nearer else since), None
     if kinds is not None and kinds <= COLLAPSED * facts["kinds"]:
         return None, None
     harmed = [name in BY_CAUSE or _harmed(failure, facts, row, good, usual) for row in after]

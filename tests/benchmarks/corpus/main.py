@@ -24,7 +24,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from corpus.design import STEPS, Plan, corpus
+from corpus.design import WORLDS, Plan, corpus
 from corpus.label import label
 from corpus.report import report
 
@@ -133,7 +133,7 @@ def main() -> int:
     parser.add_argument("action", choices=actions)
     parser.add_argument("--out", type=Path, default=Path("runs/corpus"))
     parser.add_argument("--part", choices=("tuning", "final"))
-    parser.add_argument("--world", choices=tuple(STEPS))
+    parser.add_argument("--world", choices=WORLDS)
     parser.add_argument("--limit", type=int, help="runs at most")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0, help="of the sample that is checked")
