@@ -6,8 +6,8 @@ How it is detected
     a verdict; a first layer that gets less than a hundredth of what would count as a sign is enough alone. These also catch a run
     that was dead from the first step. Where the gradient falls only because the loss has
     no slope left at the output of a discriminator that ranks everything right, the generator passes on what it gets: that is
-    `discriminator_domination`, and this verdict is withheld. So it is where the weights have leapt to several times their norm: what is dead
-    then has thrown itself there, which is `mode_collapse` by a learning rate that is too high.
+    `discriminator_domination`, and this verdict is withheld. So it is where the weights have leapt to several times their norm: what is
+    dead then has thrown itself there, which is `mode_collapse` by a learning rate that is too high.
 
 Why it matters
     Nothing else on the screen moves: losses look settled while the generator has stopped learning.
