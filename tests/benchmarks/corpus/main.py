@@ -45,7 +45,10 @@ def one(plan: Plan, folder: Path) -> str:
     logging.getLogger("ganwatch").setLevel(logging.CRITICAL)
     from corpus.generate import generate
 
-    recording = generate(plan)
+    try:
+        recording = generate(plan)
+    except Exception as error:
+        raise RuntimeError(f"{plan.name} failed: {error}") from error
     write_recordings(path, [recording])
     return f"{plan.name}: {recording.facts['label']}, {recording.facts['seconds']:.0f} s"
 
@@ -67,10 +70,12 @@ def run(args: argparse.Namespace) -> int:
     started = time.time()
     with ProcessPoolExecutor(args.jobs, get_context("spawn"), end_with_parent, max_tasks_per_child=25) as pool:
         futures = [pool.submit(one, plan, args.out) for plan in todo]
+        failed = 0
         for done, future in enumerate(as_completed(futures), 1):
             left = (time.time() - started) / done * (len(todo) - done)
-            print(f"{done}/{len(todo)} {future.result()}; {left / 60:.0f} min left", flush=True)
-    return 0
+            failed += future.exception() is not None
+            print(f"{done}/{len(todo)} {future.exception() or future.result()}; {left / 60:.0f} min left", flush=True)
+    return 1 if failed else 0
 
 
 def pack(args: argparse.Namespace) -> int:
