@@ -72,7 +72,7 @@ class DiscriminatorDomination(Detector):
     inputs = ("d_auc", "energy_distance", "update_to_weight/g", "update_to_weight/d")
     tunable = {
         "level": (0.9, 0.999),
-        "lead": (0.75, 0.99),
+        "lead": (0.5, 0.95),
         "slowed": (0.3, 0.01),
         "apart": (0.1, 1e-3),
         "far": (0.03, 0.4),
@@ -84,7 +84,7 @@ class DiscriminatorDomination(Detector):
         self,
         *,
         level: float = 0.98,
-        lead: float = 0.85,
+        lead: float = 0.6,
         slowed: float = 0.1,
         apart: float = 0.02,
         far: float = 0.1,

@@ -125,8 +125,9 @@ class GeneratorDomination(Detector):
         ranked, learns, goes_on = self._auc.median, self._moved[0].median, self._moved[1].median
         limit = max(self.slow, self.slowed * self._healthy.value if self._healthy.ready else 0.0)
         self._healthy.learn(of_d, unless=ranked < self.chance or learns < limit)
-        blind = ranked < self.chance and learns < limit and self._spread.full and self._spread.low >= self.diverse
-        halted = ranked < self.lead and learns < self.stopped * limit < goes_on
+        going = goes_on > self.stopped * limit
+        blind = going and ranked < self.chance and learns < limit and self._spread.full and self._spread.low >= self.diverse
+        halted = going and ranked < self.lead and learns < self.stopped * limit
         self._since = (self._since or max(1, readings.step - self.window // 2)) if blind or halted else None
         distance, before = self._energy.median, self._past.median
         rests = halted and self._moved[0].high < 0.01 * self.stopped * limit

@@ -96,7 +96,7 @@ class ModeCollapse(Detector):
         growth: float = 1.5,
         patience: int = 400,
         window: int = 140,
-        plunge: int = 3,
+        plunge: int = 2,
     ) -> None:
         self.floor, self.near, self.fall, self.close = floor, near, fall, close
         self.gain, self.growth, self.patience, self.window = gain, growth, patience, window

@@ -74,15 +74,15 @@ class Oscillation(Detector):
     hold = 40
     clear = 200
     rank = 3
-    tunable = {"shift": (0.3, 1.5), "swing": (0.1, 0.4), "turns": (2, 6), "far": (0.03, 0.3), "gain": (0.5, 0.05)}
+    tunable = {"shift": (0.3, 1.5), "swing": (0.05, 0.4), "turns": (2, 6), "far": (0.03, 0.3), "gain": (0.5, 0.05)}
 
     def __init__(
         self,
         *,
-        shift: float = 0.5,
-        swing: float = 0.2,
+        shift: float = 0.4,
+        swing: float = 0.1,
         turns: int = 3,
-        far: float = 0.1,
+        far: float = 0.06,
         pace: float = 0.5,
         gain: float = 0.25,
         window: int = 400,

@@ -2,10 +2,9 @@
 
 How it is detected
     The range of the generated batch against that of the real batch of the same step, in units of the real range. Either the real
-    values reach several times further than anything the generator has ever given, though it goes as far as it ever did (0…255 against a
-    tanh), or several times further than
-    they did in this run, or the generator fills -1…1 exactly, as a tanh does, and goes on leaving the real range by half of it (0…1
-    against a tanh).
+    values reach several times further than anything that a generator has ever given which stays within -1…1 (0…255 against a tanh), or
+    several times further than they did in this run, or the generator fills -1…1 exactly, as a tanh does, and goes on leaving the real
+    range by half of it (0…1 against a tanh).
 
 Why it matters
     The discriminator needs no more than the brightness to win, and the generator spends its capacity on an offset. Everything that
@@ -76,7 +75,6 @@ class RangeMismatch(Detector):
         self._furthest = 0.0
         self._usual = HealthyMedian(warmup=3)
         self._growth = Window(window)
-        self._pushing = Window(window)
 
     def update(self, readings: Readings) -> Outcome:
         real_low, real_high, fake_low, fake_high = readings.select(self.inputs)
@@ -84,9 +82,7 @@ class RangeMismatch(Detector):
             return None
         if fake_low == fake_high:  # nothing but one value: a dead or non-finite generator has no range
             return None
-        far = max(abs(fake_low), abs(fake_high))
-        self._furthest = max(self._furthest, far)
-        self._pushing.push(readings.step, far / max(self._furthest, 1e-30))
+        self._furthest = max(self._furthest, abs(fake_low), abs(fake_high))
         span = max(real_high - real_low, 1e-30)
         reach = max(abs(real_low), abs(real_high))
         self._reach.push(readings.step, reach / max(self._furthest, 1e-30))
@@ -96,10 +92,9 @@ class RangeMismatch(Detector):
         self._excess.push(readings.step, max(real_low - fake_low, fake_high - real_high) / span)
         if not self._reach.full:
             return None
-        bounded = 0.9 < self._furthest <= 1.0
         other = self._growth.full and self._growth.low > 0.0
-        short = self._reach.low > self.reach and self._pushing.low > 0.5
-        over = bounded and self._excess.quantile(0.25) > self.excess
+        short = 0.5 < self._furthest <= 1.0 and self._reach.low > self.reach
+        over = 0.9 < self._furthest <= 1.0 and self._excess.quantile(0.25) > self.excess
         if not (short or over or other):
             return None
         origin = "the real batch of the same step"
