@@ -5,7 +5,7 @@ How it is detected
     against the run's own level, that of its first updates or its healthy median, whichever is lower. Where it can be seen, the
     gradient against the slope of the loss at the discriminator's output must have risen too, because a discriminator that was
     certain and no longer is gets its gradient back and explodes nothing; and neither network may be frozen, because against one that is
-    gradients grow without end as well. And the update against the weights, which needs no past.
+    gradients grow without end as well. And the update against the weights, unless these have shrunk.
 
 Why it matters
     Adam hides it for a while. Then weights, outputs and losses leave the range in which floating point is exact, and the run ends
@@ -38,6 +38,9 @@ from ganwatch.contracts import Detector, Outcome, Severity, Verdict
 from ganwatch.records import Readings
 from ganwatch.stats import HealthyMedian, Window
 
+SHRUNK = 0.1
+"""Part of their usual norm below which weights have shrunk."""
+
 
 class ExplodingGradients(Detector):
     """Fire when a network's gradient stays far above its healthy level, or its updates rival its weights.
@@ -69,7 +72,10 @@ class ExplodingGradients(Detector):
     code = "GW302"
     title = "exploding gradients"
     severity = Severity.PAGE
-    inputs = ("grad_norm/g", "grad_norm/d", "update_to_weight/g", "update_to_weight/d", "grad_to_output/g", "grad_to_output/d")
+    inputs = (
+        "grad_norm/g", "grad_norm/d", "update_to_weight/g", "update_to_weight/d", "grad_to_output/g", "grad_to_output/d",
+        "weight_norm/g", "weight_norm/d",
+    )  # fmt: skip
     tunable = {"rise": (5.0, 500.0), "gain": (2.0, 50.0), "leap": (0.1, 0.9), "window": (10, 80)}
 
     def __init__(
@@ -83,14 +89,17 @@ class ExplodingGradients(Detector):
         self._early: list[float | None] = [None, None]
         self._early_gain: list[float | None] = [None, None]
         self._gain = [Window(3 * window // 2), Window(3 * window // 2)]
+        self._healthy_weight = [HealthyMedian(warmup=3), HealthyMedian(warmup=3)]
+        self._shrunk = [False, False]
 
     def update(self, readings: Readings) -> Outcome:
         values = readings.select(self.inputs)
         for position, network in enumerate("gd"):
-            norm, moved, gain = values[position::2]
+            norm, moved, gain, weight = values[position::2]
             for window, value in ((self._norms[position], norm), (self._moved[position], moved), (self._gain[position], gain)):
                 if value is not None:
                     window.push(readings.step, value)
+            self._weighs(position, weight)
             self._early[position] = self._early[position] or self._healthy[position].settled
             self._early_gain[position] = self._early_gain[position] or self._healthy_gain[position].settled
             verdict = self._judge(network, position)
@@ -100,10 +109,17 @@ class ExplodingGradients(Detector):
                 return verdict
         return None
 
+    def _weighs(self, position: int, weight: float | None) -> None:
+        """Note whether there is little left of the weights, so that any update is large against them."""
+        if weight is not None:
+            usual = self._healthy_weight[position]
+            self._shrunk[position] = usual.ready and weight < SHRUNK * usual.value
+            usual.learn(weight, unless=self._shrunk[position])
+
     def _judge(self, network: str, position: int) -> Verdict | None:
         norms, moved = self._norms[position], self._moved[position]
         who = {"g": "generator", "d": "discriminator"}[network]
-        if moved.full and moved.low > self.leap:
+        if moved.full and moved.low > self.leap and not self._shrunk[position]:
             return Verdict(
                 value=moved.median,
                 threshold=self.leap,

@@ -57,6 +57,8 @@ class Oscillation(Detector):
     gain : float, ratio
         Reduction of the energy distance from one half of the window to the next that counts as progress.
     window : int, steps
+    patience : int, steps
+        Networks that have just begun to learn swing as well.
 
     Examples
     --------
@@ -74,21 +76,22 @@ class Oscillation(Detector):
     hold = 40
     clear = 200
     rank = 3
-    tunable = {"shift": (0.3, 1.5), "swing": (0.05, 0.4), "turns": (2, 6), "far": (0.03, 0.3), "gain": (0.5, 0.05)}
+    tunable = {"shift": (0.3, 1.5), "swing": (0.05, 0.4), "turns": (1, 6), "far": (0.03, 0.3), "gain": (0.5, 0.05)}
 
     def __init__(
         self,
         *,
         shift: float = 0.4,
         swing: float = 0.1,
-        turns: int = 3,
+        turns: int = 2,
         far: float = 0.06,
-        pace: float = 0.5,
+        pace: float = 0.4,
         gain: float = 0.25,
         window: int = 400,
+        patience: int = 520,
     ) -> None:
         self.shift, self.swing, self.turns = shift, swing, turns
-        self.far, self.pace, self.gain, self.window = far, pace, gain, window
+        self.far, self.pace, self.gain, self.window, self.patience = far, pace, gain, window, patience
         self._shift, self._recent = Window(window), Window(window // 4)
         self._since: int | None = None
         self._energy, self._auc = Window(window), Window(window)
@@ -114,7 +117,7 @@ class Oscillation(Detector):
         wide = self._energy.quantile(0.95) - self._energy.quantile(0.05)
         falls = self._now.median < (1.0 - self.gain) * self._before.median
         turned = turns(self._energy.values, self._energy.quantile(0.05), self._energy.quantile(0.95))
-        if moved < self.shift or distance < self.far or wide < self.swing or falls or turned < self.turns:
+        if readings.step < self.patience or moved < self.shift or distance < self.far or wide < self.swing or falls or turned < self.turns:
             return None
         return Verdict(
             value=moved,
@@ -124,7 +127,7 @@ class Oscillation(Detector):
             origin="the spread of the real data of the same steps",
             explanation=f"The mean of the fakes moves by {moved:.1f} spreads of the real data in 20 steps, and their distance to reals, "
             f"{distance:.2f}, swings by {wide:.2f} with {turned} turns in {self.window} steps.",
-            onset=self._since,
+            onset=max(self._since or 1, readings.step - self.window + 1),
         )
 
     @classmethod

@@ -12,7 +12,7 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-from corpus.design import Plan
+from corpus.design import FAILURES, Plan
 from corpus.label import label
 from corpus.truth import copies
 from corpus.worlds import Stream, World, settings, world
@@ -116,7 +116,7 @@ def generate(plan: Plan) -> Recording:
     lightning.seed_everything(plan.seed, verbose=False)
     model, memory, look = GAN(**chosen), MemorySink(), Look(found)
     watch = GanWatch(store=None, sinks=[memory], probes=default_probes(Quality(share=1.0)), heldout=found.heldout, audit_seconds=0.0)
-    drill = [Drill(plan.cause, step=plan.at)] if plan.at else []
+    drill = [Drill(plan.cause, step=plan.at)] if plan.cause in FAILURES else []
     fit(model, stream, steps=plan.steps, seed=plan.seed, callbacks=[Rates(plan.variant, plan.steps), *drill, watch, look], threads=1)
     facts = {
         "part": plan.part,

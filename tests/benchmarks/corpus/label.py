@@ -6,9 +6,11 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from corpus.design import EARLY
 from corpus.truth import HEALTHY
 
+from ganwatch.detectors.oscillation import turns
 from ganwatch.drill.injection import injections
 
 COLLAPSED = 0.5
@@ -19,6 +21,8 @@ KEPT = 0.67
 """Part of its distance that a generator must not have got rid of to be held back, rather than slow."""
 SETTLE = 0.75
 """A healthy run is so from this part of its steps on."""
+SWING, TURNS = 0.6, 3
+"""Part of its median between the lowest and the highest tenth of a distance that swings, and turns it takes at least."""
 LAST = 5
 """Looks at the end of a run, most of which have to show the harm, and before the cause, which say what is usual."""
 LASTING = 0.8
@@ -64,7 +68,7 @@ def _failed(facts: dict[str, Any], name: str, failure: str, since: int) -> tuple
         return None, None
     harmed = [name in BY_CAUSE or _harmed(failure, facts, row, good, usual) for row in after]
     onset = _onset(after, harmed)
-    if onset is None or sum(harmed[-LAST:]) <= LAST // 2:
+    if onset is None or sum(harmed[-LAST:]) <= LAST // 2 or (failure == "oscillation" and not _swings(after)):
         return None, None
     half = onset if failure == "mode-collapse" else None
     if name in BY_CAUSE or (not before and never):
@@ -73,6 +77,13 @@ def _failed(facts: dict[str, Any], name: str, failure: str, since: int) -> tuple
         return onset, None
     begun = _onset(after, [_harmed("", facts, row, good, usual) for row in after])  # where kinds go, and not where half of them are gone
     return (onset if begun is None else min(begun, onset)), half
+
+
+def _swings(rows: Sequence[dict[str, float]]) -> bool:
+    """Whether the distance goes up and down by a good part of itself."""
+    distances = [row["distance"] for row in rows]
+    low, high = np.quantile(distances, (0.1, 0.9))
+    return bool(high - low >= SWING * statistics.median(distances) and turns(distances, low, high) >= TURNS)
 
 
 def _onset(rows: Sequence[dict[str, float]], harmed: Sequence[bool]) -> int | None:

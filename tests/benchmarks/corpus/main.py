@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     todo = random.Random(0).sample(todo, len(todo))[: args.limit]  # so that a part of it is a corpus too
     print(f"{len(chosen)} runs, {len(todo)} to train", flush=True)
     started = time.time()
-    with ProcessPoolExecutor(args.jobs, get_context("spawn"), end_with_parent, max_tasks_per_child=25) as pool:
+    with ProcessPoolExecutor(args.jobs, get_context("spawn"), end_with_parent) as pool:
         futures = [pool.submit(one, plan, args.out) for plan in todo]
         failed = 0
         for done, future in enumerate(as_completed(futures), 1):
