@@ -27,7 +27,9 @@ EARLY = ("discriminator-domination", "stall")
 """Causes that harm a generator which is not ready yet and leave one that is as it was: theirs is the step of the injection."""
 GROWING = "exploding-gradient"
 """Lets weights grow, which spectral normalisation undoes."""
-HALF_WAY = {"lost-kinds": WORLDS, "range-mismatch": ("ring", "grid")}
+POINTS = ("ring", "grid")
+"""Worlds that are not learned where a gradient penalty and spectral normalisation bound the same slope."""
+HALF_WAY = {"lost-kinds": WORLDS, "range-mismatch": POINTS}
 """Where causes are none from the start: a training that never had a kind loses nothing, and an unbounded generator learns any range."""
 FINAL_SEED = 1000
 """Seeds from here on are of the final part, which is not looked at while tuning."""
@@ -65,11 +67,12 @@ class Plan:
         return {name: value for name, value in asdict(self).items() if name not in {"cause", "at", "seed"}}
 
 
-def _architecture(world: str, place: int) -> tuple[str, str, str]:
+def _architecture(world: str, loss: str, place: int, cause: str | None = None) -> tuple[str, str, str]:
     """Network and norms number ``place``; running through all places meets every pair equally often."""
     every = list(itertools.product(NETWORKS[world], NORMS))
     network, (g_norm, d_norm) = every[place % len(every)]
-    return network, g_norm, d_norm
+    unbounded = cause == GROWING or (world in POINTS and loss == "wgan-gp")
+    return network, g_norm, "none" if unbounded else d_norm
 
 
 def plans(world: str, *, failing: int, healthy: int, seed: int) -> list[Plan]:
@@ -82,14 +85,12 @@ def plans(world: str, *, failing: int, healthy: int, seed: int) -> list[Plan]:
                     number = seed + len(found)
                     first, spread = (injections()[cause].step, SPREAD // 2) if cause in EARLY else (MIDDLE[world], SPREAD)
                     at = first + 17 * number % spread if half_way else 1
-                    network, g_norm, d_norm = _architecture(world, row + 3 * column + 5 * repeat)
-                    if cause == GROWING:
-                        d_norm = "none"
-                    found.append(Plan(world, loss, network, g_norm, d_norm, cause=cause, at=at, seed=number))
+                    parts = _architecture(world, loss, row + 3 * column + 5 * repeat, cause)
+                    found.append(Plan(world, loss, *parts, cause=cause, at=at, seed=number))
         for row, variant in enumerate(VARIANTS):
             if repeat < healthy and (variant != "growing-resolution" or world == "digits"):
                 for column, loss in enumerate(LOSSES):
-                    parts = _architecture(world, row + 3 * column + 5 * repeat)
+                    parts = _architecture(world, loss, row + 3 * column + 5 * repeat)
                     found.append(Plan(world, loss, *parts, variant=variant, seed=seed + len(found)))
     return found
 

@@ -68,7 +68,7 @@ def _failed(facts: dict[str, Any], name: str, failure: str, since: int) -> tuple
         return None, None
     harmed = [name in BY_CAUSE or _harmed(failure, facts, row, good, usual) for row in after]
     onset = _onset(after, harmed)
-    if onset is None or sum(harmed[-LAST:]) <= LAST // 2 or (failure == "oscillation" and not _swings(after)):
+    if onset is None or sum(harmed[-LAST:]) <= LAST // 2 or (failure == "oscillation" and not _swings(after, onset)):
         return None, None
     half = onset if failure == "mode-collapse" else None
     if name in BY_CAUSE or (not before and never):
@@ -79,9 +79,9 @@ def _failed(facts: dict[str, Any], name: str, failure: str, since: int) -> tuple
     return (onset if begun is None else min(begun, onset)), half
 
 
-def _swings(rows: Sequence[dict[str, float]]) -> bool:
-    """Whether the distance goes up and down by a good part of itself."""
-    distances = [row["distance"] for row in rows]
+def _swings(rows: Sequence[dict[str, float]], onset: int) -> bool:
+    """Whether the distance goes up and down by a good part of itself from there on."""
+    distances = [row["distance"] for row in rows if row["step"] >= onset]
     low, high = np.quantile(distances, (0.1, 0.9))
     return bool(high - low >= SWING * statistics.median(distances) and turns(distances, low, high) >= TURNS)
 

@@ -141,8 +141,8 @@ def settings(name: str, loss: str, network: str, g_norm: str, d_norm: str) -> di
 
 def _slower(loss: str, g_norm: str, d_norm: str) -> dict[str, Any]:
     """Rates of point clouds where those of the others lose kinds: a discriminator of bounded slope, or a loss that saturates for it."""
-    if d_norm == "spectral" and g_norm == "none" and loss != "wgan-gp":
+    if d_norm == "spectral" and g_norm == "none":
         return {"g_lr": 5e-4, "d_lr": 4e-3, "r1_weight": 0.0, "d_steps": 2}
-    if loss == "hinge" or (loss == "wgan-gp" and d_norm == "spectral"):
+    if loss == "hinge":
         return {"g_lr": 1e-3, "d_lr": 4e-3}
     return {"d_lr": 6e-3} if loss == "least-squares" else {}
