@@ -38,8 +38,8 @@ from ganwatch.contracts import Detector, Outcome, Severity, Verdict
 from ganwatch.records import Readings
 from ganwatch.stats import HealthyMedian, Window
 
-SHRUNK = 0.1
-"""Part of their usual norm below which weights have shrunk."""
+SHRUNK, SLIGHT = 0.1, 0.01
+"""Part of their usual norm, and of that of the other network's, below which weights have shrunk."""
 
 
 class ExplodingGradients(Detector):
@@ -90,6 +90,7 @@ class ExplodingGradients(Detector):
         self._early_gain: list[float | None] = [None, None]
         self._gain = [Window(3 * window // 2), Window(3 * window // 2)]
         self._healthy_weight = [HealthyMedian(warmup=3), HealthyMedian(warmup=3)]
+        self._weights = [0.0, 0.0]
         self._shrunk = [False, False]
 
     def update(self, readings: Readings) -> Outcome:
@@ -112,9 +113,10 @@ class ExplodingGradients(Detector):
     def _weighs(self, position: int, weight: float | None) -> None:
         """Note whether there is little left of the weights, so that any update is large against them."""
         if weight is not None:
-            usual = self._healthy_weight[position]
-            self._shrunk[position] = usual.ready and weight < SHRUNK * usual.value
-            usual.learn(weight, unless=self._shrunk[position])
+            usual, self._weights[position] = self._healthy_weight[position], weight
+            shrunk = usual.ready and weight < SHRUNK * usual.value
+            self._shrunk[position] = shrunk or weight < SLIGHT * self._weights[1 - position]
+            usual.learn(weight, unless=shrunk)
 
     def _judge(self, network: str, position: int) -> Verdict | None:
         norms, moved = self._norms[position], self._moved[position]

@@ -97,12 +97,14 @@ def labelled(path: Path) -> Recording:
 
 
 def table(args: argparse.Namespace) -> int:
-    """Judge every run of a part."""
+    """Judge every run of a part: the final one, or where none of it is recorded yet, the one that thresholds were chosen on."""
     started = time.perf_counter()
-    paths = sorted(args.packed.glob(f"{args.part or 'final'}-{args.world or '*'}.parquet"))
-    print(report(paths, args.jobs))
-    print(f"\n{time.perf_counter() - started:.0f} s")
-    return 0
+    for part in [args.part] if args.part else ["final", "tuning"]:
+        if paths := sorted(args.packed.glob(f"{part}-{args.world or '*'}.parquet")):
+            print(f"{part} part\n\n{report(paths, args.jobs)}\n\n{time.perf_counter() - started:.0f} s")
+            return 0
+    print(f"no recorded runs in {args.packed}: `main.py run` trains them, `main.py pack` packs them", file=sys.stderr)
+    return 1
 
 
 def check(args: argparse.Namespace) -> int:
