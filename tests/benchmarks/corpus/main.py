@@ -41,12 +41,8 @@ def one(plan: Plan, folder: Path) -> str:
     path = folder / f"{plan.name}.parquet"
     if path.exists():
         return f"{plan.name}: there already"
-    warnings.filterwarnings("ignore", module=r"lightning\..*")
-    logging.getLogger("ganwatch").setLevel(logging.CRITICAL)
-    from corpus.generate import generate
-
     try:
-        recording = generate(plan)
+        recording = anew(plan)
     except Exception as error:
         raise RuntimeError(f"{plan.name} failed: {error}") from error
     write_recordings(path, [recording])
@@ -123,7 +119,9 @@ def check(args: argparse.Namespace) -> int:
 
 
 def anew(plan: Plan) -> Recording:
-    """One run, again."""
+    """One run, trained without a word."""
+    warnings.filterwarnings("ignore", module=r"lightning\..*")
+    logging.getLogger("ganwatch").setLevel(logging.CRITICAL)
     from corpus.generate import generate
 
     return generate(plan)
