@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import signal
+import sys
 from pathlib import Path
 
 import lightning
@@ -17,7 +18,8 @@ from ganwatch.trainer.data import GANData
 from ganwatch.trainer.module import GAN
 from ganwatch.trainer.run import fit
 
-log = logging.getLogger("ganwatch")
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from forked import start  # not installed
 
 STEPS, KILLED = 40, 33
 
@@ -74,7 +76,7 @@ class Kill(lightning.Callback):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def train(folder, *, kill, every):
+def train(folder, *, kill, every=10):
     logging.basicConfig(filename=folder / "log", level=logging.INFO)
     resume = (folder / "last.ckpt").is_file()
     lightning.seed_everything(9 if resume else 1, verbose=False)
@@ -86,30 +88,13 @@ def train(folder, *, kill, every):
     fit(gan, data, steps=STEPS, seed=1, root=folder, checkpoint_every=every, resume=resume, callbacks=callbacks)
 
 
-def start(name, *, kill=False, every=10):
-    folder = Path(name)
-    folder.mkdir(exist_ok=True)
-    if child := os.fork():
-        status = os.waitpid(child, 0)[1]
-        expected = signal.SIGKILL if kill else 0
-        if status != expected:
-            raise SystemExit(f"{name}: ended with status {status} instead of {expected}")
-        return
-    try:
-        train(folder, kill=kill, every=every)
-    except BaseException:
-        log.exception("failed")
-        os._exit(1)
-    os._exit(0)
-
-
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    start("whole")
-    start("with checkpoint", kill=True)
-    start("with checkpoint")
-    start("before the first checkpoint", kill=True, every=100)
-    start("before the first checkpoint", every=100)
-    start("twice")
+    start(train, "whole")
+    start(train, "with checkpoint", kill=True)
+    start(train, "with checkpoint")
+    start(train, "before the first checkpoint", kill=True, every=100)
+    start(train, "before the first checkpoint", every=100)
+    start(train, "twice")
     Path("twice/last.ckpt").unlink()
-    start("twice")
+    start(train, "twice")
