@@ -18,7 +18,7 @@ from ganwatch.errors import UserError
 
 LABELS = {
     "mode-collapse", "mode-dropping", "memorisation", "discriminator-domination", "generator-domination", "discriminator-overfitting",
-    "vanishing-gradient", "exploding-gradient", "non-finite", "oscillation", "stall", "range-mismatch",
+    "vanishing-gradient", "exploding-gradient", "non-finite", "oscillation", "stall", "range-mismatch", "latent-fault",
 }  # fmt: skip
 EVERY = injections()
 STEP, STEPS = 6, 12
