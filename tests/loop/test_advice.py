@@ -45,7 +45,7 @@ def test_a_loop_that_is_wired_well_gets_no_advice(caplog, capsys):
     assert "step 30" in text
     assert "1 fake, 1 real" in text
     assert "loss family: hinge or Wasserstein" in text
-    assert re.search("missing .*data_std.*: comes by step 41", text)
+    assert re.search("missing .*fake_shift: comes by step 41", text)
     assert f"optimizer of g: SGD, lr {of_g.param_groups[0]['lr']}" in text
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
