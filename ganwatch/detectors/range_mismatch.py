@@ -19,9 +19,9 @@ What to do
     is applied to real samples to generated ones too.
 
 Blind spots
-    A generator with an unbounded output overshoots for a while and learns the right range by itself; it is let alone unless the
-    real values stay out of its reach. Differences in mean and spread
-    within the same range are not this fault.
+    A generator with an unbounded output overshoots for a while and learns the right range by itself; it is let alone, and so is one that
+    is bounded elsewhere than at -1…1, unless the real values change on the way. Differences in mean and spread within the same range
+    are not this fault.
 
 Calibration
     See the table of detections in the README; printed by `make table`.
