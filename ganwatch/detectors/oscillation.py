@@ -18,8 +18,8 @@ What to do
     for what is used, and a gradient penalty or spectral normalisation.
 
 Blind spots
-    Swings of networks that have just begun to learn, up to step 520. Swings close to the data, or faster than every 20th step, which is how often is looked. Kinds of data that are visited in turn while
-    the mean stays where it is. Distances and means are taken in pixels.
+    Swings of networks that have just begun to learn, up to step 520. Swings close to the data, or faster than every 20th step, which is
+    how often is looked. Kinds of data that are visited in turn while the mean stays where it is. Distances and means are taken in pixels.
 
 Calibration
     Not measured yet: no published runs have this failure.
