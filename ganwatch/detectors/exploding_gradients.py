@@ -20,7 +20,8 @@ What to do
     learning rate.
 
 Blind spots
-    A loop that clips shows the clip value at most: the norm then says nothing, and the update-to-weight ratio has to speak.
+    A loop that clips shows the clip value at most: the norm then says nothing, and the update-to-weight ratio has to speak. Updates
+    that replace the weights of a network a hundred times smaller than the other do not count: such weights have shrunk.
 
 Calibration
     See the table of detections in the README; printed by `make table`.

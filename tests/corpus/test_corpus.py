@@ -84,7 +84,12 @@ def test_labels_follow_the_truth(cause: tuple[str, int] | None, truth: list[dict
     onset = expected[1]
     assert (found["label"], found["onset_low"], found["onset"]) == (expected[0], *(onset or (None, None)))
     assert bool(found["codes"]) == (onset is not None)
-    assert found["half_gone"] == (200 if found["label"] == "mode-collapse" else None)
+
+
+@pytest.mark.parametrize(("kinds", "half_gone"), [([8, 8, 8, 8, 6, 5, 4, 3, 1, 1], 175), ([8, 8, 8, 8, 5, 5, 5, 5], None), ([2] * 8, None)])
+def test_half_of_the_kinds_can_only_go_where_they_were(kinds: list[int], half_gone: int | None) -> None:
+    facts = {"truth": rows(kinds), "cause": {"name": "generator-domination", "step": 1}, "kinds": 8, "complete": 8, "steps": 250}
+    assert label(facts)["half_gone"] == half_gone
 
 
 @pytest.mark.parametrize("name", ["ring", "grid", "digits"])

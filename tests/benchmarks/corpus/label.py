@@ -44,7 +44,8 @@ def label(facts: dict[str, Any]) -> dict[str, Any]:
     -------
     dict
         ``label``; ``codes`` that are right; ``onset``, the first look from which on most show the harm; ``onset_low``, the step of the
-        cause, before which no alarm can be right; of collapses ``half_gone``, the first look from which on half of the kinds are missing.
+        cause, before which no alarm can be right; ``half_gone``, the first look from which on half of the kinds are missing, where the
+        generator showed more of them before.
     """
     rows, cause = facts["truth"], facts["cause"]
     if cause is None:
@@ -52,31 +53,38 @@ def label(facts: dict[str, Any]) -> dict[str, Any]:
     name = cause["name"]
     failure, codes = AT_START[name] if name in AT_START else (injections()[name].label, injections()[name].codes)
     since = max(1, cause["step"])
-    onset, half = _failed(facts, name, failure, since)
-    return _found("undetermined") if onset is None else _found(failure, codes, since, onset, half)
+    onset = _failed(facts, name, failure, since)
+    return _found("undetermined") if onset is None else _found(failure, codes, since, onset, _half_gone(facts))
 
 
-def _failed(facts: dict[str, Any], name: str, failure: str, since: int) -> tuple[int | None, int | None]:
-    """Where a failure begins, None where there is none or another was there before, and where half of the kinds are gone."""
+def _failed(facts: dict[str, Any], name: str, failure: str, since: int) -> int | None:
+    """Where a failure begins, None where there is none or another was there before."""
     before, after = ([row for row in facts["truth"] if (row["step"] < since) == early] for early in (True, False))
     kinds, usual = (statistics.median(row[what] for row in before[-LAST:]) if before else None for what in ("kinds", "distance"))
     good, never = kinds is None or kinds >= HEALTHY * facts["kinds"], not any(_good(facts, row) for row in after)
     if name in EARLY and never and not (before and good):
         nearer = bool(after) and after[-1]["distance"] < KEPT * after[0]["distance"]
-        return (None if nearer else since), None
+        return None if nearer else since
     if kinds is not None and kinds <= COLLAPSED * facts["kinds"]:
-        return None, None
+        return None
     harmed = [name in BY_CAUSE or _harmed(failure, facts, row, good, usual) for row in after]
     onset = _onset(after, harmed)
     if onset is None or sum(harmed[-LAST:]) <= LAST // 2 or (failure == "oscillation" and not _swings(after, onset)):
-        return None, None
-    half = onset if failure == "mode-collapse" else None
+        return None
     if name in BY_CAUSE or (not before and never):
-        return since, half
-    if half is None:
-        return onset, None
+        return since
+    if failure != "mode-collapse":
+        return onset
     begun = _onset(after, [_harmed("", facts, row, good, usual) for row in after])  # where kinds go, and not where half of them are gone
-    return (onset if begun is None else min(begun, onset)), half
+    return onset if begun is None else min(begun, onset)
+
+
+def _half_gone(facts: dict[str, Any]) -> int | None:
+    """From where on half of the kinds are missing, None where they are not or always were."""
+    few = [row["kinds"] <= COLLAPSED * facts["kinds"] for row in facts["truth"]]
+    half = _onset(facts["truth"], few)
+    showed = half is not None and any(not bad for bad, row in zip(few, facts["truth"], strict=True) if row["step"] < half)
+    return half if showed else None
 
 
 def _swings(rows: Sequence[dict[str, float]], onset: int) -> bool:

@@ -102,10 +102,14 @@ def healthy(judged: Sequence[Judged]) -> Iterator[str]:
 
 
 def collapses(judged: Sequence[Judged], facts: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Whether a collapse is found while half of the kinds are there."""
-    runs = [(one.hit, facts[one.name]["half_gone"]) for one in judged if one.label == "mode-collapse" and facts[one.name]["half_gone"]]
-    early = Share(sum(hit is not None and hit.fired <= half for hit, half in runs), len(runs))
-    yield f"collapses found before half of the kinds are gone: {' ('.join(shown(early))})"
+    """Whether the loss of half of the kinds is told while more of them are there."""
+    losing = [(one, half) for one in judged if failing(one) and (half := facts[one.name]["half_gone"]) is not None]
+    for what, runs in [
+        ("collapses", [(one, half) for one, half in losing if one.label == "mode-collapse"]),
+        ("failures of other kinds that end so", [(one, half) for one, half in losing if one.label != "mode-collapse"]),
+    ]:
+        early = Share(sum(one.hit is not None and one.hit.fired <= half for one, half in runs), len(runs))
+        yield f"{what} found before half of the kinds are gone: {' ('.join(shown(early))})"
 
 
 def at_once(judged: Sequence[Judged]) -> Iterator[str]:
