@@ -5,7 +5,8 @@ How it is detected
     (effective number of distinct samples). A verdict needs both, either below a fixed share of the reals' value after a warm-up, or
     fallen to a share of the run's own best while its fakes were near the real data (noise is diverse too, and does not count); and a
     variety and a distance to the real data that no longer improve, because an untrained generator is poor as well. A plunge to that
-    share of the own best needs fewer looks. Once found, it stands until the variety is back.
+    share of the own best needs fewer looks, and only one if it has led far away from where the fakes had settled. Once found, it stands
+    until the variety is back.
 
 Why it matters
     Losses and gradients look ordinary. Whatever is trained, sampled or published from here on shows a handful of images.
@@ -61,6 +62,8 @@ class ModeCollapse(Detector):
         Evidence that a verdict rests on.
     plunge : int, looks
         In a row that are enough where all of them are below the share of the own best.
+    far : float, in (0, 1)
+        Energy distance that is enough at one look, with the Vendi score below that share, after a window in which all looks were close.
 
     Examples
     --------
@@ -97,8 +100,9 @@ class ModeCollapse(Detector):
         patience: int = 400,
         window: int = 140,
         plunge: int = 2,
+        far: float = 0.15,
     ) -> None:
-        self.floor, self.near, self.fall, self.close = floor, near, fall, close
+        self.floor, self.near, self.fall, self.close, self.far = floor, near, fall, close, far
         self.gain, self.growth, self.patience, self.window = gain, growth, patience, window
         self._pairwise = Window(window)
         self._vendi = Window(window)
@@ -114,13 +118,15 @@ class ModeCollapse(Detector):
 
     def update(self, readings: Readings) -> Outcome:
         pairwise, vendi, energy = readings.select(self.inputs)
+        settled = self._energy.full and self._energy.high < self.close
         for window, value in ((self._pairwise, pairwise), (self._vendi, vendi), (self._energy, energy)):
             if value is not None:
                 window.push(readings.step, value)
         if finite(pairwise) and finite(vendi) and finite(energy):
+            lost, leapt = self._lost(pairwise, vendi, energy), self._leapt(vendi, energy) and (settled or self._falls)
             since = self._plunged[2] if self._plunged else readings.step
-            self._plunged = [pairwise, vendi, float(since)] if self._lost(pairwise, vendi, energy) else []
-            self._falls = self._plunge.extend(bool(self._plunged))
+            self._plunged = [pairwise, vendi, float(since)] if lost or leapt else []
+            self._falls = self._plunge.extend(lost) or leapt
         if not (self._pairwise.full and self._vendi.full and self._energy.full):
             return None
         spread, kinds, distance = self._pairwise.median, self._vendi.median, self._energy.median
@@ -158,6 +164,10 @@ class ModeCollapse(Detector):
     def _lost(self, spread: float, kinds: float, distance: float) -> bool:
         """Whether the fakes have lost what they had."""
         return kinds < self.fall * self._best[1] and spread < self.fall * self._best[0] and distance > self.close
+
+    def _leapt(self, kinds: float, distance: float) -> bool:
+        """Whether they are far from the real data, and few."""
+        return kinds < self.fall * self._best[1] and distance > self.far
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:

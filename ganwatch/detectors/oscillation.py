@@ -3,8 +3,11 @@
 How it is detected
     By relations within the same steps, which no scaling of a loss changes. Within 20 steps the mean of the fakes moves by a
     good part of the spread of the real data; the energy distance between fakes and reals swings widely, up and down again several times,
-    between the lower and the upper third of its range; its level stays large and does not fall; and the discriminator keeps pace, since a
-    generator that hops about before one that it outruns is `mode_collapse` or `generator_domination`. Losses are not looked at: those of
+    between the lower and the upper third of its range; its level stays large and does not fall. Where fakes had settled near the real
+    data, half of that swing and half of the time are enough, if their mean moves several times as far as it did then, and the level may
+    fall. In either case the discriminator keeps pace, since a
+    generator that hops about before one that it outruns is `mode_collapse` or `generator_domination`; so is one whose fakes of one step
+    are all alike, wherever they are in the next. Losses are not looked at: those of
     healthy trainings swing too.
 
 Why it matters
@@ -54,8 +57,14 @@ class Oscillation(Detector):
         Median energy distance below which the generator is good enough to be let alone.
     pace : float, in [0, 1]
         Median share of pairs that the discriminator ranks right, from which on it keeps pace.
+    alike : float, ratio
+        Median pairwise distance of fakes against reals below which those of a step are all alike.
     gain : float, ratio
         Reduction of the energy distance from one half of the window to the next that counts as progress.
+    near : float, in (0, 1)
+        Median energy distance below which fakes have settled near the real data.
+    rise : float, ratio
+        Median distance of means against the lowest one of settled fakes.
     window : int, steps
     patience : int, steps
         Networks that have just begun to learn swing as well.
@@ -72,7 +81,7 @@ class Oscillation(Detector):
     code = "GW304"
     title = "oscillation"
     severity = Severity.TICKET
-    inputs = ("fake_shift", "energy_distance", "d_auc")
+    inputs = ("fake_shift", "energy_distance", "d_auc", "pairwise_ratio")
     hold = 40
     clear = 200
     rank = 3
@@ -86,24 +95,31 @@ class Oscillation(Detector):
         turns: int = 2,
         far: float = 0.06,
         pace: float = 0.4,
+        alike: float = 0.15,
         gain: float = 0.25,
+        near: float = 0.03,
+        rise: float = 4.5,
         window: int = 400,
         patience: int = 520,
     ) -> None:
-        self.shift, self.swing, self.turns = shift, swing, turns
+        self.shift, self.swing, self.turns, self.alike = shift, swing, turns, alike
         self.far, self.pace, self.gain, self.window, self.patience = far, pace, gain, window, patience
-        self._shift, self._recent = Window(window), Window(window // 4)
+        self.near, self.rise = near, rise
+        self._shift, self._late, self._recent = Window(window), Window(window // 2), Window(window // 4)
         self._since: int | None = None
-        self._energy, self._auc = Window(window), Window(window)
+        self._energy, self._auc, self._pairwise = Window(window), Window(window // 2), Window(window // 2)
         self._before, self._now = Window(window // 2), Window(window // 2)
+        self._usual: float | None = None
 
     def update(self, readings: Readings) -> Outcome:
-        shift, energy, auc = readings.select(self.inputs)
+        shift, energy, auc, pairwise_ratio = readings.select(self.inputs)
+        if finite(pairwise_ratio):
+            self._pairwise.push(readings.step, pairwise_ratio)
         if finite(auc):
             self._auc.push(readings.step, auc)
         if finite(shift):
-            self._shift.push(readings.step, shift)
-            self._recent.push(readings.step, shift)
+            for window in (self._shift, self._late, self._recent):
+                window.push(readings.step, shift)
             wanders = self._recent.median >= self.shift
             self._since = (self._since or max(1, readings.step - self.window // 8)) if wanders else None
         if finite(energy):
@@ -111,24 +127,42 @@ class Oscillation(Detector):
             if self._now.full:
                 self._before.push(readings.step, self._now.oldest)
             self._now.push(readings.step, energy)
-        if not (self._shift.full and self._energy.full and self._before.full and self._auc.median >= self.pace):
+        if not (self._late.full and self._now.full and self._auc.median >= self.pace and self._pairwise.median >= self.alike):
             return None
-        distance, moved = self._energy.median, self._shift.median
-        wide = self._energy.quantile(0.95) - self._energy.quantile(0.05)
-        falls = self._now.median < (1.0 - self.gain) * self._before.median
-        turned = turns(self._energy.values, self._energy.quantile(0.05), self._energy.quantile(0.95))
-        if readings.step < self.patience or moved < self.shift or distance < self.far or wide < self.swing or falls or turned < self.turns:
+        if self._now.median < self.near:
+            self._usual = self._late.median if self._usual is None else min(self._usual, self._late.median)
+        began, settled = self._begun(readings.step), self._lost()
+        if not (began or settled):
             return None
+        shifts, energies = (self._shift, self._energy) if began else (self._late, self._now)
+        length = self.window if began else self.window // 2
+        wide, turned = _swing(energies)
         return Verdict(
-            value=moved,
-            threshold=self.shift,
+            value=shifts.median,
+            threshold=self.shift if began or self._usual is None else self.rise * self._usual,
             signal="fake_shift",
-            window=self.window,
-            origin="the spread of the real data of the same steps",
-            explanation=f"The mean of the fakes moves by {moved:.1f} spreads of the real data in 20 steps, and their distance to reals, "
-            f"{distance:.2f}, swings by {wide:.2f} with {turned} turns in {self.window} steps.",
-            onset=max(self._since or 1, readings.step - self.window + 1),
+            window=length,
+            origin="the spread of the real data of the same steps" if began else "the run's own level while settled",
+            explanation=f"The mean of the fakes moves by {shifts.median:.1f} spreads of the real data in 20 steps, and their distance to "
+            f"reals, {energies.median:.2f}, swings by {wide:.2f} with {turned} turns in {length} steps.",
+            onset=max(self._since or 1, readings.step - length + 1),
         )
+
+    def _begun(self, step: int) -> bool:
+        """Whether networks that never settled swing."""
+        if step < self.patience or not (self._shift.full and self._energy.full and self._before.full):
+            return False
+        falls = self._now.median < (1.0 - self.gain) * self._before.median
+        wide, turned = _swing(self._energy)
+        far = self._shift.median >= self.shift and self._energy.median >= self.far
+        return far and not falls and wide >= self.swing and turned >= self.turns
+
+    def _lost(self) -> bool:
+        """Whether those that had settled do."""
+        if self._usual is None or self._late.median < self.rise * self._usual or self._now.median < self.near:
+            return False
+        wide, turned = _swing(self._now)
+        return wide >= 0.5 * self.swing and turned >= self.turns
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
@@ -141,6 +175,12 @@ class Oscillation(Detector):
     def _swinging(one: Readings) -> Readings:
         swings = 0.35 + 0.25 * math.sin(2.0 * math.pi * one.step / 120.0)
         return Readings(one.step, {**one.values, "energy_distance": swings})
+
+
+def _swing(energies: Window) -> tuple[float, int]:
+    """How wide, and with how many turns."""
+    low, high = energies.quantile(0.05), energies.quantile(0.95)
+    return high - low, turns(energies.values, low, high)
 
 
 def turns(values: Sequence[float], low: float, high: float) -> int:

@@ -15,6 +15,8 @@ from ganwatch.drill.injection import injections
 
 COLLAPSED = 0.5
 """Part of the kinds at most present after a collapse, and effective part of them over which all samples are spread, near one or not."""
+DIVERGED = 5.0
+"""Distance beyond which a generator has left the data instead of showing few of them; at one real sample it is between 1 and 2.5."""
 WORSE = 1.5
 """Times the distance before the cause, from which on a generator counts as harmed."""
 KEPT = 0.67
@@ -121,7 +123,7 @@ def _harmed(failure: str, facts: dict[str, Any], row: dict[str, float], good: bo
     if row["distance"] < 0.0:  # not finite
         return True
     if failure == "mode-collapse":
-        return row["kinds"] <= COLLAPSED * facts["kinds"] and row["variety"] <= COLLAPSED
+        return row["kinds"] <= COLLAPSED * facts["kinds"] and row["variety"] <= COLLAPSED and row["distance"] <= DIVERGED
     if failure == "mode-dropping":
         return row["kinds"] < facts["kinds"]
     copied = row["copies"] >= COPIES

@@ -105,11 +105,13 @@ def collapses(judged: Sequence[Judged], facts: Mapping[str, Mapping[str, Any]]) 
     """Whether the loss of half of the kinds is told while more of them are there."""
     losing = [(one, half) for one in judged if failing(one) and (half := facts[one.name]["half_gone"]) is not None]
     for what, runs in [
-        ("collapses", [(one, half) for one, half in losing if one.label == "mode-collapse"]),
+        ("collapses half-way", [(one, half) for one, half in losing if one.label == "mode-collapse"]),
         ("failures of other kinds that end so", [(one, half) for one, half in losing if one.label != "mode-collapse"]),
     ]:
         early = Share(sum(one.hit is not None and one.hit.fired <= half for one, half in runs), len(runs))
-        yield f"{what} found before half of the kinds are gone: {' ('.join(shown(early))})"
+        delays = [one.hit.delay for one, _ in runs if one.hit is not None and one.hit.delay is not None]
+        late = f"; median delay {statistics.median(delays):.0f} steps" if delays else ""
+        yield f"{what} found before half of the kinds are gone: {' ('.join(shown(early))}){late}"
 
 
 def at_once(judged: Sequence[Judged]) -> Iterator[str]:
