@@ -1,0 +1,94 @@
+"""Rules of single detectors that a demo does not show: streams on which one fires, and their nearest neighbours on which it does not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import pytest
+
+from ganwatch.contracts import Detector
+from ganwatch.detectors.discriminator_domination import DiscriminatorDomination
+from ganwatch.detectors.exploding_gradients import ExplodingGradients
+from ganwatch.detectors.generator_domination import GeneratorDomination
+from ganwatch.detectors.mode_collapse import ModeCollapse
+from ganwatch.detectors.oscillation import Oscillation
+from ganwatch.detectors.range_mismatch import RangeMismatch
+from ganwatch.detectors.vanishing_gradients import VanishingGradients
+from ganwatch.records import Readings
+
+LOOK, CAUSE, END = 20, 700, 1400
+
+
+def between(low: float, high: float, period: int = 120) -> Callable[[int], float]:
+    """Up and down."""
+    return lambda step: (low + high) / 2.0 + (high - low) / 2.0 * math.sin(2.0 * math.pi * step / period)
+
+
+def within(steps: int) -> range:
+    """Of the cause."""
+    return range(CAUSE, CAUSE + steps + 1)
+
+
+Values = Mapping[str, float | Callable[[int], float]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is measured before and after the cause, and when the first alarm is due, None where there must be none."""
+
+    what: str
+    detector: type[Detector]
+    before: Values
+    after: Values
+    due: range | None
+
+    def fired(self) -> int | None:
+        detector = self.detector()
+        for step in range(LOOK, END + 1, LOOK):
+            values = {**self.before, **(self.after if step >= CAUSE else {})}
+            if detector.update(Readings(step, {name: value(step) if callable(value) else value for name, value in values.items()})):
+                return step
+        return None
+
+
+NEAR = {"pairwise_ratio": 1.0, "vendi_ratio": 1.1, "energy_distance": 0.01}
+FEW = {"pairwise_ratio": 0.8, "vendi_ratio": 0.5, "energy_distance": 0.2}
+LEARNS = {"grad_norm/g": 1.0, "grad_first_to_last/g": 0.3, "update_to_weight/g": 2e-3, "weight_norm/g": 10.0, "weight_norm/d": 20.0}
+DEAD = {"grad_norm/g": 1e-4, "grad_first_to_last/g": 1e-7, "update_to_weight/g": 1e-6}
+SETTLED = {"fake_shift": 0.15, "energy_distance": 0.005, "d_auc": 0.75, "pairwise_ratio": 1.0}
+SWINGS: Values = {"fake_shift": 0.75, "energy_distance": between(0.02, 0.13)}
+EXPLODES = {"update_to_weight/g": 1.2, "update_to_weight/d": 1e-3, "weight_norm/g": 10.0, "weight_norm/d": 20.0}
+PACE = {"d_auc": 0.75, "energy_distance": 0.02, "update_to_weight/g": 2e-3, "update_to_weight/d": 1e-3, "pairwise_ratio": 1.0}
+RANGES = {"data_min/real": -1.0, "data_max/real": 1.0, "data_min/fake": -1.3, "data_max/fake": 1.4}
+
+ROWS = [
+    Row("a leap away from where the fakes had settled", ModeCollapse, NEAR, FEW, within(0)),
+    Row("a leap of fakes that had not settled", ModeCollapse, {**NEAR, "energy_distance": between(0.01, 0.15)}, FEW, None),
+    Row("little variety, near by", ModeCollapse, NEAR, {**FEW, "energy_distance": 0.03}, None),
+    Row("no weights are left", VanishingGradients, LEARNS, {"weight_norm/g": 1e-3}, within(80)),
+    Row("weights have shrunk by half", VanishingGradients, LEARNS, {"weight_norm/g": 5.0}, None),
+    Row("a dead first layer", VanishingGradients, LEARNS, DEAD, within(80)),
+    Row("dead after it was thrown about", VanishingGradients, {**LEARNS, "update_to_weight/g": 0.03}, DEAD, None),
+    Row("dead long after it was thrown about", VanishingGradients, {**LEARNS, "update_to_weight/g": 0.03, **NEAR}, DEAD, within(80)),
+    Row("dead where it leapt to", VanishingGradients, LEARNS, {**DEAD, "weight_norm/g": 60.0}, None),
+    Row("swings of networks that had settled", Oscillation, SETTLED, SWINGS, within(240)),
+    Row("swings since the start", Oscillation, {**SETTLED, **SWINGS, "energy_distance": between(0.05, 0.4)}, {}, range(520, 600)),
+    Row("far, and still", Oscillation, SETTLED, {**SWINGS, "energy_distance": 0.13}, None),
+    Row("a collapsed generator that hops", Oscillation, SETTLED, {**SWINGS, "pairwise_ratio": 0.02}, None),
+    Row("updates that replace the weights", ExplodingGradients, {**EXPLODES, "update_to_weight/g": 1e-3}, EXPLODES, within(60)),
+    Row("the same, of weights that are gone", ExplodingGradients, {**EXPLODES, "weight_norm/g": 0.01}, {}, None),
+    Row("a generator held back", DiscriminatorDomination, PACE, {"update_to_weight/g": 1e-5}, within(300)),
+    Row("both held back", DiscriminatorDomination, PACE, {"update_to_weight/g": 1e-5, "update_to_weight/d": 5e-6}, None),
+    Row("a discriminator at rest", GeneratorDomination, PACE, {"update_to_weight/d": 0.0}, within(200)),
+    Row("both at rest", GeneratorDomination, PACE, {"update_to_weight/g": 0.0, "update_to_weight/d": 0.0}, None),
+    Row("reals leave their own range", RangeMismatch, RANGES, {"data_min/real": 0.0, "data_max/real": 255.0}, within(160)),
+    Row("reals vary within theirs", RangeMismatch, RANGES, {"data_max/real": between(0.9, 3.0)}, None),
+]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.what)
+def test_a_rule_fires_in_time_and_only_then(row: Row) -> None:
+    fired = row.fired()
+    assert fired is None if row.due is None else fired in row.due
