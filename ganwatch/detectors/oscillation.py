@@ -167,7 +167,7 @@ class Oscillation(Detector):
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
         """A stream whose generator begins to swing, and the step at which it does."""
-        onset, before = 500, {"fake_shift": 0.2, "energy_distance": 0.02, "d_auc": 0.8}
+        onset, before = 500, {"fake_shift": 0.2, "energy_distance": 0.02, "d_auc": 0.8, "pairwise_ratio": 1.0}
         readings = cls.stream(seed, onset=onset, before=before, after={"fake_shift": 1.5}, length=800)
         return (cls._swinging(one) if one.step >= onset else one for one in readings), onset
 
