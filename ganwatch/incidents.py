@@ -13,6 +13,8 @@ CAUSAL_ORDER = "53214"
 """Hundreds of the codes: data, numerics, balance, diversity, quality."""
 CAUSAL_WINDOW = 300
 """Steps within which onsets count as simultaneous, so that the order of kinds decides."""
+SLACK = 60
+"""Steps that an onset may come after a symptom was found, and still be that of its cause: onsets are told by a window."""
 
 
 class IncidentBook:
@@ -95,8 +97,11 @@ class IncidentBook:
         """Hang every incident of a cluster that overlaps in time on the one that explains it."""
         changed = []
         for cluster in self._clusters():
-            first = min(incident.onset for incident in cluster)
-            root = min((i for i in cluster if i.onset <= first + self.causal_window), key=self._causal_key)
+            first = min(cluster, key=lambda incident: (incident.onset, incident.id))
+            latest = first.onset + self.causal_window
+            if first.fired is not None:
+                latest = min(latest, first.fired + SLACK)
+            root = min((i for i in cluster if i.onset <= latest), key=self._causal_key)
             for incident in cluster:
                 cause = None if incident is root else root.id
                 if incident.cause != cause:

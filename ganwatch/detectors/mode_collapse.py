@@ -63,7 +63,9 @@ class ModeCollapse(Detector):
     plunge : int, looks
         In a row that are enough where all of them are below the share of the own best.
     far : float, in (0, 1)
-        Energy distance that is enough at one look, with the Vendi score below that share, after a window in which all looks were close.
+        Energy distance that is enough at one look, with the Vendi score below that share.
+    landing : int, steps
+        Longest time since the end of a window in which all looks were close.
 
     Examples
     --------
@@ -101,9 +103,10 @@ class ModeCollapse(Detector):
         window: int = 140,
         plunge: int = 2,
         far: float = 0.15,
+        landing: int = 60,
     ) -> None:
         self.floor, self.near, self.fall, self.close, self.far = floor, near, fall, close, far
-        self.gain, self.growth, self.patience, self.window = gain, growth, patience, window
+        self.gain, self.growth, self.patience, self.window, self.landing = gain, growth, patience, window, landing
         self._pairwise = Window(window)
         self._vendi = Window(window)
         self._energy = Window(window)
@@ -112,21 +115,18 @@ class ModeCollapse(Detector):
         self._lows = Window(patience)
         self._since: int | None = None
         self._low_since: int | None = None
+        self._settled: int | None = None
         self._plunge, self._falls = Streak(plunge), False
         self._plunged: list[float] = []
         """Spread and kinds of the last look of a plunge, and the step of its first."""
 
     def update(self, readings: Readings) -> Outcome:
         pairwise, vendi, energy = readings.select(self.inputs)
-        settled = self._energy.full and self._energy.high < self.close
+        if finite(pairwise) and finite(vendi) and finite(energy):
+            self._look(readings.step, pairwise, vendi, energy)
         for window, value in ((self._pairwise, pairwise), (self._vendi, vendi), (self._energy, energy)):
             if value is not None:
                 window.push(readings.step, value)
-        if finite(pairwise) and finite(vendi) and finite(energy):
-            lost, leapt = self._lost(pairwise, vendi, energy), self._leapt(vendi, energy) and (settled or self._falls)
-            since = self._plunged[2] if self._plunged else readings.step
-            self._plunged = [pairwise, vendi, float(since)] if lost or leapt else []
-            self._falls = self._plunge.extend(lost) or leapt
         if not (self._pairwise.full and self._vendi.full and self._energy.full):
             return None
         spread, kinds, distance = self._pairwise.median, self._vendi.median, self._energy.median
@@ -161,13 +161,24 @@ class ModeCollapse(Detector):
             onset=self._since,
         )
 
+    def _look(self, step: int, spread: float, kinds: float, distance: float) -> None:
+        """Whether the fakes have fallen, by single looks."""
+        if self._energy.full and self._energy.high < self.close:
+            self._settled = step
+        lost = self._lost(spread, kinds, distance)
+        leapt = self._leapt(step, kinds, distance)
+        since = self._plunged[2] if self._plunged else step
+        self._plunged = [spread, kinds, float(since)] if lost or leapt else []
+        self._falls = self._plunge.extend(lost) or leapt
+
     def _lost(self, spread: float, kinds: float, distance: float) -> bool:
         """Whether the fakes have lost what they had."""
         return kinds < self.fall * self._best[1] and spread < self.fall * self._best[0] and distance > self.close
 
-    def _leapt(self, kinds: float, distance: float) -> bool:
-        """Whether they are far from the real data, and few."""
-        return kinds < self.fall * self._best[1] and distance > self.far
+    def _leapt(self, step: int, kinds: float, distance: float) -> bool:
+        """Whether they are few and far from the real data, where they had settled until lately."""
+        lately = self._falls or (self._settled is not None and step - self._settled <= self.landing)
+        return lately and kinds < self.fall * self._best[1] and distance > self.far
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:

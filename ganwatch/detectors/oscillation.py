@@ -5,10 +5,12 @@ How it is detected
     good part of the spread of the real data; the energy distance between fakes and reals swings widely, up and down again several times,
     between the lower and the upper third of its range; its level stays large and does not fall. Where fakes had settled near the real
     data, half of that swing and half of the time are enough, if their mean moves several times as far as it did then, and the level may
-    fall. In either case the discriminator keeps pace, since a
-    generator that hops about before one that it outruns is `mode_collapse` or `generator_domination`; so is one whose fakes of one step
-    are all alike, wherever they are in the next. Losses are not looked at: those of
-    healthy trainings swing too.
+    fall.
+
+    In either case the discriminator keeps pace. A generator that hops about before one that it outruns (by what is ranked right, or by
+    updates that are several times as large as usual against those of the discriminator) is `mode_collapse` or `generator_domination`;
+    so is one whose fakes of one step are all alike, wherever they are in the next. Losses are not looked at: those of healthy trainings
+    swing too.
 
 Why it matters
     Whatever the generator learns it loses again. The last weights are as good as chance makes them.
@@ -21,7 +23,7 @@ What to do
     for what is used, and a gradient penalty or spectral normalisation.
 
 Blind spots
-    Swings of networks that have just begun to learn, up to step 520. Swings close to the data, or faster than every 20th step, which is
+    Swings of networks that have just begun to learn, up to step 800. Swings close to the data, or faster than every 20th step, which is
     how often is looked. Kinds of data that are visited in turn while the mean stays where it is. Distances and means are taken in pixels.
 
 Calibration
@@ -39,7 +41,7 @@ from itertools import pairwise
 
 from ganwatch.contracts import Detector, Outcome, Severity, Verdict
 from ganwatch.records import Readings, finite
-from ganwatch.stats import Window
+from ganwatch.stats import HealthyMedian, Window
 
 
 class Oscillation(Detector):
@@ -61,6 +63,9 @@ class Oscillation(Detector):
         Median pairwise distance of fakes against reals below which those of a step are all alike.
     gain : float, ratio
         Reduction of the energy distance from one half of the window to the next that counts as progress.
+    outrun : float, ratio
+        The generator's updates against its weights, over the discriminator's, from which on it has outrun it; in terms of what that was
+        while fakes were settled, where they were.
     near : float, in (0, 1)
         Median energy distance below which fakes have settled near the real data.
     rise : float, ratio
@@ -81,7 +86,7 @@ class Oscillation(Detector):
     code = "GW304"
     title = "oscillation"
     severity = Severity.TICKET
-    inputs = ("fake_shift", "energy_distance", "d_auc", "pairwise_ratio")
+    inputs = ("fake_shift", "energy_distance", "d_auc", "pairwise_ratio", "update_to_weight/g", "update_to_weight/d")
     hold = 40
     clear = 200
     rank = 3
@@ -97,26 +102,28 @@ class Oscillation(Detector):
         pace: float = 0.4,
         alike: float = 0.15,
         gain: float = 0.25,
+        outrun: float = 5.0,
         near: float = 0.03,
         rise: float = 4.5,
         window: int = 400,
-        patience: int = 520,
+        patience: int = 800,
     ) -> None:
         self.shift, self.swing, self.turns, self.alike = shift, swing, turns, alike
         self.far, self.pace, self.gain, self.window, self.patience = far, pace, gain, window, patience
-        self.near, self.rise = near, rise
+        self.outrun, self.near, self.rise = outrun, near, rise
         self._shift, self._late, self._recent = Window(window), Window(window // 2), Window(window // 4)
         self._since: int | None = None
         self._energy, self._auc, self._pairwise = Window(window), Window(window // 2), Window(window // 2)
         self._before, self._now = Window(window // 2), Window(window // 2)
+        self._moved = Window(window // 2), Window(window // 2)
         self._usual: float | None = None
+        self._usual_pace = HealthyMedian(warmup=1)
 
     def update(self, readings: Readings) -> Outcome:
-        shift, energy, auc, pairwise_ratio = readings.select(self.inputs)
-        if finite(pairwise_ratio):
-            self._pairwise.push(readings.step, pairwise_ratio)
-        if finite(auc):
-            self._auc.push(readings.step, auc)
+        shift, energy, *others = readings.select(self.inputs)
+        for window, value in zip((self._auc, self._pairwise, *self._moved), others, strict=True):
+            if finite(value):
+                window.push(readings.step, value)
         if finite(shift):
             for window in (self._shift, self._late, self._recent):
                 window.push(readings.step, shift)
@@ -129,10 +136,14 @@ class Oscillation(Detector):
             self._now.push(readings.step, energy)
         if not (self._late.full and self._now.full and self._auc.median >= self.pace and self._pairwise.median >= self.alike):
             return None
+        of_g, of_d = (moved.median for moved in self._moved)
+        pace = of_g / max(of_d, 1e-30)
         if self._now.median < self.near:
+            self._usual_pace.learn(pace)
             self._usual = self._late.median if self._usual is None else min(self._usual, self._late.median)
         began, settled = self._begun(readings.step), self._lost()
-        if not (began or settled):
+        outran = pace > self.outrun * (self._usual_pace.value if self._usual_pace.ready else 1.0)
+        if outran or not (began or settled):
             return None
         shifts, energies = (self._shift, self._energy) if began else (self._late, self._now)
         length = self.window if began else self.window // 2

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ganwatch.contracts import Detector, Incident, NotApplicable, Severity, State, Verdict
-from ganwatch.incidents import CAUSAL_WINDOW, IncidentBook, incident_from_plain, incident_to_plain
+from ganwatch.incidents import CAUSAL_WINDOW, SLACK, IncidentBook, incident_from_plain, incident_to_plain
 
 
 def kind(code: str, *, hold: int = 0, clear: int = 3, rank: int = 0) -> type[Detector]:
@@ -80,8 +80,8 @@ def test_kinds_explain_each_other_when_they_begin_within_the_causal_window() -> 
     order = [DATA, GRADIENTS, DOMINATION, COLLAPSE, QUALITY, OBSERVER]
     for cause, symptom in pairwise(order):
         book = IncidentBook()
-        book.update(1000, symptom, verdict(onset=1000))
-        changed = book.update(1001, cause, verdict(onset=1000 + CAUSAL_WINDOW))
+        book.update(1000 + CAUSAL_WINDOW - SLACK, symptom, verdict(onset=1000))
+        changed = book.update(1301, cause, verdict(onset=1000 + CAUSAL_WINDOW))
         assert {one.id for one in changed} == {f"{cause.code}-1", f"{symptom.code}-1"}
         assert causes(book) == {f"{cause.code}-1": None, f"{symptom.code}-1": f"{cause.code}-1"}
 
@@ -91,6 +91,14 @@ def test_otherwise_the_earlier_onset_is_the_cause() -> None:
     book.update(1000, COLLAPSE, verdict(onset=1000))
     book.update(1500, DATA, verdict(onset=1001 + CAUSAL_WINDOW))
     assert causes(book) == {"GW101-1": None, "GW501-1": "GW101-1"}
+
+
+@pytest.mark.parametrize(("late", "cause"), [(0, "GW501-1"), (1, None)])
+def test_what_begins_after_a_symptom_was_found_did_not_cause_it(late: int, cause: str | None) -> None:
+    book = IncidentBook()
+    book.update(1000, COLLAPSE, verdict(onset=1000))
+    book.update(1200, DATA, verdict(onset=1000 + SLACK + late))
+    assert causes(book)["GW101-1"] == cause
 
 
 def test_within_a_kind_rank_decides_then_onset() -> None:
