@@ -4,8 +4,8 @@ How it is detected
     Real samples are divided into kinds, by their labels, into the groups they fall into where these are clearly apart, or else into
     clusters. A kind is missing where half of its share or less is
     generated and that is no chance (exact binomial probability, corrected over the kinds). The incident needs it three evaluations in
-    a row: kinds that the generator had, or kinds it has not come to while the Fréchet distance has ceased to fall. Where shares were
-    declared, groups whose share cannot be the declared one count likewise.
+    a row: kinds that the generator had, unless the Fréchet distance falls back to what it was, or kinds it has not come to while that
+    distance has ceased to fall. Where shares were declared, groups whose share cannot be the declared one count likewise.
 
 Why it matters
     Outputs still vary, so nobody notices on a grid of samples; but what is rare in the data is absent from what is generated, and
@@ -32,6 +32,7 @@ References
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from ganwatch.contracts import Detector, Outcome, Severity, Verdict
@@ -51,6 +52,10 @@ class ModeDropping(Detector):
     patience : int, evaluations
     confirm : int, evaluations
         In a row that have to agree.
+    back : float, ratio
+        Part of its highest value of these by which the distance has fallen where kinds that went missing are on their way back.
+    near : float, ratio
+        Times its lowest value at most that the distance is then.
 
     Examples
     --------
@@ -68,10 +73,15 @@ class ModeDropping(Detector):
     rank = 1
     tunable = {"share": (0.04, 0.4), "gain": (0.3, 0.02), "patience": (2, 12), "confirm": (2, 8)}
 
-    def __init__(self, *, share: float = 0.12, gain: float = 0.1, patience: int = 5, confirm: int = 3) -> None:
+    def __init__(
+        self, *, share: float = 0.12, gain: float = 0.1, patience: int = 5, confirm: int = 3, back: float = 0.35, near: float = 4.0
+    ) -> None:
         self.share, self.gain, self.patience, self.confirm = share, gain, patience, confirm
+        self.back, self.near = back, near
         self._plateau = Plateau(patience, gain)
         self._missing: list[float] = []
+        self._distances: list[float] = []
+        self._best = math.inf
         self._steps: list[int] = []
         self._fewest = -1.0
         self._lost, self._off = Streak(confirm), Streak(confirm)
@@ -82,13 +92,16 @@ class ModeDropping(Detector):
             return None
         self._missing = [*self._missing, missing][-self.confirm :]
         self._steps = [*self._steps, readings.step][-self.confirm :]
+        self._distances = [*self._distances, distance][-self.confirm :]
         settled = self._plateau.extend(distance)
+        self._best = min(self._best, distance)
+        returns = distance < (1.0 - self.back) * max(self._distances) and distance < self.near * self._best
         had = self._fewest >= 0.0 and missing > self._fewest
         many = missing >= max(1.0, float(round(self.share * kinds)))
         if len(self._missing) == self.confirm:  # so few were missing several times in a row, not by chance
             most = max(self._missing)
             self._fewest = most if self._fewest < 0.0 else min(self._fewest, most)
-        lost = self._lost.extend(many and (had or settled))
+        lost = self._lost.extend(many and (not returns if had else settled))
         off_target = self._off.extend(finite(off) and off >= 1.0 and settled)
         if lost:
             after = "that the generator had" if had else "and the generator has ceased to improve"

@@ -4,8 +4,8 @@ How it is detected
     By relations within the same steps, which no scaling of a loss changes. Within 20 steps the mean of the fakes moves by a
     good part of the spread of the real data; the energy distance between fakes and reals swings widely, up and down again several times,
     between the lower and the upper third of its range; its level stays large and does not fall. Where fakes had settled near the real
-    data, half of that swing and half of the time are enough, if their mean moves several times as far as it did then, and the level may
-    fall.
+    data, two thirds of that swing and half of the time are enough, if their mean moves several times as far as it did then, and the
+    level may fall.
 
     In either case the discriminator keeps pace. A generator that hops about before one that it outruns (by what is ranked right, or by
     updates that are several times as large as usual against those of the discriminator) is `mode_collapse` or `generator_domination`;
@@ -96,15 +96,15 @@ class Oscillation(Detector):
         self,
         *,
         shift: float = 0.4,
-        swing: float = 0.1,
+        swing: float = 0.075,
         turns: int = 2,
-        far: float = 0.06,
+        far: float = 0.045,
         pace: float = 0.4,
         alike: float = 0.15,
         gain: float = 0.25,
         outrun: float = 5.0,
         near: float = 0.03,
-        rise: float = 4.5,
+        rise: float = 4.0,
         window: int = 400,
         patience: int = 800,
     ) -> None:
@@ -173,7 +173,7 @@ class Oscillation(Detector):
         if self._usual is None or self._late.median < self.rise * self._usual or self._now.median < self.near:
             return False
         wide, turned = _swing(self._now)
-        return wide >= 0.5 * self.swing and turned >= self.turns
+        return wide >= self.swing / 1.5 and turned >= self.turns
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
