@@ -151,6 +151,8 @@ register(
               better="higher", group="evaluation"),
     _positive("coverage", "Share of real samples with a generated one in their neighbourhood.", unit="ratio", high=1.0, better="higher",
               group="evaluation"),
+    _positive("reference", "Which set of real samples is compared with; another one is taken where their shape or resolution grows.",
+              unit="count", group="evaluation", exported=False),
     _positive("kinds", "Kinds of real data that are told apart: labels, or else clusters.", unit="count", group="evaluation"),
     _positive("kinds_missing", "Kinds of real data of which half or more is missing among the generated samples.", unit="count",
               better="lower", group="evaluation"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganwatch.capture.preparation import Preparation
 from ganwatch.errors import UserError
 from ganwatch.randomness import preserved_random_state
 from ganwatch.samples.chance import living_generators
@@ -50,7 +52,7 @@ class Heldout:
         (False, True)
         """
         moved = self.samples.to(reals.device, reals.dtype)
-        if moved.shape[1:] == reals.shape[1:]:
+        if Preparation.of(moved).like(Preparation.of(reals)):
             (low, high), (mean, other) = ([float(fact(x.float())) for x in (moved, reals)] for fact in (torch.std, torch.mean))
             low, high = sorted((low, high))
             if low >= APART * high and abs(mean - other) <= APART * high:
@@ -58,10 +60,17 @@ class Heldout:
         if not self._said:
             self._said = True
             log.warning(
-                "heldout is left alone: it must be real samples as D is shown them, got %s of mean %.3g where D is shown %s of mean %.3g",
-                tuple(self.samples.shape[1:]), float(self.samples.float().mean()), tuple(reals.shape[1:]), float(reals.float().mean()),
+                "heldout is left alone while it differs from the real samples that D is shown: it has %s where D is shown %s",
+                described(self.samples), described(reals),
             )  # fmt: skip
         return None
+
+
+def described(samples: Tensor) -> str:
+    """What has to be the same of two batches that are prepared alike."""
+    prepared, values = Preparation.of(samples), samples.float()
+    fine = "" if math.isnan(prepared.detail) else f" and detail {prepared.detail:.2g}"
+    return f"{prepared.shape} of mean {float(values.mean()):.3g}, deviation {float(values.std()):.3g}{fine}"
 
 
 def read_heldout(data: Any) -> Heldout | None:

@@ -5,7 +5,8 @@ How it is detected
     clusters. A kind is missing where half of its share or less is
     generated and that is no chance (exact binomial probability, corrected over the kinds). The incident needs it three evaluations in
     a row: kinds that the generator had, unless the Fréchet distance falls back to what it was, or kinds it has not come to while that
-    distance has ceased to fall. Where shares were declared, groups whose share cannot be the declared one count likewise.
+    distance has ceased to fall. Where shares were declared, groups whose share cannot be the declared one count likewise. Where the
+    resolution of the data grows, all begins anew.
 
 Why it matters
     Outputs still vary, so nobody notices on a grid of samples; but what is rare in the data is absent from what is generated, and
@@ -69,7 +70,7 @@ class ModeDropping(Detector):
     code = "GW102"
     title = "mode dropping"
     severity = Severity.TICKET
-    inputs = ("kinds_missing", "kinds", "frechet", "groups_off")
+    inputs = ("kinds_missing", "kinds", "frechet", "groups_off", "reference")
     rank = 1
     tunable = {"share": (0.04, 0.4), "gain": (0.3, 0.02), "patience": (2, 12), "confirm": (2, 8)}
 
@@ -78,16 +79,23 @@ class ModeDropping(Detector):
     ) -> None:
         self.share, self.gain, self.patience, self.confirm = share, gain, patience, confirm
         self.back, self.near = back, near
-        self._plateau = Plateau(patience, gain)
+        self._begin(1.0)
+
+    def _begin(self, reference: float) -> None:
+        """Know nothing yet of what is compared with these reals."""
+        self._reference = reference
+        self._plateau = Plateau(self.patience, self.gain)
         self._missing: list[float] = []
         self._distances: list[float] = []
         self._best = math.inf
         self._steps: list[int] = []
         self._fewest = -1.0
-        self._lost, self._off = Streak(confirm), Streak(confirm)
+        self._lost, self._off = Streak(self.confirm), Streak(self.confirm)
 
     def update(self, readings: Readings) -> Outcome:
-        missing, kinds, distance, off = readings.select(self.inputs)
+        missing, kinds, distance, off, reference = readings.select(self.inputs)
+        if finite(reference) and reference != self._reference:
+            self._begin(reference)
         if not (finite(missing) and finite(kinds) and finite(distance)):
             return None
         self._missing = [*self._missing, missing][-self.confirm :]

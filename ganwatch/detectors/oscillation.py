@@ -115,7 +115,7 @@ class Oscillation(Detector):
         self._since: int | None = None
         self._energy, self._auc, self._pairwise = Window(window), Window(window // 2), Window(window // 2)
         self._before, self._now = Window(window // 2), Window(window // 2)
-        self._moved = Window(window // 2), Window(window // 2)
+        self._moved = [Window(window // 2), Window(window // 2)]
         self._usual: float | None = None
         self._usual_pace = HealthyMedian(warmup=1)
 

@@ -4,7 +4,8 @@ How it is detected
     The Fréchet distance, measured on the same inputs and against the same real samples each time, against the run's best value, the median
     of three evaluations in a row. Each of the last three has to be several standard errors above it, and a multiple of it, since a single
     evaluation without averaged weights may be far from its neighbours. Own measures that say which way is better (`score`, `cost`) are
-    watched for the first alone. A `budget` may be given that the distance must not exceed.
+    watched for the first alone. A `budget` may be given that the distance must not exceed. Where the resolution of the data grows, the
+    best value is sought anew.
 
 Why it matters
     The best weights have been and are no longer: what is trained now is worse than a checkpoint that exists.
@@ -67,7 +68,7 @@ class QualityRegression(Detector):
     code = "GW401"
     title = "quality regression"
     severity = Severity.TICKET
-    inputs = ("frechet", "frechet_error")
+    inputs = ("frechet", "frechet_error", "reference")
     tunable = {"rise": (1.2, 4.0), "errors": (2.0, 10.0)}
 
     def __init__(self, *, rise: float = 2.0, errors: float = 4.0, budget: float | None = None) -> None:
@@ -76,8 +77,12 @@ class QualityRegression(Detector):
         """The last evaluations: value, standard error and step."""
         self._best: dict[str, list[float]] = {}
         """Value, standard error and step."""
+        self._reference = 1.0
 
     def update(self, readings: Readings) -> Outcome:
+        reference = readings.values.get("reference")
+        if reference is not None and reference != self._reference:
+            self._last, self._best, self._reference = {}, {}, reference
         judged = [self._judge(series, readings) for series in readings.values if series.partition("/")[0] in WATCHED]
         return next((verdict for verdict in judged if verdict is not None), None)
 

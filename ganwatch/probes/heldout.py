@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ganwatch.capture.drawing import Beside, labels_in
 from ganwatch.capture.heldout import Heldout
+from ganwatch.capture.preparation import Preparation
 from ganwatch.capture.step import Call, Step
 from ganwatch.contracts import Probe
 from ganwatch.probes.discriminator import auc
@@ -15,6 +16,8 @@ SHOWN = 256
 """Samples per side."""
 LOOK = 100
 """Steps from one look to the next."""
+CONFIRM = 2
+"""Looks in a row that have to show reals of another preparation."""
 
 
 class HeldoutReals(Probe):
@@ -31,9 +34,10 @@ class HeldoutReals(Probe):
     def __init__(self) -> None:
         self._beside: Beside | None = None
         self._shown: list[tuple[Tensor, Tensor | None]] = []
+        self._others = 0
 
     def attach(self, beside: Beside) -> None:
-        self._beside, self._shown = beside, []
+        self._beside, self._shown, self._others = beside, [], 0
 
     def read(self, step: Step) -> dict[str, Tensor]:
         beside, real = self._beside, step.last("d", "real", attached=False)
@@ -42,7 +46,7 @@ class HeldoutReals(Probe):
         if real.index == step.index:
             self._collect(real)
         fake = step.last("d", "fake", attached=False) or step.last("d", "fake")
-        if step.tick % LOOK or fake is None or not self._shown:
+        if step.tick % LOOK or fake is None or not self._shown or self._grown(real):
             return {}
         sides = self._sides(fake, beside.heldout)
         if not sides:
@@ -70,6 +74,15 @@ class HeldoutReals(Probe):
         if of_unseen is None or of_fake is None:
             return []
         return [*zip(samples, [torch.cat(asked)[:n], of_unseen[:n].to(shown.device), of_fake], strict=True)]
+
+    def _grown(self, real: Call) -> bool:
+        """Whether D is shown reals of another preparation than before; after some looks they take the place of the first ones."""
+        first = Preparation.of(torch.cat([batch for batch, _ in self._shown]))
+        self._others = 0 if first.like(Preparation.of(real.inputs[0])) else self._others + 1
+        if self._others >= CONFIRM:
+            self._shown.clear()
+            self._others = 0
+        return self._others > 0 or not self._shown
 
     def _collect(self, real: Call) -> None:
         batch = real.inputs[0]

@@ -17,6 +17,7 @@ from ganwatch.capture.drawing import Beside, Drawing, FixedInputs, labels_in
 from ganwatch.capture.gallery import to_pixels
 from ganwatch.capture.heldout import Heldout
 from ganwatch.capture.packing import packed, unpacked
+from ganwatch.capture.preparation import Preparation
 from ganwatch.capture.step import Call, Step
 from ganwatch.contracts import Probe
 from ganwatch.errors import UserError
@@ -37,6 +38,8 @@ NEEDED = (
 """Modules that an evaluation imports."""
 LEAST_DISTINCT = 8
 """Different training samples below which copies of them are no finding."""
+CONFIRM = 2
+"""Looks in a row that have to show reals of another preparation."""
 TILES = 36
 """Examples of missing kinds that are shown at most."""
 
@@ -45,7 +48,8 @@ class Quality(Probe):
     """Draws the generator from its own first inputs and compares the features of what it makes with those of the first reals.
 
     As inputs and reals are the same each time, the values of a run compare with each other; with those of another run or a paper they do
-    not, whose samples are others and more. Nothing is measured before there are enough of both, and then no more often than the budget
+    not, whose samples are others and more. Where the shape or the resolution of the reals grows, the new ones take the place of the first
+    (``reference``). Nothing is measured before there are enough of both, and then no more often than the budget
     allows.
 
     Parameters
@@ -80,7 +84,7 @@ class Quality(Probe):
     signals = (
         "frechet", "frechet_error", "kernel_distance", "kernel_distance_error", "precision", "recall", "density", "coverage", "kinds",
         "kinds_missing", "label_agreement", "label_agreement_error", "label_distance", "group_share", "groups_off", "score", "cost",
-        "measure", "measure_error", "memorisation", "memorisation_error", "copies",
+        "measure", "measure_error", "memorisation", "memorisation_error", "copies", "reference",
     )  # fmt: skip
     every = 20
     wants_arguments = True
@@ -139,6 +143,9 @@ class Quality(Probe):
         self._reference: Any = None
         self._pixels: Tensor | None = None
         self._missing: list[int] = []
+        self._prepared_as: Preparation | None = None
+        """How the reals that are compared with were prepared."""
+        self._others, self._references = 0, 1
 
     def read(self, step: Step) -> dict[str, float]:
         if self._drawing is None or not self._drawing.allowed:
@@ -147,7 +154,7 @@ class Quality(Probe):
         self._began = start if self._began is None else self._began
         self._collect(step)
         elapsed = self._before + start - self._began
-        if step.tick % self.interval or not self._ready() or self.spent + self._cost > self.share * elapsed:
+        if step.tick % self.interval or self.spent + self._cost > self.share * elapsed or self._grown(step) or not self._ready():
             return {}
         try:
             with preserved_random_state(self._extractor, self.classify, *self.measures):
@@ -162,7 +169,21 @@ class Quality(Probe):
             self._inputs.take(call)
         real = step.last("d", "real", attached=False)
         if self._features is None and real is not None and real.index == step.index and not self._enough_reals():
+            if self._seen and self._seen[0][0].shape[1:] != real.inputs[0].shape[1:]:
+                self._seen.clear()
             self._seen.append((real.inputs[0].clone(), _labels_of(real)))
+
+    def _grown(self, step: Step) -> bool:
+        """Whether the loop shows reals of another preparation; if it does so time and again, new ones are collected to compare with."""
+        real = step.last("d", "real", attached=False)
+        if self._prepared_as is None or real is None:
+            return False
+        self._others = 0 if self._prepared_as.like(Preparation.of(real.inputs[0])) else self._others + 1
+        if self._others >= CONFIRM:
+            log.info("real samples have changed their shape or resolution: quality is measured against new ones")
+            self._features = self._unseen = self._labels = self._reference = self._pixels = self._prepared_as = None
+            self._missing, self._others, self._references = [], 0, self._references + 1
+        return self._others > 0
 
     def _enough_reals(self) -> bool:
         if not self._seen:
@@ -182,7 +203,7 @@ class Quality(Probe):
             if not bool(torch.isfinite(fake).all()):
                 self._say_once("features", "quality is not measured while features of generated samples are not finite")
                 return {}
-            values: dict[str, float] = {}
+            values: dict[str, float] = {"reference": float(self._references)}
             for name, found in reference.compare(fake).items():
                 values[name] = found.value
                 if name in {"frechet", "kernel_distance"}:
@@ -227,6 +248,7 @@ class Quality(Probe):
         finite = torch.isfinite(reals.flatten(1)).all(1)
         self._labels = torch.cat(labels)[finite].long().cpu() if len(labels) == len(self._seen) else None
         reals = reals[finite]
+        self._prepared_as = Preparation.of(reals)
         self._limits = _limits(reals)
         self._pixels = to_pixels(reals, self._limits)
         self._seen.clear()
@@ -314,6 +336,8 @@ class Quality(Probe):
             "unseen": packed(self._unseen),
             "labels": packed(self._labels),
             "limits": None if self._limits is None else list(self._limits),
+            "prepared": None if self._prepared_as is None else [list(self._prepared_as.shape), self._prepared_as.detail],
+            "references": self._references,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -322,6 +346,9 @@ class Quality(Probe):
         self._inputs.load_state_dict(state["inputs"])
         self._features, self._unseen, self._labels = (unpacked(state[name]) for name in ("features", "unseen", "labels"))
         self._limits = None if state["limits"] is None else tuple(state["limits"])
+        shape, detail = state["prepared"] or (None, 0.0)
+        self._prepared_as = None if shape is None else Preparation(tuple(shape), detail)
+        self._references = state["references"]
 
 
 def _extractor(given: Any) -> Any:

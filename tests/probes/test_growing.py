@@ -1,0 +1,71 @@
+"""A training that lets the resolution of its images grow is measured against what it is shown, and no incident comes of it."""
+
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+
+import ganwatch
+from ganwatch.presets import default_probes
+from ganwatch.probes.quality import Quality
+from ganwatch.sinks.memory import MemorySink
+
+DIGITS = torch.from_numpy(load_digits().images[:, None]).float() / 8.0 - 1.0
+COARSE = nn.functional.interpolate(nn.functional.avg_pool2d(DIGITS, 2), scale_factor=2.0)
+SMALL = nn.functional.avg_pool2d(DIGITS, 2)
+GROWN = 300
+
+
+class Maker(nn.Module):
+    """Gives back digits that it knows."""
+
+    def __init__(self, known):
+        super().__init__()
+        self.weight, self.known = nn.Parameter(torch.ones(1)), known
+
+    def forward(self, latents):
+        return self.weight * self.known[(latents[:, 0] * 1e4).long() % len(self.known)]
+
+
+class Judge(nn.Module):
+    """Judges images of any size."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.LeakyReLU(0.2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 1))
+
+    def forward(self, x):
+        return self.body(x)
+
+
+def train(first, *, steps=900):
+    torch.manual_seed(0)
+    draw = torch.Generator().manual_seed(0)
+    real, known, heldout = torch.arange(0, 1200), torch.arange(1200, 1500), torch.arange(1500, 1797)
+    g, d = Maker(first[known]), Judge()
+    of_g, of_d = torch.optim.SGD(g.parameters(), 1e-9), torch.optim.Adam(d.parameters(), 1e-3)
+    sink, probes = MemorySink(), default_probes(Quality(samples=100, reals=200, interval=20, share=1.0))
+    with ganwatch.watch(G=g, D=d, heldout=DIGITS[heldout], store=None, sinks=[sink], probes=probes, audit_seconds=0.0) as watching:
+        for step in range(1, steps + 1):
+            shown = first if step <= GROWN else DIGITS
+            g.known = shown[known]
+            fake, batch = g(torch.randn(50, 10)), shown[real[torch.randint(1200, (50,), generator=draw)]]
+            of_d.zero_grad()
+            (nn.functional.softplus(-d(batch)) + nn.functional.softplus(d(fake.detach()))).mean().backward()
+            of_d.step()
+            of_g.zero_grad()
+            nn.functional.softplus(-d(fake)).mean().backward()
+            of_g.step()
+        assert watching.observer.monitor.errors == {}
+    return sink
+
+
+@pytest.mark.parametrize("first", [COARSE, SMALL], ids=["coarse", "small"])
+def test_what_is_compared_with_grows_along(first):
+    sink = train(first)
+    measured = dict(zip(*sink.series("frechet"), strict=True))
+    references = dict(zip(*sink.series("reference"), strict=True))
+    assert references == {step: 1.0 if step <= GROWN else 2.0 for step in measured}
+    assert min(step for step in measured if step > GROWN) < GROWN + 160
+    assert min(sink.series("d_heldout_auc")[0]) > GROWN
+    assert not [one.code for one in sink.reports if one.code in {"GW102", "GW103", "GW203", "GW401"}]
