@@ -156,7 +156,7 @@ class Oscillation(Detector):
             origin="the spread of the real data of the same steps" if began else "the run's own level while settled",
             explanation=f"The mean of the fakes moves by {shifts.median:.1f} spreads of the real data in 20 steps, and their distance to "
             f"reals, {energies.median:.2f}, swings by {wide:.2f} with {turned} turns in {length} steps.",
-            onset=max(self._since or 1, readings.step - length + 1),
+            onset=self._since or max(1, readings.step - length + 1),
         )
 
     def _begun(self, step: int) -> bool:
