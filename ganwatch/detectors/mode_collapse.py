@@ -176,8 +176,10 @@ class ModeCollapse(Detector):
         return kinds < self.fall * self._best[1] and spread < self.fall * self._best[0] and distance > self.close
 
     def _leapt(self, step: int, kinds: float, distance: float) -> bool:
-        """Whether they are few and far from the real data, where they had settled until lately."""
-        lately = self._falls or (self._settled is not None and step - self._settled <= self.landing)
+        """Whether they are few and far from the real data, where they had settled until lately; it stands until they are back."""
+        if self._falls:
+            return kinds < self.fall * self._best[1] and distance > self.close
+        lately = self._settled is not None and step - self._settled <= self.landing
         return lately and kinds < self.fall * self._best[1] and distance > self.far
 
     @classmethod
