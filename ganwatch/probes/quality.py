@@ -21,6 +21,7 @@ from ganwatch.capture.preparation import Preparation
 from ganwatch.capture.step import Call, Step
 from ganwatch.contracts import Probe
 from ganwatch.errors import UserError
+from ganwatch.probes.quality_options import check_measures, check_targets, checked_extractor
 from ganwatch.randomness import preserved_random_state
 from ganwatch.records import Samples
 from ganwatch.samples.sides import usual_range
@@ -110,9 +111,9 @@ class Quality(Probe):
         if interval < self.every:
             raise UserError(f"interval must be >= {self.every} (steps), got {interval}")
         with preserved_random_state():  # what is imported may be somebody's code
-            _check_targets(targets)
-            _check_measures(measures)
-            extractor = _extractor(extractor)
+            check_targets(targets)
+            check_measures(measures)
+            extractor = checked_extractor(extractor)
         self.extractor, self.samples, self.reals, self.share, self.interval = extractor, samples, reals, share, interval
         self.measures, self.targets, self.classify, self._clock = list(measures), dict(targets or {}), classify, clock
         self._begin(None, None)
@@ -349,46 +350,6 @@ class Quality(Probe):
         shape, detail = state["prepared"] or (None, 0.0)
         self._prepared_as = None if shape is None else Preparation(tuple(shape), detail)
         self._references = state["references"]
-
-
-def _extractor(given: Any) -> Any:
-    """As it is, where it is one, none, or the name of one; a plain callable as an extractor."""
-    if given is None:
-        return None
-    from ganwatch.features.extractor import Extractor
-    from ganwatch.features.function import FromCallable
-    from ganwatch.features.registry import extractor
-
-    if isinstance(given, str):
-        extractor(given)
-    if isinstance(given, str | Extractor):
-        return given
-    if not callable(given):
-        raise UserError(f"extractor must be a callable, the name of one or None, got {type(given).__name__}")
-    return FromCallable(given)
-
-
-def _check_targets(targets: Mapping[int, float] | None) -> None:
-    if not targets:
-        return
-    from ganwatch.metrics.shares import check_targets
-
-    check_targets(targets)
-    if not all(isinstance(label, int) for label in targets):
-        raise UserError(f"targets must have labels (int) as keys, got {', '.join(map(repr, targets))}")
-
-
-def _check_measures(measures: Sequence[Any]) -> None:
-    if not measures:
-        return
-    from ganwatch.metrics.own import OwnMeasure
-
-    for measure in measures:
-        if not isinstance(measure, OwnMeasure):
-            raise UserError(f"measures must be OwnMeasure(function, name=…), got {type(measure).__name__}")
-    names = [measure.name for measure in measures]
-    if len(set(names)) < len(names):
-        raise UserError(f"measures must have different names, got {', '.join(names)}")
 
 
 def _labels(classify: Callable[[Tensor], Any], made: Tensor) -> Tensor:
