@@ -5,8 +5,9 @@ How it is detected
     (effective number of distinct samples). A verdict needs both, either below a fixed share of the reals' value after a warm-up, or
     fallen to a share of the run's own best while its fakes were near the real data (noise is diverse too, and does not count); and a
     variety and a distance to the real data that no longer improve, because an untrained generator is poor as well. A plunge to that
-    share of the own best needs fewer looks, and only one if it has led far away from where the fakes had settled. Once found, it stands
-    until the variety is back.
+    share of the own best needs fewer looks, and only one if it has led far away from where the fakes had settled. The Vendi score alone
+    is enough where the energy distance has become a multiple of its lowest: of very many kinds, few are spread as widely as all. Once
+    found, it stands until the variety is back.
 
 Why it matters
     Losses and gradients look ordinary. Whatever is trained, sampled or published from here on shows a handful of images.
@@ -32,6 +33,7 @@ References
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from ganwatch.contracts import Detector, Outcome, Severity, Verdict
@@ -62,6 +64,13 @@ class ModeCollapse(Detector):
         Evidence that a verdict rests on.
     plunge : int, looks
         In a row that are enough where all of them are below the share of the own best.
+    thin : float, ratio
+        Share of the own best Vendi score below which variety is lost whatever the spread, as of a thousand kinds of which a few hundred are
+        left, once the fakes have moved away.
+    moved : float, ratio
+        Times its lowest level, and not less than ``nearest``, that the energy distance is then.
+    nearest : float, in (0, 1)
+        Energy distance below which levels are alike.
     far : float, in (0, 1)
         Energy distance that is enough at one look, with the Vendi score below that share.
     landing : int, steps
@@ -104,13 +113,18 @@ class ModeCollapse(Detector):
         plunge: int = 2,
         far: float = 0.15,
         landing: int = 60,
+        thin: float = 0.7,
+        moved: float = 8.0,
+        nearest: float = 0.005,
     ) -> None:
         self.floor, self.near, self.fall, self.close, self.far = floor, near, fall, close, far
         self.gain, self.growth, self.patience, self.window, self.landing = gain, growth, patience, window, landing
+        self.thin, self.moved, self.nearest = thin, moved, nearest
         self._pairwise = Window(window)
         self._vendi = Window(window)
         self._energy = Window(window)
         self._best = [0.0, 0.0]
+        self._lowest = math.inf
         self._peaks = Window(patience)
         self._lows = Window(patience)
         self._since: int | None = None
@@ -138,7 +152,8 @@ class ModeCollapse(Detector):
         stalled = readings.step > self.patience and (self._since is not None or not improving)
         low = kinds < self.floor and spread < self.near
         poor = low and stalled
-        lost = self._lost(spread, kinds, distance)
+        thinned = kinds < self.thin * self._best[1] and distance > self.moved * max(self._lowest, self.nearest)
+        lost = self._lost(spread, kinds, distance) or thinned
         fallen = lost or self._falls
         self._low_since = (self._low_since or max(1, readings.step - self.window // 2)) if low or lost else None
         if self._falls and not (poor or lost):
@@ -147,9 +162,10 @@ class ModeCollapse(Detector):
             self._since = None
             if distance < self.close:
                 self._best = [max(self._best[0], min(spread, 1.0)), max(self._best[1], min(kinds, 1.0))]
+                self._lowest = min(self._lowest, distance)
             return None
         self._since = self._since or self._low_since
-        threshold = self.floor if poor else self.fall * self._best[1]
+        threshold = self.floor if poor else (self.thin if thinned else self.fall) * self._best[1]
         return Verdict(
             value=kinds,
             threshold=threshold,

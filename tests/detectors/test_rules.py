@@ -68,6 +68,8 @@ ROWS = [
     Row("a leap away from where the fakes had settled", ModeCollapse, NEAR, FEW, within(0)),
     Row("a leap of fakes that had not settled", ModeCollapse, {**NEAR, "energy_distance": between(0.01, 0.15)}, FEW, None),
     Row("little variety, near by", ModeCollapse, NEAR, {**FEW, "energy_distance": 0.03}, None),
+    Row("few of very many kinds", ModeCollapse, NEAR, {**FEW, "pairwise_ratio": 1.0, "energy_distance": 0.09}, within(140)),
+    Row("few of very many kinds, not so far", ModeCollapse, NEAR, {**FEW, "pairwise_ratio": 1.0, "energy_distance": 0.07}, None),
     Row("no weights are left", VanishingGradients, LEARNS, {"weight_norm/g": 1e-3}, within(80)),
     Row("weights have shrunk by half", VanishingGradients, LEARNS, {"weight_norm/g": 5.0}, None),
     Row("a dead first layer", VanishingGradients, LEARNS, DEAD, within(80)),
