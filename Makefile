@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow e2e lint types bench table corpus corpus-table features-table drift-table render dashboard clean
+.PHONY: demo test test-slow e2e lint types bench corpus corpus-table features-table drift-table render dashboard clean
 
 demo: .venv/.demo
 	$(BIN)/ganwatch demo
@@ -31,9 +31,6 @@ types: .venv/.dev
 
 bench: .venv/.dev
 	@missed=0; for part in overhead.py overhead_loops.py quality.py quality_neighbours.py drift_speed.py "corpus/main.py table"; do $(BIN)/python tests/benchmarks/$$part || missed=1; done; exit $$missed
-
-table: .venv/.dev
-	$(BIN)/python tests/benchmarks/detection_table.py run
 
 corpus: .venv/.dev
 	$(BIN)/python tests/benchmarks/corpus/main.py run

@@ -19,7 +19,8 @@ Blind spots
     tiles) reaches the bound only where they are the majority.
 
 Calibration
-    See the table of detections in the README; printed by `make table`.
+    On the final part of the corpus it fired on 26 of the 27 runs whose failure it names, and on 0 of 216 healthy ones
+    (`make corpus-table`).
 
 References
     Breck et al., The ML test score, 2017.

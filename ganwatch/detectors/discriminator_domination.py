@@ -22,7 +22,7 @@ Blind spots
     (semantics at equal pixel statistics) does not count.
 
 Calibration
-    See the table of detections in the README; printed by `make table`.
+    On the final part of the corpus it fired on 7 of the 7 runs whose failure it names, and on 1 of 216 healthy ones (`make corpus-table`).
 
 References
     Arjovsky and Bottou, Towards principled methods for training GANs, 2017, arXiv:1701.04862.

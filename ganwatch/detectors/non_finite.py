@@ -20,7 +20,8 @@ Blind spots
     A loop that checks for itself and skips such steps shows them only if its loss was back-propagated.
 
 Calibration
-    By definition no false alarm: a value is finite or it is not. Delay: one step for losses and gradients.
+    On the final part of the corpus it fired on 46 of the 46 runs whose failure it names, and on 0 of 216 healthy ones
+    (`make corpus-table`). By definition no false alarm: a value is finite or it is not. Delay: one step for losses and gradients.
 
 References
     Wardat et al., DeepDiagnosis, ICSE 2022, arXiv:2112.03817.

@@ -24,7 +24,8 @@ Blind spots
     are not this fault.
 
 Calibration
-    See the table of detections in the README; printed by `make table`.
+    On the final part of the corpus it fired on 18 of the 18 runs whose failure it names, and on 0 of 216 healthy ones
+    (`make corpus-table`).
 
 References
     Chintala et al., How to train a GAN (ganhacks), 2016: normalise the inputs.

@@ -24,7 +24,8 @@ Blind spots
     have come to rest. The energy distance is taken in pixels.
 
 Calibration
-    Not measured yet: no published runs have this failure.
+    On the final part of the corpus it fired on 20 of the 21 runs whose failure it names, and on 0 of 216 healthy ones
+    (`make corpus-table`).
 
 References
     Székely and Rizzo, 2013 (energy distance); Kynkäänniemi et al., 2019, arXiv:1904.06991 (precision); Naeem et al., 2020,

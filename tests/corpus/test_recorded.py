@@ -1,20 +1,66 @@
-"""Today's detectors on the part of the corpus that thresholds are chosen on: what they came to must not get lost."""
+"""Today's detectors on the recorded corpus, and what the README and their docstrings say about it."""
 
+from __future__ import annotations
+
+import sys
 from pathlib import Path
 
+import pytest
+from baselines_table import baselines
+from corpus.design import corpus
 from corpus.main import RECORDED
+from corpus.published import README, calibration, detections, rules
+from corpus.report import report
 
-from ganwatch.calibration.judged import judge_all
+from ganwatch.calibration.judged import Judged, judge_all
 from ganwatch.calibration.rates import failing, false_alarms
 from ganwatch.presets import default_detectors
+from ganwatch.recordings import read_recordings
 from ganwatch.recordings.sources import open_sources
+from ganwatch.settings import own_detectors
 
 
-def test_failing_runs_are_found_and_healthy_ones_left_alone() -> None:
-    files = [str(path) for path in sorted(Path(RECORDED).glob("tuning-*.parquet"))]
-    judged = [run for (run,) in judge_all(open_sources(files), [default_detectors])]
-    failed = [run for run in judged if failing(run)]
-    assert false_alarms(judged).flagged.count == 0
+def files(part: str) -> list[Path]:
+    return sorted(RECORDED.glob(f"{part}-*.parquet"))
+
+
+def judged(part: str) -> list[Judged]:
+    return [run for (run,) in judge_all(open_sources([str(path) for path in files(part)]), [default_detectors], jobs=2)]
+
+
+@pytest.fixture(scope="module")
+def final() -> list[Judged]:
+    return judged("final")
+
+
+def test_of_the_tuning_part_failing_runs_are_found_and_healthy_ones_left_alone() -> None:
+    runs = judged("tuning")
+    failed = [run for run in runs if failing(run)]
+    assert false_alarms(runs).flagged.count == 0
     assert sum(bool(run.alarms) for run in failed) >= 0.95 * len(failed)
     assert sum(run.hit is not None for run in failed) >= 0.95 * len(failed)
     assert sum(run.right_first for run in failed) >= 0.9 * len(failed)
+
+
+def test_the_whole_final_part_is_recorded(final: list[Judged]) -> None:
+    assert {run.name for run in final} == {plan.name for plan in corpus() if plan.part == "final"}
+
+
+def test_the_readme_has_what_the_final_part_comes_to(final: list[Judged]) -> None:
+    facts = {run.name: run.facts for path in files("final") for run in read_recordings(path)}
+    assert detections(final, facts) in README.read_text()
+
+
+def test_each_rule_of_others_is_given_what_it_reads() -> None:
+    recorded = {name for run in read_recordings(files("tuning")[0]) for one in run.readings for name in one.values}
+    assert not [(rule.title, name) for rule in baselines() for name in rule.inputs if name not in recorded]
+
+
+@pytest.mark.slow
+def test_the_readme_has_what_rules_of_others_come_to() -> None:
+    assert rules(report(files("final"), jobs=2)) in README.read_text()
+
+
+def test_each_detector_says_how_often_it_was_right(final: list[Judged]) -> None:
+    docs = {cls: " ".join((sys.modules[cls.__module__].__doc__ or "").split()) for cls in own_detectors()}
+    assert not {cls.code: said for cls, doc in docs.items() if (said := calibration(cls, final)) not in doc}

@@ -1,6 +1,6 @@
 """Real trainings, recorded once: what the detectors of today say about them.
 
-The files are those of ``tests/benchmarks/detection_table.py run --seeds 0``; the truth beside the readings is a digit classifier's.
+The files are those of ``tests/benchmarks/record_demo.py``; the truth beside the readings is a digit classifier's.
 """
 
 from pathlib import Path

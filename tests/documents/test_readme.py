@@ -108,15 +108,6 @@ def test_the_line_that_lists_signals_does():
     assert "grad_norm | network | norm | " in done.stdout
 
 
-def test_the_table_of_detections_is_that_of_the_recorded_results(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "tests" / "benchmarks"))
-    import detection_table
-
-    rows = json.loads(detection_table.RESULTS.read_text())
-    assert detection_table.markdown(rows) in README
-    monkeypatch.delitem(sys.modules, "detection_table")
-
-
 def test_the_table_of_features_is_that_of_the_measured_results_and_names_the_default(monkeypatch):
     from ganwatch.features.registry import DEFAULT
 

@@ -10,23 +10,30 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterator
+from statistics import NormalDist
 
 from ganwatch.contracts import Detector, Outcome, Severity, Verdict
 from ganwatch.records import Readings, finite
+
+RANKED = 0.05
+"""From chance, from which on the share of pairs that are ranked right says how wide outputs are."""
+MOST = 0.9999
+"""Share of pairs that is told from all of them in a batch."""
 
 
 class SignOfReals(Detector):
     """The mean sign of the discriminator's outputs on reals is above 0.6.
 
-    The sign is not recorded: from the means of the outputs and their difference in pooled standard deviations it is what outputs with a
-    normal distribution would have. The paper's losses are on logits; the sign is taken about 0 whatever the loss.
+    The sign is not recorded: from the means of the outputs and the share of pairs that are ranked right it is what outputs with normal
+    distributions of one width would have; looks at which pairs are hardly ranked say nothing of the width and are left out. The paper's
+    losses are on logits; the sign is taken about 0 whatever the loss.
     """
 
     code = "BL241"
     title = "ADA: mean sign of D on reals"
     claims = ("discriminator-overfitting",)
     severity = Severity.TICKET
-    inputs = ("d_output/real", "d_output/fake", "d_margin")
+    inputs = ("d_output/real", "d_output/fake", "d_auc")
 
     def __init__(self, *, target: float = 0.6, batches: int = 4) -> None:
         self.target, self.batches = target, batches
@@ -34,9 +41,10 @@ class SignOfReals(Detector):
         self._signs: list[float] = []
 
     def update(self, readings: Readings) -> Outcome:
-        real, fake, margin = readings.select(self.inputs)
-        if finite(real) and finite(fake) and finite(margin) and real != fake:
-            sign = math.erf(real * margin / (real - fake) / math.sqrt(2.0))
+        real, fake, auc = readings.select(self.inputs)
+        if finite(real) and finite(fake) and finite(auc) and abs(auc - 0.5) >= RANKED and (real > fake) == (auc > 0.5):
+            margin = NormalDist().inv_cdf(min(max(auc, 1.0 - MOST), MOST)) * math.sqrt(2.0)
+            sign = math.erf(real * margin / (real - fake) / math.sqrt(2.0)) if real != fake else math.nan
             if math.isfinite(sign):
                 self._signs = [*self._signs, sign][-self.batches :]
                 self._steps = [*self._steps, readings.step][-self.batches :]
@@ -48,5 +56,5 @@ class SignOfReals(Detector):
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
-        before = {"d_output/real": 0.2, "d_output/fake": -0.2, "d_margin": 0.5}
-        return cls.stream(seed, onset=100, before=before, after={"d_output/real": 4.0, "d_output/fake": -4.0, "d_margin": 6.0}), 100
+        before = {"d_output/real": 0.2, "d_output/fake": -0.2, "d_auc": 0.64}
+        return cls.stream(seed, onset=100, before=before, after={"d_output/real": 4.0, "d_output/fake": -4.0, "d_auc": 1.0}), 100

@@ -13,34 +13,39 @@ from ganwatch.contracts import Detector, Outcome, Severity, Verdict
 from ganwatch.records import Readings, finite
 
 ORIGIN = "default of SageMaker Debugger"
-LAYER = "layer_grad_norm/"
 
 
 class VanishingGradient(Detector):
     """The mean of the absolute values of a gradient drops below 1e-7.
 
-    Recorded is the norm of each layer's gradient, which is never below that mean: this fires where the rule would, or later.
+    Recorded are the norm of a network's gradient and the ratio of its first layer's to its last's. Their product, or the norm where that is
+    less, is never below the mean of the first layer: this fires where the rule would there, or later.
     """
 
     code = "BL301"
     title = "SageMaker Debugger: VanishingGradient"
     claims = ("vanishing-gradient",)
     severity = Severity.TICKET
-    inputs = ("grad_first_to_last/g", "grad_first_to_last/d")  # measured together with the norms of layers, whose labels differ by run
+    inputs = ("grad_first_to_last/g", "grad_norm/g", "grad_first_to_last/d", "grad_norm/d")
 
     def __init__(self, *, threshold: float = 1e-7) -> None:
         self.threshold = threshold
+        self._norms = [math.inf, math.inf]
 
     def update(self, readings: Readings) -> Outcome:
-        smallest = min((value for name, value in readings.values.items() if name.startswith(LAYER)), default=math.inf)
-        if not smallest < self.threshold:
-            return None
-        return Verdict(smallest, self.threshold, self.inputs[0], 1, ORIGIN, f"A layer's gradient has a norm of {smallest:.2g}.")
+        for place, network in enumerate("gd"):
+            ratio, norm = readings.select(self.inputs[2 * place : 2 * place + 2])
+            self._norms[place] = norm if finite(norm) else self._norms[place]
+            first = min(ratio, 1.0) * self._norms[place] if finite(ratio) else self._norms[place]
+            if first < self.threshold:
+                explanation = f"The gradient of the first layer of {network.upper()} has a norm of at most {first:.2g}."
+                return Verdict(first, self.threshold, self.inputs[2 * place], 1, ORIGIN, explanation)
+        return None
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
-        before = {"grad_first_to_last/g": 0.1, "layer_grad_norm/g.first": 0.1, "layer_grad_norm/g.last": 1.0}
-        return cls.stream(seed, onset=100, before=before, after={"layer_grad_norm/g.first": 1e-9}), 100
+        before = {"grad_first_to_last/g": 0.1, "grad_norm/g": 1.0}
+        return cls.stream(seed, onset=100, before=before, after={"grad_first_to_last/g": 1e-9}), 100
 
 
 class ExplodingTensor(Detector):

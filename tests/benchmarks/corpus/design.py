@@ -31,6 +31,8 @@ POINTS = ("ring", "grid")
 """Worlds that are not learned where a gradient penalty and spectral normalisation bound the same slope."""
 HALF_WAY = {"lost-kinds": WORLDS, "range-mismatch": POINTS}
 """Where causes are none from the start: a training that never had a kind loses nothing, and an unbounded generator learns any range."""
+LOOKS = 25
+"""Steps between two looks of the truth."""
 FINAL_SEED = 1000
 """Seeds from here on are of the final part, which is not looked at while tuning."""
 

@@ -12,7 +12,7 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-from corpus.design import FAILURES, Plan
+from corpus.design import FAILURES, LOOKS, Plan
 from corpus.label import label
 from corpus.truth import copies
 from corpus.worlds import Stream, World, settings, world
@@ -27,8 +27,6 @@ from ganwatch.sinks.memory import MemorySink
 from ganwatch.trainer.module import GAN
 from ganwatch.trainer.run import fit
 
-LOOKS = 25
-"""Steps between two looks of the truth."""
 DRAWN = 500
 FEW = 64
 """Training samples where there are few."""

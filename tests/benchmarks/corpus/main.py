@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from corpus.design import WORLDS, Plan, corpus
 from corpus.label import label
+from corpus.published import publish
 from corpus.report import report
 
 from ganwatch.calibration.judged import Judged, judge
@@ -97,7 +98,10 @@ def table(args: argparse.Namespace) -> int:
     started = time.perf_counter()
     for part in [args.part] if args.part else ["final", "tuning"]:
         if paths := sorted(args.packed.glob(f"{part}-{args.world or '*'}.parquet")):
-            print(f"{part} part\n\n{report(paths, args.jobs)}\n\n{time.perf_counter() - started:.0f} s")
+            found = report(paths, args.jobs)
+            print(f"{part} part\n\n{found}\n\n{time.perf_counter() - started:.0f} s")
+            if args.publish:
+                publish(found)
             return 0
     print(f"no recorded runs in {args.packed}: `main.py run` trains them, `main.py pack` packs them", file=sys.stderr)
     return 1
@@ -105,7 +109,7 @@ def table(args: argparse.Namespace) -> int:
 
 def check(args: argparse.Namespace) -> int:
     """Train a sample anew; 1 where truth or incidents differ."""
-    recorded = {plan.name: plan for plan in corpus()}
+    recorded = {plan.name: plan for plan in corpus() if args.part in {None, plan.part}}
     there = [run for path in sorted(args.packed.glob("*.parquet")) for run in read_recordings(path) if run.name in recorded]
     chosen = random.Random(args.seed).sample(there, min(args.limit or 20, len(there)))
     differ = 0
@@ -143,7 +147,10 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0, help="of the sample that is checked")
     parser.add_argument("--packed", type=Path, default=RECORDED, help="folder of the packed files (default: %(default)s)")
+    parser.add_argument("--publish", action="store_true", help="write the table of the final part into the README")
     args = parser.parse_args()
+    if args.publish and (args.part, args.world) != ("final", None):
+        parser.error("argument --publish: what is published is the whole final part, say --part final")
     return actions[args.action](args)
 
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from baselines_table import ANY, HEAD, baselines
+from baselines_table import HEAD, baselines
 from baselines_table import rows as rows_of
+from corpus.figures import Facts, Table, detectors, failures, summary
+from scipy.stats import binomtest
 
 from ganwatch.calibration.judged import HEALTHY, Judged, Variant, judge_all
-from ganwatch.calibration.rates import Share, failing, false_alarms, found, found_of, poisson
+from ganwatch.calibration.rates import failing, false_alarms
 from ganwatch.commands.runs import table
 from ganwatch.contracts import Detector
 from ganwatch.presets import default_detectors
@@ -26,9 +26,10 @@ STRICTER = (0.25, 0.5, 0.75, 1.0)
 """Strictness of all detectors together at which ganwatch is set beside a rule that has fewer false alarms."""
 FACTORS = (0.01, 100.0)
 """By which losses and gradients are multiplied, which must not change any alarm."""
-SCALED = {"loss", "grad_norm", "clipped_grad_norm", "layer_grad_norm", "output_slope"}
-SOON = 1
-"""Steps within which values that are not finite have to be found."""
+CHANCE = 0.05
+"""Level at which one counts as better (McNemar, 1947, exact)."""
+SCALED = {"loss", "grad_norm"}
+"""Of what is recorded, the families that a loss scales; the others are ratios or belong to samples and weights."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,41 @@ class Multiplied:
         return Readings(one.step, values)
 
 
-def report(paths: Sequence[Path], jobs: int) -> str:
-    """Judge the runs of some files and describe what came of it."""
+@dataclass(frozen=True)
+class Report:
+    """What came of judging some runs.
+
+    Parameters
+    ----------
+    own : sequence of Judged
+        By ganwatch as it is shipped.
+    facts : mapping of str to mapping
+        Of each run.
+    rules : Table
+        Each rule, and ganwatch at the most sensitive of its settings that flags no more healthy runs than the rule.
+    scale : sequence of str
+        Whether the scale of losses and gradients matters.
+    """
+
+    own: Sequence[Judged]
+    facts: Facts
+    rules: Table
+    scale: Sequence[str]
+
+    def __str__(self) -> str:
+        """As it is printed."""
+        parts = [
+            table(*failures(self.own)),
+            "\n".join([*summary(self.own, self.facts), *self.scale]),
+            table(*detectors(self.own)),
+            table(*self.rules),
+            "\n".join(not_found(self.own)),
+        ]
+        return "\n\n".join(parts)
+
+
+def report(paths: Sequence[Path], jobs: int) -> Report:
+    """Judge the runs of some files."""
     sources = open_sources([str(path) for path in paths])
     rules = baselines()
     variants: list[Variant] = [default_detectors, *(partial(stricter, one) for one in STRICTER), *(partial(made, [rule]) for rule in rules)]
@@ -58,13 +92,7 @@ def report(paths: Sequence[Path], jobs: int) -> str:
     multiplied = {
         factor: list(judge_all([Multiplied(one, factor) for one in sources], [default_detectors], jobs=jobs)) for factor in FACTORS
     }
-    parts = [
-        failures(own),
-        "\n".join([*healthy(own), *collapses(own, facts), *at_once(own), *invariance(own, multiplied), *gain(own, facts)]),
-        "\n".join(others(judged, rules)),
-        "\n".join(not_found(own)),
-    ]
-    return "\n\n".join(parts)
+    return Report(own, facts, others(judged, rules), list(invariance(own, multiplied)))
 
 
 def stricter(strictness: float) -> list[Detector]:
@@ -73,86 +101,8 @@ def stricter(strictness: float) -> list[Detector]:
     return made(classes, {cls.code: setting(cls, strictness) for cls in classes if cls.tunable})
 
 
-def failures(judged: Sequence[Judged]) -> str:
-    """Recall, the right code first, and delay, failure by failure."""
-    head = ["FAILURE", "FOUND", "95% INTERVAL", "RIGHT CODE FIRST", "95% INTERVAL", "MEDIAN DELAY", "9 IN 10 WITHIN"]
-    lines = []
-    for one in found(judged):
-        ninth = f"{statistics.quantiles(one.delays, n=10)[-1]:.0f}" if len(one.delays) > 1 else "-"
-        lines.append([one.label, *shown(one.recall), *shown(one.right_first), "-" if one.delay is None else f"{one.delay:.0f}", ninth])
-    return table(head, lines)
-
-
-def shown(share: Share) -> tuple[str, str]:
-    """Count and interval."""
-    low, high = share.interval
-    return f"{share.count} of {share.of}", f"{low:.3f} to {high:.3f}"
-
-
-def healthy(judged: Sequence[Judged]) -> Iterator[str]:
-    """False alarms."""
-    alarms = false_alarms(judged)
-    count, interval = shown(alarms.flagged)
-    low, high = (1e5 * end / alarms.steps for end in poisson(alarms.alarms))
-    yield f"healthy runs flagged: {count} ({interval})"
-    rate = 1e5 * alarms.alarms / alarms.steps
-    yield f"false alarms in 100,000 healthy steps: {rate:.2f} ({low:.2f} to {high:.2f}; {alarms.steps:,} steps)"
-    left = sum(not failing(one) and one.label != HEALTHY for one in judged)
-    yield f"in no rate: {left} of {len(judged)} runs, of which is not determined whether they are healthy"
-
-
-def collapses(judged: Sequence[Judged], facts: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Whether the loss of half of the kinds is told while more of them are there."""
-    losing = [(one, half) for one in judged if failing(one) and (half := facts[one.name]["half_gone"]) is not None]
-    for what, runs in [
-        ("collapses half-way", [(one, half) for one, half in losing if one.label == "mode-collapse"]),
-        ("failures of other kinds that end so", [(one, half) for one, half in losing if one.label != "mode-collapse"]),
-    ]:
-        early = Share(sum(one.hit is not None and one.hit.fired <= half for one, half in runs), len(runs))
-        delays = [one.hit.delay for one, _ in runs if one.hit is not None and one.hit.delay is not None]
-        late = f"; median delay {statistics.median(delays):.0f} steps" if delays else ""
-        yield f"{what} found before half of the kinds are gone: {' ('.join(shown(early))}){late}"
-
-
-def at_once(judged: Sequence[Judged]) -> Iterator[str]:
-    """Whether values that are not finite are found in time."""
-    runs = [one for one in judged if one.label == "non-finite"]
-    soon = sum(one.hit is not None and one.hit.delay is not None and one.hit.delay <= SOON for one in runs)
-    yield f"non-finite values found within {SOON} step: {soon} of {len(runs)}"
-
-
-def invariance(judged: Sequence[Judged], multiplied: Mapping[float, Iterable[tuple[Judged, ...]]]) -> Iterator[str]:
-    """Whether the scale of losses and gradients matters."""
-    for factor, runs in multiplied.items():
-        changed = sum(one.alarms != other.alarms for one, (other,) in zip(judged, runs, strict=True))
-        yield f"runs whose alarms change where losses and gradients are multiplied by {factor:g}: {changed} of {len(judged)}"
-
-
-def gain(judged: Sequence[Judged], facts: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """What it saves to stop at the first incident, and what it costs."""
-    failed = [one for one in judged if failing(one) and one.onset is not None]
-    firsts = [min((alarm.fired for alarm in one.alarms), default=one.steps) for one in failed]
-    left, wasted = (
-        sum(one.steps - first for one, first in zip(failed, firsts, strict=True)),
-        sum(one.steps - (one.onset or 0) for one in failed),
-    )
-    steps = sum(one.steps for one in failed)
-    yield (
-        f"stopping at the first incident saves {left / steps:.0%} of the steps of failing runs; "
-        f"{wasted / steps:.0%} of them come after the onset"
-    )
-    stopped = [one for one in judged if one.label == HEALTHY and one.alarms]
-    lost = [round(_lost(facts[one.name]["truth"], min(alarm.fired for alarm in one.alarms)), 2) for one in stopped]
-    yield f"healthy runs stopped by it: {len(stopped)}; times the distance that they would have come to: {lost or 'none'}"
-
-
-def _lost(truth: Sequence[Mapping[str, float]], stopped: int) -> float:
-    before = [row["distance"] for row in truth if row["step"] <= stopped]
-    return float(min(before, default=float("inf")) / min(row["distance"] for row in truth))
-
-
-def others(judged: Sequence[tuple[Judged, ...]], rules: Sequence[type[Detector]]) -> Iterator[str]:
-    """Each rule, and ganwatch at the most sensitive of its settings that has no more false alarms than the rule."""
+def others(judged: Sequence[tuple[Judged, ...]], rules: Sequence[type[Detector]]) -> Table:
+    """Each rule, and ganwatch at the most sensitive of its settings that flags no more healthy runs than the rule."""
     own = [[run[place] for run in judged] for place in range(len(STRICTER) + 1)]
     lines = [[*row, "", ""] for row in rows_of("ganwatch", own[0], None)]
     for place, rule in enumerate(rules, len(own)):
@@ -162,15 +112,22 @@ def others(judged: Sequence[tuple[Judged, ...]], rules: Sequence[type[Detector]]
         equal = next((one for one in own if false_alarms(one).flagged.count <= at_most), None)
         beside = ["none so strict", ""] if equal is None else _compared(equal, runs)
         lines += [[*first, *beside], *([*row, "", ""] for row in rest)]
-    yield table([*HEAD, "GANWATCH AT NO MORE OF THEM", "BETTER"], lines)
+    return [*HEAD, "GANWATCH AT NO MORE OF THEM", "BETTER"], lines
 
 
 def _compared(own: Sequence[Judged], rule: Sequence[Judged]) -> list[str]:
-    ours, theirs = (found_of(ANY, [replace(one, codes=()) for one in runs if failing(one)]).recall for runs in (own, rule))
-    return [
-        f"{ours.count} of {ours.of}",
-        "ganwatch" if ours.count > theirs.count else "the rule" if ours.count < theirs.count else "neither",
-    ]
+    """How many failing runs ganwatch finds, and which finds more of them, unless the runs that only one finds could be chance."""
+    ours, theirs = ([replace(one, codes=()).hit is not None for one in runs if failing(one)] for runs in (own, rule))
+    more, less = (sum(a and not b for a, b in zip(these, those, strict=True)) for these, those in ((ours, theirs), (theirs, ours)))
+    told = more + less > 0 and binomtest(more, more + less).pvalue < CHANCE
+    return [f"{sum(ours)} of {len(ours)}", ("ganwatch" if more > less else "the rule") if told else "undecided"]
+
+
+def invariance(judged: Sequence[Judged], multiplied: Mapping[float, Iterable[tuple[Judged, ...]]]) -> Iterator[str]:
+    """Whether the scale of losses and gradients matters."""
+    for factor, runs in multiplied.items():
+        changed = sum(one.alarms != other.alarms for one, (other,) in zip(judged, runs, strict=True))
+        yield f"runs whose alarms change where losses and gradients are multiplied by {factor:g}: {changed} of {len(judged)}"
 
 
 def not_found(judged: Sequence[Judged]) -> Iterator[str]:
