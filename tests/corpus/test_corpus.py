@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import subprocess
 import sys
@@ -13,10 +14,12 @@ import numpy as np
 import pytest
 from corpus.design import FINAL_SEED, GROWING, LOSSES, NETWORKS, NORMS, VARIANTS, Plan, corpus
 from corpus.label import label
+from corpus.main import pack
 from corpus.truth import copies
 from corpus.worlds import world
 
-from ganwatch.recordings import Recording, read_recordings
+from ganwatch.errors import UserError
+from ganwatch.recordings import Recording, read_recordings, write_recordings
 
 FACTORS = ("world", "loss", "network", "norms", "what", "onset", "part")
 
@@ -113,6 +116,19 @@ def test_copies_are_nearer_to_what_was_seen() -> None:
     seen, unseen = rng.normal(size=(2, 300, 8))
     assert copies(seen[:100] + 1e-3, seen, unseen) == 1.0
     assert 0.3 < copies(rng.normal(size=(200, 8)), seen, unseen) < 0.7
+
+
+def test_a_part_of_the_runs_never_replaces_more_of_them(tmp_path: Path) -> None:
+    one, two = [plan for plan in corpus() if plan.world == "stacked" and plan.part == "tuning"][:2]
+    facts = {"truth": rows([8] * 8), "cause": None, "kinds": 8, "complete": 8, "steps": 200}
+    for plan in (one, two):
+        write_recordings(tmp_path / f"{plan.name}.parquet", [Recording(plan.name, [], facts)])
+    given = argparse.Namespace(out=tmp_path, packed=tmp_path / "packed", part=None, world=None)
+    assert pack(given) == 0
+    (tmp_path / f"{two.name}.parquet").unlink()
+    with pytest.raises(UserError, match="holds 2 runs, which 1 would replace"):
+        pack(given)
+    assert [run.name for run in read_recordings(given.packed / "tuning-stacked.parquet")] == [one.name, two.name]
 
 
 @pytest.mark.slow

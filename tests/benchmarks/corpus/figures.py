@@ -23,7 +23,7 @@ Facts = Mapping[str, Mapping[str, Any]]
 
 def failures(judged: Sequence[Judged]) -> Table:
     """Recall, the right code, and delay, failure by failure."""
-    head = ["FAILURE", "FOUND", "95% INTERVAL", "EXPLAINED BY THE RIGHT CODE", "95% INTERVAL", "WHICH FIRED FIRST IN"]
+    head = ["FAILURE", "FOUND", "95% INTERVAL", "EXPLAINED BY THE RIGHT CODE", "95% INTERVAL", "A RIGHT CODE FIRED FIRST"]
     rows = []
     failed = [run for run in judged if failing(run)]
     for one in [*found(judged), found_of("all", failed)]:
@@ -73,18 +73,19 @@ def shown(share: Share) -> tuple[str, str]:
 
 def summary(judged: Sequence[Judged], facts: Facts) -> list[str]:
     """What is no matter of one failure."""
-    return [*healthy_runs(judged), *collapses(judged, facts), *at_once(judged), *gain(judged, facts)]
+    return [*healthy_runs(judged, facts), *collapses(judged, facts), *at_once(judged), *gain(judged, facts)]
 
 
-def healthy_runs(judged: Sequence[Judged]) -> Iterator[str]:
+def healthy_runs(judged: Sequence[Judged], facts: Facts) -> Iterator[str]:
     """False alarms, and what is in no rate."""
     alarms = false_alarms(judged)
     failed = [one for one in judged if failing(one)]
     left = [one for one in judged if not failing(one) and one.label != HEALTHY]
-    found_there = sum(bool(one.alarms) for one in left)
+    without, caused = ([one for one in left if bool(facts[one.name]["cause"]) is cause] for cause in (False, True))
+    alarmed, also = (sum(bool(one.alarms) for one in runs) for runs in (without, caused))
     yield (
-        f"{alarms.flagged.of} runs are healthy, {len(failed)} fail; of {len(left)} the truth says neither, and they are in no rate "
-        f"(with an alarm: {found_there})"
+        f"{alarms.flagged.of} runs are healthy, {len(failed)} fail; of {len(left)} the truth says neither, and they are in no rate: "
+        f"{len(without)} without a cause, of which {alarmed} have an alarm, and {len(caused)} with one, of which {also} have"
     )
     if alarms.steps:
         count, interval = shown(alarms.flagged)
@@ -92,8 +93,8 @@ def healthy_runs(judged: Sequence[Judged]) -> Iterator[str]:
         rate = 1e5 * alarms.alarms / alarms.steps
         yield f"healthy runs flagged: {count} ({interval})"
         yield f"false alarms in 100,000 healthy steps: {rate:.2f} ({low:.2f} to {high:.2f}; {alarms.steps:,} steps)"
-    early = [sum(alarm.fired < (one.onset_low or 0) for alarm in one.alarms) for one in failed]
-    yield f"alarms on failing runs before the cause: {sum(early)}, on {sum(map(bool, early))} of {len(failed)} runs"
+    early = sum(any(alarm.fired < facts[one.name]["cause"]["step"] for alarm in one.alarms) for one in [*failed, *caused])
+    yield f"runs with an alarm before their cause: {early} of {len(failed) + len(caused)}"
 
 
 def collapses(judged: Sequence[Judged], facts: Facts) -> Iterator[str]:

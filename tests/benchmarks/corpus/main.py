@@ -30,8 +30,10 @@ from corpus.published import publish
 from corpus.report import report
 
 from ganwatch.calibration.judged import Judged, judge
+from ganwatch.errors import UserError
 from ganwatch.presets import default_detectors
 from ganwatch.recordings import Recording, read_recordings, write_recordings
+from ganwatch.recordings.parquet import count_recordings
 
 RECORDED = Path(__file__).parent / "recorded"
 """The files of the repository, one a part and world."""
@@ -57,10 +59,18 @@ def end_with_parent() -> None:
         threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
+def asked(args: argparse.Namespace) -> list[Plan]:
+    """The runs of the part and the world that were named."""
+    found = [plan for plan in corpus() if args.part in {None, plan.part} and args.world in {None, plan.world}]
+    if not found:
+        raise UserError(f"argument --world: the corpus has no runs there, got {args.world}")
+    return found
+
+
 def run(args: argparse.Namespace) -> int:
     """Train what is missing."""
     args.out.mkdir(parents=True, exist_ok=True)
-    chosen = [plan for plan in corpus() if args.part in {None, plan.part} and args.world in {None, plan.world}]
+    chosen = asked(args)
     todo = [plan for plan in chosen if not (args.out / f"{plan.name}.parquet").exists()]
     todo = random.Random(0).sample(todo, len(todo))[: args.limit]  # so that a part of it is a corpus too
     print(f"{len(chosen)} runs, {len(todo)} to train", flush=True)
@@ -77,11 +87,15 @@ def run(args: argparse.Namespace) -> int:
 
 def pack(args: argparse.Namespace) -> int:
     """Write one file a part and world, in the order of the design, labelled by today's rule."""
-    args.packed.mkdir(exist_ok=True)
-    there = [plan for plan in corpus() if (args.out / f"{plan.name}.parquet").exists()]
+    args.packed.mkdir(parents=True, exist_ok=True)
+    there = [plan for plan in asked(args) if (args.out / f"{plan.name}.parquet").exists()]
+    if not there:
+        raise UserError(f"argument --out: a folder with runs that `main.py run` has trained is needed, got {args.out}")
     for (part, world), plans in itertools.groupby(sorted(there, key=lambda plan: (plan.part, plan.world)), lambda p: (p.part, p.world)):
         path = args.packed / f"{part}-{world}.parquet"
         names = [plan.name for plan in plans]
+        if path.exists() and (held := count_recordings(path)) > len(names):
+            raise UserError(f"{path} holds {held} runs, which {len(names)} would replace: train the rest, or say another folder, --packed")
         write_recordings(path, (labelled(args.out / f"{name}.parquet") for name in names))
         print(f"{path.name}: {len(names)} runs, {path.stat().st_size / 2**20:.1f} MiB")
     return 0
@@ -109,9 +123,11 @@ def table(args: argparse.Namespace) -> int:
 
 def check(args: argparse.Namespace) -> int:
     """Train a sample anew; 1 where truth or incidents differ."""
-    recorded = {plan.name: plan for plan in corpus() if args.part in {None, plan.part}}
+    recorded = {plan.name: plan for plan in asked(args)}
     there = [run for path in sorted(args.packed.glob("*.parquet")) for run in read_recordings(path) if run.name in recorded]
     chosen = random.Random(args.seed).sample(there, min(args.limit or 20, len(there)))
+    if not there:
+        raise UserError(f"argument --packed: a folder of packed runs is needed, got {args.packed}")
     differ = 0
     with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
         for old, new in zip(chosen, pool.map(anew, [recorded[run.name] for run in chosen]), strict=True):
@@ -135,6 +151,13 @@ def _incidents(recording: Recording) -> Judged:
     return judge(recording, default_detectors())
 
 
+def positive(text: str) -> int:
+    """A whole number from 1 on."""
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
+    return number
+
+
 def main() -> int:
     """Parse and go."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -143,15 +166,18 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/corpus"))
     parser.add_argument("--part", choices=("tuning", "final"))
     parser.add_argument("--world", choices=WORLDS)
-    parser.add_argument("--limit", type=int, help="runs at most")
-    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--limit", type=positive, help="runs at most")
+    parser.add_argument("--jobs", type=positive, default=2)
     parser.add_argument("--seed", type=int, default=0, help="of the sample that is checked")
     parser.add_argument("--packed", type=Path, default=RECORDED, help="folder of the packed files (default: %(default)s)")
     parser.add_argument("--publish", action="store_true", help="write the table of the final part into the README")
     args = parser.parse_args()
     if args.publish and (args.part, args.world) != ("final", None):
         parser.error("argument --publish: what is published is the whole final part, say --part final")
-    return actions[args.action](args)
+    try:
+        return actions[args.action](args)
+    except (UserError, FileExistsError) as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

@@ -138,6 +138,6 @@ def not_found(judged: Sequence[Judged]) -> Iterator[str]:
     yield "false alarms:"
     flagged = [one for one in judged if one.label == HEALTHY and one.alarms]
     yield from (f"  {one.name}: {', '.join(f'{alarm.code} at {alarm.fired}' for alarm in one.alarms)}" for one in flagged)
-    yield "another code first:"
+    yield "explained by another code:"
     wrong = [one for one in judged if failing(one) and one.hit is not None and not one.right_first]
     yield from (f"  {one.name} ({one.label}): {', '.join(f'{alarm.code} at {alarm.fired}' for alarm in one.alarms)}" for one in wrong)
