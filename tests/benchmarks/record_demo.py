@@ -11,9 +11,10 @@ import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
+from ganwatch.trainer.faults import FAULTS
+
 sys.path.insert(0, str(Path(__file__).parent))
 
-FAULTS = ("mode-collapse", "discriminator-domination", "vanishing-gradient", "exploding-gradient", "non-finite", "range-mismatch")
 LOSSES = ("least-squares", "wgan-gp")
 """Of healthy runs."""
 
@@ -26,18 +27,17 @@ def record(case: str, seed: int, out: Path) -> str:
     from ganwatch.recordings import Recording, write_recordings
     from ganwatch.sinks.memory import MemorySink
     from ganwatch.trainer.demo import demo, summary
-    from ganwatch.trainer.faults import FAULTS as KNOWN
 
     torch.set_num_threads(1)
     memory, truth = MemorySink(), Truth()
-    fault = case if case in KNOWN else None
+    fault = case if case in FAULTS else None
     watch, _ = demo(fault, loss=None if fault else case, seed=seed, store=None, sinks=[memory], callbacks=[truth], progress=False)
     failing = not truth.rows or truth.rows[-1][1] < HEALTHY_KINDS
     facts = {
         "case": case,
         "seed": seed,
         "label": "undetermined" if failing is (fault is None) else fault or "healthy",
-        "codes": [KNOWN[fault].code] if fault else [],
+        "codes": [FAULTS[fault].code] if fault else [],
         "truth": truth.rows,
         "summary": summary(watch),
     }
