@@ -18,7 +18,7 @@ test-slow: .venv/.dev
 	.ci/test -m slow
 
 e2e: .venv/.dev
-	.ci/test -m "service and not slow" tests/dashboards tests/alerts
+	.ci/test -m "service and not slow" tests/dashboards tests/alerting
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ganwatch.contracts import Severity
-from ganwatch.signals import Signal
+from ganwatch.core.detector import Severity
+from ganwatch.core.signals import Signal
 from ganwatch.store.queries import IncidentRecord
 
 Curve = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from ganwatch.signals import Signal, catalogue, family
+from ganwatch.core.signals import Signal, catalogue, family
 from ganwatch.store import queries
 from ganwatch.store.database import Store
 

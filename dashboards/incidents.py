@@ -8,10 +8,10 @@ from pathlib import PurePosixPath
 
 import streamlit as st
 
-from ganwatch.errors import UserError
-from ganwatch.packaged import packaged_folder
-from ganwatch.records import finite
-from ganwatch.signals import family
+from ganwatch.core.errors import UserError
+from ganwatch.core.package_data import packaged_folder
+from ganwatch.core.readings import finite
+from ganwatch.core.signals import family
 from ganwatch.store import queries
 from ganwatch.store.database import Store
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from ganwatch.contracts import Severity
+from ganwatch.core.detector import Severity
 from ganwatch.store import queries
 
 from .drift import fresh_data

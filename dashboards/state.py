@@ -12,7 +12,7 @@ import streamlit as st
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
 from ganwatch.store import queries
 from ganwatch.store.database import DEFAULT, Store, open_store
 

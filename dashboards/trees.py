@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TypeVar
 
-from ganwatch.contracts import Incident
+from ganwatch.core.incidents import Incident
 
 I = TypeVar("I", bound=Incident)
 

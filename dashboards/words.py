@@ -8,8 +8,9 @@ from typing import Literal
 
 import streamlit as st
 
-from ganwatch.contracts import Incident, Severity, State, Verdict
-from ganwatch.signals import family
+from ganwatch.core.detector import Severity, Verdict
+from ganwatch.core.incidents import Incident, State
+from ganwatch.core.signals import family
 
 Colour = Literal["red", "orange", "blue", "green", "gray"]
 STATES: dict[str, Colour] = {"running": "blue", "finished": "green", "failed": "red", "stopped": "gray", "silent": "orange"}

@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ganwatch.by_name import auto
-    from ganwatch.drift.callback import FreshDataDrift
-    from ganwatch.lightning import GanWatch
-    from ganwatch.loop import watch
+    from ganwatch.session.auto import auto
+    from ganwatch.session.drift_callback import FreshDataDrift
+    from ganwatch.session.lightning import GanWatch
+    from ganwatch.session.watch import watch
 
 __version__ = "0.1.0"
 __all__ = ["FreshDataDrift", "GanWatch", "__version__", "auto", "watch"]
@@ -23,21 +23,21 @@ def __getattr__(name: str) -> Any:
     if name in {"GanWatch", "FreshDataDrift"}:
         try:
             if name == "FreshDataDrift":
-                from ganwatch.drift.callback import FreshDataDrift
+                from ganwatch.session.drift_callback import FreshDataDrift
 
                 return FreshDataDrift
-            from ganwatch.lightning import GanWatch
+            from ganwatch.session.lightning import GanWatch
         except ModuleNotFoundError as error:
             if error.name != "lightning":
                 raise
             raise ImportError(f'{name} needs lightning: pip install "ganwatch[lightning]"') from error
         return GanWatch
     if name == "watch":
-        from ganwatch.loop import watch
+        from ganwatch.session.watch import watch
 
         return watch
     if name == "auto":
-        from ganwatch.by_name import auto
+        from ganwatch.session.auto import auto
 
         return auto
     raise AttributeError(f"module 'ganwatch' has no attribute {name!r}")

@@ -2,6 +2,6 @@
 
 import sys
 
-from ganwatch.cli import main
+from ganwatch.commands.main import main
 
 sys.exit(main())

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ganwatch.audit.report import Finding, Level, Unfinished
 from ganwatch.audit.survey import Survey
-from ganwatch.contracts import NotApplicable
+from ganwatch.core.detector import NotApplicable
 
 CheckOutcome = Finding | NotApplicable | Unfinished | None
 

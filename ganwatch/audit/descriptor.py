@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ganwatch.samples.source import channels_first
+from ganwatch.data.source import channels_first
 
 SIDE = 12
 """Pixels a side to which images are brought."""

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from ganwatch.audit.check import Check, CheckOutcome, Material
 from ganwatch.audit.report import Finding, Level, Report
 from ganwatch.audit.survey import survey
-from ganwatch.contracts import NotApplicable, discover
-from ganwatch.errors import UserError
-from ganwatch.randomness import preserved_random_state
-from ganwatch.samples.chance import living_generators
-from ganwatch.samples.opening import open_source
-from ganwatch.samples.source import NotIndexableError, Source, to_array
+from ganwatch.core.detector import NotApplicable
+from ganwatch.core.discovery import discover
+from ganwatch.core.errors import UserError
+from ganwatch.data.opening import open_source
+from ganwatch.data.source import NotIndexableError, Source, to_array
+from ganwatch.isolation.generators import living_generators
+from ganwatch.isolation.random_state import preserved_random_state
 
 _log = logging.getLogger(__name__)
 _READING, _READING_WITH_HELD_OUT = 0.7, 0.5

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ganwatch.errors import UserError
-from ganwatch.randomness import preserved_random_state
-from ganwatch.samples.chance import living_generators
-from ganwatch.samples.opening import open_source
-from ganwatch.samples.source import NotIndexableError
+from ganwatch.core.errors import UserError
+from ganwatch.data.opening import open_source
+from ganwatch.data.source import NotIndexableError
+from ganwatch.isolation.generators import living_generators
+from ganwatch.isolation.random_state import preserved_random_state
 
 
 def dataset_identity(data: Any, *, sample: int = 256, seed: int = 0) -> dict[str, Any]:

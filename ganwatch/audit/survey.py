@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganwatch.audit.descriptor import SIDE, describe
-from ganwatch.samples.source import Item, Source, channels_first
+from ganwatch.data.source import Item, Source, channels_first
 
 EXAMPLES = 8
 

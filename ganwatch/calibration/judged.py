@@ -9,10 +9,11 @@ from functools import partial
 from multiprocessing import get_context
 from typing import Any
 
-from ganwatch.contracts import Detector, Incident
+from ganwatch.core.detector import Detector
+from ganwatch.core.incidents import Incident
+from ganwatch.core.replay import replayed
 from ganwatch.recordings.recording import Recording
 from ganwatch.recordings.sources import Source
-from ganwatch.replay import replayed
 
 HEALTHY = "healthy"
 """The label of a run in which any alarm is a false one."""

@@ -8,8 +8,8 @@ from functools import partial
 
 from ganwatch.calibration.judged import Judged, Variant
 from ganwatch.calibration.rates import FalseAlarms, Found, failing, false_alarms, found_of
-from ganwatch.contracts import Detector
-from ganwatch.settings import made, setting
+from ganwatch.core.detector import Detector
+from ganwatch.core.detector_settings import made, setting
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ganwatch.capture.attribution.batch_origin import EVERYTHING, Part, Recognition, place
 from ganwatch.capture.options import Options
-from ganwatch.capture.recognition import EVERYTHING, Part, Recognition, place
 from ganwatch.capture.step import Arguments, Call, detached, score_leaf, tensors
 
 UNKNOWN = 3

@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
-from ganwatch.capture import loss_family
-from ganwatch.capture.ownership import Share
-from ganwatch.capture.recognition import place
+from ganwatch.capture.attribution import loss_family
+from ganwatch.capture.attribution.batch_origin import place
+from ganwatch.capture.attribution.parameter_ownership import Share
 from ganwatch.capture.step import Call, tensors
 
 LOOKS = 4

@@ -17,20 +17,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganwatch.capture import backward_losses, forward_calls, loss_graph
+from ganwatch.capture.attribution.batch_origin import Recognition
+from ganwatch.capture.attribution.origin_from_loss import Roles
+from ganwatch.capture.attribution.parameter_ownership import Ownership, Share, members
 from ganwatch.capture.calls import claim, generated, judged, keep, release
 from ganwatch.capture.findings import Findings
-from ganwatch.capture.logged import logged
+from ganwatch.capture.logged_values import logged
 from ganwatch.capture.options import NOTHING_SAID, Options
-from ganwatch.capture.ownership import Ownership, Share, members
-from ganwatch.capture.parts import ByParts
-from ganwatch.capture.recognition import Recognition
-from ganwatch.capture.roles import Roles
 from ganwatch.capture.schedule import Schedule
 from ganwatch.capture.step import Call, Step, Update, tensors
+from ganwatch.capture.taps import backward_losses, forward_calls, loss_graph
+from ganwatch.capture.taps.submodule_calls import ByParts
 from ganwatch.capture.updates import Moved, Updates
-from ganwatch.contracts import Probe
-from ganwatch.undisturbed import Undisturbed
+from ganwatch.core.probe import Probe
+from ganwatch.isolation.isolated_call import Undisturbed
 
 PATIENCE = 2
 """Looks without a call of a network after which its parts are watched."""

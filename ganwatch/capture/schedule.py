@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ganwatch.contracts import Probe
+from ganwatch.core.probe import Probe
 
 PERIOD = 1000
 """Longest common period of cadences, in steps, whose plans are kept."""

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganwatch.contracts import Probe
+from ganwatch.core.probe import Probe
 
 Arguments = tuple[list[Any], dict[str, Any]]
 

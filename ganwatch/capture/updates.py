@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganwatch.capture import backward_losses, clipping, optimizer_steps
-from ganwatch.capture.losses import Losses
-from ganwatch.capture.ownership import Ownership, Share
-from ganwatch.capture.phases import AUXILIARY, Kind, Phases
-from ganwatch.capture.primary import Primary
+from ganwatch.capture.attribution.parameter_ownership import Ownership, Share
+from ganwatch.capture.attribution.step_clock import Primary
+from ganwatch.capture.attribution.update_kind import AUXILIARY, Kind, Phases
+from ganwatch.capture.attribution.update_losses import Losses
 from ganwatch.capture.step import Update, norms_of
+from ganwatch.capture.taps import backward_losses, clipping, optimizer_steps
 
 _Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 

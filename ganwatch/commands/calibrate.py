@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganwatch.commands.replay import add_detectors, add_reading, counted, healthy_line, judging, opened, shown_arguments
 from ganwatch.commands.runs import table
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
 
 if TYPE_CHECKING:
     from ganwatch.calibration.fit import Fit
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from ganwatch.calibration.fit import fit
     from ganwatch.calibration.judged import HEALTHY, judge_all
     from ganwatch.calibration.sweep import settings_of
-    from ganwatch.settings import write_preset
+    from ganwatch.core.detector_settings import write_preset
 
     _check_arguments(args)
     sources, settings = opened(args), settings_of(judging(args), EACH_WAY)

@@ -8,7 +8,7 @@ import socket
 import sys
 from typing import TYPE_CHECKING
 
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
 
 if TYPE_CHECKING:
     import argparse
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Become the server; never returns unless something is wrong."""
-    from ganwatch.packaged import packaged_folder
+    from ganwatch.core.package_data import packaged_folder
     from ganwatch.store.database import open_store
 
     if importlib.util.find_spec("streamlit") is None:

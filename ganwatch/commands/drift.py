@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganwatch.commands.score import DISCRIMINATOR, FEATURES
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor

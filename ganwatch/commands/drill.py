@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 
+from ganwatch.core.errors import UserError
 from ganwatch.drill import Injection, injections
-from ganwatch.errors import UserError
 from ganwatch.trainer.defaults import DIGITS
 
 HELP = "rehearse: inject a failure into a healthy training at a chosen step, and see what is found and whom it calls"

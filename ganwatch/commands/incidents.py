@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ganwatch.commands.runs import OPEN_AT_THE_END, in_line, shown, table
 
 if TYPE_CHECKING:
-    from ganwatch.contracts import Verdict
+    from ganwatch.core.detector import Verdict
     from ganwatch.store.queries import IncidentRecord
 
 HELP = "list the incidents of a run with their evidence"

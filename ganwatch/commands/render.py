@@ -22,9 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Render, or compare."""
     import ganwatch
-    from ganwatch import render
-    from ganwatch.contracts import Detector, discover
-    from ganwatch.errors import UserError
+    from ganwatch.alerting import render
+    from ganwatch.core.detector import Detector
+    from ganwatch.core.discovery import discover
+    from ganwatch.core.errors import UserError
 
     folder = args.output or Path(ganwatch.__path__[0]).parent / "alerts"
     if not folder.is_dir():

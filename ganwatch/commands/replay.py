@@ -12,13 +12,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ganwatch.commands.runs import in_line, shown, table
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
 
 if TYPE_CHECKING:
     from ganwatch.calibration.judged import Judged
     from ganwatch.calibration.rates import FalseAlarms, Found, Share
     from ganwatch.calibration.sweep import Row, Setting
-    from ganwatch.contracts import Detector
+    from ganwatch.core.detector import Detector
     from ganwatch.recordings.sources import Source
 
 T = TypeVar("T")
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         return _sweep(args)
     from ganwatch.calibration.judged import judge_all
     from ganwatch.calibration.rates import false_alarms, found
-    from ganwatch.settings import made, read_preset
+    from ganwatch.core.detector_settings import made, read_preset
 
     sources, classes = opened(args), judging(args)
     variant = partial(made, classes, read_preset(args.preset) if args.preset else None, f"preset {args.preset}")
@@ -149,7 +149,7 @@ def opened(args: argparse.Namespace) -> list[Source]:
 
 def judging(args: argparse.Namespace) -> list[type[Detector]]:
     """The detectors of the arguments."""
-    from ganwatch.settings import named_detectors, own_detectors
+    from ganwatch.core.detector_settings import named_detectors, own_detectors
 
     return own_detectors() if args.detectors is None else named_detectors(args.detectors)
 

@@ -9,11 +9,11 @@ import sys
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
 
 if TYPE_CHECKING:
+    from ganwatch.data.sides import Side
     from ganwatch.metrics.estimate import Estimate
-    from ganwatch.samples.sides import Side
 
 HELP = "measure how near generated samples come to real ones"
 DISCRIMINATOR = "discriminator"
@@ -43,8 +43,8 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--seed must be >= 0, got {args.seed}")
     if args.range and not args.range[0] < args.range[1]:
         raise UserError(f"--range must be LOW HIGH with LOW < HIGH, got {args.range[0]:g} {args.range[1]:g}")
+    from ganwatch.evaluation.score import score
     from ganwatch.features.cache import FeatureCache
-    from ganwatch.scoring import score
 
     real, fake = _sides(args)
     found = score(
@@ -74,7 +74,7 @@ def _features(args: argparse.Namespace, *sides: Side) -> Any:
 def _sides(args: argparse.Namespace) -> tuple[Side, Side]:
     if all(map(_is_checkpoint, (args.real, args.fake))):
         return _drawn(args.real, "REAL", args.samples, args.seed), _drawn(args.fake, "FAKE", args.samples, args.seed + 1)
-    from ganwatch.samples.batches import Samples
+    from ganwatch.data.batches import Samples
 
     sides: dict[str, Any] = {
         name: Samples(data, limit=args.samples, seed=args.seed, argument=name)

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, or go on training, then say what was seen; 130 after Ctrl-C."""
-    from ganwatch.lightning import GanWatch
+    from ganwatch.session.lightning import GanWatch
     from ganwatch.trainer.cli import TrainCLI
     from ganwatch.trainer.run import quiet
     from ganwatch.trainer.summary import report, summary
@@ -52,7 +52,7 @@ def build_callbacks(config: Any, data: GANData) -> list[Callback]:
     data : GANData
         What it holds out is shown to the discriminator and compared with what is generated.
     """
-    from ganwatch.lightning import GanWatch
+    from ganwatch.session.lightning import GanWatch
     from ganwatch.trainer.progress import SignalBar
 
     watch = GanWatch(

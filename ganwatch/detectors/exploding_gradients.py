@@ -36,9 +36,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ganwatch.contracts import Detector, Outcome, Severity, Verdict
-from ganwatch.records import Readings
-from ganwatch.stats import HealthyMedian, Window
+from ganwatch.core.detector import Detector, Outcome, Severity, Verdict
+from ganwatch.core.readings import Readings
+from ganwatch.core.statistics import HealthyMedian, Window
 
 SHRUNK, SLIGHT = 0.1, 0.01
 """Part of their usual norm, and of that of the other network's, below which weights have shrunk."""

@@ -35,9 +35,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ganwatch.contracts import Detector, NotApplicable, Outcome, Severity, Verdict
-from ganwatch.records import Readings, finite
-from ganwatch.stats import Streak
+from ganwatch.core.detector import Detector, NotApplicable, Outcome, Severity, Verdict
+from ganwatch.core.readings import Readings, finite
+from ganwatch.core.statistics import Streak
 
 
 class CopiedSamples(Detector):

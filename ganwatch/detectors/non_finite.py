@@ -32,8 +32,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from ganwatch.contracts import Detector, Outcome, Severity, Verdict
-from ganwatch.records import Readings
+from ganwatch.core.detector import Detector, Outcome, Severity, Verdict
+from ganwatch.core.readings import Readings
 
 
 class NonFinite(Detector):

@@ -40,9 +40,9 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from ganwatch.contracts import Detector, Outcome, Severity, Verdict
-from ganwatch.records import Readings, finite
-from ganwatch.stats import HealthyMedian, Window
+from ganwatch.core.detector import Detector, Outcome, Severity, Verdict
+from ganwatch.core.readings import Readings, finite
+from ganwatch.core.statistics import HealthyMedian, Window
 
 
 class Oscillation(Detector):

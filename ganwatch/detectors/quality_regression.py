@@ -36,8 +36,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from ganwatch.contracts import Detector, Outcome, Severity, Verdict
-from ganwatch.records import Readings, finite
+from ganwatch.core.detector import Detector, Outcome, Severity, Verdict
+from ganwatch.core.readings import Readings, finite
 
 WATCHED = {"frechet": -1.0, "cost": -1.0, "score": 1.0}
 """Families of signals that are judged, and the sign of what is better."""

@@ -26,7 +26,7 @@ class DriftCheck:
 
     Parameters
     ----------
-    baseline : like that of ``ganwatch.samples.opening.open_source``
+    baseline : like that of ``ganwatch.data.opening.open_source``
     level : float or None
         Probability of a false verdict: of a single check (None: 0.01), or of any of ``times`` checks (None: 0.05).
     times : int or None

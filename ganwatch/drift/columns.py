@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
 
 LABEL = "label"
 """Column whose values are kinds, not numbers."""

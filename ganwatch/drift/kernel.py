@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganwatch.errors import UserError
-from ganwatch.samples.rounding import single
+from ganwatch.core.errors import UserError
+from ganwatch.data.rounding import single
 
 _BLOCK = 16_000_000
 """Entries of the Gram matrix that are held at one time: 64 MB."""

@@ -23,8 +23,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganwatch.core.errors import UserError
 from ganwatch.drift.kernel import as_features, kernel_product, same_width, subset, usual_bandwidth
-from ganwatch.errors import UserError
 from ganwatch.metrics.neighbours import nearest
 
 LIMIT = 5000

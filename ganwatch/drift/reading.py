@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganwatch.data.batches import Samples
+from ganwatch.data.sides import SIGNED, Kind, both_vectors, in_range, usual_range
+from ganwatch.data.source import Item
 from ganwatch.drift.columns import LABEL, Columns, columns_of
 from ganwatch.features.cache import FeatureCache
 from ganwatch.features.extraction import features_of
 from ganwatch.features.extractor import Extractor
 from ganwatch.features.registry import Named
 from ganwatch.features.registry import extractor as extractor_named
-from ganwatch.samples.batches import Samples
-from ganwatch.samples.sides import SIGNED, Kind, both_vectors, in_range, usual_range
-from ganwatch.samples.source import Item
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Reader:
 
     Parameters
     ----------
-    baseline : like that of ``ganwatch.samples.opening.open_source``
+    baseline : like that of ``ganwatch.data.opening.open_source``
         Tells vectors from images, and which range floating-point values have.
     features, size : str, callable, Extractor or None; int or None
         An extractor, or as for ``ganwatch.features.registry.extractor``.

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganwatch.core.errors import UserError
 from ganwatch.drift.kernel import as_features, subset
 from ganwatch.drift.permutation import LIMIT
 from ganwatch.drift.verdict import Drift
-from ganwatch.errors import UserError
 from ganwatch.store.artifacts import ArtifactRoot
 from ganwatch.store.audits import DRIFT_CHECKED, GENERATOR_ACCEPTED, AuditRecord, append, entries
 from ganwatch.store.database import Store

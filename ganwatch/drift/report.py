@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ganwatch.core.errors import UserError
 from ganwatch.drift.columns import LABEL, Columns
-from ganwatch.errors import UserError
 
 MOST = 50
 """Columns in a report at most, as each is a plot; the surest to have moved come first."""

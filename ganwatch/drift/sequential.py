@@ -27,8 +27,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganwatch.core.errors import UserError
 from ganwatch.drift.kernel import as_features, same_width, usual_bandwidth
-from ganwatch.errors import UserError
 
 DAILY = 365
 """Checks in a year of daily checks."""

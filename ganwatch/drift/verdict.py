@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from ganwatch.core.errors import UserError
 from ganwatch.drift.columns import Columns, Moved, compare_columns
 from ganwatch.drift.kernel import as_features, same_width
 from ganwatch.drift.permutation import LIMIT, Change, Comparison, change, compare
 from ganwatch.drift.sequential import Check, RepeatedChecks
-from ganwatch.errors import UserError
 
 LEVEL = 0.01
 """Probability of any verdict but "unchanged" where nothing changed."""

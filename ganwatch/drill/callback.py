@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ganwatch.core.errors import UserError
 from ganwatch.drill.injecting import Injected
 from ganwatch.drill.injection import make_injection
-from ganwatch.errors import UserError
-from ganwatch.lightning import DISCRIMINATORS, GENERATORS, find_network
-from ganwatch.lightning_names import Callback, adopt
+from ganwatch.session.lightning import DISCRIMINATORS, GENERATORS, find_network
+from ganwatch.session.lightning_package import Callback, adopt
 
 if TYPE_CHECKING:
     import lightning

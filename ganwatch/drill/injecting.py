@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from ganwatch.capture import loaders, optimizer_steps
-from ganwatch.capture.ownership import members
+from ganwatch.capture.attribution.parameter_ownership import members
+from ganwatch.capture.taps import loaders, optimizer_steps
 from ganwatch.capture.updates import Updates
+from ganwatch.core.errors import UserError
 from ganwatch.drill.injection import Injection, make_injection
-from ganwatch.errors import UserError
-from ganwatch.loop import Networks, as_one
-from ganwatch.starting import rehearsed
+from ganwatch.session.run_start import rehearsed
+from ganwatch.session.watch import Networks, as_one
 
 log = logging.getLogger("ganwatch")
 

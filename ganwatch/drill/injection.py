@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ganwatch.contracts import discover
-from ganwatch.errors import UserError
+from ganwatch.core.discovery import discover
+from ganwatch.core.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

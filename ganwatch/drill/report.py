@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ganwatch.alerting import of_detector
-from ganwatch.contracts import Detector, Incident, discover
+from ganwatch.alerting.alerts import of_detector
+from ganwatch.core.detector import Detector
+from ganwatch.core.discovery import discover
+from ganwatch.core.incidents import Incident
+from ganwatch.core.package_data import packaged_folder
 from ganwatch.drill.injection import Injection
-from ganwatch.packaged import packaged_folder
 
 
 def outcome(injection: Injection, injected: int | None, incidents: Sequence[Incident]) -> dict[str, Any]:

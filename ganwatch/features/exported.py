@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
+from ganwatch.core.provenance import masked
 from ganwatch.features.extractor import Batch, as_features
 from ganwatch.features.preprocessing import Preprocessing
-from ganwatch.provenance import masked
 
 PREPROCESSING = Preprocessing(wanted=(0.0, 255.0), channels=3)
 _HEX = 64

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 from torch import Tensor
 
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
 from ganwatch.features.cache import FeatureCache, content_key
 from ganwatch.features.extractor import Batch, Extractor, identity_of
 
@@ -18,7 +18,7 @@ def features_of(batches: Iterable[Batch], extractor: Extractor, *, cache: Featur
     Parameters
     ----------
     batches : iterable
-        Such as ``ganwatch.samples.batches.Samples``.
+        Such as ``ganwatch.data.batches.Samples``.
     extractor : Extractor
         Where its provenance has no hash of weights, nothing is kept.
     cache : FeatureCache or None

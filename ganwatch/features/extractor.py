@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
 
 Batch = Tensor | Sequence[Tensor]
 """Samples ``(N, …)``, or a sequence of single ones where their sizes differ."""

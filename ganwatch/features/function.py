@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ganwatch.features.extractor import Batch, as_features, module_hash
 from ganwatch.features.preprocessing import Preprocessing
-from ganwatch.undisturbed import evaluating
+from ganwatch.isolation.isolated_call import evaluating
 
 
 class FromCallable:

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
 from ganwatch.features.extractor import Batch, as_features, module_hash
 from ganwatch.features.preprocessing import Preprocessing
-from ganwatch.undisturbed import Undisturbed
+from ganwatch.isolation.isolated_call import Undisturbed
 
 _WRAPPED = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 PREPROCESSING = Preprocessing()

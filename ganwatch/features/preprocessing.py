@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
 
 _BYTE = 255.0
 _LUMINANCE = (0.299, 0.587, 0.114)

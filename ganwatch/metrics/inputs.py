@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
 
 
 def checked(real: Tensor, fake: Tensor) -> None:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
 from ganwatch.features.extractor import Extractor
 from ganwatch.metrics.base import QualityMetric
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
 from ganwatch.features.extractor import Batch, Extractor
 from ganwatch.metrics.intervals import share_interval
 from ganwatch.metrics.kmeans import assign, kmeans

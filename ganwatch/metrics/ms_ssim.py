@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
 from ganwatch.features.extractor import Batch
 from ganwatch.metrics.base import QualityMetric
 from ganwatch.metrics.intervals import normal_quantile

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
 from ganwatch.features.extractor import Batch, Extractor
 from ganwatch.metrics.base import QualityMetric
 from ganwatch.metrics.intervals import clopper_pearson

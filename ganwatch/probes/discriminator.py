@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ganwatch.capture.step import Step, per_sample, scores
-from ganwatch.contracts import Probe
+from ganwatch.core.probe import Probe
 
 RANKED = 256
 """Samples per side that are ranked against each other."""

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganwatch.capture.packing import packed, unpacked
 from ganwatch.capture.step import Step
-from ganwatch.contracts import Probe
+from ganwatch.core.probe import Probe
+from ganwatch.evaluation.tensor_state import packed, unpacked
 
 SAMPLES = 64
 """Samples per side."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ganwatch.capture.step import Step, Update, per_sample
-from ganwatch.contracts import Probe
+from ganwatch.core.probe import Probe
 
 
 class Gradients(Probe):

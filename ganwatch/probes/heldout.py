@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ganwatch.capture.drawing import Beside, labels_in
-from ganwatch.capture.heldout import Heldout
-from ganwatch.capture.preparation import Preparation
 from ganwatch.capture.step import Call, Step
-from ganwatch.contracts import Probe
+from ganwatch.core.probe import Probe
+from ganwatch.evaluation.generator_sampler import Beside, labels_in
+from ganwatch.evaluation.heldout import Heldout
+from ganwatch.evaluation.resolution import Preparation
 from ganwatch.probes.discriminator import auc
 
 SHOWN = 256

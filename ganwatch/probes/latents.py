@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from ganwatch.capture.step import Step
-from ganwatch.contracts import Probe
+from ganwatch.core.probe import Probe
 
 
 class Latents(Probe):

@@ -13,18 +13,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganwatch.capture.drawing import Beside, Drawing, FixedInputs, labels_in
-from ganwatch.capture.gallery import to_pixels
-from ganwatch.capture.heldout import Heldout
-from ganwatch.capture.packing import packed, unpacked
-from ganwatch.capture.preparation import Preparation
 from ganwatch.capture.step import Call, Step
-from ganwatch.contracts import Probe
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
+from ganwatch.core.probe import Probe
+from ganwatch.core.readings import Samples
+from ganwatch.data.sides import usual_range
+from ganwatch.evaluation.gallery import to_pixels
+from ganwatch.evaluation.generator_sampler import Beside, Drawing, FixedInputs, labels_in
+from ganwatch.evaluation.heldout import Heldout
+from ganwatch.evaluation.resolution import Preparation
+from ganwatch.evaluation.tensor_state import packed, unpacked
+from ganwatch.isolation.random_state import preserved_random_state
 from ganwatch.probes.quality_options import check_measures, check_targets, checked_extractor
-from ganwatch.randomness import preserved_random_state
-from ganwatch.records import Samples
-from ganwatch.samples.sides import usual_range
 
 log = logging.getLogger("ganwatch")
 
@@ -33,7 +33,7 @@ BYTES = 64 * 2**20
 LEAST = 40
 """Samples of a side below which nothing can be compared."""
 NEEDED = (
-    "ganwatch.metrics.reference", "ganwatch.metrics.memorisation", "ganwatch.metrics.shares", "ganwatch.features.registry",
+    "ganwatch.evaluation.reference", "ganwatch.metrics.memorisation", "ganwatch.metrics.shares", "ganwatch.features.registry",
     "ganwatch.features.random_conv", "scipy.special",
 )  # fmt: skip
 """Modules that an evaluation imports."""
@@ -236,7 +236,7 @@ class Quality(Probe):
 
     def _prepared(self) -> Any:
         """The reference, made of the reals when it is asked for first."""
-        from ganwatch.metrics.reference import Reference
+        from ganwatch.evaluation.reference import Reference
 
         if self._reference is None:
             if self._features is None:

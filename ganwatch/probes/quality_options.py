@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
 
 
 def checked_extractor(given: Any) -> Any:

@@ -8,7 +8,7 @@ import psutil
 import torch
 
 from ganwatch.capture.step import Step
-from ganwatch.contracts import Probe
+from ganwatch.core.probe import Probe
 
 
 class Resources(Probe):

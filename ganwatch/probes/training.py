@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ganwatch.capture.step import Step
-from ganwatch.contracts import Probe
+from ganwatch.core.probe import Probe
 
 
 class Training(Probe):

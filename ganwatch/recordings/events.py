@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
 from ganwatch.recordings.names import imported, known
 from ganwatch.recordings.recording import Recording
 

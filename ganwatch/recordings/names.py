@@ -7,9 +7,9 @@ import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
+from ganwatch.core.signals import catalogue, family
 from ganwatch.recordings.recording import Recording, of_readings
-from ganwatch.signals import catalogue, family
 
 COLUMNS = ("step", "series", "value")
 """What columns of a table may be called besides series."""

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
 from ganwatch.recordings.recording import Recording, of_readings
 
 if TYPE_CHECKING:

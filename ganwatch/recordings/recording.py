@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from ganwatch.records import Readings
+from ganwatch.core.readings import Readings
 
 
 @dataclass(frozen=True)

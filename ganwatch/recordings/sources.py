@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
 from ganwatch.recordings.events import event_runs, is_event_file, read_events
 from ganwatch.recordings.parquet import count_recordings, read_recordings
 from ganwatch.recordings.recording import Recording

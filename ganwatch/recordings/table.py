@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
 from ganwatch.recordings.names import imported, known
 from ganwatch.recordings.recording import Recording
 

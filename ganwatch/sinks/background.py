@@ -8,8 +8,9 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from ganwatch.contracts import Incident, Sink
-from ganwatch.records import Readings, Run, Samples
+from ganwatch.core.incidents import Incident
+from ganwatch.core.readings import Readings, Run, Samples
+from ganwatch.core.sink import Sink
 
 log = logging.getLogger("ganwatch")
 

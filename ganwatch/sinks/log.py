@@ -7,8 +7,10 @@ import math
 from collections.abc import Sequence
 from typing import ClassVar
 
-from ganwatch.contracts import Incident, Severity, Sink, State
-from ganwatch.records import Readings
+from ganwatch.core.detector import Severity
+from ganwatch.core.incidents import Incident, State
+from ganwatch.core.readings import Readings
+from ganwatch.core.sink import Sink
 
 log = logging.getLogger("ganwatch")
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from copy import deepcopy
 from typing import ClassVar
 
-from ganwatch.contracts import Incident, Sink
-from ganwatch.records import Readings, Run, Samples
+from ganwatch.core.incidents import Incident
+from ganwatch.core.readings import Readings, Run, Samples
+from ganwatch.core.sink import Sink
 
 
 class MemorySink(Sink):

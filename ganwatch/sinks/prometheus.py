@@ -14,14 +14,17 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from ganwatch.contracts import Detector, Incident, Severity, Sink, State, discover
-from ganwatch.errors import UserError
-from ganwatch.signals import Signal, catalogue, family
+from ganwatch.core.detector import Detector, Severity
+from ganwatch.core.discovery import discover
+from ganwatch.core.errors import UserError
+from ganwatch.core.incidents import Incident, State
+from ganwatch.core.signals import Signal, catalogue, family
+from ganwatch.core.sink import Sink
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from ganwatch.records import Readings, Run
+    from ganwatch.core.readings import Readings, Run
 
 LABEL_VALUES = 32
 """Most label values of one family that are exported; readings of further ones are counted, not exported."""
@@ -65,7 +68,7 @@ class PrometheusSink(Sink, Collector):
     Examples
     --------
     >>> from urllib.request import urlopen
-    >>> from ganwatch.records import Readings
+    >>> from ganwatch.core.readings import Readings
     >>> sink = PrometheusSink(detectors=[])
     >>> sink.readings([Readings(step=7, values={"loss/g": 0.5}, wall_time=1.0)])
     >>> page = urlopen(f"http://127.0.0.1:{sink.port}/metrics").read().decode()

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from ganwatch.errors import UserError
-from ganwatch.records import Samples
+from ganwatch.core.errors import UserError
+from ganwatch.core.readings import Samples
 
 Pixels = npt.NDArray[np.uint8]
 THUMBNAIL = 512

@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from ganwatch.errors import UserError
-from ganwatch.records import Run
+from ganwatch.core.errors import UserError
+from ganwatch.core.readings import Run
 from ganwatch.store import tables
 from ganwatch.store.database import Store
 from ganwatch.store.plain import encode

@@ -18,7 +18,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
 from ganwatch.store.artifacts import ArtifactRoot
 
 DEFAULT = "runs"

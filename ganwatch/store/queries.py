@@ -11,8 +11,9 @@ from typing import Any
 import psutil
 from sqlalchemy import Connection, RowMapping, and_, exists, func, or_, select
 
-from ganwatch.contracts import Incident, Severity, State, Verdict
-from ganwatch.errors import UserError
+from ganwatch.core.detector import Severity, Verdict
+from ganwatch.core.errors import UserError
+from ganwatch.core.incidents import Incident, State
 from ganwatch.store import tables
 from ganwatch.store.artifacts import ArtifactRoot, Pixels, cut
 from ganwatch.store.database import Store

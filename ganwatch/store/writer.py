@@ -12,8 +12,8 @@ from typing import Any
 import psutil
 from sqlalchemy import Connection, bindparam, func, select
 
-from ganwatch.contracts import Incident
-from ganwatch.records import Readings, Run, Samples
+from ganwatch.core.incidents import Incident
+from ganwatch.core.readings import Readings, Run, Samples
 from ganwatch.store import tables
 from ganwatch.store.blocks import WALL_TIME, WIDTH, Block
 from ganwatch.store.database import Store

@@ -13,12 +13,13 @@ from functools import partial
 from itertools import count, cycle, islice
 from typing import Any
 
-from ganwatch.alerting import SECTIONS
-from ganwatch.contracts import Detector, NotApplicable, Severity, State, Verdict
-from ganwatch.records import Readings
-from ganwatch.replay import replay
-from ganwatch.settings import defaults, setting
-from ganwatch.signals import family
+from ganwatch.alerting.alerts import SECTIONS
+from ganwatch.core.detector import Detector, NotApplicable, Severity, Verdict
+from ganwatch.core.detector_settings import defaults, setting
+from ganwatch.core.incidents import State
+from ganwatch.core.readings import Readings
+from ganwatch.core.replay import replay
+from ganwatch.core.signals import family
 from ganwatch.testing.rules import attempt, require
 
 SCALED = ("loss", "grad_norm", "layer_grad_norm", "output_slope")

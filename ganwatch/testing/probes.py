@@ -7,9 +7,9 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ganwatch.contracts import Probe
-from ganwatch.records import Run
-from ganwatch.signals import catalogue
+from ganwatch.core.probe import Probe
+from ganwatch.core.readings import Run
+from ganwatch.core.signals import catalogue
 from ganwatch.testing.rules import attempt, require
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def check_probe(make: Callable[[], Probe]) -> None:
     require(isinstance(probe.name, str) and probe.name != "", who, "name must be a text", probe.name)
     require(type(probe.every) is int and probe.every >= 1, who, "every must be a whole number >= 1 (steps)", probe.every)
     unknown = [name for name in probe.signals if name not in known]
-    require(not unknown, who, "signals must be families of the catalogue (add them by ganwatch.signals.register)", unknown)
+    require(not unknown, who, "signals must be families of the catalogue (add them by ganwatch.core.signals.register)", unknown)
     nothing = attempt(who, "read must take a step in which nothing was seen", probe.read, Step(probe.every))
     require(isinstance(nothing, Mapping), who, "read must give a mapping, {} where nothing was seen", nothing)
     steps = 2 * probe.every + 1
@@ -66,7 +66,7 @@ def _train(probes: Sequence[Probe], steps: int) -> tuple[list[bytes], dict[str, 
     import torch
     from torch import nn
 
-    from ganwatch.observer import Observer
+    from ganwatch.session.observer import Observer
     from ganwatch.sinks.memory import MemorySink
 
     def loss(logits: Tensor, target: float) -> Tensor:

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from ganwatch.contracts import Incident, Severity, Sink, State, Verdict
-from ganwatch.records import Readings, Run, Samples
+from ganwatch.core.detector import Severity, Verdict
+from ganwatch.core.incidents import Incident, State
+from ganwatch.core.readings import Readings, Run, Samples
+from ganwatch.core.sink import Sink
 from ganwatch.testing.rules import attempt, require
 
 

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
 from ganwatch.features.extractor import Extractor
 from ganwatch.features.penultimate import Penultimate
 from ganwatch.features.preprocessing import Preprocessing
-from ganwatch.randomness import preserved_random_state
+from ganwatch.isolation.random_state import preserved_random_state
 from ganwatch.trainer.data import SCALES
 from ganwatch.trainer.module import GAN
 

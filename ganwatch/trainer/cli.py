@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from lightning.pytorch.cli import LightningCLI
 
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
 from ganwatch.trainer.data import GANData
 from ganwatch.trainer.module import GAN
 from ganwatch.trainer.resume import CHECKPOINT, AtomicCheckpointIO, ExactResume, SaveLast

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Subset, TensorDataset, default_collate
 
-from ganwatch.errors import UserError
-from ganwatch.samples.bundled import draw_grid, draw_ring
-from ganwatch.samples.datasets import import_dataset
+from ganwatch.core.errors import UserError
+from ganwatch.data.bundled import draw_grid, draw_ring
+from ganwatch.data.datasets import import_dataset
 
 SUFFIXES = {".png", ".jpg", ".jpeg"}
 SCALES = {"signed": (1.0, 0.0), "unit": (0.5, 0.5), "raw": (127.5, 127.5)}
@@ -94,7 +94,7 @@ class GANData(lightning.LightningDataModule):
     source : str
         ``digits`` (1,797 real handwritten digits of 8x8 pixels with labels, from scikit-learn), ``folder`` (PNG and JPEG files
         below ``path``), ``ring`` (8 Gaussians at radius 1, sigma .01, labels are the modes), ``grid`` (5x5 Gaussians 2 apart,
-        sigma .05, times ``ganwatch.samples.bundled.GRID_FACTOR``), or ``package.module:attribute``, a Dataset or a callable that
+        sigma .05, times ``ganwatch.data.bundled.GRID_FACTOR``), or ``package.module:attribute``, a Dataset or a callable that
         returns one.
     path : path or None
         The folder, for ``folder``.

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import lightning
 
-from ganwatch.contracts import Sink
-from ganwatch.errors import UserError
-from ganwatch.lightning import GanWatch
-from ganwatch.presets import STORE
+from ganwatch.core.errors import UserError
+from ganwatch.core.sink import Sink
+from ganwatch.session.defaults import STORE
+from ganwatch.session.lightning import GanWatch
 from ganwatch.trainer.data import GANData
 from ganwatch.trainer.defaults import DIGITS, STEPS
 from ganwatch.trainer.faults import FAULTS

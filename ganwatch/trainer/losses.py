@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  # the field's own name
 
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
 
 Discriminate = Callable[[Tensor], Tensor]
 

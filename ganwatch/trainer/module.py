@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
 from ganwatch.trainer import losses, networks, residual
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
-    from ganwatch.lightning import GanWatch
+    from ganwatch.session.lightning import GanWatch
 
 SHOWN = {"loss/g": "loss G", "loss/d": "loss D", "d_auc": "AUC", "pairwise_ratio": "diversity", "energy_distance": "distance"}
 REFRESH = 10

@@ -13,7 +13,7 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins import TorchCheckpointIO
 
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
 
 if TYPE_CHECKING:
     from lightning.fabric.utilities.types import _PATH

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import lightning
 import torch
 
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
 from ganwatch.trainer.resume import CHECKPOINT, AtomicCheckpointIO, ExactResume, SaveLast
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ganwatch.contracts import Incident
-    from ganwatch.lightning import GanWatch
+    from ganwatch.core.incidents import Incident
+    from ganwatch.session.lightning import GanWatch
 
 
 def summary(watch: GanWatch) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def report(result: Mapping[str, Any], store: str, *, stopped: bool = False) -> s
     stopped : bool
         Whether somebody ended it before its last step.
     """
-    from ganwatch.provenance import masked
+    from ganwatch.core.provenance import masked
 
     incidents = result["incidents"]
     count = f"{len(incidents)} incident{'s' * (len(incidents) != 1)}" if incidents else "no incident"

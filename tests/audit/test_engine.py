@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, SubsetRandomSampler, TensorDataset, WeightedRandomSampler
 
 from ganwatch.audit import audit
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
 
 
 class Ticking:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from ganwatch.audit import audit
 from ganwatch.commands import audit as command
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
 
 
 @pytest.fixture

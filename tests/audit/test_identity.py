@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from ganwatch.audit import dataset_identity
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
 
 
 def test_the_same_data_have_the_same_identity_however_they_come(images, labels):

@@ -7,8 +7,8 @@ import torch
 from torch.utils.data import DataLoader, Subset
 
 from ganwatch.audit import audit, dataset_identity
-from ganwatch.randomness import preserved_random_state
-from ganwatch.samples.chance import living_generators
+from ganwatch.isolation.generators import living_generators
+from ganwatch.isolation.random_state import preserved_random_state
 
 NUMPY, PYTHON, TORCH = np.random.default_rng(0), random.Random(0), torch.Generator()
 

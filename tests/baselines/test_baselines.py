@@ -11,10 +11,10 @@ from baselines.sagemaker import ExplodingTensor, LossNotDecreasing
 from baselines_table import baselines, rows
 
 from ganwatch.calibration.judged import judge
-from ganwatch.contracts import Verdict
+from ganwatch.core.detector import Verdict
+from ganwatch.core.detector_settings import own_detectors
+from ganwatch.core.readings import Readings
 from ganwatch.recordings import Recording
-from ganwatch.records import Readings
-from ganwatch.settings import own_detectors
 from ganwatch.testing import detectors as contract
 
 RULES = baselines()

@@ -23,10 +23,11 @@ from ganwatch.calibration.judged import Judged, judge_all
 from ganwatch.calibration.rates import Share, failing, false_alarms, found, found_of
 from ganwatch.commands.replay import add_reading, counted, opened
 from ganwatch.commands.runs import table
-from ganwatch.contracts import Detector, discover
-from ganwatch.errors import UserError
-from ganwatch.presets import default_detectors
-from ganwatch.settings import made
+from ganwatch.core.detector import Detector
+from ganwatch.core.detector_settings import made
+from ganwatch.core.discovery import discover
+from ganwatch.core.errors import UserError
+from ganwatch.session.defaults import default_detectors
 
 HEAD = ["DETECTOR", "FAILURE", "FOUND", "95% INTERVAL", "FALSE ALARMS IN 100,000", "95% INTERVAL", "HEALTHY RUNS FLAGGED", "95% INTERVAL"]
 ANY = "any alarm"

@@ -116,7 +116,7 @@ def tumours() -> Data:
 
 
 def grid() -> Data:
-    from ganwatch.samples.bundled import draw_grid
+    from ganwatch.data.bundled import draw_grid
 
     points, modes = draw_grid(POOL, 0)
     return Data(points, modes, (3, 6), (0.5, 0.8), (0.2, 0.3), 0.002, 0.998, {"shape": (2,), "steps": 1500})

@@ -24,11 +24,11 @@ import torch
 from torch.utils.data import TensorDataset
 
 from ganwatch.capture.gatherer import Gatherer
-from ganwatch.contracts import Probe
-from ganwatch.lightning import GanWatch
-from ganwatch.monitor import Monitor
-from ganwatch.presets import default_detectors, default_probes
-from ganwatch.records import Readings
+from ganwatch.core.monitor import Monitor
+from ganwatch.core.probe import Probe
+from ganwatch.core.readings import Readings
+from ganwatch.session.defaults import default_detectors, default_probes
+from ganwatch.session.lightning import GanWatch
 from ganwatch.trainer.data import GANData
 from ganwatch.trainer.defaults import DIGITS
 from ganwatch.trainer.module import GAN

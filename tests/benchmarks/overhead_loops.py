@@ -23,9 +23,9 @@ from torch.nn import functional as F  # noqa: N812  # as everybody calls it
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import ganwatch
-from ganwatch.capture import loaders
-from ganwatch.presets import default_probes
-from ganwatch.samples.bundled import draw_ring
+from ganwatch.capture.taps import loaders
+from ganwatch.data.bundled import draw_ring
+from ganwatch.session.defaults import default_probes
 from ganwatch.trainer import losses
 from ganwatch.trainer.data import load_digits
 from ganwatch.trainer.module import GAN

@@ -11,13 +11,13 @@ from torch import nn
 
 import ganwatch
 from ganwatch.calibration.fit import bound, fit, needed
-from ganwatch.cli import main
 from ganwatch.commands.calibrate import _verdict
+from ganwatch.commands.main import main
+from ganwatch.core.detector_settings import changed, made, own_detectors, read_preset, setting, write_preset
+from ganwatch.core.errors import UserError
 from ganwatch.detectors.mode_collapse import ModeCollapse
-from ganwatch.errors import UserError
-from ganwatch.lightning import GanWatch
 from ganwatch.recordings import Recording, read_recordings, write_recordings
-from ganwatch.settings import changed, made, own_detectors, read_preset, setting, write_preset
+from ganwatch.session.lightning import GanWatch
 
 RECORDED = Path(__file__).parents[1] / "recorded"
 

@@ -8,11 +8,11 @@ from scipy import stats
 
 from ganwatch.calibration.judged import Alarm, Judged
 from ganwatch.calibration.rates import Share, false_alarms, found, poisson
-from ganwatch.cli import main
-from ganwatch.presets import default_detectors
+from ganwatch.commands.main import main
+from ganwatch.core.readings import Readings
+from ganwatch.core.replay import replay
 from ganwatch.recordings import Recording, read_recordings, write_recordings
-from ganwatch.records import Readings
-from ganwatch.replay import replay
+from ganwatch.session.defaults import default_detectors
 from ganwatch.trainer.faults import FAULTS
 
 RECORDED = Path(__file__).parents[1] / "recorded"
@@ -117,7 +117,7 @@ def test_a_failure_is_found_by_a_right_code_that_does_not_come_too_early():
         (["nowhere.parquet"], "SOURCE must be a Parquet file of recordings"),
         ([RECORDED, "--detectors", "GW999"], "detectors must be codes (GW101, "),
         ([RECORDED, "--detectors", "ganwatch.none:X"], "must name an importable package.module:attribute, got 'ganwatch.none:X'"),
-        ([RECORDED, "--detectors", "ganwatch.stats:Window"], "must be Detector classes or a sequence of them"),
+        ([RECORDED, "--detectors", "ganwatch.core.statistics:Window"], "must be Detector classes or a sequence of them"),
         (
             [RECORDED, "--detectors", "GW303", "--detectors", "ganwatch.detectors.non_finite:NonFinite"],
             "of their own, got several with GW303",

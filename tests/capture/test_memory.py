@@ -8,9 +8,9 @@ import pytest
 
 from ganwatch.capture.gatherer import Gatherer
 from ganwatch.capture.step import Step
-from ganwatch.contracts import Probe
-from ganwatch.monitor import Monitor
-from ganwatch.presets import default_detectors
+from ganwatch.core.monitor import Monitor
+from ganwatch.core.probe import Probe
+from ganwatch.session.defaults import default_detectors
 
 
 class Noise(Probe):

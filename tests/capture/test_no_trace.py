@@ -11,8 +11,8 @@ import torch
 from torch import nn
 from torch.optim import optimizer as optimizers
 
-from ganwatch.capture import forward_calls
 from ganwatch.capture.recorder import Recorder
+from ganwatch.capture.taps import forward_calls
 
 
 class Maker(nn.Module):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from ganwatch.lightning import GanWatch
-from ganwatch.presets import default_probes
+from ganwatch.session.defaults import default_probes
+from ganwatch.session.lightning import GanWatch
 from ganwatch.trainer.data import GANData
 from ganwatch.trainer.losses import LOSSES
 from ganwatch.trainer.module import GAN

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import pkgutil
 import subprocess
 import sys
 
 import pytest
 
+import ganwatch.core
+
 HEAVY = {"torch", "numpy", "scipy", "sqlmodel", "sqlalchemy", "prometheus_client", "lightning", "pandas", "streamlit", "sklearn"}
-CORE = ("records", "signals", "stats", "contracts", "incidents", "monitor", "replay", "errors")
+CORE = sorted(f"ganwatch.core.{module.name}" for module in pkgutil.iter_modules(ganwatch.core.__path__))
 
 
 def _brought(code: str) -> set[str]:
@@ -22,9 +25,9 @@ def _brought(code: str) -> set[str]:
     "code",
     [
         "import ganwatch",
-        ";".join(f"import ganwatch.{name}" for name in CORE),
-        "from ganwatch.presets import default_detectors; default_detectors()",
-        "from ganwatch import cli; cli.parser()",
+        ";".join(f"import {name}" for name in CORE),
+        "from ganwatch.session.defaults import default_detectors; default_detectors()",
+        "from ganwatch.commands import main; main.parser()",
         "import ganwatch.testing",
     ],
 )
@@ -34,7 +37,9 @@ def test_nothing_heavy_comes_along(code: str) -> None:
 
 def test_lightning_stays_out_of_what_the_other_front_ends_stand_on() -> None:
     brought = _brought(
-        "import ganwatch.observer; from ganwatch.presets import default_probes, default_sinks; default_probes(); default_sinks(None)"
+        "import ganwatch.session.observer\n"
+        "from ganwatch.session.defaults import default_probes, default_sinks\n"
+        "default_probes(); default_sinks(None)"
     )
     assert "torch" in brought
     assert not brought & {"lightning", "streamlit", "sklearn", "pandas"}

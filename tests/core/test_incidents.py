@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ganwatch.contracts import Detector, Incident, NotApplicable, Severity, State, Verdict
-from ganwatch.incidents import CAUSAL_WINDOW, SLACK, IncidentBook, incident_from_plain, incident_to_plain
+from ganwatch.core.detector import Detector, NotApplicable, Severity, Verdict
+from ganwatch.core.incidents import CAUSAL_WINDOW, SLACK, Incident, IncidentBook, State, incident_from_plain, incident_to_plain
 
 
 def kind(code: str, *, hold: int = 0, clear: int = 3, rank: int = 0) -> type[Detector]:

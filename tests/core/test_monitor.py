@@ -11,11 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ganwatch.contracts import Detector, Incident, NotApplicable, Probe, Severity, Sink, State, Verdict
-from ganwatch.monitor import OBSERVER_EVERY, Monitor
-from ganwatch.presets import default_detectors
-from ganwatch.records import Readings, Run
-from ganwatch.replay import replay
+from ganwatch.core.detector import Detector, NotApplicable, Severity, Verdict
+from ganwatch.core.incidents import Incident, State
+from ganwatch.core.monitor import OBSERVER_EVERY, Monitor
+from ganwatch.core.probe import Probe
+from ganwatch.core.readings import Readings, Run
+from ganwatch.core.replay import replay
+from ganwatch.core.sink import Sink
+from ganwatch.session.defaults import default_detectors
 from ganwatch.sinks.memory import MemorySink
 
 

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from ganwatch.provenance import fingerprint, plain, provenance
+from ganwatch.core.provenance import fingerprint, plain, provenance
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from ganwatch.contracts import Detector, Probe, discover
-from ganwatch.signals import catalogue, family, register
+from ganwatch.core.detector import Detector
+from ganwatch.core.discovery import discover
+from ganwatch.core.probe import Probe
+from ganwatch.core.signals import catalogue, family, register
 
 SIGNALS = list(catalogue().values())
 

@@ -18,7 +18,7 @@ from corpus.main import pack
 from corpus.truth import copies
 from corpus.worlds import world
 
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
 from ganwatch.recordings import Recording, read_recordings, write_recordings
 
 FACTORS = ("world", "loss", "network", "norms", "what", "onset", "part")

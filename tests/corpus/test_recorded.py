@@ -14,10 +14,10 @@ from corpus.report import report
 
 from ganwatch.calibration.judged import Judged, judge_all
 from ganwatch.calibration.rates import failing, false_alarms
-from ganwatch.presets import default_detectors
+from ganwatch.core.detector_settings import own_detectors
 from ganwatch.recordings import read_recordings
 from ganwatch.recordings.sources import open_sources
-from ganwatch.settings import own_detectors
+from ganwatch.session.defaults import default_detectors
 
 
 def files(part: str) -> list[Path]:

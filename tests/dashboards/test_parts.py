@@ -19,8 +19,9 @@ from ganwatch.dashboards.trees import causal_tree
 from PIL import Image
 
 from ganwatch.commands import dashboard
-from ganwatch.contracts import Incident, Severity, State
-from ganwatch.signals import family
+from ganwatch.core.detector import Severity
+from ganwatch.core.incidents import Incident, State
+from ganwatch.core.signals import family
 
 SCREENS = """
 import sys
@@ -58,9 +59,9 @@ def test_empty_and_missing_stores_say_what_to_do(tmp_path: Path) -> None:
 
 
 def test_the_last_verdict_on_fresh_data_is_on_the_overview(tmp_path: Path) -> None:
+    from ganwatch.core.readings import Readings, Run
     from ganwatch.drift.record import record_check
     from ganwatch.drift.verdict import judge
-    from ganwatch.records import Readings, Run
     from ganwatch.sinks.sql import SqlSink
     from ganwatch.store.database import open_store
 
@@ -82,7 +83,7 @@ def test_the_last_verdict_on_fresh_data_is_on_the_overview(tmp_path: Path) -> No
 
 
 def test_what_a_loop_logs_has_a_curve_of_its_own_each(tmp_path: Path) -> None:
-    from ganwatch.records import Readings, Run
+    from ganwatch.core.readings import Readings, Run
     from ganwatch.sinks.sql import SqlSink
 
     sink = SqlSink(tmp_path)

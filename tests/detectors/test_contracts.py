@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from ganwatch import render
-from ganwatch.contracts import Detector, NotApplicable, Verdict, discover
-from ganwatch.records import Readings
-from ganwatch.stats import Streak
+from ganwatch.alerting.alerts import render
+from ganwatch.core.detector import Detector, NotApplicable, Verdict
+from ganwatch.core.discovery import discover
+from ganwatch.core.readings import Readings
+from ganwatch.core.statistics import Streak
 from ganwatch.testing import check_detector
 
 DETECTORS = discover("ganwatch.detectors", Detector)
@@ -44,8 +45,8 @@ References
     None.
 """
 
-from ganwatch.contracts import Detector, Severity, Verdict
-from ganwatch.stats import HealthyMedian, Streak
+from ganwatch.core.detector import Detector, Severity, Verdict
+from ganwatch.core.statistics import HealthyMedian, Streak
 
 
 class TinyLoss(Detector):

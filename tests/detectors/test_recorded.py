@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ganwatch.presets import default_detectors
+from ganwatch.core.readings import Readings
+from ganwatch.core.replay import replay
 from ganwatch.recordings import Recording, read_recordings
-from ganwatch.records import Readings
-from ganwatch.replay import replay
+from ganwatch.session.defaults import default_detectors
 from ganwatch.trainer.faults import FAULTS
 
 RECORDED = Path(__file__).parents[1] / "recorded"

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from ganwatch.contracts import Detector
+from ganwatch.core.detector import Detector
+from ganwatch.core.readings import Readings
 from ganwatch.detectors.discriminator_domination import DiscriminatorDomination
 from ganwatch.detectors.exploding_gradients import ExplodingGradients
 from ganwatch.detectors.generator_domination import GeneratorDomination
@@ -16,7 +17,6 @@ from ganwatch.detectors.mode_collapse import ModeCollapse
 from ganwatch.detectors.oscillation import Oscillation
 from ganwatch.detectors.range_mismatch import RangeMismatch
 from ganwatch.detectors.vanishing_gradients import VanishingGradients
-from ganwatch.records import Readings
 
 LOOK, CAUSE, END = 20, 700, 1400
 

@@ -6,9 +6,9 @@ from typing import Any
 import lightning
 import pytest
 
-from ganwatch.contracts import Incident
+from ganwatch.core.incidents import Incident
 from ganwatch.drill.callback import Drill
-from ganwatch.lightning import GanWatch
+from ganwatch.session.lightning import GanWatch
 from ganwatch.trainer.data import GANData
 from ganwatch.trainer.module import GAN
 from ganwatch.trainer.run import fit

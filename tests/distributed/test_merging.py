@@ -7,9 +7,9 @@ import threading
 import pytest
 from torch import nn
 
-from ganwatch.ranks import AHEAD, Merging, Ranks, communicates, rank, reduced
-from ganwatch.signals import catalogue
-from ganwatch.wire import Inlet, Outlet
+from ganwatch.core.signals import catalogue
+from ganwatch.distributed.ranks import AHEAD, Merging, Ranks, communicates, rank, reduced
+from ganwatch.distributed.transport import Inlet, Outlet
 
 
 def steps(*numbers, **values):

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import ganwatch
-from ganwatch.cli import main, parser
+from ganwatch.commands.main import main, parser
 from ganwatch.store import queries
 from ganwatch.store.database import open_store
 from ganwatch.trainer.data import GANData
@@ -81,9 +81,9 @@ def test_faults_and_their_codes_are_those_of_the_demo():
 
 
 def test_names_of_networks_and_cadences_are_those_of_the_code():
-    from ganwatch.lightning import DISCRIMINATORS, GENERATORS
-    from ganwatch.presets import default_probes
     from ganwatch.probes.heldout import LOOK
+    from ganwatch.session.defaults import default_probes
+    from ganwatch.session.lightning import DISCRIMINATORS, GENERATORS
 
     text = " ".join(README.split())
     for names in (GENERATORS, DISCRIMINATORS):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ganwatch.records import Run
+from ganwatch.core.readings import Run
 from ganwatch.store.database import open_store
 from ganwatch.store.writer import Writer
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganwatch.cli import main
+from ganwatch.commands.main import main
+from ganwatch.core.errors import UserError
 from ganwatch.drift import report as reports
 from ganwatch.drift import schedule
 from ganwatch.drift.record import recorded_checks
-from ganwatch.errors import UserError
 from ganwatch.store.database import open_store
 from ganwatch.trainer.data import GANData
 from ganwatch.trainer.module import GAN

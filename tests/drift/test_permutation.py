@@ -7,10 +7,10 @@ import pytest
 import torch
 from scipy.stats import binom
 
+from ganwatch.core.errors import UserError
 from ganwatch.drift.columns import compare_columns
 from ganwatch.drift.kernel import kernel_product
 from ganwatch.drift.permutation import change, compare
-from ganwatch.errors import UserError
 
 
 def within(count: int, trials: int, level: float) -> bool:

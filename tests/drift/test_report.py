@@ -10,10 +10,10 @@ import pytest
 import torch
 from playwright.sync_api import expect, sync_playwright
 
+from ganwatch.core.errors import UserError
 from ganwatch.drift.columns import columns_of
 from ganwatch.drift.report import write_report
 from ganwatch.drift.verdict import judge
-from ganwatch.errors import UserError
 
 CHROMIUM = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update")
 

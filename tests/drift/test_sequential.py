@@ -10,10 +10,10 @@ import torch
 from scipy.stats import binom
 from sklearn.datasets import load_digits
 
+from ganwatch.core.errors import UserError
 from ganwatch.drift import sequential
 from ganwatch.drift.kernel import as_features, usual_bandwidth
 from ganwatch.drift.sequential import RepeatedChecks
-from ganwatch.errors import UserError
 
 SIZE = 60
 DIGITS = load_digits().data / 16.0

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from ganwatch.core.errors import UserError
 from ganwatch.drift.columns import columns_of
 from ganwatch.drift.verdict import judge
-from ganwatch.errors import UserError
 
 
 def normal(mean: float, count: int = 250, seed: int = 0) -> np.ndarray:

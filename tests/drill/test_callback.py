@@ -8,10 +8,10 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from ganwatch.core.errors import UserError
 from ganwatch.drill import Drill
-from ganwatch.errors import UserError
-from ganwatch.lightning import GanWatch
-from ganwatch.starting import rehearsed
+from ganwatch.session.lightning import GanWatch
+from ganwatch.session.run_start import rehearsed
 from ganwatch.trainer.data import GANData
 from ganwatch.trainer.module import GAN
 from ganwatch.trainer.run import QUIET, fit, quiet

@@ -11,10 +11,10 @@ from torch.optim import optimizer as optimizers
 from torch.optim.lr_scheduler import ExponentialLR
 from torch.utils.data import DataLoader, TensorDataset, dataloader
 
-from ganwatch.capture import optimizer_steps
+from ganwatch.capture.taps import optimizer_steps
+from ganwatch.core.errors import UserError
 from ganwatch.drill import inject, injections
 from ganwatch.drill.causes.rates import Rates
-from ganwatch.errors import UserError
 
 LABELS = {
     "mode-collapse", "mode-dropping", "memorisation", "discriminator-domination", "generator-domination", "discriminator-overfitting",

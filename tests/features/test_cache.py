@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
 from ganwatch.features.cache import FeatureCache, content_key
 from ganwatch.features.extraction import extract, features_of
 from ganwatch.features.function import FromCallable

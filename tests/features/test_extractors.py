@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
 from ganwatch.features import pretrained
 from ganwatch.features.exported import Exported
 from ganwatch.features.extractor import Extractor, identity_of

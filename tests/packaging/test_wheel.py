@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import ganwatch
-from ganwatch.packaged import packaged_folder
+from ganwatch.core.package_data import packaged_folder
 
 CHECKOUT = Path(ganwatch.__file__).parent.parent
 SITE = Path(pytest.__file__).parent.parent
@@ -21,7 +21,7 @@ PROBE = """
 import sys
 from pathlib import Path
 import ganwatch, ganwatch.dashboards.shell
-from ganwatch.packaged import packaged_folder
+from ganwatch.core.package_data import packaged_folder
 from ganwatch.store.database import open_store
 places = [ganwatch.__file__, ganwatch.dashboards.shell.__file__, packaged_folder("alerts"), packaged_folder("dashboards")]
 assert all(Path(place).is_relative_to(sys.prefix) for place in places), places

@@ -6,8 +6,8 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 import ganwatch
-from ganwatch.presets import default_probes
 from ganwatch.probes.quality import Quality
+from ganwatch.session.defaults import default_probes
 from ganwatch.sinks.memory import MemorySink
 
 DIGITS = torch.from_numpy(load_digits().images[:, None]).float() / 8.0 - 1.0

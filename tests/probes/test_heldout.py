@@ -9,10 +9,10 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import ganwatch
-from ganwatch.capture.heldout import Heldout, read_heldout
-from ganwatch.errors import UserError
-from ganwatch.presets import default_probes
+from ganwatch.core.errors import UserError
+from ganwatch.evaluation.heldout import Heldout, read_heldout
 from ganwatch.probes.quality import Quality
+from ganwatch.session.defaults import default_probes
 from ganwatch.sinks.memory import MemorySink
 
 WIDE = 24

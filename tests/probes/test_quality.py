@@ -11,11 +11,11 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import ganwatch
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
+from ganwatch.evaluation.reference import Reference
 from ganwatch.metrics.own import OwnMeasure
-from ganwatch.metrics.reference import Reference
-from ganwatch.presets import default_probes
 from ganwatch.probes.quality import Quality
+from ganwatch.session.defaults import default_probes
 from ganwatch.sinks.memory import MemorySink
 
 MODES = torch.eye(10)[:5] * 6.0
@@ -247,13 +247,13 @@ def test_an_evaluation_imports_nothing():
     script = """
 import sys
 import torch
-from ganwatch.capture.drawing import Beside
+from ganwatch.evaluation.generator_sampler import Beside
 from ganwatch.probes.quality import Quality
 quality = Quality()
 assert "torchmetrics" not in sys.modules
 quality.attach(Beside(None, None))
 known = set(sys.modules)
-from ganwatch.metrics.reference import Reference
+from ganwatch.evaluation.reference import Reference
 reference = Reference(torch.randn(60, 4), torch.arange(60) % 3)
 reference.compare(torch.randn(50, 4)), reference.kinds(torch.randn(50, 4))
 quality._limits = (-1.0, 1.0)

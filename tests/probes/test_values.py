@@ -8,14 +8,15 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from ganwatch.capture.step import Call, Step, Update, score_leaf, scores
-from ganwatch.contracts import Probe, discover
+from ganwatch.core.discovery import discover
+from ganwatch.core.probe import Probe
+from ganwatch.core.signals import family
 from ganwatch.probes.data import Data, describe
 from ganwatch.probes.discriminator import Discriminator, Saturation, auc
 from ganwatch.probes.diversity import Diversity, small
 from ganwatch.probes.gradients import GradientFlow, Gradients, Layers
 from ganwatch.probes.latents import Latents
 from ganwatch.probes.training import Training
-from ganwatch.signals import family
 
 
 def draw(*shape, seed=0, scale=1.0):

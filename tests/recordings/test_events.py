@@ -10,7 +10,7 @@ from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from torch.utils.tensorboard import SummaryWriter
 
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
 from ganwatch.recordings.sources import open_sources
 
 NAMES = {"Loss/D": "loss/d", "losses_g/losses": "loss/g"}

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
+from ganwatch.core.readings import Readings
 from ganwatch.recordings import Recording, read_recordings, write_recordings
 from ganwatch.recordings.parquet import count_recordings
-from ganwatch.records import Readings
 
 NAMES = st.sampled_from(["loss/g", "loss/d", "layer_grad_norm/main.0.weight", "d_auc", "ä/ö"])
 ROWS = st.dictionaries(st.integers(1, 2**31 - 1), st.dictionaries(NAMES, st.floats(), min_size=1), max_size=20)

@@ -5,11 +5,11 @@ import math
 
 import pytest
 
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
+from ganwatch.core.readings import Readings, Run
 from ganwatch.recordings import Recording, write_recordings
 from ganwatch.recordings.names import read_names
 from ganwatch.recordings.sources import AT_ONCE, open_sources
-from ganwatch.records import Readings, Run
 from ganwatch.sinks.sql import SqlSink
 from ganwatch.store.database import open_store
 

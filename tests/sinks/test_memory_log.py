@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from ganwatch.contracts import Incident, Severity, State, Verdict
-from ganwatch.records import Readings, Run, Samples
+from ganwatch.core.detector import Severity, Verdict
+from ganwatch.core.incidents import Incident, State
+from ganwatch.core.readings import Readings, Run, Samples
 from ganwatch.sinks.log import LogSink
 from ganwatch.sinks.memory import MemorySink
 

@@ -11,10 +11,11 @@ from urllib.request import Request, urlopen
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from ganwatch.contracts import Incident, Severity, State
-from ganwatch.errors import UserError
-from ganwatch.records import Readings, Run
-from ganwatch.signals import catalogue
+from ganwatch.core.detector import Severity
+from ganwatch.core.errors import UserError
+from ganwatch.core.incidents import Incident, State
+from ganwatch.core.readings import Readings, Run
+from ganwatch.core.signals import catalogue
 from ganwatch.sinks import prometheus
 from ganwatch.sinks.prometheus import LABEL_VALUES, PrometheusSink
 

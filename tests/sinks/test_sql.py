@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from ganwatch.contracts import Incident, Severity, State
-from ganwatch.records import Readings, Run, Samples
+from ganwatch.core.detector import Severity
+from ganwatch.core.incidents import Incident, State
+from ganwatch.core.readings import Readings, Run, Samples
 from ganwatch.sinks.sql import SqlSink
 from ganwatch.store import queries
 from ganwatch.store.database import open_store
@@ -32,7 +33,7 @@ def fired() -> Incident:
 def test_killed_without_warning_nothing_committed_is_lost_and_the_run_goes_on(tmp_path: Path) -> None:
     script = f"""
 from itertools import count
-from ganwatch.records import Readings, Run
+from ganwatch.core.readings import Readings, Run
 from ganwatch.sinks.sql import SqlSink
 sink = SqlSink({str(tmp_path)!r})
 sink.start(Run("r", "demo"))

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import text
 
-from ganwatch.errors import UserError
-from ganwatch.records import Run
+from ganwatch.core.errors import UserError
+from ganwatch.core.readings import Run
 from ganwatch.sinks.sql import SqlSink
 from ganwatch.store import queries
 from ganwatch.store.claims import claim, release

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from ganwatch.commands import incidents, runs
-from ganwatch.contracts import Incident, Severity, State, Verdict
-from ganwatch.errors import UserError
-from ganwatch.records import Readings, Run
+from ganwatch.core.detector import Severity, Verdict
+from ganwatch.core.errors import UserError
+from ganwatch.core.incidents import Incident, State
+from ganwatch.core.readings import Readings, Run
 from ganwatch.sinks.sql import SqlSink
 
 

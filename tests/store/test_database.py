@@ -14,8 +14,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import DBAPIError
 
-from ganwatch.errors import UserError
-from ganwatch.records import Readings, Run
+from ganwatch.core.errors import UserError
+from ganwatch.core.readings import Readings, Run
 from ganwatch.sinks.sql import SqlSink
 from ganwatch.store import queries
 from ganwatch.store.database import Store, _config, open_store

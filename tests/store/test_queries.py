@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
-from ganwatch.contracts import Incident, Severity, State, Verdict
-from ganwatch.errors import UserError
-from ganwatch.records import Readings, Run, Samples
+from ganwatch.core.detector import Severity, Verdict
+from ganwatch.core.errors import UserError
+from ganwatch.core.incidents import Incident, State
+from ganwatch.core.readings import Readings, Run, Samples
 from ganwatch.sinks.sql import SqlSink
 from ganwatch.store import queries
 from ganwatch.store.database import Store, open_store
@@ -136,7 +137,7 @@ def unfinished(store: Store, fingerprint: str) -> tuple[str, int] | None:
 def test_only_a_run_whose_process_died_is_unfinished(url: str) -> None:
     script = f"""
 import os
-from ganwatch.records import Run
+from ganwatch.core.readings import Run
 from ganwatch.sinks.sql import SqlSink
 SqlSink({url!r}).start(Run("dead", "demo", provenance={{"fingerprint": "same"}}))
 os._exit(9)

@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pytest
 
-from ganwatch.records import Readings, Run
+from ganwatch.core.readings import Readings, Run
 from ganwatch.sinks.sql import SqlSink
 from ganwatch.store import queries, tables
 from ganwatch.store.blocks import WIDTH

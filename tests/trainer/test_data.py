@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset, TensorDataset
 
-from ganwatch.errors import UserError
-from ganwatch.samples.bundled import GRID_FACTOR, grid_centres, ring_centres
+from ganwatch.core.errors import UserError
+from ganwatch.data.bundled import GRID_FACTOR, grid_centres, ring_centres
 from ganwatch.trainer.data import Batches, GANData
 
 

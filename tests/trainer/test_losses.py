@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
 from ganwatch.trainer import losses
 
 REAL = torch.tensor([0.3, -1.2, 2.5])

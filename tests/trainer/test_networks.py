@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
 from ganwatch.trainer.module import CONV_SIZES, GAN
 
 

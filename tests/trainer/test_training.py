@@ -17,7 +17,7 @@ import torch
 import yaml
 
 from ganwatch.commands import train
-from ganwatch.errors import UserError
+from ganwatch.core.errors import UserError
 from ganwatch.trainer.data import GANData
 from ganwatch.trainer.losses import LOSSES
 from ganwatch.trainer.module import GAN

@@ -12,7 +12,7 @@ from collections import Counter
 
 from ganwatch.audit.check import Check, CheckOutcome, Material
 from ganwatch.audit.report import Level
-from ganwatch.contracts import NotApplicable
+from ganwatch.core.detector import NotApplicable
 
 SIGNIFICANT, SMALL, LARGE, RARE = 0.001, 0.1, 0.5, 0.2
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ganwatch.audit.check import Check, CheckOutcome, Material, share
-from ganwatch.contracts import NotApplicable
+from ganwatch.core.detector import NotApplicable
 
 
 class Constant(Check):

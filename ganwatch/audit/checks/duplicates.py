@@ -8,7 +8,7 @@ import numpy as np
 
 from ganwatch.audit.check import Check, CheckOutcome, Material, share
 from ganwatch.audit.report import Level
-from ganwatch.contracts import NotApplicable
+from ganwatch.core.detector import NotApplicable
 
 
 class Duplicates(Check):

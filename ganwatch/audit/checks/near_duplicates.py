@@ -12,7 +12,7 @@ import math
 from ganwatch.audit.check import Check, CheckOutcome, Material, share
 from ganwatch.audit.neighbours import MINIMUM, near_copies
 from ganwatch.audit.report import Unfinished
-from ganwatch.contracts import NotApplicable
+from ganwatch.core.detector import NotApplicable
 
 NARROW = 8
 

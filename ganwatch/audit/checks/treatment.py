@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ganwatch.audit.check import Check, CheckOutcome, Material, share
 from ganwatch.audit.report import Level
 from ganwatch.audit.survey import Row, Survey, moments
-from ganwatch.contracts import NotApplicable
+from ganwatch.core.detector import NotApplicable
 
 OUTSIDE, MARGIN, NARROWER = 0.01, 0.02, 0.5
 

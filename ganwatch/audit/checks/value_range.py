@@ -12,7 +12,7 @@ import numpy as np
 
 from ganwatch.audit.check import Check, CheckOutcome, Material, share
 from ganwatch.audit.survey import Row, moments
-from ganwatch.contracts import NotApplicable
+from ganwatch.core.detector import NotApplicable
 
 TOLERANCE, USED, STRAYS = 0.02, 0.75, 0.001
 

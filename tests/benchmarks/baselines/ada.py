@@ -12,8 +12,8 @@ import statistics
 from collections.abc import Iterator
 from statistics import NormalDist
 
-from ganwatch.contracts import Detector, Outcome, Severity, Verdict
-from ganwatch.records import Readings, finite
+from ganwatch.core.detector import Detector, Outcome, Severity, Verdict
+from ganwatch.core.readings import Readings, finite
 
 RANKED = 0.05
 """From chance, from which on the share of pairs that are ranked right says how wide outputs are."""

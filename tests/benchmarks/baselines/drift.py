@@ -13,9 +13,9 @@ from typing import Any
 from river.base import DriftDetector
 from river.drift import ADWIN, PageHinkley
 
-from ganwatch.contracts import Detector, Outcome, Severity, Verdict
-from ganwatch.records import Readings, finite
-from ganwatch.stats import Stateful
+from ganwatch.core.detector import Detector, Outcome, Severity, Verdict
+from ganwatch.core.readings import Readings, finite
+from ganwatch.core.statistics import Stateful
 
 
 class Kept(Stateful):

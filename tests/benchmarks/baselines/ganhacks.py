@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ganwatch.contracts import Detector, Outcome, Severity, Verdict
-from ganwatch.records import Readings, finite
-from ganwatch.stats import Window
+from ganwatch.core.detector import Detector, Outcome, Severity, Verdict
+from ganwatch.core.readings import Readings, finite
+from ganwatch.core.statistics import Window
 
 ORIGIN = "ganhacks"
 

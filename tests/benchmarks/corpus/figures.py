@@ -10,8 +10,8 @@ from corpus.design import LOOKS
 
 from ganwatch.calibration.judged import HEALTHY, Alarm, Judged
 from ganwatch.calibration.rates import Share, failing, false_alarms, found, found_of, poisson
-from ganwatch.contracts import Detector
-from ganwatch.settings import own_detectors
+from ganwatch.core.detector import Detector
+from ganwatch.core.detector_settings import own_detectors
 
 SOON = 1
 """Steps within which values that are not finite have to be found."""

@@ -17,12 +17,12 @@ from corpus.label import label
 from corpus.truth import copies
 from corpus.worlds import Stream, World, settings, world
 
+from ganwatch.core.readings import Readings
 from ganwatch.drill.callback import Drill
-from ganwatch.lightning import GanWatch
-from ganwatch.presets import default_detectors, default_probes
 from ganwatch.probes.quality import Quality
 from ganwatch.recordings import Recording
-from ganwatch.records import Readings
+from ganwatch.session.defaults import default_detectors, default_probes
+from ganwatch.session.lightning import GanWatch
 from ganwatch.sinks.memory import MemorySink
 from ganwatch.trainer.module import GAN
 from ganwatch.trainer.run import fit

@@ -30,10 +30,10 @@ from corpus.published import publish
 from corpus.report import report
 
 from ganwatch.calibration.judged import Judged, judge
-from ganwatch.errors import UserError
-from ganwatch.presets import default_detectors
+from ganwatch.core.errors import UserError
 from ganwatch.recordings import Recording, read_recordings, write_recordings
 from ganwatch.recordings.parquet import count_recordings
+from ganwatch.session.defaults import default_detectors
 
 RECORDED = Path(__file__).parent / "recorded"
 """The files of the repository, one a part and world."""

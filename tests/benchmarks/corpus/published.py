@@ -10,7 +10,7 @@ from corpus.figures import Facts, failures, fired, summary
 from corpus.report import Report
 
 from ganwatch.calibration.judged import Judged
-from ganwatch.contracts import Detector
+from ganwatch.core.detector import Detector
 
 README = Path(__file__).parents[3] / "README.md"
 

@@ -15,12 +15,12 @@ from scipy.stats import binomtest
 from ganwatch.calibration.judged import HEALTHY, Judged, Variant, judge_all
 from ganwatch.calibration.rates import failing, false_alarms
 from ganwatch.commands.runs import table
-from ganwatch.contracts import Detector
-from ganwatch.presets import default_detectors
+from ganwatch.core.detector import Detector
+from ganwatch.core.detector_settings import made, own_detectors, setting
+from ganwatch.core.readings import Readings
 from ganwatch.recordings import Recording, read_recordings
 from ganwatch.recordings.sources import Source, open_sources
-from ganwatch.records import Readings
-from ganwatch.settings import made, own_detectors, setting
+from ganwatch.session.defaults import default_detectors
 
 STRICTER = (0.25, 0.5, 0.75, 1.0)
 """Strictness of all detectors together at which ganwatch is set beside a rule that has fewer false alarms."""

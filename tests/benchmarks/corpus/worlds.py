@@ -14,7 +14,7 @@ import torch
 from corpus.truth import Centres, Classified, Stacked, Truth
 from torch import Tensor
 
-from ganwatch.samples.bundled import draw_grid, draw_ring, grid_centres, ring_centres
+from ganwatch.data.bundled import draw_grid, draw_ring, grid_centres, ring_centres
 from ganwatch.trainer.data import load_digits
 
 RARE = 0.3

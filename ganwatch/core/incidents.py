@@ -1,0 +1,193 @@
+"""Verdicts become incidents here, and only here: hold, deduplication, resolution, cause before symptom."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from ganwatch.core.detector import Detector, Outcome, Severity, Verdict
+
+CAUSAL_ORDER = "53214"
+"""Hundreds of the codes: data, numerics, balance, diversity, quality."""
+CAUSAL_WINDOW = 300
+"""Steps within which onsets count as simultaneous, so that the order of kinds decides."""
+SLACK = 60
+"""Steps that an onset may come after a symptom was found, and still be that of its cause: onsets are told by a window."""
+
+
+class State(StrEnum):
+    """Life of an incident."""
+
+    PENDING = "pending"
+    FIRING = "firing"
+    RESOLVED = "resolved"
+
+
+@dataclass(slots=True)
+class Incident:
+    """Verdicts of one detector over time.
+
+    ``id`` is deterministic (code and ordinal within the run), so that a resumed run speaks of the same incident.
+    ``cause`` is the id of the incident that explains this one, or None.
+    """
+
+    id: str
+    code: str
+    title: str
+    severity: Severity
+    state: State
+    onset: int
+    opened: int
+    resolved: int | None = None
+    cause: str | None = None
+    evidence: Verdict | None = None
+    likely_causes: str = ""
+    remedies: str = ""
+    runbook: str = ""
+    fired: int | None = None
+    seen: int = 0
+    """Last step with a verdict."""
+    extras: dict[str, Any] = field(default_factory=dict)
+
+
+class IncidentBook:
+    """All incidents of one run.
+
+    Examples
+    --------
+    >>> from ganwatch.detectors.non_finite import NonFinite
+    >>> book = IncidentBook()
+    >>> verdict = Verdict(float("nan"), 0.0, "loss/g", 1, "definition", "The loss is NaN.", onset=7)
+    >>> [incident] = book.update(7, NonFinite, verdict)
+    >>> incident.id, incident.state, incident.onset
+    ('GW303-1', <State.FIRING: 'firing'>, 7)
+    """
+
+    def __init__(self, causal_window: int = CAUSAL_WINDOW) -> None:
+        self.causal_window = causal_window
+        self._incidents: dict[str, Incident] = {}
+        self._active: dict[str, Incident] = {}
+        self._ranks: dict[str, int] = {}
+
+    @property
+    def known(self) -> list[Incident]:
+        """Incidents that fire or have fired, in the order in which they were opened."""
+        return [incident for incident in self._incidents.values() if incident.state is not State.PENDING]
+
+    @property
+    def active(self) -> Mapping[str, Incident]:
+        """Incidents that are pending or firing, by code."""
+        return self._active
+
+    @property
+    def open(self) -> list[Incident]:
+        """Incidents that are firing now."""
+        return [incident for incident in self._active.values() if incident.state is State.FIRING]
+
+    def update(self, step: int, detector: type[Detector] | Detector, outcome: Outcome) -> list[Incident]:
+        """Take a detector's outcome at a step; the incidents that changed, none while all is well."""
+        incident = self._active.get(detector.code)
+        if isinstance(outcome, Verdict):
+            if incident is None:
+                incident = self._open(step, detector, outcome)
+            incident.seen, incident.evidence = step, outcome
+            if incident.state is State.PENDING and step - incident.opened >= detector.hold:
+                incident.state, incident.fired = State.FIRING, step
+                return [incident, *self._explain(besides=incident)]
+            return []
+        if incident is None:
+            return []
+        if incident.state is State.PENDING:
+            del self._active[detector.code], self._incidents[incident.id]
+            return []
+        if step - incident.seen >= detector.clear:
+            incident.state, incident.resolved = State.RESOLVED, step
+            del self._active[detector.code]
+            return [incident]
+        return []
+
+    def _open(self, step: int, detector: type[Detector] | Detector, verdict: Verdict) -> Incident:
+        earlier = [known for known in self._incidents.values() if known.code == detector.code]
+        onset = verdict.onset if verdict.onset is not None else max(1, step - verdict.window + 1)
+        guide = detector.guide()
+        incident = Incident(
+            id=f"{detector.code}-{len(earlier) + 1}",
+            code=detector.code,
+            title=detector.title,
+            severity=detector.severity,
+            state=State.PENDING,
+            onset=max([onset, *(known.resolved + 1 for known in earlier if known.resolved is not None)]),
+            opened=step,
+            likely_causes=guide.get("Likely causes", ""),
+            remedies=guide.get("What to do", ""),
+            runbook=f"alerts/runbooks/{detector.code}.md",
+        )
+        self._ranks[detector.code] = detector.rank
+        self._incidents[incident.id] = self._active[detector.code] = incident
+        return incident
+
+    def _explain(self, besides: Incident) -> list[Incident]:
+        """Hang every incident of a cluster that overlaps in time on the one that explains it."""
+        changed = []
+        for cluster in self._clusters():
+            first = min(cluster, key=lambda incident: (incident.onset, incident.id))
+            latest = first.onset + self.causal_window
+            if first.fired is not None:
+                latest = min(latest, first.fired + SLACK)
+            root = min((i for i in cluster if i.onset <= latest), key=self._causal_key)
+            for incident in cluster:
+                cause = None if incident is root else root.id
+                if incident.cause != cause:
+                    incident.cause = cause
+                    if incident is not besides:
+                        changed.append(incident)
+        return changed
+
+    def _clusters(self) -> list[list[Incident]]:
+        clusters: list[list[Incident]] = []
+        end = -math.inf
+        for incident in sorted(self.known, key=lambda known: (known.onset, known.id)):
+            if incident.onset > end:
+                clusters.append([])
+                end = -math.inf
+            clusters[-1].append(incident)
+            end = max(end, math.inf if incident.resolved is None else incident.resolved)
+        return clusters
+
+    def _causal_key(self, incident: Incident) -> tuple[int, int, int, str]:
+        kind = incident.code[2]
+        order = CAUSAL_ORDER.find(kind)
+        return (order if order >= 0 else len(CAUSAL_ORDER), self._ranks.get(incident.code, 0), incident.onset, incident.code)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain types only."""
+        return {"incidents": [incident_to_plain(incident) for incident in self._incidents.values()], "ranks": dict(self._ranks)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a saved state."""
+        incidents = [incident_from_plain(plain) for plain in state["incidents"]]
+        self._incidents = {incident.id: incident for incident in incidents}
+        self._active = {incident.code: incident for incident in incidents if incident.state is not State.RESOLVED}
+        self._ranks = dict(state["ranks"])
+
+
+def incident_to_plain(incident: Incident) -> dict[str, Any]:
+    """An incident as JSON types; numbers that are not finite stay floats."""
+    plain = asdict(incident)
+    return plain | {"severity": str(incident.severity), "state": str(incident.state)}
+
+
+def incident_from_plain(plain: Mapping[str, Any]) -> Incident:
+    """The inverse of ``incident_to_plain``."""
+    evidence = plain["evidence"]
+    return Incident(
+        **dict(plain)
+        | {
+            "severity": Severity(plain["severity"]),
+            "state": State(plain["state"]),
+            "evidence": Verdict(**evidence) if evidence else None,
+        }
+    )

@@ -1,0 +1,49 @@
+"""Image files below a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from ganwatch.core.errors import UserError
+from ganwatch.data.images import read_image
+from ganwatch.data.source import Item, Source
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+
+
+def open_folder(path: Path, argument: str = "data") -> Source:
+    """The images below a folder, sorted by path. Where each lies in a subfolder, the first subfolder's name is its label.
+
+    Raises
+    ------
+    UserError
+        There is no image below the folder.
+    """
+    found = (file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and not file.name.startswith("."))
+    files = sorted(file for file in found if not file.is_dir())  # a link that leads nowhere is there and unreadable
+    parts = [file.relative_to(path).parts for file in files]
+    children = sorted(child.name for child in path.iterdir() if child.is_dir() and not child.name.startswith("."))
+    return open_files(files, parts, Path, str(path), argument, folders=tuple(children))
+
+
+def open_files(
+    files: Sequence[Any],
+    parts: Sequence[tuple[str, ...]],
+    open_one: Callable[[Any], Path | IO[bytes]],
+    name: str,
+    argument: str,
+    *,
+    folders: tuple[str, ...] = (),
+) -> Source:
+    """Image files and their paths relative to the folder, part by part; ``folders`` are the subfolders that may be empty."""
+    if not files:
+        raise UserError(f"{argument} must be a folder with images ({', '.join(sorted(SUFFIXES))}), got none below {name!r}")
+    grouped = all(len(part) > 1 for part in parts) and len({part[0] for part in parts}) > 1
+    labels = [part[0] for part in parts] if grouped else None
+
+    def read(index: int) -> Item:
+        return read_image(open_one(files[index]), labels[index] if labels else None)
+
+    return Source(name, len(files), read, lambda index: str(files[index]), labels, folders if grouped else (), files=True)

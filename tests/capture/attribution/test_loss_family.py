@@ -1,0 +1,118 @@
+"""The loss is told by what it asks of D's outputs, for every scale, reduction and shape, and nothing is guessed."""
+
+import pytest
+import torch
+from torch.nn import functional as F  # noqa: N812  # as everybody calls it
+
+from ganwatch.capture.attribution.loss_family import evidence, loss_family
+from ganwatch.capture.step import Call
+
+LOGITS, PROBABILITIES = "binary cross-entropy on logits (softplus)", "binary cross-entropy on probabilities (D ends in a sigmoid)"
+UP, DOWN, INVERTED = "G's non-saturating", "G's saturating (minimax)", "inverted: real is the low side"
+
+
+def bce(score, label):
+    return F.binary_cross_entropy_with_logits(score, torch.full_like(score, label))
+
+
+def prob(logit, label):
+    return F.binary_cross_entropy(torch.sigmoid(logit), torch.full_like(logit, label))
+
+
+# on reals and fakes in D's phase, on fakes and reals in G's, and what is said of it
+LOSSES = {
+    "bce": (lambda r, f: bce(r, 1.0) + bce(f, 0.0), lambda f, r: bce(f, 1.0), f"{LOGITS}, {UP}"),
+    "smoothed": (lambda r, f: bce(r, 0.9) + bce(f, 0.1), lambda f, r: bce(f, 1.0), f"{LOGITS}, {UP}"),
+    "softplus": (lambda r, f: F.softplus(-r).mean() + F.softplus(f).mean(), lambda f, r: F.softplus(-f).mean(), f"{LOGITS}, {UP}"),
+    "minimax": (lambda r, f: bce(r, 1.0) + bce(f, 0.0), lambda f, r: -bce(f, 0.0), f"{LOGITS}, {DOWN}"),
+    "inverted": (lambda r, f: bce(r, 0.0) + bce(f, 1.0), lambda f, r: bce(f, 0.0), f"{LOGITS}, {UP}, {INVERTED}"),
+    "least squares": (
+        lambda r, f: (r - 1).pow(2).mean() + f.pow(2).mean(),
+        lambda f, r: (f - 1).pow(2).mean(),
+        "least squares, targets: real 1, fake 0, G 1",
+    ),
+    "least squares, inverted": (
+        lambda r, f: r.pow(2).mean() + (f - 1).pow(2).mean(),
+        lambda f, r: f.pow(2).mean(),
+        f"least squares, targets: real 0, fake 1, G 0, {INVERTED}",
+    ),
+    "hinge": (lambda r, f: F.relu(1 - r).mean() + F.relu(1 + f).mean(), lambda f, r: -f.mean(), "hinge, margin 1"),
+    "Wasserstein": (lambda r, f: f.mean() - r.mean(), lambda f, r: -f.mean(), "Wasserstein"),
+    "Wasserstein with a drift penalty": (lambda r, f: f.mean() - r.mean() + 1e-3 * r.pow(2).mean(), lambda f, r: -f.mean(), "Wasserstein"),
+    "relativistic": (lambda r, f: F.softplus(f - r).mean(), lambda f, r: F.softplus(r.detach() - f).mean(), "unknown"),
+    "relativistic average": (lambda r, f: bce(r - f.mean(), 1.0) + bce(f - r.mean(), 0.0), lambda f, r: bce(f - r.mean(), 1.0), "unknown"),
+    "relativistic least squares": (
+        lambda r, f: (r - f.mean() - 1).pow(2).mean() + (f - r.mean() + 1).pow(2).mean(),
+        lambda f, r: (f - r.mean() - 1).pow(2).mean(),
+        "unknown",
+    ),
+    "exponential": (lambda r, f: torch.exp(-r).mean() + torch.exp(f).mean(), lambda f, r: torch.exp(-f).mean(), "unknown"),
+}
+SIGMOID = {
+    "bce": (
+        lambda r, f: F.binary_cross_entropy(r, torch.ones_like(r)) + F.binary_cross_entropy(f, torch.zeros_like(f)),
+        lambda f, r: F.binary_cross_entropy(f, torch.ones_like(f)),
+        f"{PROBABILITIES}, {UP}",
+    ),
+    "minimax": (lambda r, f: -r.log().mean() - (1 - f).log().mean(), lambda f, r: (1 - f).log().mean(), f"{PROBABILITIES}, {DOWN}"),
+    "least squares": LOSSES["least squares"],
+}
+
+
+def look(of_d, of_g, seed, *, shape=(16, 1), weight=1.0, dtype=torch.float32, last=lambda x: x, reduced=lambda x: x):
+    torch.manual_seed(seed)
+    real, fake, again = (last(torch.randn(shape) * 1.5 + mean).to(dtype).requires_grad_() for mean in (0.5, -0.5, -0.3))
+    (weight * of_d(reduced(real), reduced(fake))).backward()
+    slope = real.grad
+    (weight * of_g(reduced(again), reduced(real.detach()))).backward()
+    kinds = ((real, slope, "real", False), (fake, fake.grad, "fake", False), (again, again.grad, "fake", True))
+    return evidence(Call("d", (), x.detach(), batch, True, 1, attached, slope=grad) for x, grad, batch, attached in kinds)
+
+
+WAYS = {
+    "a column": {},
+    "a row": {"shape": (16,)},
+    "patches": {"shape": (4, 1, 3, 3)},
+    "means of patches": {"shape": (16, 1, 3, 3), "reduced": lambda x: x.mean((1, 2, 3))},
+    "summed": {"weight": 16.0},
+    "scaled down": {"weight": 1e-6},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("loss", "last"),
+    [*((name, "logits") for name in LOSSES), *((name, "sigmoid") for name in SIGMOID)],
+)
+def test_every_loss_in_every_way(loss, last, way):
+    if last == "sigmoid" and way == "means of patches":
+        way = "patches"
+    *phases, said = (SIGMOID if last == "sigmoid" else LOSSES)[loss]
+    options = WAYS[way] | ({"last": torch.sigmoid} if last == "sigmoid" else {})
+    assert str(loss_family([look(*phases, seed, **options) for seed in range(3)])) == said
+
+
+@pytest.mark.parametrize("loss", ["bce", "least squares", "hinge", "Wasserstein", "relativistic"])
+def test_half_precision_is_evidence_enough(loss):
+    *phases, said = LOSSES[loss]
+    found = str(loss_family([look(*phases, seed, shape=(64, 1), dtype=torch.bfloat16) for seed in range(2)]))
+    assert found == said
+
+
+def test_what_cannot_be_told_apart_is_not_told():
+    near = {"last": lambda x: 0.1 * x}
+    assert loss_family([look(*LOSSES["hinge"][:2], 0, **near)]).name.startswith("hinge or Wasserstein")
+    assert loss_family([look(*LOSSES["relativistic least squares"][:2], 0)]).name == "unknown"
+    assert loss_family([look(*LOSSES["least squares"][:2], 0)]).name == "unknown"  # one look is like a relativistic one
+    assert loss_family([look(*LOSSES["bce"][:2], 0), look(*LOSSES["hinge"][:2], 1)]).name == "unknown"
+    assert loss_family([]).name == loss_family([look(*LOSSES["bce"][:2], 0, shape=(2, 1))]).name == "unknown"
+    broken = look(*LOSSES["bce"][:2], 0)
+    for call in broken:
+        call.slope[0] = float("nan")
+    assert loss_family([broken]).name == "unknown"
+
+
+def test_a_hinge_with_all_reals_beyond_the_margin():
+    apart = look(LOSSES["hinge"][0], LOSSES["hinge"][1], 0, last=lambda x: 0.05 * x + 3.0)
+    assert loss_family([apart]).name == "unknown"  # fakes have a slope out there, as Wasserstein's would
+    assert loss_family([[call for call in apart if call.batch == "real"]]).name == "unknown"

@@ -1,0 +1,92 @@
+"""Whose step an optimizer's step is, and which of them ends a step of the training."""
+
+import pytest
+import torch
+from torch import nn
+
+from ganwatch.capture.recorder import Recorder
+from ganwatch.core.probe import Probe
+
+
+class Wrapping(torch.optim.Optimizer):
+    """Steps another optimizer of the same parameters, as slow-weights optimizers do."""
+
+    def __init__(self, inner):
+        self.inner = inner
+        super().__init__([{"params": group["params"]} for group in inner.param_groups], {"lr": 0.1})
+
+    def step(self, closure=None):
+        return self.inner.step(closure)
+
+
+class Broken(Probe):
+    name, signals, every = "broken", (), 1
+
+    def due(self, step):
+        raise RuntimeError("on purpose")
+
+    def read(self, step):
+        raise AssertionError
+
+
+@pytest.fixture
+def networks():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(2, 4), nn.Linear(4, 3)), nn.Linear(3, 1)
+
+
+def watched(networks, **how):
+    steps, failed = [], []
+
+    def guard(part, action):
+        try:
+            return action()
+        except RuntimeError:
+            failed.append(part)
+
+    recorder = Recorder(dict(zip("gd", networks, strict=True)), probes=how.get("probes", []), on_step=steps.append, guard=guard)
+    return recorder, steps, failed
+
+
+def iterate(networks, of_g, of_d, times=4):
+    g, d = networks
+    for _ in range(times):
+        for network, optimizers, sign in ((d, of_d, 1.0), (g, of_g, -1.0)):
+            network.zero_grad()
+            (sign * d(g(torch.ones(5, 2))).mean()).backward()
+            for optimizer in optimizers:
+                optimizer.step()
+
+
+def sgd(module):
+    return torch.optim.SGD(module.parameters(), lr=0.1)
+
+
+@pytest.mark.parametrize("make", [sgd, lambda module: Wrapping(sgd(module)), lambda module: Wrapping(Wrapping(sgd(module)))])
+def test_an_optimizer_that_wraps_others_steps_once(networks, make):
+    recorder, steps, _ = watched(networks)
+    iterate(networks, [make(networks[0])], [make(networks[1])])
+    recorder.close()
+    assert [step.updates for step in steps] == [{"g": 1, "d": 1}] * 4
+    assert recorder.index == 4
+
+
+def test_a_generator_shared_by_two_optimizers_ends_its_step_with_the_first(networks):
+    recorder, steps, _ = watched(networks)
+    first, second = (sgd(part) for part in networks[0])
+    iterate(networks, [first, second], [sgd(networks[1])])
+    assert recorder.index == 4
+    iterate(networks, [second], [sgd(networks[1])])  # the first one is no longer stepped
+    assert recorder.index == 8
+    iterate(networks, [sgd(networks[0])], [sgd(networks[1])])  # a new one after rounds without another
+    assert recorder.index == 12
+    recorder.close()
+    assert sum(step.updates["g"] for step in steps) == 4 * 2 + 4 + 4
+
+
+def test_a_probe_that_cannot_say_when_it_is_due_is_isolated(networks):
+    recorder, steps, failed = watched(networks, probes=[Broken()])
+    iterate(networks, [sgd(networks[0])], [sgd(networks[1])], times=3)
+    recorder.close()
+    assert len(steps) == 3
+    assert failed == ["probe broken"] * 4

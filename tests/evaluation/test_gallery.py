@@ -1,0 +1,97 @@
+"""Grids are drawn from the run's own latents, and the run does not notice."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from ganwatch.capture.step import Call, Step
+from ganwatch.evaluation.gallery import TILES, Gallery, to_pixels
+from ganwatch.evaluation.generator_sampler import Drawing
+
+
+class Restless(nn.Module):
+    """Moves everything that a forward pass can move: statistics, spectral vectors, every random state, a generator of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.utils.parametrizations.spectral_norm(nn.Linear(3, 4))
+        self.norm, self.drop = nn.BatchNorm1d(4), nn.Dropout(0.5)
+        self.own = torch.Generator().manual_seed(0)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, z, *, shift=0.0):
+        self.calls += 1
+        noise = torch.rand(1) + torch.rand(1, generator=self.own) + np.random.rand() + random.random()  # noqa: NPY002  # the global state
+        return (self.drop(self.norm(self.body(z))) + shift + 0.0 * noise).view(-1, 1, 2, 2)
+
+
+def states(module):
+    yield from (tensor.tolist() for tensor in module.state_dict().values())
+    yield torch.get_rng_state().tolist()
+    yield str(np.random.get_state(legacy=True))  # noqa: NPY002  # the global state
+    yield random.getstate()
+    yield module.own.get_state().tolist()
+    yield [part.training for part in module.modules()]
+
+
+def first_step(module, n=50, **kwargs):
+    z = torch.randn(n, 3)
+    return Step(1, calls=[Call("g", (z,), [], "latent", True, 1, arguments=([z], kwargs))])
+
+
+def test_drawing_moves_nothing():
+    generator, emitted = Restless(), []
+    gallery = Gallery(Drawing(generator), emitted.append)
+    step = first_step(generator, shift=2.0)
+    generator.norm.eval()
+    before = list(states(generator))
+    gallery.observe(step)
+    assert list(states(generator)) == before
+    assert [(one.step, one.kind, one.shape) for one in emitted] == [(1, "fixed", (TILES, 2, 2, 1))]
+    assert torch.equal(gallery.draw(), gallery.draw())
+    assert all(parameter.grad is None for parameter in generator.parameters())
+
+
+def test_an_error_while_drawing_leaves_the_modes_as_they_were():
+    generator = Restless()
+    gallery = Gallery(Drawing(generator), print)
+    with pytest.raises(TypeError):
+        gallery.observe(first_step(generator, unheard_of=1))
+    assert all(part.training for part in generator.modules())
+
+
+@pytest.mark.parametrize(("given", "own"), [(torch.bfloat16, torch.float32), (torch.float32, torch.float64)])
+def test_inputs_of_another_type_are_drawn_in_the_generators_own(given, own):
+    generator = nn.Sequential(nn.Conv2d(2, 3, 1)).to(own)
+    image, labels = torch.ones(4, 2, 3, 3, dtype=given), torch.arange(4)
+    assert Drawing(generator)(([image], {})).dtype == own
+    assert Drawing(nn.Embedding(4, 2).to(own))(([labels], {})).shape == (4, 2)
+
+
+def test_the_same_latents_after_a_resume():
+    generator, emitted = Restless(), []
+    first, second = Gallery(Drawing(generator), emitted.append), Gallery(Drawing(generator), emitted.append)
+    first.observe(first_step(generator, shift=0.5))
+    second.load_state_dict(first.state_dict())
+    assert torch.equal(first.draw(), second.draw())
+
+
+def test_grids_grow_with_the_logarithm_of_the_run():
+    gallery = Gallery(Drawing(nn.Linear(1, 1)), print, every=10)
+    due = [step for step in range(1, 100_001) if gallery.due(step)]
+    assert due[:4] == [1, 10, 20, 30]
+    assert len(due) < 250
+    with pytest.raises(ValueError, match="every must be >= 1"):
+        Gallery(Drawing(nn.Linear(1, 1)), print, every=0)
+
+
+def test_pixels():
+    image = torch.tensor([-1.0, 0.0, 1.0, float("nan")]).view(1, 1, 2, 2)
+    assert to_pixels(image, (-1.0, 1.0)).flatten().tolist() == [0, 128, 255, 128]
+    assert to_pixels(image.expand(2, 3, 2, 2), (-1.0, 1.0)).shape == (2, 2, 2, 3)
+    plot = to_pixels(torch.tensor([[0.0, 0.0], [1.0, 1.0]]), (0.0, 1.0))[0, :, :, 0]
+    assert [tuple(place) for place in (plot == 0).nonzero().tolist()] == [(0, 95), (95, 0)]
+    assert to_pixels(torch.zeros(2, 5, 4, 4), (0.0, 1.0)) is None
