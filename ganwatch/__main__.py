@@ -2,6 +2,6 @@
 
 import sys
 
-from ganwatch.commands.main import main
+from ganwatch.cli import main
 
 sys.exit(main())

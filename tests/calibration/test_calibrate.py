@@ -11,8 +11,8 @@ from torch import nn
 
 import ganwatch
 from ganwatch.calibration.fit import bound, fit, needed
+from ganwatch.cli import main
 from ganwatch.commands.calibrate import _verdict
-from ganwatch.commands.main import main
 from ganwatch.core.detector_settings import changed, made, own_detectors, read_preset, setting, write_preset
 from ganwatch.core.errors import UserError
 from ganwatch.detectors.mode_collapse import ModeCollapse

@@ -8,7 +8,7 @@ from scipy import stats
 
 from ganwatch.calibration.judged import Alarm, Judged
 from ganwatch.calibration.rates import Share, false_alarms, found, poisson
-from ganwatch.commands.main import main
+from ganwatch.cli import main
 from ganwatch.core.readings import Readings
 from ganwatch.core.replay import replay
 from ganwatch.recordings import Recording, read_recordings, write_recordings

@@ -27,7 +27,7 @@ def _brought(code: str) -> set[str]:
         "import ganwatch",
         ";".join(f"import {name}" for name in CORE),
         "from ganwatch.session.defaults import default_detectors; default_detectors()",
-        "from ganwatch.commands import main; main.parser()",
+        "from ganwatch import cli; cli.parser()",
         "import ganwatch.testing",
     ],
 )

@@ -65,7 +65,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def _served(store: Path) -> Iterator[str]:
     """``ganwatch dashboard`` on a store; its address."""
-    command = [sys.executable, "-m", "ganwatch.commands.main", "dashboard", "--store", str(store), "--port", "0"]
+    command = [sys.executable, "-m", "ganwatch.cli", "dashboard", "--store", str(store), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         try:
             assert process.stdout is not None

@@ -27,7 +27,7 @@ def test_example(script, tmp_path):
 
 @pytest.mark.parametrize("config", ["digits.yaml", "ring.yaml"])
 def test_configuration(config, tmp_path):
-    from ganwatch.commands.main import main
+    from ganwatch.cli import main
 
     path = EXAMPLES / "configs" / config
     arguments = ["train", "--config", str(path), "--steps", "12", "--root", str(tmp_path / "run"), "--store", str(tmp_path / "store")]

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import ganwatch
-from ganwatch.commands.main import main, parser
+from ganwatch.cli import main, parser
 from ganwatch.store import queries
 from ganwatch.store.database import open_store
 from ganwatch.trainer.data import GANData

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganwatch.commands.main import main
+from ganwatch.cli import main
 from ganwatch.core.errors import UserError
 from ganwatch.drift import report as reports
 from ganwatch.drift import schedule

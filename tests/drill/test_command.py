@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from ganwatch.commands.main import main
+from ganwatch.cli import main
 from ganwatch.core.detector import Severity
 from ganwatch.core.incidents import Incident, State
 from ganwatch.drill import injections
@@ -75,7 +75,7 @@ def test_bad_input_is_named_before_the_first_step(words_given, message, tmp_path
 
 
 def test_an_unknown_failure_is_refused_without_torch():
-    code = "import sys\nfrom ganwatch.commands.main import main\ntry: main(['drill', 'boredom'])\nfinally: assert 'torch' not in sys.modules"
+    code = "import sys\nfrom ganwatch.cli import main\ntry: main(['drill', 'boredom'])\nfinally: assert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "invalid choice: 'boredom'" in done.stderr

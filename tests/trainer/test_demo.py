@@ -9,8 +9,8 @@ import sys
 import lightning
 import pytest
 
+from ganwatch.cli import main
 from ganwatch.commands import demo as command
-from ganwatch.commands.main import main
 from ganwatch.core.errors import UserError
 from ganwatch.store import queries
 from ganwatch.store.database import open_store
@@ -75,7 +75,7 @@ def test_ctrl_c_stops_the_run_and_says_what_was_seen(json_wanted, tmp_path, caps
 def test_an_unknown_choice_fails_without_torch(words):
     code = f"""
 import sys
-from ganwatch.commands.main import main
+from ganwatch.cli import main
 try:
     main(["demo", *{words}])
 finally:

@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             return _run(argv)
         finally:
-            print(end="", flush=True)  # where there is no standard output this is nothing
+            print(end="", flush=True)  # noqa: T201  # where there is no standard output this is nothing
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python writes when it ends
         return PIPE_CLOSED
@@ -47,7 +47,7 @@ def _run(argv: Sequence[str] | None) -> int:
     try:
         return int(arguments.handler(arguments))
     except UserError as error:
-        print(f"ganwatch {arguments.command}: {error}", file=sys.stderr)  # this is the command line
+        print(f"ganwatch {arguments.command}: {error}", file=sys.stderr)  # noqa: T201  # this is the command line
         return 2
     except KeyboardInterrupt:
         return 130
