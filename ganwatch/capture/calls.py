@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ganwatch.capture.attribution.batch_origin import EVERYTHING, Part, Recognition, place
+from ganwatch.capture.attribution.batch_origin import EVERYTHING, BatchOrigin, Part, place
 from ganwatch.capture.options import Options
 from ganwatch.capture.step import Arguments, Call, detached, score_leaf, tensors
 
@@ -36,12 +36,19 @@ Judged = tuple[Tensor, list[tuple[Any, Call]]]
 
 
 def judged(
-    module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any, *, index: int, recognition: Recognition, options: Options
+    module: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    output: Any,
+    *,
+    index: int,
+    batch_origin: BatchOrigin,
+    options: Options,
 ) -> list[Judged]:
     """What a discriminator's call says: one score, or two where real and fake were given side by side."""
     given = _given(args, kwargs)
     leaf, channel = options.score(output)
-    candidates = recognition.candidates([_bare(x) for x in given])
+    candidates = batch_origin.candidates([_bare(x) for x in given])
     if leaf is None or not candidates:
         return []
     probing = wants_slope(given)
@@ -51,7 +58,7 @@ def judged(
 
     def record(score: Tensor, samples: Tensor, parts: Sequence[tuple[str, Part]]) -> Judged:
         others = tuple(_bare(x) for x in given if x.shape != samples.shape or place(x) != place(samples))
-        inputs = (recognition.without_condition(samples), *others)
+        inputs = (batch_origin.without_condition(samples), *others)
         calls: list[tuple[Any, Call]] = []
         for batch, part in parts:
             if probing and batch == "unknown":  # a point between real and fake, to penalise the slope there
@@ -65,14 +72,14 @@ def judged(
             calls.append((part if channel is None else (part, channel), call))
         return score, calls
 
-    each = [recognition.parts(x) for x in candidates]
+    each = [batch_origin.parts(x) for x in candidates]
     if len(candidates) == 1:
         return [record(leaf, candidates[0], each[0])]
     kinds = [parts[0][0] if len(parts) == 1 else "unknown" for parts in each]
-    scores = _side_by_side(output) if recognition.judges_pairs(kinds) else []
+    scores = _side_by_side(output) if batch_origin.judges_pairs(kinds) else []
     if scores:
         return [record(score, samples, parts) for score, samples, parts in zip(scores, candidates, each, strict=True)]
-    at, kind = recognition.one_of(kinds)
+    at, kind = batch_origin.one_of(kinds)
     return [record(leaf, candidates[at], [(kind, EVERYTHING)])]
 
 
@@ -126,7 +133,7 @@ def claim(calls: list[Call], index: int) -> None:
     for call in calls:
         if call.network == "d" and call.index == index:
             call.trained = True
-            if call.attached and (call.batch != "unknown" or call.slope is not None):
+            if call.attached and (call.batch != "unknown" or call.output_grad is not None):
                 call.attached, call.claimed = False, True
 
 
@@ -141,7 +148,7 @@ def release(calls: list[Call], index: int) -> None:
     claimed = [call for call in of_d if call.claimed]
     if all(call.claimed or not call.graded for call in of_d) and any(call.shared for call in claimed):
         for call in claimed:
-            call.slope = call.family = None
+            call.output_grad = call.family = None
         calls += [replace(call, attached=True, claimed=False) for call in claimed]
         return
     for call in claimed:

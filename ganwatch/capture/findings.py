@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ganwatch.capture.attribution import loss_family
 from ganwatch.capture.attribution.batch_origin import place
-from ganwatch.capture.attribution.parameter_ownership import Share
+from ganwatch.capture.attribution.parameter_ownership import OwnedParameters
 from ganwatch.capture.step import Call, tensors
 
 LOOKS = 4
@@ -75,7 +75,7 @@ class Findings:
         """Whether the next look is evidence of the loss."""
         return len(self._slopes) < LOOKS or self._looks % SELDOM == 0
 
-    def stepped(self, moved: Sequence[str], shares: Sequence[Share], resembled: Sequence[str], *, together: bool) -> None:
+    def stepped(self, moved: Sequence[str], shares: Sequence[OwnedParameters], resembled: Sequence[str], *, together: bool) -> None:
         """An optimizer stepped: the networks it moved, what it has, and, where that is nothing, the networks its parameters look like.
 
         ``together`` is whether it trained several networks.

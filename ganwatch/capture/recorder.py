@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganwatch.capture.attribution.batch_origin import Recognition
-from ganwatch.capture.attribution.origin_from_loss import Roles
-from ganwatch.capture.attribution.parameter_ownership import Ownership, Share, members
+from ganwatch.capture.attribution.batch_origin import BatchOrigin
+from ganwatch.capture.attribution.origin_from_loss import OriginFromLoss
+from ganwatch.capture.attribution.parameter_ownership import OwnedParameters, Ownership, members
 from ganwatch.capture.calls import claim, generated, judged, keep, release
 from ganwatch.capture.findings import Findings
 from ganwatch.capture.logged_values import logged
@@ -28,9 +28,9 @@ from ganwatch.capture.schedule import Schedule
 from ganwatch.capture.step import Call, Step, Update, tensors
 from ganwatch.capture.taps import backward_losses, forward_calls, loss_graph
 from ganwatch.capture.taps.submodule_calls import ByParts
-from ganwatch.capture.updates import Moved, Updates
+from ganwatch.capture.updates import AppliedUpdate, Updates
 from ganwatch.core.probe import Probe
-from ganwatch.isolation.isolated_call import Undisturbed
+from ganwatch.isolation.isolated_call import IsolatedCall
 
 PATIENCE = 2
 """Looks without a call of a network after which its parts are watched."""
@@ -99,22 +99,22 @@ class Recorder:
         probes: Sequence[Probe],
         on_step: Callable[[Step], None],
         guard: Callable[[str, Callable[[], Any]], Any],
-        on_handed: Callable[[], None] = lambda: None,
+        on_flush: Callable[[], None] = lambda: None,
         looks: Callable[[int], bool] = lambda _: False,
         options: Options = NOTHING_SAID,
     ) -> None:
         self.networks = dict(networks)
         self._members = {role: [getattr(each, "_orig_mod", each) for each in members(network)] for role, network in networks.items()}
-        self.on_step, self.on_handed, self.guard, self.looks = on_step, on_handed, guard, looks
+        self.on_step, self.on_flush, self.guard, self.looks = on_step, on_flush, guard, looks
         self.index = 0
         self.paused = False
         self.remembering = True
         self.findings = Findings()
         self.options = options
         self.reviews: tuple[int, Callable[[], None]] | None = None
-        self._sample = None if options.sample is None else Undisturbed(options.sample)
-        self.recognition = Recognition()
-        self._roles = Roles()
+        self._sample = None if options.sample is None else IsolatedCall(options.sample)
+        self.batch_origin = BatchOrigin()
+        self._origin_from_loss = OriginFromLoss()
         self.probes = list(probes)
         self._schedule = Schedule(self.probes, guard)
         self._recording = True
@@ -158,11 +158,11 @@ class Recorder:
         self._current.shift = self.shift
         self._plan_now = plan = self._schedule.plan(self._current.tick)
         self._current.due = plan.due
-        self.recognition.now = self._current.index
+        self.batch_origin.now = self._current.index
         soon = range(self._current.tick + 1, self._current.tick + 1 + self._seldom) if self._seldom <= AHEAD else ()
-        ahead = bool(soon) and any(self._schedule.plan(step).wants_calls for step in soon)
-        self._recording = lacking or ahead or self._restarted or plan.wants_calls or self.looks(self._current.index)
-        self._wants_slopes = plan.wants_slopes or lacking or ahead or self._restarted
+        ahead = bool(soon) and any(self._schedule.plan(step).needs_calls for step in soon)
+        self._recording = lacking or ahead or self._restarted or plan.needs_calls or self.looks(self._current.index)
+        self._wants_slopes = plan.needs_output_grads or lacking or ahead or self._restarted
         self.updates.looked_at = self._current.index if plan.watching else None
         if self._recording:
             forward_calls.refresh()
@@ -173,7 +173,7 @@ class Recorder:
             return False
         self.open = False
         self._unhook()
-        self.hand_on()
+        self.flush()
         return True
 
     def _hook(self) -> None:
@@ -194,30 +194,30 @@ class Recorder:
     def _look_at_parts(self, role: str) -> None:
         """Calls of the whole network do not come: it may be called part by part."""
         network, on_call = self._members[role][0], self._on_judged if role == "d" else self._on_generated
-        self._by_parts[role] = ByParts(network, judges=role == "d", on_call=on_call, recognition=self.recognition, options=self.options)
+        self._by_parts[role] = ByParts(network, judges=role == "d", on_call=on_call, batch_origin=self.batch_origin, options=self.options)
         self._by_parts[role].watch()
 
-    def arrived(self, batch: Any, waited: float) -> None:
+    def on_real_batch(self, batch: Any, waited: float) -> None:
         """Say that what the loop is about to use is real data: a tensor, or a nest whose floating tensors are samples.
 
         ``waited`` is the time in seconds that the loop waited for it.
         """
         self._current.data_time = (self._current.data_time or 0.0) + waited
         if self._recording or self.remembering:
-            self._timed(self.recognition.remember, "real", batch)
+            self._timed(self.batch_origin.remember, "real", batch)
         elif not self.paused:
-            self.recognition.note("real", batch)
+            self.batch_origin.note("real", batch)
 
-    def made(self, batch: Any) -> None:
+    def on_fake_batch(self, batch: Any) -> None:
         """Say that what the loop is about to use is generated."""
-        self._timed(self.recognition.remember, "fake", batch)
+        self._timed(self.batch_origin.remember, "fake", batch)
 
     def log(self, name: Any, value: Any) -> None:
         """Note a reading of the loop's own at the step that is going on."""
         series, kept = logged(name, value)
         self._current.logged[series] = kept
 
-    def tell(self, readings: Mapping[str, Any]) -> None:
+    def add_readings(self, readings: Mapping[str, Any]) -> None:
         """Take readings of somebody else's at the last step, or at the next one where that has been handed on."""
         (self._waiting[-1] if self._waiting else self._current).logged |= readings
 
@@ -241,7 +241,7 @@ class Recorder:
         if get_ident() != self.updates.thread:
             return
         if torch.is_grad_enabled():
-            self.updates.phases.judged((*args, *kwargs.values()) if kwargs else args)
+            self.updates.update_kinds.judged((*args, *kwargs.values()) if kwargs else args)
         if self._recording and module is self._members["d"][0]:
             self._timed(self._record_judged, module, args, kwargs, output)
 
@@ -255,23 +255,23 @@ class Recorder:
 
     def _remember_made(self, output: Any) -> Any:
         """Remember what a generator returned, and give the samples in it."""
-        self.recognition.remember("fake", output)
+        self.batch_origin.remember("fake", output)
         if self._sample is None:
             return output
-        self.recognition.remember("fake", samples := self._sample(output))
+        self.batch_origin.remember("fake", samples := self._sample(output))
         return samples
 
     def _record_generated(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         made = tensors(self._remember_made(output))
-        self.recognition.shape = next((x.shape[1:] for x in made if x.ndim >= 2 and x.is_floating_point()), None)
-        call = generated(module, args, kwargs, output, index=self._current.index, whole=self._restarted or self._plan_now.wants_arguments)
+        self.batch_origin.shape = next((x.shape[1:] for x in made if x.ndim >= 2 and x.is_floating_point()), None)
+        call = generated(module, args, kwargs, output, index=self._current.index, whole=self._restarted or self._plan_now.needs_arguments)
         keep(self._current.calls, call)
         self.findings.generated(call)
 
     def _record_judged(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        now, known = self._current.index, self.recognition
+        now, known = self._current.index, self.batch_origin
         self.findings.called["d"] += 1
-        for score, calls in judged(module, args, kwargs, output, index=now, recognition=known, options=self.options):
+        for score, calls in judged(module, args, kwargs, output, index=now, batch_origin=known, options=self.options):
             for _, call in calls:
                 keep(self._current.calls, call)
             self.findings.judged([call for _, call in calls], output)
@@ -292,8 +292,8 @@ class Recorder:
     def _ended(
         self,
         updates: Sequence[Update],
-        moved: Sequence[Moved],
-        shares: Sequence[Share],
+        moved: Sequence[AppliedUpdate],
+        shares: Sequence[OwnedParameters],
         resembled: Sequence[str],
         *,
         late: Tensor | None,
@@ -321,13 +321,13 @@ class Recorder:
         if self._recording and roles == ["d"]:
             claim(current.calls, current.index)
         if ends:
-            self._tick()
+            self._finish_step()
 
     def _show(self, moment: str, update: Update) -> None:
         for probe in self._plan_now.watching:
             self.guard(f"probe {probe.name}", partial(getattr(probe, moment), update))
 
-    def _tick(self) -> None:
+    def _finish_step(self) -> None:
         step, self.index = self._current, self.index + 1
         self._noted = step.logged
         step.wall_time = time.time()
@@ -338,9 +338,9 @@ class Recorder:
             judged = [call for call in step.calls if call.network == "d" and not call.attached]
             fresh = [call for call in judged if call.index == step.index]
         if fresh:  # what is unknown with no memory of earlier steps may be known with it
-            self.remembering = self.recognition.reached_back or (not self.remembering and any(c.batch == "unknown" for c in fresh))
-            self.recognition.reached_back = False
-            self._roles.settle([call for call in step.calls if call.index == step.index])
+            self.remembering = self.batch_origin.reached_back or (not self.remembering and any(c.batch == "unknown" for c in fresh))
+            self.batch_origin.reached_back = False
+            self._origin_from_loss.settle([call for call in step.calls if call.index == step.index])
         if self._recording:
             self.findings.looked([call for call in step.calls if call.index == step.index], step.updates)
             for role in ("g", "d"):
@@ -348,18 +348,18 @@ class Recorder:
                     self._look_at_parts(role)
         if self._recording:
             self._seldom, self._missed = (max(self._seldom, self._missed), 0) if fresh else (self._seldom, min(self._missed + 1, CARRIED))
-        self._meet(step)
-        lacking = self._recording and (not fresh or self._roles.undecided or 0 < self.findings.uncalled["g"] <= PATIENCE)
+        self._realign(step)
+        lacking = self._recording and (not fresh or self._origin_from_loss.undecided or 0 < self.findings.uncalled["g"] <= PATIENCE)
         self._current = Step(self.index + 1, calls=[call for call in judged if call.index > self.index - CARRIED])
         self._restarted = False
         self._shown.clear()
         self._waiting.append(step)
-        looked, self._looked = self._looked, self._recording or not self._plan_now.patient
+        looked, self._looked = self._looked, self._recording or not self._plan_now.deferrable
         if looked or self._looked or len(self._waiting) >= WAITING:
-            self.hand_on()
+            self.flush()
         self._plan(lacking=lacking)
 
-    def _meet(self, step: Step) -> None:
+    def _realign(self, step: Step) -> None:
         """Look at other steps where the cadence never meets an update of the discriminator, which has one of its own."""
         if "d" in step.updates:
             self._updated = step.index
@@ -369,22 +369,22 @@ class Recorder:
             self.shift = (self.shift + step.index - self._updated) % CADENCE
             self._idle_looks = 0
 
-    def hand_on(self) -> None:
+    def flush(self) -> None:
         """Give ``on_step`` what waits."""
         waiting, self._waiting = self._waiting, []
         for step in waiting:
             self.on_step(step)
-        self.on_handed()
+        self.on_flush()
 
 
 def _take_slope(calls: Sequence[tuple[Any, Call]], marked: object, grad: Tensor) -> None:
     if torch.is_grad_enabled():
         return
     scale, loss = backward_losses.scale(), backward_losses.loss()
-    slope = grad.detach() if scale is None else grad.detach().float() / scale
+    output_grad = grad.detach() if scale is None else grad.detach().float() / scale
     family = None if marked is None or loss is None else loss_graph.family(marked, loss)
     for part, call in calls:
-        call.slope, call.family, call.shared = slope[part], family, call.slope is not None
+        call.output_grad, call.family, call.shared = output_grad[part], family, call.output_grad is not None
 
 
 def _raise(error: Exception) -> None:

@@ -21,10 +21,10 @@ class Plan:
     due: tuple[Probe, ...] = ()
     watching: tuple[Probe, ...] = ()
     """Those of them that see updates as they happen."""
-    wants_calls: bool = False
-    wants_slopes: bool = False
-    wants_arguments: bool = False
-    patient: bool = True
+    needs_calls: bool = False
+    needs_output_grads: bool = False
+    needs_arguments: bool = False
+    deferrable: bool = True
 
 
 class Schedule:
@@ -60,10 +60,10 @@ class Schedule:
         return Plan(
             due=due,
             watching=tuple(probe for probe in self._watching if probe in due),
-            wants_calls=any(probe.wants_calls for probe in due),
-            wants_slopes=any(probe.wants_slopes for probe in due),
-            wants_arguments=any(probe.wants_arguments for probe in due),
-            patient=all(probe.patient for probe in due),
+            needs_calls=any(probe.needs_calls for probe in due),
+            needs_output_grads=any(probe.needs_output_grads for probe in due),
+            needs_arguments=any(probe.needs_arguments for probe in due),
+            deferrable=all(probe.deferrable for probe in due),
         )
 
 

@@ -38,7 +38,7 @@ class Call:
     """Whether the discriminator's own step came after it, within the same step."""
     probing: bool = False
     """Whether an input is a leaf that wants a gradient: the call may be there for a penalty on the slope."""
-    slope: Tensor | None = None
+    output_grad: Tensor | None = None
     """dL/d(output) of the backward pass through this call, where it was asked for and happened."""
     shared: bool = False
     """Whether several backward passes went through this call, so that the slope is that of the last one."""
@@ -132,9 +132,9 @@ def scores(output: Any) -> Tensor | None:
     return leaf.float() if leaf.ndim == 1 else leaf.float().flatten(1).mean(1)
 
 
-def per_sample(slope: Tensor) -> Tensor:
+def per_sample(output_grad: Tensor) -> Tensor:
     """dL/d(output) summed over everything but the batch: shape (N,), float32."""
-    return slope.float().flatten(1).sum(1) if slope.ndim > 1 else slope.float()
+    return output_grad.float().flatten(1).sum(1) if output_grad.ndim > 1 else output_grad.float()
 
 
 def score_leaf(output: Any) -> Tensor | None:

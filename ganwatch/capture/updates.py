@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganwatch.capture.attribution.parameter_ownership import Ownership, Share
-from ganwatch.capture.attribution.step_clock import Primary
-from ganwatch.capture.attribution.update_kind import AUXILIARY, Kind, Phases
+from ganwatch.capture.attribution.parameter_ownership import OwnedParameters, Ownership
+from ganwatch.capture.attribution.step_clock import StepClock
+from ganwatch.capture.attribution.update_kind import AUXILIARY, UpdateKind, UpdateKindTracker
 from ganwatch.capture.attribution.update_losses import Losses
 from ganwatch.capture.step import Update, norms_of
 from ganwatch.capture.taps import backward_losses, clipping, optimizer_steps
@@ -22,11 +22,11 @@ _Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 @dataclass(slots=True)
-class Moved:
+class AppliedUpdate:
     """What an optimizer's step meant for one network."""
 
-    share: Share
-    kind: Kind
+    share: OwnedParameters
+    kind: UpdateKind
     loss: Tensor | None
 
     @property
@@ -40,7 +40,7 @@ class _Stepping:
     """An optimizer's step that has begun."""
 
     optimizer: torch.optim.Optimizer
-    shares: Sequence[Share]
+    shares: Sequence[OwnedParameters]
     loss: Tensor | None
     late: Tensor | None
     """What belongs to the discriminator's update before."""
@@ -65,7 +65,7 @@ class Updates:
         Runs a function with its arguments as a part of ganwatch, and gives what it returned, None after an error.
     begun, ended : callable
         Get what an optimizer is about to do to each network, where somebody looks (and give back what of it they took); and, when it has
-        stepped, those updates, what it ``Moved``, all that it has, networks that it resembles, a loss of the discriminator that was
+        stepped, those updates, what it ``AppliedUpdate``, all that it has, networks that it resembles, a loss of the discriminator that was
         taken for the generator's until now (``late``), and whether it ``ends`` a step.
     """
 
@@ -79,11 +79,11 @@ class Updates:
         ended: Callable[..., None],
     ) -> None:
         self.ownership = Ownership(networks, only)
-        self.phases = Phases()
+        self.update_kinds = UpdateKindTracker()
         self._networks = dict(networks)
         self._timed, self._begun, self._ended = timed, begun, ended
         self.looked_at: int | None = None
-        self._primary = Primary()
+        self._primary = StepClock()
         self._apart: set[str] = set()
         """Networks that some optimizer has moved which has nothing of the other one."""
         self._stepping: list[_Stepping] = []
@@ -91,7 +91,7 @@ class Updates:
         self._losses = Losses(self.ownership)
         self._unclipped: dict[int, Tensor] = {}
         self._listener = backward_losses.Listener(
-            self._losses.before, self._losses.after, self._losses.asked, self.phases.penalised, self._on_scaled_step, get_ident()
+            self._losses.before, self._losses.after, self._losses.asked, self.update_kinds.penalised, self._on_scaled_step, get_ident()
         )
         self._around_steps = {"before": partial(timed, self._begin), "after": partial(timed, self._end)}
 
@@ -116,7 +116,7 @@ class Updates:
         """Forget what waits for an update that will not come."""
         self._losses.clear()
         self._unclipped.clear()
-        self.phases.drop()
+        self.update_kinds.drop()
 
     def _begin(self, optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Arguments | None:
         if get_ident() != self._listener.thread:
@@ -166,13 +166,13 @@ class Updates:
             step.loss = self._losses.last(step.loss)  # back-propagated by a closure, within the step
         resembled = () if step.shares else self.ownership.resembled(optimizer)
         moving = _moving(step.shares, self._stepping)
-        moved = [Moved(share, self._kind(share, step.shares), step.loss) for share in moving]
+        moved = [AppliedUpdate(share, self._kind(share, step.shares), step.loss) for share in moving]
         counted = [one.share.role for one in moved if one.kind.counts]
-        ends = "g" in counted and self._primary.ends_step(optimizer, alone=counted == ["g"], judged=self.phases.called)
+        ends = "g" in counted and self._primary.ends_step(optimizer, alone=counted == ["g"], judged=self.update_kinds.called)
         self._primary.opposed |= counted == ["d"]
         if moving:
             self._stepped = id(optimizer)
-            self.phases.end(moving)
+            self.update_kinds.end(moving)
             if len(step.shares) == 1:
                 self._apart.add(step.shares[0].role)
             if self._unclipped:
@@ -188,11 +188,11 @@ class Updates:
                 return step
         return None
 
-    def _kind(self, share: Share, shares: Sequence[Share]) -> Kind:
+    def _kind(self, share: OwnedParameters, shares: Sequence[OwnedParameters]) -> UpdateKind:
         """What an update is for; where each network has an optimizer of its own, one of both trains neither of them to be a GAN."""
         if len(shares) > 1 and self._apart.issuperset(one.role for one in shares):
             return AUXILIARY
-        return self.phases.kind(share)
+        return self.update_kinds.kind(share)
 
     def _on_scaled_step(self, optimizer: torch.optim.Optimizer) -> None:
         """A scaler has let an optimizer step, or has not; then its losses and calls belong to no update."""
@@ -216,7 +216,7 @@ class Updates:
             self._unclipped |= zip(ours, norms_of(list(ours.values())).unbind(), strict=True)
 
 
-def _moving(shares: Sequence[Share], wrapping: Sequence[_Stepping]) -> list[Share]:
+def _moving(shares: Sequence[OwnedParameters], wrapping: Sequence[_Stepping]) -> list[OwnedParameters]:
     """What an optimizer moves of what it has, without what others that wrap it are moving just now."""
     if not wrapping:
         return [share for share in shares if share.moves]
@@ -224,7 +224,7 @@ def _moving(shares: Sequence[Share], wrapping: Sequence[_Stepping]) -> list[Shar
     return [share for share in shares if share.role not in others and share.moves]
 
 
-def _network(share: Share, kind: Kind) -> str:
+def _network(share: OwnedParameters, kind: UpdateKind) -> str:
     return share.role if kind.plain else f"{share.role}_regularised"
 
 

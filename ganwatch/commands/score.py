@@ -74,10 +74,10 @@ def _features(args: argparse.Namespace, *sides: Side) -> Any:
 def _sides(args: argparse.Namespace) -> tuple[Side, Side]:
     if all(map(_is_checkpoint, (args.real, args.fake))):
         return _drawn(args.real, "REAL", args.samples, args.seed), _drawn(args.fake, "FAKE", args.samples, args.seed + 1)
-    from ganwatch.data.batches import Samples
+    from ganwatch.data.batches import SampleBatches
 
     sides: dict[str, Any] = {
-        name: Samples(data, limit=args.samples, seed=args.seed, argument=name)
+        name: SampleBatches(data, limit=args.samples, seed=args.seed, argument=name)
         for name, data in (("REAL", args.real), ("FAKE", args.fake))
         if not _is_checkpoint(data)
     }

@@ -78,13 +78,13 @@ class Detector(Stateful, ABC):
     title: ClassVar[str]
     severity: ClassVar[Severity]
     inputs: ClassVar[tuple[str, ...]]
-    hold: ClassVar[int] = 0
+    fire_after: ClassVar[int] = 0
     """Steps for which a verdict must stand before its incident fires."""
-    clear: ClassVar[int] = 100
+    resolve_after: ClassVar[int] = 100
     """Steps without a verdict after which a firing incident is resolved."""
     opt_in: ClassVar[bool] = False
     """Whether most trainings rightly have nothing that it reads, so that ``status`` does not miss it."""
-    rank: ClassVar[int] = 0
+    causal_priority: ClassVar[int] = 0
     """Order among causes of the same hundred; a smaller one explains a larger one."""
     tunable: ClassVar[Mapping[str, tuple[float, float]]] = {}
     """Arguments that make it more sensitive or stricter: name to its most sensitive and its strictest value, the default between."""

@@ -94,7 +94,7 @@ class IncidentBook:
             if incident is None:
                 incident = self._open(step, detector, outcome)
             incident.seen, incident.evidence = step, outcome
-            if incident.state is State.PENDING and step - incident.opened >= detector.hold:
+            if incident.state is State.PENDING and step - incident.opened >= detector.fire_after:
                 incident.state, incident.fired = State.FIRING, step
                 return [incident, *self._explain(besides=incident)]
             return []
@@ -103,7 +103,7 @@ class IncidentBook:
         if incident.state is State.PENDING:
             del self._active[detector.code], self._incidents[incident.id]
             return []
-        if step - incident.seen >= detector.clear:
+        if step - incident.seen >= detector.resolve_after:
             incident.state, incident.resolved = State.RESOLVED, step
             del self._active[detector.code]
             return [incident]
@@ -125,7 +125,7 @@ class IncidentBook:
             remedies=guide.get("What to do", ""),
             runbook=f"alerts/runbooks/{detector.code}.md",
         )
-        self._ranks[detector.code] = detector.rank
+        self._ranks[detector.code] = detector.causal_priority
         self._incidents[incident.id] = self._active[detector.code] = incident
         return incident
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from ganwatch.core.detector import Detector, NotApplicable, Outcome, Verdict
 from ganwatch.core.incidents import Incident, IncidentBook, State
 from ganwatch.core.probe import Probe
-from ganwatch.core.readings import Readings, Run, Samples
+from ganwatch.core.readings import Readings, Run, SampleImages
 from ganwatch.core.sink import Sink
 
 log = logging.getLogger("ganwatch")
@@ -145,7 +145,7 @@ class Monitor:
         self._outcomes[detector.code] = None
         self._outcomes[detector.code] = detector.update(readings)
 
-    def samples(self, samples: Samples) -> None:
+    def samples(self, samples: SampleImages) -> None:
         """Hand images to every sink."""
         self._each_sink("samples", samples)
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from ganwatch.core.readings import Samples
+from ganwatch.core.readings import SampleImages
 
 
 class Probe(ABC):
@@ -17,21 +17,21 @@ class Probe(ABC):
     """Families of the catalogue that it reads."""
     every: int = 1
     """Cadence, in steps."""
-    wants_slopes: ClassVar[bool] = False
+    needs_output_grads: ClassVar[bool] = False
     """Whether it needs dL/d(output) of the discriminator's calls on due steps."""
-    wants_calls: ClassVar[bool] = True
+    needs_calls: ClassVar[bool] = True
     """Whether it reads the networks' calls; steps at which nobody does cost next to nothing."""
-    wants_arguments: ClassVar[bool] = False
+    needs_arguments: ClassVar[bool] = False
     """Whether it needs what the generator was given as it was given."""
-    patient: ClassVar[bool] = False
+    deferrable: ClassVar[bool] = False
     """Whether all that it reads is still there some steps later; steps at which all are patient are read together."""
 
     def due(self, step: int) -> bool:
         """Whether the probe measures at this step."""
         return step % self.every == 0
 
-    def attach(self, beside: Any) -> None:  # noqa: B027  # optional hook, empty on purpose
-        """Called once, before the first step: ``beside`` calls generator and discriminator beside the training."""
+    def attach(self, context: Any) -> None:  # noqa: B027  # optional hook, empty on purpose
+        """Called once, before the first step: ``context`` calls generator and discriminator beside the training."""
 
     def before_update(self, update: Any) -> None:  # noqa: B027  # optional hook, empty on purpose
         """A network's optimizer is about to step: gradients are complete. Called on due steps only."""
@@ -43,7 +43,7 @@ class Probe(ABC):
     def read(self, step: Any) -> Mapping[str, Any]:
         """Values per series: floats, or 0-d tensors that the gatherer copies without waiting."""
 
-    def pinned(self, code: str, step: int, incident: str) -> Samples | None:  # noqa: ARG002  # most have nothing to show
+    def pinned(self, code: str, step: int, incident: str) -> SampleImages | None:  # noqa: ARG002  # most have nothing to show
         """Samples that are evidence of an incident with this code, which has just fired."""
         return None
 

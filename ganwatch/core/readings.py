@@ -59,7 +59,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Samples:
+class SampleImages:
     """Images of one step as raw bytes.
 
     Parameters

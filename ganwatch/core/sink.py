@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from ganwatch.core.incidents import Incident
-from ganwatch.core.readings import Readings, Run, Samples
+from ganwatch.core.readings import Readings, Run, SampleImages
 
 
 class Sink(ABC):
@@ -35,7 +35,7 @@ class Sink(ABC):
         ``pending`` where the resumed run has yet to come to it again. Nobody needs to be notified a second time.
         """
 
-    def samples(self, samples: Samples) -> None:  # noqa: B027  # optional
+    def samples(self, samples: SampleImages) -> None:  # noqa: B027  # optional
         """Images of a step."""
 
     def sync(self) -> None:  # noqa: B027  # optional

@@ -34,7 +34,7 @@ class Skipped:
     reason: str
 
 
-class Samples:
+class SampleBatches:
     """Batches of samples, from anything that ``open_source`` opens.
 
     Each iteration reads anew, in the same order, one batch at a time. What cannot be read by a stated rule (``ganwatch.data.images``),
@@ -74,7 +74,7 @@ class Samples:
 
     Examples
     --------
-    >>> samples = Samples("digits", limit=100, batch_size=64)
+    >>> samples = SampleBatches("digits", limit=100, batch_size=64)
     >>> [tuple(batch.shape) for batch in samples]
     [(64, 1, 8, 8), (36, 1, 8, 8)]
     """

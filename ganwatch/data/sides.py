@@ -31,7 +31,7 @@ def usual_range(low: float, high: float) -> Range | None:
 
 
 class Side(Protocol):
-    """Batches that know what they are, such as ``ganwatch.data.batches.Samples``."""
+    """Batches that know what they are, such as ``ganwatch.data.batches.SampleBatches``."""
 
     argument: str
     name: str

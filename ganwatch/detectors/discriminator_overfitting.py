@@ -67,7 +67,7 @@ class DiscriminatorOverfitting(Detector):
     title = "discriminator overfitting"
     severity = Severity.TICKET
     inputs = ("d_heldout_auc", "d_heldout_error", "d_heldout_gap", "d_auc")
-    rank = 1
+    causal_priority = 1
     tunable = {"ahead": (0.05, 0.4), "errors": (2.0, 8.0), "gap": (0.2, 0.95), "confirm": (1, 6)}
 
     def __init__(self, *, ahead: float = 0.2, errors: float = 4.0, gap: float = 0.5, confirm: int = 3) -> None:

@@ -77,7 +77,7 @@ class GeneratorDomination(Detector):
     title = "generator domination"
     severity = Severity.TICKET
     inputs = ("d_auc", "update_to_weight/d", "update_to_weight/g", "pairwise_ratio", "energy_distance")
-    hold = 40
+    fire_after = 40
     tunable = {
         "chance": (0.65, 0.5),
         "lead": (0.98, 0.7),

@@ -62,7 +62,7 @@ class LatentFault(Detector):
     title = "latent fault"
     severity = Severity.TICKET
     inputs = ("latent_repeated", "latent_scale")
-    rank = 1
+    causal_priority = 1
     tunable = {"share": (0.05, 0.95), "factor": (2.0, 20.0), "window": (20, 160)}
 
     def __init__(self, *, share: float = 0.25, factor: float = 4.0, window: int = 40) -> None:

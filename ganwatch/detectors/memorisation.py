@@ -67,8 +67,8 @@ class CopiedSamples(Detector):
     code = "GW103"
     title = "memorisation"
     severity = Severity.TICKET
-    inputs = ("memorisation", "memorisation_error", "copies", "frechet")
-    rank = 2
+    inputs = ("memorisation", "memorisation_error", "copy_share", "frechet")
+    causal_priority = 2
     tunable = {"nearer": (0.55, 0.8), "nearest": (0.65, 0.98), "errors": (2.0, 8.0), "copies": (0.03, 0.3), "confirm": (1, 6)}
 
     def __init__(self, *, nearer: float = 0.65, nearest: float = 0.8, errors: float = 3.0, copies: float = 0.1, confirm: int = 3) -> None:
@@ -98,5 +98,5 @@ class CopiedSamples(Detector):
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
         """A stream whose generator begins to copy, and the step at which it does."""
-        before = {"memorisation": 0.5, "memorisation_error": 0.03, "copies": 0.01, "frechet": 1.0}
-        return cls.stream(seed, onset=300, before=before, after={"memorisation": 0.93, "copies": 0.4}, noise=0.02), 300
+        before = {"memorisation": 0.5, "memorisation_error": 0.03, "copy_share": 0.01, "frechet": 1.0}
+        return cls.stream(seed, onset=300, before=before, after={"memorisation": 0.93, "copy_share": 0.4}, noise=0.02), 300

@@ -71,8 +71,8 @@ class ModeDropping(Detector):
     code = "GW102"
     title = "mode dropping"
     severity = Severity.TICKET
-    inputs = ("kinds_missing", "kinds", "frechet", "groups_off", "reference")
-    rank = 1
+    inputs = ("modes_missing", "modes", "frechet", "groups_off_target", "reference")
+    causal_priority = 1
     tunable = {"share": (0.04, 0.4), "gain": (0.3, 0.02), "patience": (2, 12), "confirm": (2, 8)}
 
     def __init__(
@@ -114,9 +114,9 @@ class ModeDropping(Detector):
         off_target = self._off.extend(finite(off) and off >= 1.0 and settled)
         if lost:
             after = "that the generator had" if had else "and the generator has ceased to improve"
-            return self._verdict("kinds_missing", missing, f"{missing:.0f} of {kinds:.0f} kinds of real data are missing, {after}.")
+            return self._verdict("modes_missing", missing, f"{missing:.0f} of {kinds:.0f} kinds of real data are missing, {after}.")
         if off_target and finite(off):
-            return self._verdict("groups_off", off, f"{off:.0f} groups cannot have the share that was declared for them.")
+            return self._verdict("groups_off_target", off, f"{off:.0f} groups cannot have the share that was declared for them.")
         return None
 
     def _verdict(self, signal: str, value: float, explanation: str) -> Verdict:
@@ -132,5 +132,5 @@ class ModeDropping(Detector):
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
         """A stream in which three of twenty kinds vanish, and the step at which they do."""
-        before = {"kinds_missing": 0.0, "kinds": 20.0, "frechet": 1.0}
-        return cls.stream(seed, onset=300, before=before, after={"kinds_missing": 3.0}, noise=0.0), 300
+        before = {"modes_missing": 0.0, "modes": 20.0, "frechet": 1.0}
+        return cls.stream(seed, onset=300, before=before, after={"modes_missing": 3.0}, noise=0.0), 300

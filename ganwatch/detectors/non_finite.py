@@ -66,7 +66,7 @@ class NonFinite(Detector):
         "data_nonfinite/fake",
         "data_nonfinite/real",
     )
-    rank = 2
+    causal_priority = 2
 
     def __init__(self, *, grace: int = 60) -> None:
         self.grace = grace

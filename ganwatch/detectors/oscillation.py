@@ -88,9 +88,9 @@ class Oscillation(Detector):
     title = "oscillation"
     severity = Severity.TICKET
     inputs = ("fake_shift", "energy_distance", "d_auc", "pairwise_ratio", "update_to_weight/g", "update_to_weight/d")
-    hold = 40
-    clear = 200
-    rank = 3
+    fire_after = 40
+    resolve_after = 200
+    causal_priority = 3
     tunable = {"shift": (0.3, 1.5), "swing": (0.05, 0.4), "turns": (1, 6), "far": (0.03, 0.3), "gain": (0.5, 0.05)}
 
     def __init__(

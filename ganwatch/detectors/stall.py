@@ -74,7 +74,7 @@ class Stall(Detector):
     title = "stall"
     severity = Severity.TICKET
     inputs = ("update_to_weight/g", "energy_distance", "precision", "coverage", "d_auc")
-    rank = 1
+    causal_priority = 1
     tunable = {
         "still": (1e-5, 1e-7),
         "slowed": (2e-2, 1e-3),

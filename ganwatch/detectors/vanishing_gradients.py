@@ -86,7 +86,7 @@ class VanishingGradients(Detector):
     inputs = (
         "grad_norm/g", "grad_first_to_last/g", "update_to_weight/g", "d_auc", "weight_norm/g", "weight_norm/d", "energy_distance",
     )  # fmt: skip
-    rank = 1
+    causal_priority = 1
     tunable = {"fall": (0.1, 1e-3), "depth": (1e-2, 1e-5), "still": (1e-4, 1e-7), "perfect": (0.999, 0.9), "window": (30, 240)}
 
     def __init__(

@@ -27,7 +27,7 @@ Columns = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class ColumnChange:
     """How one column differs between two samples.
 
     Parameters
@@ -134,7 +134,7 @@ def columns_of(samples: Tensor, labels: Any = None, *, limits: tuple[float, floa
     return found
 
 
-def compare_columns(first: Mapping[str, NDArray[Any]], second: Mapping[str, NDArray[Any]]) -> list[Moved]:
+def compare_columns(first: Mapping[str, NDArray[Any]], second: Mapping[str, NDArray[Any]]) -> list[ColumnChange]:
     """How each column that both samples have differs, the surest first; a column that is constant and the same is left out.
 
     Examples
@@ -144,7 +144,7 @@ def compare_columns(first: Mapping[str, NDArray[Any]], second: Mapping[str, NDAr
     >>> [(moved.name, moved.p_value < 0.01, moved.effect > 0.5) for moved in compare_columns(dark, bright)]
     [('brightness', True, True)]
     """
-    found: list[Moved] = []
+    found: list[ColumnChange] = []
     for name in first:
         if name not in second:
             continue
@@ -156,14 +156,14 @@ def compare_columns(first: Mapping[str, NDArray[Any]], second: Mapping[str, NDAr
     return _adjusted(found)
 
 
-def _numbers(name: str, x: NDArray[Any], y: NDArray[Any]) -> Moved:
+def _numbers(name: str, x: NDArray[Any], y: NDArray[Any]) -> ColumnChange:
     from scipy.stats import ks_2samp
 
     unit = _spread(x) or _spread(y) or 1.0
     effect = float(y.mean() - x.mean()) / unit
     margin = _NORMAL * math.sqrt(float(x.var(ddof=1)) / len(x) + float(y.var(ddof=1)) / len(y)) / unit
     p_value = float(ks_2samp(x, y, method="asymp").pvalue)
-    return Moved(name, float(x.mean()), float(y.mean()), effect, effect - margin, effect + margin, p_value)
+    return ColumnChange(name, float(x.mean()), float(y.mean()), effect, effect - margin, effect + margin, p_value)
 
 
 def _spread(x: NDArray[Any]) -> float:
@@ -171,7 +171,7 @@ def _spread(x: NDArray[Any]) -> float:
     return float(x.std(ddof=1)) if np.ptp(x) > 0 else 0.0
 
 
-def _shares(x: NDArray[Any], y: NDArray[Any]) -> list[Moved]:
+def _shares(x: NDArray[Any], y: NDArray[Any]) -> list[ColumnChange]:
     from scipy.stats import fisher_exact
 
     n, m = len(x), len(y)
@@ -181,15 +181,15 @@ def _shares(x: NDArray[Any], y: NDArray[Any]) -> list[Moved]:
         a, b = int((x == label).sum()), int((y == label).sum())
         effect = 2 * math.asin(math.sqrt(b / m)) - 2 * math.asin(math.sqrt(a / n))
         p_value = float(fisher_exact([[a, n - a], [b, m - b]]).pvalue)
-        found.append(Moved(f"{LABEL} {label}", a / n, b / m, effect, effect - margin, effect + margin, p_value))
+        found.append(ColumnChange(f"{LABEL} {label}", a / n, b / m, effect, effect - margin, effect + margin, p_value))
     return found
 
 
-def _adjusted(found: list[Moved]) -> list[Moved]:
+def _adjusted(found: list[ColumnChange]) -> list[ColumnChange]:
     """Sorted by p-value, then effect; p-values by Holm's rule."""
     order = sorted(found, key=lambda moved: (moved.p_value, -abs(moved.effect)))
     adjusted, largest = [], 0.0
     for place, moved in enumerate(order):
         largest = max(largest, min(1.0, moved.p_value * (len(order) - place)))
-        adjusted.append(Moved(*(asdict(moved) | {"p_value": largest}).values()))
+        adjusted.append(ColumnChange(*(asdict(moved) | {"p_value": largest}).values()))
     return adjusted

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganwatch.data.batches import Samples
+from ganwatch.data.batches import SampleBatches
 from ganwatch.data.sides import SIGNED, Kind, both_vectors, in_range, usual_range
 from ganwatch.data.source import Item
 from ganwatch.drift.columns import LABEL, Columns, columns_of
@@ -65,10 +65,10 @@ class Reader:
         limit: int | None = None,
         seed: int = 0,
         cache: FeatureCache | None = None,
-        progress: Callable[[Samples, int], None] | None = None,
+        progress: Callable[[SampleBatches, int], None] | None = None,
     ) -> None:
         self.limit, self.seed, self.cache, self.progress = limit, seed, cache, progress
-        samples = Samples(baseline, batch_size=64, seed=seed, argument="baseline")
+        samples = SampleBatches(baseline, batch_size=64, seed=seed, argument="baseline")
         first = next(iter(samples))
         self._kind = Kind.shown(first)
         vectors = both_vectors({"baseline": self._kind})
@@ -89,7 +89,7 @@ class Reader:
         UserError
             It cannot be read, is of another kind than the baseline, or a feature is not finite.
         """
-        samples = Samples(data, limit=self.limit, seed=self.seed, argument=argument)
+        samples = SampleBatches(data, limit=self.limit, seed=self.seed, argument=argument)
         first = next(iter(samples))
         both_vectors({"baseline": self._kind, argument: Kind.shown(first)})
         scaled = self._bytes and first[0].ndim > 1 and any(one.is_floating_point() for one in first)
@@ -127,7 +127,7 @@ def _noting(read: Callable[[int], Item], known: Any, labels: list[int | str | No
     return noting
 
 
-def _range_of(samples: Samples, first: Any) -> tuple[float, float]:
+def _range_of(samples: SampleBatches, first: Any) -> tuple[float, float]:
     """What floating-point values are scaled to: the usual range that the first batch fits, or else its own."""
     floats = [one for one in first if one.is_floating_point()]
     if samples.source.values is not None or not floats:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from ganwatch.core.errors import UserError
-from ganwatch.drift.columns import Columns, Moved, compare_columns
+from ganwatch.drift.columns import ColumnChange, Columns, compare_columns
 from ganwatch.drift.kernel import as_features, same_width
 from ganwatch.drift.permutation import LIMIT, Change, Comparison, change, compare
 from ganwatch.drift.sequential import Check, RepeatedChecks
@@ -78,12 +78,12 @@ class Drift:
     to_fresh: Comparison | None = None
     regression: Change | None = None
     check: Check | None = None
-    columns: tuple[Moved, ...] = ()
+    columns: tuple[ColumnChange, ...] = ()
     notes: tuple[str, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def moved(self) -> tuple[Moved, ...]:
+    def moved(self) -> tuple[ColumnChange, ...]:
         """Columns that differ at the level, after adjustment for their number."""
         return tuple(column for column in self.columns if column.p_value <= self.level)
 

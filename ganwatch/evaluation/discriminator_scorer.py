@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 from ganwatch.capture.options import NOTHING_SAID, Options
 from ganwatch.capture.step import scores
-from ganwatch.isolation.isolated_call import Undisturbed
+from ganwatch.isolation.isolated_call import IsolatedCall
 
 BATCH = 64
 
 
-class Judging:
+class DiscriminatorScorer:
     """A discriminator in evaluation mode on cloned buffers: the training does not notice.
 
     Parameters
@@ -28,14 +28,14 @@ class Judging:
 
     Examples
     --------
-    >>> Judging(nn.Linear(2, 1))(torch.zeros(4, 2)).shape
+    >>> DiscriminatorScorer(nn.Linear(2, 1))(torch.zeros(4, 2)).shape
     torch.Size([4])
     """
 
     def __init__(self, discriminator: nn.Module, options: Options = NOTHING_SAID) -> None:
         self.discriminator = getattr(discriminator, "_orig_mod", discriminator)
         self.allowed = True
-        self._call, self._options = Undisturbed(self.discriminator), options
+        self._call, self._options = IsolatedCall(self.discriminator), options
 
     def __call__(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
         """One score a sample: shape (N,), float32.

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ganwatch.capture.options import NOTHING_SAID, Options
 from ganwatch.capture.step import Arguments, Step, tensors
-from ganwatch.core.readings import Samples
-from ganwatch.evaluation.generator_sampler import Drawing, first
+from ganwatch.core.readings import SampleImages
+from ganwatch.evaluation.generator_sampler import GeneratorSampler, first
 from ganwatch.evaluation.tensor_state import packed, unpacked
 
 TILES = 36
@@ -32,19 +32,21 @@ class Gallery:
 
     Parameters
     ----------
-    drawing : Drawing
+    sampler : GeneratorSampler
     emit : callable
-        Gets ``Samples``.
+        Gets ``SampleImages``.
     options : Options
         With the inputs to draw it from and what makes a sample of its output, where the user has said so.
     every : int, steps
         Shortest distance of two grids. It doubles with the length of the run, so that disk use grows with its logarithm only.
     """
 
-    def __init__(self, drawing: Drawing, emit: Callable[[Samples], None], options: Options = NOTHING_SAID, *, every: int = 100) -> None:
+    def __init__(
+        self, sampler: GeneratorSampler, emit: Callable[[SampleImages], None], options: Options = NOTHING_SAID, *, every: int = 100
+    ) -> None:
         if every < 1:
             raise ValueError(f"every must be >= 1 (steps), got {every}")
-        self.drawing, self.emit, self.every = drawing, emit, every
+        self.sampler, self.emit, self.every = sampler, emit, every
         self.fixed: Arguments | None = ([x[:TILES] for x in options.fixed], {}) if options.fixed else None
         self._range: tuple[float, float] | None = None
         self._recent: deque[tuple[int, Tensor]] = deque(maxlen=PINNED_KEPT)
@@ -80,13 +82,13 @@ class Gallery:
             self._range = self._range or _range_of(real)
             if step.index == 1 or step.index % (REAL_EVERY * self.stride(step.index)) == 0:
                 self._show(step.index, "real", real)
-        if self.drawing.allowed and self.fixed is not None:
+        if self.sampler.allowed and self.fixed is not None:
             self._show(step.index, "fixed", self.draw())
 
     def draw(self) -> Any:
         """The generator's output for the fixed latents, nothing of the run touched."""
         assert self.fixed is not None
-        return self.drawing(self.fixed)
+        return self.sampler(self.fixed)
 
     def pin(self, incident: str) -> None:
         """Emit what is remembered as evidence of an incident."""
@@ -109,7 +111,7 @@ class Gallery:
             return
         pixels = to_pixels(tensor.detach()[: TILES if tensor.ndim == 4 else None], self._range or (-1.0, 1.0))
         if pixels is not None:
-            self.emit(Samples(step, kind, tuple(pixels.shape), pixels.numpy().tobytes(), incident))  # type: ignore[arg-type]  # four sizes
+            self.emit(SampleImages(step, kind, tuple(pixels.shape), pixels.numpy().tobytes(), incident))  # type: ignore[arg-type]  # four sizes
 
 
 def to_pixels(batch: Tensor, value_range: tuple[float, float]) -> Tensor | None:

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from ganwatch.capture.step import Arguments, Call, tensors
-from ganwatch.evaluation.discriminator_scorer import Judging
+from ganwatch.evaluation.discriminator_scorer import DiscriminatorScorer
 from ganwatch.evaluation.heldout import Heldout
 from ganwatch.evaluation.tensor_state import packed, unpacked
-from ganwatch.isolation.isolated_call import Undisturbed
+from ganwatch.isolation.isolated_call import IsolatedCall
 
 
-class Drawing:
+class GeneratorSampler:
     """A generator in evaluation mode on cloned buffers: the training does not notice.
 
     Parameters
@@ -32,7 +32,7 @@ class Drawing:
 
     Examples
     --------
-    >>> Drawing(nn.Linear(2, 3), torch.tanh)(([torch.zeros(4, 2)], {})).shape
+    >>> GeneratorSampler(nn.Linear(2, 3), torch.tanh)(([torch.zeros(4, 2)], {})).shape
     torch.Size([4, 3])
     """
 
@@ -41,8 +41,8 @@ class Drawing:
         self.allowed = True
         self.parts = [part for part in (generator, sample) if isinstance(part, nn.Module)]
         """The networks that a call runs."""
-        self._call = Undisturbed(generator)
-        self._sample = None if sample is None else Undisturbed(sample)
+        self._call = IsolatedCall(generator)
+        self._sample = None if sample is None else IsolatedCall(sample)
 
     @property
     def device(self) -> torch.device:
@@ -62,11 +62,11 @@ class Drawing:
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class EvaluationContext:
     """What probes may use beside the training: the networks, undisturbed, and reals that it never sees."""
 
-    drawing: Drawing
-    judging: Judging
+    sampler: GeneratorSampler
+    scorer: DiscriminatorScorer
     heldout: Heldout | None = None
 
 
@@ -109,9 +109,9 @@ class FixedInputs:
         """Go on with the same inputs."""
         self.batches, self._sizes = [(args, kwargs) for args, kwargs in unpacked(state["batches"])], list(state["sizes"])
 
-    def draw(self, drawing: Drawing) -> Tensor:
+    def draw(self, sampler: GeneratorSampler) -> Tensor:
         """Samples for all of them: shape (count, …)."""
-        made = [next(iter(tensors(drawing(batch)))) for batch in self.batches]
+        made = [next(iter(tensors(sampler(batch)))) for batch in self.batches]
         return torch.cat(made)[: self.count]
 
 

@@ -18,7 +18,7 @@ def features_of(batches: Iterable[Batch], extractor: Extractor, *, cache: Featur
     Parameters
     ----------
     batches : iterable
-        Such as ``ganwatch.data.batches.Samples``.
+        Such as ``ganwatch.data.batches.SampleBatches``.
     extractor : Extractor
         Where its provenance has no hash of weights, nothing is kept.
     cache : FeatureCache or None

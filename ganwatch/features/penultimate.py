@@ -12,7 +12,7 @@ from torch.nn.modules.conv import _ConvNd
 from ganwatch.core.errors import UserError
 from ganwatch.features.extractor import Batch, as_features, module_hash
 from ganwatch.features.preprocessing import Preprocessing
-from ganwatch.isolation.isolated_call import Undisturbed
+from ganwatch.isolation.isolated_call import IsolatedCall
 
 _WRAPPED = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 PREPROCESSING = Preprocessing()
@@ -58,7 +58,7 @@ class Penultimate:
         while isinstance(inner := getattr(network, "module" if isinstance(network, _WRAPPED) else "_orig_mod", None), nn.Module):
             network = inner
         self.network, self.arguments, self.preprocessing = network, arguments, preprocessing
-        self._undisturbed = Undisturbed(network)
+        self._undisturbed = IsolatedCall(network)
 
     def __call__(self, samples: Batch) -> Tensor:
         """Features ``(N, D)``."""

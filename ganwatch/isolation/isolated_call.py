@@ -14,7 +14,7 @@ from torch.func import functional_call
 from ganwatch.isolation.random_state import generators, preserved_random_state
 
 
-class Undisturbed:
+class IsolatedCall:
     """A function or a module, called without a graph, without warnings and with every random state put back.
 
     A module is called in evaluation mode on cloned buffers. A function must not change what it is given.

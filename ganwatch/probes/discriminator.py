@@ -43,7 +43,7 @@ class Saturation(Probe):
     name = "saturation"
     signals = ("d_saturation",)
     every = 20
-    wants_slopes = True
+    needs_output_grads = True
 
     def __init__(self, flat: float = 0.01) -> None:
         self.flat = flat
@@ -53,12 +53,12 @@ class Saturation(Probe):
         values = {}
         for batch in ("real", "fake"):
             call = step.last("d", batch, attached=False)
-            if call is None or call.slope is None:
+            if call is None or call.output_grad is None:
                 continue
-            slope = per_sample(call.slope).abs()
-            steepest = torch.maximum(self._steepest.get(batch, slope.max()), slope.max())
+            output_grad = per_sample(call.output_grad).abs()
+            steepest = torch.maximum(self._steepest.get(batch, output_grad.max()), output_grad.max())
             self._steepest[batch] = steepest
-            values[f"d_saturation/{batch}"] = (slope < self.flat * steepest).float().mean() + 0.0 * slope.sum()
+            values[f"d_saturation/{batch}"] = (output_grad < self.flat * steepest).float().mean() + 0.0 * output_grad.sum()
         return values
 
 

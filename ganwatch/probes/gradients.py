@@ -15,8 +15,8 @@ class Gradients(Probe):
     name = "gradients"
     signals = ("grad_norm", "clipped_grad_norm")
     every = 10
-    wants_calls = False
-    patient = True
+    needs_calls = False
+    deferrable = True
 
     def __init__(self) -> None:
         self._values: dict[int, dict[str, Tensor]] = {}
@@ -40,8 +40,8 @@ class Layers(Probe):
     name = "layers"
     signals = ("layer_grad_norm",)
     every = 100
-    wants_calls = False
-    patient = True
+    needs_calls = False
+    deferrable = True
 
     def __init__(self) -> None:
         self._values: dict[str, Tensor] = {}
@@ -66,9 +66,9 @@ class GradientFlow(Probe):
     """
 
     name = "gradient_flow"
-    signals = ("grad_first_to_last", "grad_to_output", "output_slope", "update_to_weight", "weight_norm")
+    signals = ("grad_first_to_last", "grad_to_output", "output_gradient", "update_to_weight", "weight_norm")
     every = 20
-    wants_slopes = True
+    needs_output_grads = True
 
     def __init__(self) -> None:
         self._values: dict[str, Tensor] = {}
@@ -101,12 +101,12 @@ class GradientFlow(Probe):
             "d": [step.last("d", "fake", attached=False), step.last("d", "real", attached=False)],
         }
         for role, calls in seen.items():
-            slopes = [per_sample(call.slope) for call in calls if call is not None and call.slope is not None]
+            slopes = [per_sample(call.output_grad) for call in calls if call is not None and call.output_grad is not None]
             if slopes:
-                slope = torch.cat(slopes)
-                self._values[f"output_slope/{role}"] = slope.norm() * len(slope) ** 0.5 / len(slopes)
+                output_grad = torch.cat(slopes)
+                self._values[f"output_gradient/{role}"] = output_grad.norm() * len(output_grad) ** 0.5 / len(slopes)
                 if role in self._norms:
-                    self._values[f"grad_to_output/{role}"] = self._norms[role] / slope.norm()
+                    self._values[f"grad_to_output/{role}"] = self._norms[role] / output_grad.norm()
         values, self._values, self._norms = self._values, {}, {}
         return values
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ganwatch.capture.step import Call, Step
 from ganwatch.core.probe import Probe
-from ganwatch.evaluation.generator_sampler import Beside, labels_in
+from ganwatch.evaluation.generator_sampler import EvaluationContext, labels_in
 from ganwatch.evaluation.heldout import Heldout
 from ganwatch.evaluation.resolution import Preparation
 from ganwatch.probes.discriminator import auc
@@ -32,26 +32,26 @@ class HeldoutReals(Probe):
     every = 20
 
     def __init__(self) -> None:
-        self._beside: Beside | None = None
+        self._context: EvaluationContext | None = None
         self._shown: list[tuple[Tensor, Tensor | None]] = []
         self._others = 0
 
-    def attach(self, beside: Beside) -> None:
-        self._beside, self._shown, self._others = beside, [], 0
+    def attach(self, context: EvaluationContext) -> None:
+        self._context, self._shown, self._others = context, [], 0
 
     def read(self, step: Step) -> dict[str, Tensor]:
-        beside, real = self._beside, step.last("d", "real", attached=False)
-        if beside is None or beside.heldout is None or not beside.judging.allowed or real is None:
+        context, real = self._context, step.last("d", "real", attached=False)
+        if context is None or context.heldout is None or not context.scorer.allowed or real is None:
             return {}
         if real.index == step.index:
             self._collect(real)
         fake = step.last("d", "fake", attached=False) or step.last("d", "fake")
         if step.tick % LOOK or fake is None or not self._shown or self._grown(real):
             return {}
-        sides = self._sides(fake, beside.heldout)
+        sides = self._sides(fake, context.heldout)
         if not sides:
             return {}
-        on_shown, on_heldout, on_fake = (beside.judging(*side) for side in sides)
+        on_shown, on_heldout, on_fake = (context.scorer(*side) for side in sides)
         n, lead = len(on_shown), on_shown.mean() - on_fake.mean()
         return {
             "d_heldout_auc": auc(on_shown, on_heldout),

@@ -13,8 +13,8 @@ class Losses(Probe):
 
     name = "losses"
     signals = ("loss",)
-    wants_calls = False
-    patient = True
+    needs_calls = False
+    deferrable = True
 
     def read(self, step: Step) -> dict[str, Tensor]:
         return {f"loss/{network}": loss for network, loss in step.losses.items()}

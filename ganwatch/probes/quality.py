@@ -16,10 +16,10 @@ from torch import Tensor
 from ganwatch.capture.step import Call, Step
 from ganwatch.core.errors import UserError
 from ganwatch.core.probe import Probe
-from ganwatch.core.readings import Samples
+from ganwatch.core.readings import SampleImages
 from ganwatch.data.sides import usual_range
 from ganwatch.evaluation.gallery import to_pixels
-from ganwatch.evaluation.generator_sampler import Beside, Drawing, FixedInputs, labels_in
+from ganwatch.evaluation.generator_sampler import EvaluationContext, FixedInputs, GeneratorSampler, labels_in
 from ganwatch.evaluation.heldout import Heldout
 from ganwatch.evaluation.resolution import Preparation
 from ganwatch.evaluation.tensor_state import packed, unpacked
@@ -83,12 +83,12 @@ class Quality(Probe):
 
     name = "quality"
     signals = (
-        "frechet", "frechet_error", "kernel_distance", "kernel_distance_error", "precision", "recall", "density", "coverage", "kinds",
-        "kinds_missing", "label_agreement", "label_agreement_error", "label_distance", "group_share", "groups_off", "score", "cost",
-        "measure", "measure_error", "memorisation", "memorisation_error", "copies", "reference",
+        "frechet", "frechet_error", "kernel_distance", "kernel_distance_error", "precision", "recall", "density", "coverage", "modes",
+        "modes_missing", "label_agreement", "label_agreement_error", "label_distance", "group_share", "groups_off_target", "score", "cost",
+        "measure", "measure_error", "memorisation", "memorisation_error", "copy_share", "reference",
     )  # fmt: skip
     every = 20
-    wants_arguments = True
+    needs_arguments = True
 
     def __init__(
         self,
@@ -118,15 +118,15 @@ class Quality(Probe):
         self.measures, self.targets, self.classify, self._clock = list(measures), dict(targets or {}), classify, clock
         self._begin(None, None)
 
-    def attach(self, beside: Beside) -> None:
+    def attach(self, context: EvaluationContext) -> None:
         """Take the generator and held-out reals, and import before the first step what an evaluation needs."""
         with preserved_random_state():
             for module in NEEDED:
                 import_module(module)
-        self._begin(beside.drawing, beside.heldout)
+        self._begin(context.sampler, context.heldout)
 
-    def _begin(self, drawing: Drawing | None, heldout: Heldout | None) -> None:
-        self._drawing, self._heldout = drawing, heldout
+    def _begin(self, sampler: GeneratorSampler | None, heldout: Heldout | None) -> None:
+        self._sampler, self._heldout = sampler, heldout
         self.spent = 0.0
         self._before = 0.0
         """Seconds of earlier attempts."""
@@ -149,7 +149,7 @@ class Quality(Probe):
         self._others, self._references = 0, 1
 
     def read(self, step: Step) -> dict[str, float]:
-        if self._drawing is None or not self._drawing.allowed:
+        if self._sampler is None or not self._sampler.allowed:
             return {}
         start = self._clock()
         self._began = start if self._began is None else self._began
@@ -159,7 +159,7 @@ class Quality(Probe):
             return {}
         try:
             with preserved_random_state(self._extractor, self.classify, *self.measures):
-                return self._evaluate(self._drawing)
+                return self._evaluate(self._sampler)
         finally:
             self._cost = self._clock() - start
             self.spent += self._cost
@@ -196,9 +196,9 @@ class Quality(Probe):
     def _ready(self) -> bool:
         return self._inputs.full and (self._features is not None or self._enough_reals())
 
-    def _evaluate(self, drawing: Drawing) -> dict[str, float]:
+    def _evaluate(self, sampler: GeneratorSampler) -> dict[str, float]:
         with torch.no_grad():
-            made = self._inputs.draw(drawing)
+            made = self._inputs.draw(sampler)
             reference = self._prepared()
             fake = self._extract(made)
             if not bool(torch.isfinite(fake).all()):
@@ -213,7 +213,7 @@ class Quality(Probe):
             kinds = reference.kinds(fake, produced)
             missing = [kind for kind in kinds if kind.missing]
             self._missing = [place for kind in missing for place in kind.examples][:TILES]
-            values |= {"kinds": float(len(kinds)), "kinds_missing": float(len(missing))}
+            values |= {"modes": float(len(kinds)), "modes_missing": float(len(missing))}
             values |= self._conditioning(reference, fake) | self._groups(produced) | self._memorised(fake)
             for measure in self.measures:
                 values |= self._guarded(f"measure {measure.name}", partial(_measured, measure, made))
@@ -296,7 +296,7 @@ class Quality(Probe):
         from ganwatch.metrics.shares import group_shares
 
         found = group_shares(produced, self.targets)
-        return {f"group_share/{group.group}": group.share for group in found} | {"groups_off": float(sum(not group.met for group in found))}
+        return {f"group_share/{group.group}": group.share for group in found} | {"groups_off_target": float(sum(not group.met for group in found))}
 
     def _memorised(self, fake: Tensor) -> dict[str, float]:
         if self._unseen is None or self._features is None:
@@ -307,14 +307,14 @@ class Quality(Probe):
         if len(training) < LEAST_DISTINCT:
             return {}
         share, error = nearer_to_training(training, self._unseen, fake)
-        return {"memorisation": share, "memorisation_error": error, "copies": copying(training, self._unseen, fake).share}
+        return {"memorisation": share, "memorisation_error": error, "copy_share": copying(training, self._unseen, fake).share}
 
-    def pinned(self, code: str, step: int, incident: str) -> Samples | None:
+    def pinned(self, code: str, step: int, incident: str) -> SampleImages | None:
         """Real samples of the kinds that are missing."""
         if code != "GW102" or self._pixels is None or not self._missing:
             return None
         pixels = self._pixels if len(self._pixels) == 1 else self._pixels[self._missing]
-        return Samples(step, "missing", tuple(pixels.shape), pixels.numpy().tobytes(), incident)  # type: ignore[arg-type]  # four sizes
+        return SampleImages(step, "missing", tuple(pixels.shape), pixels.numpy().tobytes(), incident)  # type: ignore[arg-type]  # four sizes
 
     def provenance(self) -> dict[str, Any]:
         from ganwatch.features.registry import extractor

@@ -20,7 +20,7 @@ class Resources(Probe):
     name = "resources"
     signals = ("step_time", "data_time", "observer_time", "process_memory", "gpu_memory")
     every = 40
-    wants_calls = False
+    needs_calls = False
 
     def __init__(self) -> None:
         self._last: tuple[int, float] | None = None

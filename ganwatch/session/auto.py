@@ -23,7 +23,7 @@ from torch import nn
 from ganwatch.capture.taps import optimizer_steps, optimizers
 from ganwatch.core.errors import UserError
 from ganwatch.core.incidents import Incident
-from ganwatch.core.readings import Readings, Run, Samples
+from ganwatch.core.readings import Readings, Run, SampleImages
 from ganwatch.core.sink import Sink
 from ganwatch.distributed.ranks import rank
 from ganwatch.session.arguments import checked_parts
@@ -197,7 +197,7 @@ class _Lasting(Sink):
     def restore(self, incident: Incident) -> None:
         self.sink.restore(incident)
 
-    def samples(self, samples: Samples) -> None:
+    def samples(self, samples: SampleImages) -> None:
         self.sink.samples(samples)
 
     def sync(self) -> None:

@@ -138,7 +138,7 @@ def _record(trainer: lightning.Trainer, found: Drift) -> None:
             continue
         if found.check is not None and found.world is not None:
             score = found.check.statistic / found.check.calibration.threshold
-            observer.tell({"drift_score": score, "drift_effect": found.world.effect})
+            observer.add_readings({"drift_score": score, "drift_effect": found.world.effect})
         if store is not None:
             from ganwatch.store.database import open_store
 

@@ -17,12 +17,12 @@ class Handle:
     def real(self, batch: Any) -> None:
         """Say that a batch about to be used is real; only where ``status`` asks for it."""
         if self.observer is not None:
-            self.observer.arrived(batch, 0.0)
+            self.observer.on_real_batch(batch, 0.0)
 
     def fake(self, batch: Any) -> None:
         """Say that a batch about to be used is generated; only where ``status`` asks for it."""
         if self.observer is not None:
-            self.observer.made(batch)
+            self.observer.on_fake_batch(batch)
 
     def status(self) -> str:
         """What was recognised so far, which signals are live, and what is missing; also printed, by rank 0 alone."""

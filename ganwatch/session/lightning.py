@@ -223,7 +223,7 @@ class GanWatch(Handle, Callback):
     def on_train_batch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int) -> None:  # noqa: ARG002  # Lightning's signature
         """A batch has arrived."""
         if self.observer is not None:
-            self.observer.arrived(batch, time.perf_counter() - self._waiting_since)
+            self.observer.on_real_batch(batch, time.perf_counter() - self._waiting_since)
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int  # noqa: ARG002  # Lightning's signature

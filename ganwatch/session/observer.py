@@ -21,9 +21,9 @@ from ganwatch.core.probe import Probe
 from ganwatch.core.readings import Run
 from ganwatch.core.sink import Sink
 from ganwatch.distributed.ranks import Ranks, communicates
-from ganwatch.evaluation.discriminator_scorer import Judging
+from ganwatch.evaluation.discriminator_scorer import DiscriminatorScorer
 from ganwatch.evaluation.gallery import Gallery
-from ganwatch.evaluation.generator_sampler import Beside, Drawing
+from ganwatch.evaluation.generator_sampler import EvaluationContext, GeneratorSampler
 
 
 class Observer:
@@ -67,23 +67,23 @@ class Observer:
         self._run, self._begin = run, begin
         self.ranks = Ranks(Gatherer(), self._complete)
         self.monitor = Monitor(detectors=detectors, sinks=sinks, gatherer=self.ranks)
-        self.drawing = Drawing(members(networks["g"])[0], options.sample)
-        self.averaged = self.drawing if options.ema is None else Drawing(options.ema, options.sample)
-        self.judging = Judging(members(networks["d"])[0], options)
-        self.gallery = Gallery(self.drawing, self.monitor.samples, options)
+        self.sampler = GeneratorSampler(members(networks["g"])[0], options.sample)
+        self.averaged = self.sampler if options.ema is None else GeneratorSampler(options.ema, options.sample)
+        self.scorer = DiscriminatorScorer(members(networks["d"])[0], options)
+        self.gallery = Gallery(self.sampler, self.monitor.samples, options)
         self._traced = False
         self.recorder = Recorder(
             networks,
             probes=probes,
             on_step=self._on_step,
-            on_handed=self.monitor.send,
+            on_flush=self.monitor.send,
             guard=self.monitor.guard,
             looks=self.gallery.looks,
             options=options,
         )
-        beside = Beside(self.averaged, self.judging, options.heldout)
+        context = EvaluationContext(self.averaged, self.scorer, options.heldout)
         for probe in probes:
-            self.monitor.guard(f"probe {probe.name}", partial(probe.attach, beside))
+            self.monitor.guard(f"probe {probe.name}", partial(probe.attach, context))
         if state is not None:
             self.monitor.guard("saved state", lambda: self.load_state_dict(state))
         self.monitor.listeners.append(self._on_incident)
@@ -102,21 +102,21 @@ class Observer:
         """Whether it is still watching."""
         return self.recorder.open
 
-    def arrived(self, batch: Any, waited: float) -> None:
+    def on_real_batch(self, batch: Any, waited: float) -> None:
         """Real data is about to be used, after that many seconds of waiting for it."""
-        self.recorder.arrived(batch, waited)
+        self.recorder.on_real_batch(batch, waited)
 
-    def made(self, batch: Any) -> None:
+    def on_fake_batch(self, batch: Any) -> None:
         """Generated data is about to be used."""
-        self.recorder.made(batch)
+        self.recorder.on_fake_batch(batch)
 
     def log(self, name: Any, value: Any) -> None:
         """A reading of the loop's own."""
         self.monitor.guard("log", lambda: self.recorder.log(name, value))
 
-    def tell(self, readings: Mapping[str, float]) -> None:
+    def add_readings(self, readings: Mapping[str, float]) -> None:
         """Readings by series that somebody else has taken between two steps."""
-        self.recorder.tell(readings)
+        self.recorder.add_readings(readings)
 
     def _on_step(self, step: Step) -> None:
         self.recorder.paused = True
@@ -133,10 +133,10 @@ class Observer:
 
     def _join(self) -> None:
         self.ranks.join()
-        for drawing in (self.drawing, self.averaged):
-            drawing.allowed = self.ranks.size == 1 or not any(map(communicates, drawing.parts))
+        for sampler in (self.sampler, self.averaged):
+            sampler.allowed = self.ranks.size == 1 or not any(map(communicates, sampler.parts))
         self.averaged.allowed &= self.ranks.rank == 0
-        self.judging.allowed = self.ranks.size == 1 or not communicates(self.judging.discriminator)
+        self.scorer.allowed = self.ranks.size == 1 or not communicates(self.scorer.discriminator)
 
     def _start(self, step: Step) -> None:
         begin, self._begin = self._begin, None
@@ -156,7 +156,7 @@ class Observer:
         """Where losses cease to be finite, look whether the real batch brought it, at a step at which nobody measured the batch."""
         bad = any(not math.isfinite(values.get(f"loss/{role}", 0.0)) for role in self.recorder.networks)
         if bad and not self._traced and "data_nonfinite/real" not in values:
-            share = self.recorder.recognition.nonfinite("real", step)
+            share = self.recorder.batch_origin.nonfinite("real", step)
             if share is not None:
                 values["data_nonfinite/real"] = share
         self._traced = bad
@@ -171,13 +171,13 @@ class Observer:
 
     def state_dict(self) -> dict[str, Any]:
         """Plain types only: what a resumed run needs to go on in the same record, without a second alarm."""
-        self.monitor.guard("capture", self.recorder.hand_on)
+        self.monitor.guard("capture", self.recorder.flush)
         return {
             "run": self._run.id if self._run is not None else None,
             "index": self.recorder.index,
             "remembering": self.recorder.remembering,
             "shift": self.recorder.shift,
-            "phases": self.recorder.updates.phases.state_dict(),
+            "phases": self.recorder.updates.update_kinds.state_dict(),
             "monitor": self.monitor.state_dict(),
             "gallery": self.gallery.state_dict(),
             "probes": {probe.name: state for probe in self.recorder.probes if (state := probe.state_dict())},
@@ -188,7 +188,7 @@ class Observer:
         self.recorder.shift = state["shift"]
         self.recorder.restart(state["index"])
         self.recorder.remembering = state["remembering"]
-        self.recorder.updates.phases.load_state_dict(state["phases"])
+        self.recorder.updates.update_kinds.load_state_dict(state["phases"])
         self.monitor.load_state_dict(state["monitor"])
         self.gallery.load_state_dict(state["gallery"])
         for probe in self.recorder.probes:

@@ -116,7 +116,7 @@ class Watch(Handle):
     def _delivered(self, dataset: Any, batch: Any, waited: float) -> None:
         if self._dataset is None:
             self._dataset = dataset
-        self.observer.arrived(batch, waited)
+        self.observer.on_real_batch(batch, waited)
 
     def networks(self) -> list[nn.Module]:
         """The networks under observation."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ganwatch.core.incidents import Incident
-from ganwatch.core.readings import Readings, Run, Samples
+from ganwatch.core.readings import Readings, Run, SampleImages
 from ganwatch.core.sink import Sink
 
 log = logging.getLogger("ganwatch")
@@ -68,7 +68,7 @@ class Background(Sink):
     def restore(self, incident: Incident) -> None:
         self._put("restore", incident)
 
-    def samples(self, samples: Samples) -> None:
+    def samples(self, samples: SampleImages) -> None:
         self._put("samples", samples)
 
     def sync(self) -> None:
@@ -130,7 +130,7 @@ class Background(Sink):
 
     def _write(self, batch: list[tuple[str, tuple[Any, ...]]]) -> None:
         readings: list[Readings] = []
-        samples: list[Samples] = []
+        samples: list[SampleImages] = []
         for method, args in [*batch, ("", ())]:
             if method == "readings":
                 readings.append(args[0])

@@ -7,7 +7,7 @@ from copy import deepcopy
 from typing import ClassVar
 
 from ganwatch.core.incidents import Incident
-from ganwatch.core.readings import Readings, Run, Samples
+from ganwatch.core.readings import Readings, Run, SampleImages
 from ganwatch.core.sink import Sink
 
 
@@ -16,7 +16,7 @@ class MemorySink(Sink):
 
     Attributes
     ----------
-    runs, steps, reports, images : lists of Run, Readings, Incident, Samples
+    runs, steps, reports, images : lists of Run, Readings, Incident, SampleImages
         ``reports`` holds a copy of each report of an incident.
     state : str or None
         What ``finish`` was given.
@@ -36,7 +36,7 @@ class MemorySink(Sink):
         self.runs: list[Run] = []
         self.steps: list[Readings] = []
         self.reports: list[Incident] = []
-        self.images: list[Samples] = []
+        self.images: list[SampleImages] = []
         self.state: str | None = None
         self.closed = False
 
@@ -52,7 +52,7 @@ class MemorySink(Sink):
         """Take a report."""
         self.reports.append(deepcopy(incident))
 
-    def samples(self, samples: Samples) -> None:
+    def samples(self, samples: SampleImages) -> None:
         """Take images."""
         self.images.append(samples)
 

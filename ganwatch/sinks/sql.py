@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from ganwatch.core.incidents import Incident
-from ganwatch.core.readings import Readings, Run, Samples
+from ganwatch.core.readings import Readings, Run, SampleImages
 from ganwatch.core.sink import Sink
 from ganwatch.store.database import DEFAULT, Store, open_store
 from ganwatch.store.writer import Writer
@@ -58,7 +58,7 @@ class SqlSink(Sink):
         self._started().incident(incident)
         self._started().flush()
 
-    def samples(self, samples: Samples) -> None:
+    def samples(self, samples: SampleImages) -> None:
         """Write images as files and where they are."""
         self._started().samples(samples)
         self._started().flush_samples()

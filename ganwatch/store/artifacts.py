@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from ganwatch.core.errors import UserError
-from ganwatch.core.readings import Samples
+from ganwatch.core.readings import SampleImages
 
 Pixels = npt.NDArray[np.uint8]
 THUMBNAIL = 512
@@ -44,7 +44,7 @@ class Sheet:
     columns: int
 
 
-def tile_sheet(samples: Samples) -> tuple[Pixels, int]:
+def tile_sheet(samples: SampleImages) -> tuple[Pixels, int]:
     """The contact sheet of samples, uint8 of shape (rows*H, columns*W, C), and its number of columns."""
     count, height, width, channels = samples.shape
     columns = max(1, math.ceil(math.sqrt(count)))
@@ -97,7 +97,7 @@ class ArtifactRoot:
         self._files.makedirs(full.rpartition("/")[0], exist_ok=True)
         self._files.pipe_file(full, content)
 
-    def save(self, run: str, samples: Samples) -> Sheet:
+    def save(self, run: str, samples: SampleImages) -> Sheet:
         """Write samples as a PNG contact sheet, and a thumbnail of a large one.
 
         The name holds the content's checksum: a file that a row points to is never overwritten with another.

@@ -13,7 +13,7 @@ import psutil
 from sqlalchemy import Connection, bindparam, func, select
 
 from ganwatch.core.incidents import Incident
-from ganwatch.core.readings import Readings, Run, Samples
+from ganwatch.core.readings import Readings, Run, SampleImages
 from ganwatch.store import tables
 from ganwatch.store.blocks import WALL_TIME, WIDTH, Block
 from ganwatch.store.database import Store
@@ -53,7 +53,7 @@ class Writer:
         self._fresh = 0  # readings that are not committed yet
         self._top: dict[str, int] | None = None  # last committed block of each series
         self._incidents: dict[tuple[str, str], dict[str, Any]] = {}  # the newest of each state, in order of arrival
-        self._samples: list[Samples] = []
+        self._samples: list[SampleImages] = []
         self._state = "running"
         self._started = run.started or time.time()
         self._ended: float | None = None
@@ -94,7 +94,7 @@ class Writer:
         self._incidents.pop(key, None)
         self._incidents[key] = row
 
-    def samples(self, samples: Samples) -> None:
+    def samples(self, samples: SampleImages) -> None:
         """Take images."""
         self._samples.append(samples)
         excess = len(self._samples) - self.images

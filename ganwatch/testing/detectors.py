@@ -22,7 +22,7 @@ from ganwatch.core.replay import replay
 from ganwatch.core.signals import family
 from ganwatch.testing.rules import attempt, require
 
-SCALED = ("loss", "grad_norm", "layer_grad_norm", "output_slope")
+SCALED = ("loss", "grad_norm", "layer_grad_norm", "output_gradient")
 """Families that grow in proportion when every loss is multiplied by a number."""
 SCALES = (0.01, 100.0)
 LONG = 100_000
@@ -68,7 +68,7 @@ def _facts(cls: type[Detector]) -> None:
     require(isinstance(inputs, tuple) and len(inputs) > 0, who, "inputs must be a tuple of series", inputs)
     unknown = [name for name in inputs or () if (known := family(name)) is None or bool(known.label) != ("/" in name)]
     require(not unknown, who, "inputs must be series of the catalogue, with a label where their family has one", unknown)
-    for name, least in (("hold", 0), ("clear", 1), ("rank", -math.inf)):
+    for name, least in (("fire_after", 0), ("resolve_after", 1), ("causal_priority", -math.inf)):
         value = getattr(cls, name)
         require(type(value) is int and value >= least, who, f"{name} must be a whole number >= {least}", value)
     attempt(who, "must be made without arguments", cls)
@@ -92,7 +92,7 @@ def _demo(cls: type[Detector], seed: int) -> None:
     require(min(found, default=onset) >= onset, who, f"no verdict before the demo's onset {onset}", found[:1])
     require(bool(found), who, f"a verdict after the demo's onset {onset}", "none")
     incidents = [(one.code, one.state) for one in replay(steps, [cls()])]
-    lasting = "the demo must end in one firing incident: a verdict at every step of the failure, for longer than hold"
+    lasting = "the demo must end in one firing incident: a verdict at every step of the failure, for longer than fire_after"
     require(incidents == [(cls.code, State.FIRING)], who, lasting, incidents)
 
 

@@ -84,7 +84,7 @@ def _train(probes: Sequence[Probe], steps: int) -> tuple[list[bytes], dict[str, 
         try:
             for _ in range(steps):
                 real, fake = torch.rand(16, 1, 8, 8) * 2 - 1, g(torch.randn(16, 4))
-                observer.arrived(real, 0.0)
+                observer.on_real_batch(real, 0.0)
                 step_d.zero_grad()
                 torch.autograd.backward(loss(d(real), 1.0) + loss(d(fake.detach()), 0.0))
                 step_d.step()

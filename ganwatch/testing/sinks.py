@@ -9,7 +9,7 @@ from typing import Any
 
 from ganwatch.core.detector import Severity, Verdict
 from ganwatch.core.incidents import Incident, State
-from ganwatch.core.readings import Readings, Run, Samples
+from ganwatch.core.readings import Readings, Run, SampleImages
 from ganwatch.core.sink import Sink
 from ganwatch.testing.rules import attempt, require
 
@@ -46,7 +46,7 @@ def check_sink(make: Callable[[], Sink]) -> None:
         ("readings", [Readings(1, {"loss/g": 0.5}), strange, Readings(3, {})]),
         ("readings", []),
         ("incident", firing),
-        ("samples", Samples(2, "pinned", (2, 4, 4, 1), bytes(32), "GW303-1")),
+        ("samples", SampleImages(2, "pinned", (2, 4, 4, 1), bytes(32), "GW303-1")),
         ("start", Run("check-sink", "check", attempt=2)),
         ("restore", replace(firing, state=State.PENDING)),
         ("readings", [Readings(2, {"loss/g": 0.4}, attempt=2)]),

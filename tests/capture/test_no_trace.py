@@ -45,7 +45,7 @@ class Watched:
     def batch(self, detach=True):
         """One update of each network; what the generator made."""
         real = torch.randn(5, 6)
-        self.recorder.arrived(real, 0.0)
+        self.recorder.on_real_batch(real, 0.0)
         fake = self.g(torch.randn(5, 4))
         self.optimizers["d"].zero_grad()
         (self.d(fake.detach()).mean() - self.d(real).mean()).backward()
@@ -202,7 +202,7 @@ def test_an_error_while_a_slope_is_taken_does_not_reach_the_loop(monkeypatch):
 
 def test_a_look_in_the_other_phase_does_not_stand_for_training(watched):
     real = torch.randn(5, 6)
-    watched.recorder.arrived(real, 0.0)
+    watched.recorder.on_real_batch(real, 0.0)
     trained = watched.d(real)
     with torch.no_grad():
         for parameter in watched.d.parameters():
@@ -210,7 +210,7 @@ def test_a_look_in_the_other_phase_does_not_stand_for_training(watched):
         watched.d(real)
     watched.batch()  # its own reals are another batch and come later
     assert not torch.equal(watched.steps[-1].last("d", "real").output, trained)
-    watched.recorder.arrived(real, 0.0)
+    watched.recorder.on_real_batch(real, 0.0)
     trained = watched.d(real).detach()
     with torch.no_grad():
         watched.d(real * 2.0)

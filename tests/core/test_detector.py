@@ -8,7 +8,7 @@ import pytest
 
 from ganwatch.core.detector import Detector, parse_guide
 from ganwatch.core.discovery import discover
-from ganwatch.core.readings import Readings, Samples, finite
+from ganwatch.core.readings import Readings, SampleImages, finite
 from ganwatch.core.statistics import Streak
 
 
@@ -62,7 +62,7 @@ def test_a_stream_is_seeded_and_changes_at_its_onset() -> None:
 
 def test_images_must_be_whole() -> None:
     with pytest.raises(ValueError, match=r"pixels must hold N\*H\*W\*C = 12 bytes, got 3"):
-        Samples(1, "fake", (1, 2, 2, 3), b"abc")
+        SampleImages(1, "fake", (1, 2, 2, 3), b"abc")
 
 
 @pytest.mark.parametrize(("value", "expected"), [(None, False), (float("nan"), False), (float("-inf"), False), (0.0, True)])

@@ -11,9 +11,10 @@ from ganwatch.core.detector import Detector, NotApplicable, Severity, Verdict
 from ganwatch.core.incidents import CAUSAL_WINDOW, SLACK, Incident, IncidentBook, State, incident_from_plain, incident_to_plain
 
 
-def kind(code: str, *, hold: int = 0, clear: int = 3, rank: int = 0) -> type[Detector]:
-    facts = {"title": f"failure {code}", "severity": Severity.TICKET, "inputs": ("loss/g",), "hold": hold, "clear": clear, "rank": rank}
-    return type(code, (Detector,), facts | {"code": code})
+def kind(code: str, *, fire_after: int = 0, resolve_after: int = 3, causal_priority: int = 0) -> type[Detector]:
+    facts = {"code": code, "title": f"failure {code}", "severity": Severity.TICKET, "inputs": ("loss/g",)}
+    timing = {"fire_after": fire_after, "resolve_after": resolve_after, "causal_priority": causal_priority}
+    return type(code, (Detector,), facts | timing)
 
 
 def verdict(onset: int | None = None, *, window: int = 1) -> Verdict:
@@ -29,14 +30,14 @@ def causes(book: IncidentBook) -> dict[str, str | None]:
 
 
 def test_a_verdict_must_stand_for_hold_steps() -> None:
-    book, slow = IncidentBook(), kind("GW101", hold=3)
+    book, slow = IncidentBook(), kind("GW101", fire_after=3)
     assert [bool(book.update(step, slow, verdict())) for step in range(10, 15)] == [False, False, False, True, False]
     [incident] = book.known
     assert (incident.opened, incident.fired, incident.seen, incident.onset) == (10, 13, 14, 10)
 
 
 def test_a_verdict_that_does_not_last_leaves_nothing() -> None:
-    book, slow = IncidentBook(), kind("GW101", hold=3)
+    book, slow = IncidentBook(), kind("GW101", fire_after=3)
     for step, outcome in enumerate((verdict(), verdict(), None, verdict(), NotApplicable("no"), verdict(), verdict()), start=1):
         assert book.update(step, slow, outcome) == []
     assert book.known == []
@@ -49,7 +50,7 @@ def test_one_incident_while_verdicts_go_on_and_another_after_it_was_resolved() -
     book = IncidentBook()
     reports = []
     for step in range(1, 31):
-        failing = step in {*range(5, 10), 12, *range(20, 23)}  # a gap of 2 is shorter than clear, one of 7 is longer
+        failing = step in {*range(5, 10), 12, *range(20, 23)}  # a gap of 2 is shorter than resolve_after, one of 7 is longer
         reports += [(one.id, one.state, step) for one in book.update(step, COLLAPSE, verdict() if failing else None)]
     assert reports == [
         ("GW101-1", State.FIRING, 5),
@@ -103,7 +104,7 @@ def test_what_begins_after_a_symptom_was_found_did_not_cause_it(late: int, cause
 
 def test_within_a_kind_rank_decides_then_onset() -> None:
     book = IncidentBook()
-    book.update(10, kind("GW303", rank=1), verdict(onset=5))
+    book.update(10, kind("GW303", causal_priority=1), verdict(onset=5))
     book.update(11, kind("GW302"), verdict(onset=9))
     assert causes(book) == {"GW303-1": "GW302-1", "GW302-1": None}
     book = IncidentBook()
@@ -131,7 +132,7 @@ def test_what_was_over_before_explains_nothing() -> None:
 
 
 def test_what_is_pending_explains_nothing_yet() -> None:
-    book, slow = IncidentBook(), kind("GW501", hold=5)
+    book, slow = IncidentBook(), kind("GW501", fire_after=5)
     book.update(10, slow, verdict(onset=10))
     book.update(11, COLLAPSE, verdict(onset=11))
     assert causes(book) == {"GW101-1": None}
@@ -152,7 +153,7 @@ def test_incidents_as_plain_types() -> None:
         assert isinstance(back.state, State)
 
 
-KINDS = [kind("GW101", hold=2), kind("GW301", rank=1), kind("GW501", hold=1), kind("GW302", clear=1)]
+KINDS = [kind("GW101", fire_after=2), kind("GW301", causal_priority=1), kind("GW501", fire_after=1), kind("GW302", resolve_after=1)]
 
 
 @given(st.lists(st.tuples(st.integers(1, 4), st.lists(st.booleans(), min_size=4, max_size=4)), max_size=40), st.data())

@@ -25,7 +25,7 @@ from ganwatch.sinks.memory import MemorySink
 class High(Detector):
     """A value above one, three times in a row."""
 
-    code, title, severity, inputs, clear = "GW201", "high", Severity.TICKET, ("loss/d",), 4
+    code, title, severity, inputs, resolve_after = "GW201", "high", Severity.TICKET, ("loss/d",), 4
 
     def __init__(self) -> None:
         self._count = 0

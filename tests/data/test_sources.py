@@ -13,7 +13,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from ganwatch.core.errors import UserError
-from ganwatch.data.batches import Samples
+from ganwatch.data.batches import SampleBatches
 from ganwatch.data.opening import open_source
 
 GREY = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
@@ -50,7 +50,7 @@ def folder(tmp_path):
 
 
 def test_every_image_is_read_by_a_stated_rule_or_listed(folder):
-    samples = Samples(folder)
+    samples = SampleBatches(folder)
     [batch] = samples
     grey, deep, cmyk, transparent, animated, palette, larger = batch
     for one in (grey, deep, animated):
@@ -77,14 +77,14 @@ def test_an_image_is_refused_by_its_size_before_its_pixels_are_decoded(tmp_path,
     _huge(tmp_path / "huge.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
     with pytest.raises(UserError, match=r"huge.png: ValueError: an image must have at most 67,108,864 pixels, got 20,000 x 20,000"):
-        list(Samples(tmp_path))
+        list(SampleBatches(tmp_path))
 
 
 def test_one_image_is_enough_and_none_is_an_error(tmp_path):
     with pytest.raises(UserError, match=r"REAL must be a folder with images .* got none below"):
-        Samples(tmp_path, argument="REAL")
+        SampleBatches(tmp_path, argument="REAL")
     Image.fromarray(GREY).save(tmp_path / "only.png")
-    assert [batch.shape for batch in Samples(tmp_path)] == [(1, 1, 8, 8)]
+    assert [batch.shape for batch in SampleBatches(tmp_path)] == [(1, 1, 8, 8)]
 
 
 def test_a_url_reads_as_the_folder_it_is(folder):
@@ -93,20 +93,20 @@ def test_a_url_reads_as_the_folder_it_is(folder):
         files.pipe_file(f"/reals/{file.name}", file.read_bytes())
     np.save(folder / "array.npy", np.eye(4, dtype=np.float32))
     files.pipe_file("/reals/array.npy", (folder / "array.npy").read_bytes())
-    there = Samples("memory://reals")
-    [remote], [local] = there, Samples(folder)
+    there = SampleBatches("memory://reals")
+    [remote], [local] = there, SampleBatches(folder)
     for one, other in zip(local, remote, strict=True):
         assert torch.equal(one, other)
     assert len(there.skipped) == 5
-    assert torch.equal(next(iter(Samples("memory://reals/array.npy"))), torch.eye(4))
+    assert torch.equal(next(iter(SampleBatches("memory://reals/array.npy"))), torch.eye(4))
     for url, message in {"memory://nothing": "got none below", "nosuch://x": "must be a URL", "memory://x.npy": "must be a URL"}.items():
         with pytest.raises(UserError, match=message):
-            Samples(url)
+            SampleBatches(url)
 
 
 def test_order_and_choice_depend_on_data_and_seed_alone():
     data = np.arange(1000.0).reshape(-1, 1)
-    read = lambda **given: torch.cat(list(Samples(data, **given))).flatten().tolist()
+    read = lambda **given: torch.cat(list(SampleBatches(data, **given))).flatten().tolist()
     assert read() == data.flatten().tolist()
     some = read(limit=100, seed=3)
     assert some == sorted(some) == read(limit=100, seed=3, batch_size=7)
@@ -137,7 +137,7 @@ class Noisy(Dataset):
 
 def test_a_loader_is_read_by_index_without_moving_random_state():
     loader, state = DataLoader(Noisy(), batch_size=2, shuffle=True), random.getstate()
-    samples = Samples(loader, batch_size=4)
+    samples = SampleBatches(loader, batch_size=4)
     first, again = ([batch.clone() for batch in samples] for _ in range(2))
     assert [batch.shape for batch in first] == [(4, 1, 4, 4), (1, 1, 4, 4)]
     assert all(torch.equal(one, other) for one, other in zip(first, again, strict=True))
@@ -148,7 +148,7 @@ def test_a_loader_is_read_by_index_without_moving_random_state():
 def test_large_images_come_few_at_a_time():
     large = np.zeros((3, 5000, 5000), np.uint8)
     large[1] = 7
-    samples = Samples(large)
+    samples = SampleBatches(large)
     assert [batch.shape[0] for batch in samples] == [2, 1]
     assert [int(one[0, 0, 0]) for batch in samples for one in batch] == [0, 7, 0]
 
@@ -157,10 +157,10 @@ def test_data_sets_are_found_by_import_path(tmp_path, monkeypatch):
     code = "import numpy as np\ndef made():\n    return [(np.ones((5, 6, 3), np.uint8), 1)]\nnumber = 3\n"
     (tmp_path / "my_samples.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
-    assert [batch.shape for batch in Samples("my_samples:made")] == [(1, 3, 5, 6)]
+    assert [batch.shape for batch in SampleBatches("my_samples:made")] == [(1, 3, 5, 6)]
     for wrong, message in {":missing": "importable", ":number": "must give a dataset", "": "existing path"}.items():
         with pytest.raises(UserError, match=message):
-            Samples(f"my_samples{wrong}")
+            SampleBatches(f"my_samples{wrong}")
 
 
 def test_memory_maps_stay_on_disk(tmp_path):
@@ -175,14 +175,14 @@ def test_what_can_only_be_iterated_or_has_nothing_readable_is_an_error():
             raise AssertionError("iterated")
 
     with pytest.raises(UserError, match="data must be readable by index: Stream can only be iterated"):
-        Samples(Stream())
+        SampleBatches(Stream())
     with pytest.raises(UserError, match="got 3 of ndarray that cannot; the first, 0: ValueError: 2 of 2 values are not finite"):
-        list(Samples(np.full((3, 2), np.inf)))
+        list(SampleBatches(np.full((3, 2), np.inf)))
     with pytest.raises(UserError, match="limit must be >= 1, got 0"):
-        Samples("digits", limit=0)
+        SampleBatches("digits", limit=0)
 
 
 def test_images_of_pillow_in_a_data_set_follow_the_same_rules():
-    [batch] = Samples([Image.new("CMYK", (2, 2), (0, 255, 255, 0)), Image.new("LA", (2, 2), (0, 0))])
+    [batch] = SampleBatches([Image.new("CMYK", (2, 2), (0, 255, 255, 0)), Image.new("LA", (2, 2), (0, 0))])
     assert batch[0, :, 0, 0].tolist() == [254, 0, 0] or batch[0, :, 0, 0].tolist() == [255, 0, 0]
     assert batch[1, :, 0, 0].tolist() == [255, 255, 255]

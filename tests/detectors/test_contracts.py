@@ -163,7 +163,7 @@ def _once(base: type[Detector]) -> dict[str, Any]:
         before, self._said = self._said, base.update(self, readings) is not None
         return ALARM if self._said and not before else None
 
-    return _init(_said=bool)(base) | {"update": update, "clear": 20}
+    return _init(_said=bool)(base) | {"update": update, "resolve_after": 20}
 
 
 def _restless(base: type[Detector]) -> dict[str, Any]:
@@ -209,9 +209,9 @@ BROKEN = {
     "inputs must be series of the catalogue, with a label.*'loss', 'vendi_ratio/g', 'unheard/of'": _replaced(
         inputs=("loss/g", "loss", "vendi_ratio/g", "unheard/of")
     ),
-    "hold must be a whole number >= 0": _replaced(hold=-1),
-    "clear must be a whole number >= 1": _replaced(clear=0),
-    "rank must be a whole number": _replaced(rank="first"),
+    "fire_after must be a whole number >= 0": _replaced(fire_after=-1),
+    "resolve_after must be a whole number >= 1": _replaced(resolve_after=0),
+    "causal_priority must be a whole number": _replaced(causal_priority="first"),
     "must be made without arguments": _replaced(__init__=lambda self, size: None),
     "every section of a runbook.*'References'": lambda base: {"guide": classmethod(lambda cls: base.guide() | {"References": ""})},
     "demo must give a stream and its onset": _replaced(demo=classmethod(lambda cls, seed: 1 / 0)),

@@ -40,7 +40,7 @@ def test_a_healthy_run_is_left_alone(loss):
 @pytest.mark.parametrize("factor", [0.01, 100.0])
 @pytest.mark.parametrize("case", [*FAULTS, *HEALTHY])
 def test_the_scale_of_a_loss_changes_no_incident(case, factor):
-    scaled = ("loss/", "grad_norm/", "layer_grad_norm/", "output_slope/")
+    scaled = ("loss/", "grad_norm/", "layer_grad_norm/", "output_gradient/")
     readings = recorded(case).readings
     other = [Readings(r.step, {k: v * factor if k.startswith(scaled) else v for k, v in r.values.items()}) for r in readings]
 

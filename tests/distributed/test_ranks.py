@@ -19,7 +19,7 @@ STEPS, BATCH = 40, 16
 
 EQUAL = {
     "loss", "grad_norm", "layer_grad_norm", "grad_first_to_last", "weight_norm", "update_to_weight", "learning_rate", "updates",
-    "batch_size", "d_output", "output_slope", "data_min", "data_max", "data_mean", "data_constant", "data_repeated", "data_nonfinite",
+    "batch_size", "d_output", "output_gradient", "data_min", "data_max", "data_mean", "data_constant", "data_repeated", "data_nonfinite",
 }  # fmt: skip
 """Families that mathematics allows to be the same on two half batches as on the whole."""
 

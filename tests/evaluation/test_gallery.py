@@ -9,7 +9,7 @@ from torch import nn
 
 from ganwatch.capture.step import Call, Step
 from ganwatch.evaluation.gallery import TILES, Gallery, to_pixels
-from ganwatch.evaluation.generator_sampler import Drawing
+from ganwatch.evaluation.generator_sampler import GeneratorSampler
 
 
 class Restless(nn.Module):
@@ -44,7 +44,7 @@ def first_step(module, n=50, **kwargs):
 
 def test_drawing_moves_nothing():
     generator, emitted = Restless(), []
-    gallery = Gallery(Drawing(generator), emitted.append)
+    gallery = Gallery(GeneratorSampler(generator), emitted.append)
     step = first_step(generator, shift=2.0)
     generator.norm.eval()
     before = list(states(generator))
@@ -57,7 +57,7 @@ def test_drawing_moves_nothing():
 
 def test_an_error_while_drawing_leaves_the_modes_as_they_were():
     generator = Restless()
-    gallery = Gallery(Drawing(generator), print)
+    gallery = Gallery(GeneratorSampler(generator), print)
     with pytest.raises(TypeError):
         gallery.observe(first_step(generator, unheard_of=1))
     assert all(part.training for part in generator.modules())
@@ -67,25 +67,25 @@ def test_an_error_while_drawing_leaves_the_modes_as_they_were():
 def test_inputs_of_another_type_are_drawn_in_the_generators_own(given, own):
     generator = nn.Sequential(nn.Conv2d(2, 3, 1)).to(own)
     image, labels = torch.ones(4, 2, 3, 3, dtype=given), torch.arange(4)
-    assert Drawing(generator)(([image], {})).dtype == own
-    assert Drawing(nn.Embedding(4, 2).to(own))(([labels], {})).shape == (4, 2)
+    assert GeneratorSampler(generator)(([image], {})).dtype == own
+    assert GeneratorSampler(nn.Embedding(4, 2).to(own))(([labels], {})).shape == (4, 2)
 
 
 def test_the_same_latents_after_a_resume():
     generator, emitted = Restless(), []
-    first, second = Gallery(Drawing(generator), emitted.append), Gallery(Drawing(generator), emitted.append)
+    first, second = Gallery(GeneratorSampler(generator), emitted.append), Gallery(GeneratorSampler(generator), emitted.append)
     first.observe(first_step(generator, shift=0.5))
     second.load_state_dict(first.state_dict())
     assert torch.equal(first.draw(), second.draw())
 
 
 def test_grids_grow_with_the_logarithm_of_the_run():
-    gallery = Gallery(Drawing(nn.Linear(1, 1)), print, every=10)
+    gallery = Gallery(GeneratorSampler(nn.Linear(1, 1)), print, every=10)
     due = [step for step in range(1, 100_001) if gallery.due(step)]
     assert due[:4] == [1, 10, 20, 30]
     assert len(due) < 250
     with pytest.raises(ValueError, match="every must be >= 1"):
-        Gallery(Drawing(nn.Linear(1, 1)), print, every=0)
+        Gallery(GeneratorSampler(nn.Linear(1, 1)), print, every=0)
 
 
 def test_pixels():

@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 
 from ganwatch.commands import score as command
 from ganwatch.core.errors import UserError
-from ganwatch.data.batches import Samples
+from ganwatch.data.batches import SampleBatches
 from ganwatch.evaluation.score import MEASURES
 from ganwatch.features.penultimate import Penultimate
 from ganwatch.features.random_conv import RandomConv
@@ -208,7 +208,7 @@ def test_a_checkpoint_is_never_unpickled(call, tmp_path):
 
 
 def test_progress_goes_to_standard_error_and_counts_what_was_left_out(capsys, monkeypatch):
-    samples = Samples(np.concatenate([DIGITS[:9], np.full((1, 8, 8), np.nan)]), batch_size=4, argument="REAL")
+    samples = SampleBatches(np.concatenate([DIGITS[:9], np.full((1, 8, 8), np.nan)]), batch_size=4, argument="REAL")
     sizes = [len(batch) for batch in samples]
     command.Bar()(samples, sum(sizes))
     assert capsys.readouterr() == ("", "REAL 10/10 samples\n")

@@ -91,7 +91,7 @@ def test_one_that_does_not_is_left_alone():
 def test_copies_are_told_however_spoiled(noise, copied):
     quality = Quality(samples=100, reals=200, interval=40, share=1.0)
     sink, *_ = train(drawn(80, 0), heldout=drawn(80, 1), steps=200, noise=noise, quality=quality)
-    share, near = sink.series("memorisation")[1][-1], sink.series("copies")[1][-1]
+    share, near = sink.series("memorisation")[1][-1], sink.series("copy_share")[1][-1]
     assert share > 0.85 if copied else share < 0.75
     assert near > 0.8 if noise < 1.0 else near < 0.5
     assert ("GW103" in [incident.code for incident in sink.reports]) is copied
@@ -116,7 +116,7 @@ def test_reals_that_are_prepared_otherwise_are_left_alone(caplog):
     assert sum("heldout is left alone" in record.message for record in caplog.records) == 1
 
 
-class Drawing(Dataset):
+class GeneratorSampler(Dataset):
     """Augments with whatever generator there is."""
 
     def __len__(self):
@@ -126,7 +126,7 @@ class Drawing(Dataset):
         return torch.rand(3) + random.random() + np.random.rand(), index % 7  # noqa: NPY002
 
 
-@pytest.mark.parametrize("data", [Drawing(), DataLoader(Drawing(), 10, shuffle=True), drawn(300, 0), "ring"])
+@pytest.mark.parametrize("data", [GeneratorSampler(), DataLoader(GeneratorSampler(), 10, shuffle=True), drawn(300, 0), "ring"])
 def test_a_few_hundred_are_read_and_no_random_state_moves(data):
     before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
     one, other = read_heldout(data), read_heldout(data)

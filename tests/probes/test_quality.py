@@ -81,8 +81,8 @@ def test_a_good_generator_is_near_and_no_kind_is_missing():
     found, *_ = train(eager())
     assert list(found) == [80, 100, 120]  # two hundred reals have come by then
     last = found[120]
-    assert last["kinds_missing"] == 0.0
-    assert last["kinds"] >= 5.0
+    assert last["modes_missing"] == 0.0
+    assert last["modes"] >= 5.0
     assert abs(last["kernel_distance"]) < 4.0 * last["kernel_distance_error"] + 0.5
     assert last["coverage"] > 0.8
     assert found[100]["frechet"] == pytest.approx(found[120]["frechet"], rel=0.05)  # the same inputs and reals each time
@@ -90,8 +90,8 @@ def test_a_good_generator_is_near_and_no_kind_is_missing():
 
 def test_kinds_that_are_lost_are_named_with_real_samples_of_them():
     found, sink, *_ = train(eager(), steps=260, change=(140, lambda g: setattr(g, "reach", 3)))
-    assert [values["kinds_missing"] for values in found.values()][:2] == [0.0, 0.0]
-    assert found[260]["kinds_missing"] >= 2.0
+    assert [values["modes_missing"] for values in found.values()][:2] == [0.0, 0.0]
+    assert found[260]["modes_missing"] >= 2.0
     incident = next(one for one in sink.reports if one.code == "GW102" and one.fired)
     assert incident.onset > 140
     pinned = [one for one in sink.images if one.kind == "missing"]
@@ -118,12 +118,12 @@ def test_labels_tell_agreement_and_declared_shares_are_compared():
     values = found[120]
     assert values["label_agreement/fake"] > 0.95
     assert values["label_agreement/real"] > 0.95
-    assert values["kinds"] == 5.0
-    assert values["groups_off"] == 0.0
+    assert values["modes"] == 5.0
+    assert values["groups_off_target"] == 0.0
     assert sum(values[f"group_share/{kind}"] for kind in range(5)) == pytest.approx(1.0)
     assert abs(values["label_distance/3"]) < 1.0
     skewed, *_ = train(eager(targets={0: 0.6}), labels=True)
-    assert skewed[120]["groups_off"] == 1.0
+    assert skewed[120]["groups_off_target"] == 1.0
 
 
 def test_measures_of_the_users_own_have_names_and_errors():
@@ -136,7 +136,7 @@ def test_measures_of_the_users_own_have_names_and_errors():
 def test_averaged_weights_are_what_is_measured():
     average = Maker(reach=1)
     found, *_ = train(eager(), ema=average)
-    assert found[120]["kinds_missing"] >= 3.0
+    assert found[120]["modes_missing"] >= 3.0
 
 
 def test_the_budget_is_kept():

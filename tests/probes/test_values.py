@@ -130,15 +130,15 @@ def test_gradients_and_layers_by_hand():
     array = {name: p.grad.double().numpy().copy() for name, p in named.items()}
     weights = np.concatenate([p.detach().double().numpy().ravel() for p in named.values()])
     whole = np.concatenate([grad.ravel() for grad in array.values()])
-    slope = draw(6, 1, 2, 2, seed=9)
-    step = Step(10, calls=[Call("d", (draw(6, 3),), torch.zeros(6), "fake", True, 10, attached=True, slope=slope)])
+    output_grad = draw(6, 1, 2, 2, seed=9)
+    step = Step(10, calls=[Call("d", (draw(6, 3),), torch.zeros(6), "fake", True, 10, attached=True, output_grad=output_grad)])
     for probe in probes:
         probe.before_update(update)
     optimizer.step()
     for probe in probes:
         probe.after_update(update)
     got = floats({series: value for probe in probes for series, value in probe.read(step).items()})
-    summed = np.linalg.norm(slope.double().sum((1, 2, 3)).numpy())
+    summed = np.linalg.norm(output_grad.double().sum((1, 2, 3)).numpy())
     assert got == pytest.approx({
         "grad_norm/g": np.linalg.norm(whole),
         "layer_grad_norm/g.0": np.hypot(np.linalg.norm(array["0.weight"]), np.linalg.norm(array["0.bias"])),
@@ -147,7 +147,7 @@ def test_gradients_and_layers_by_hand():
         "grad_first_to_last/g": np.sqrt((array["0.weight"] ** 2).mean() / (array["2.weight"] ** 2).mean()),
         "weight_norm/g": np.linalg.norm(weights),
         "update_to_weight/g": 0.5 * np.linalg.norm(whole) / np.linalg.norm(weights),
-        "output_slope/g": summed * np.sqrt(6),
+        "output_gradient/g": summed * np.sqrt(6),
         "grad_to_output/g": np.linalg.norm(whole) / summed,
     }, rel=1e-5)  # fmt: skip
     assert all(probe.read(Step(11)) == {} for probe in probes)
@@ -163,7 +163,7 @@ def test_saturation_against_the_steepest_batch_so_far():
     probe = Saturation()
     values = []
     for slopes in ([0.25] * 4, [0.25, 0.25, 0.001, 0.0], [1.0, 0.001, 0.005, 0.02], [0.005] * 4):
-        call = Call("d", (draw(4, 2),), torch.zeros(4), "real", True, 10, slope=torch.tensor(slopes)[:, None])
+        call = Call("d", (draw(4, 2),), torch.zeros(4), "real", True, 10, output_grad=torch.tensor(slopes)[:, None])
         values.append(float(probe.read(Step(10, calls=[call]))["d_saturation/real"]))
     assert values == [0.0, 0.5, 0.5, 1.0]
 

@@ -121,9 +121,9 @@ def test_the_score_is_where_it_was_said_to_be(how):
     judge = torch.cat([call.output.flatten() for call in calls.seen[:1]])
     d.load_state_dict(Heads(form).state_dict())
     assert torch.equal(judge, score(d(calls.seen[0].inputs[0])).detach().flatten())
-    sloped = [call for call in calls.seen if call.slope is not None]
+    sloped = [call for call in calls.seen if call.output_grad is not None]
     assert (len(sloped) == len(calls.seen)) == (how != "function")  # what it computes is no part of the loop's own graph
-    assert all(call.slope.shape == call.output.shape for call in sloped)
+    assert all(call.output_grad.shape == call.output.shape for call in sloped)
 
 
 @pytest.mark.parametrize("logits", ["score", 5, (0, 1, 2), lambda output: output["score"], lambda output: "high"])

@@ -7,7 +7,7 @@ import pytest
 
 from ganwatch.core.detector import Severity
 from ganwatch.core.incidents import Incident, State
-from ganwatch.core.readings import Readings, Run, Samples
+from ganwatch.core.readings import Readings, Run, SampleImages
 from ganwatch.sinks.background import Background
 from ganwatch.sinks.memory import MemorySink
 
@@ -54,8 +54,8 @@ def incident(ordinal: int) -> Incident:
     return Incident(f"GW101-{ordinal}", "GW101", "t", Severity.PAGE, State.FIRING, ordinal, ordinal)
 
 
-def images(step: int) -> Samples:
-    return Samples(step, "fake", (1, 1, 1, 1), b"a")
+def images(step: int) -> SampleImages:
+    return SampleImages(step, "fake", (1, 1, 1, 1), b"a")
 
 
 def started(sink: Gated, capacity: int) -> Background:

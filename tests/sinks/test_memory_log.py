@@ -7,7 +7,7 @@ import pytest
 
 from ganwatch.core.detector import Severity, Verdict
 from ganwatch.core.incidents import Incident, State
-from ganwatch.core.readings import Readings, Run, Samples
+from ganwatch.core.readings import Readings, Run, SampleImages
 from ganwatch.sinks.log import LogSink
 from ganwatch.sinks.memory import MemorySink
 
@@ -27,7 +27,7 @@ def test_memory_keeps_each_record_as_it_was() -> None:
     sink.incident(incident)
     incident.state = State.FIRING
     sink.incident(incident)
-    sink.samples(Samples(1, "fake", (1, 1, 1, 1), b"a"))
+    sink.samples(SampleImages(1, "fake", (1, 1, 1, 1), b"a"))
     sink.finish("finished")
     sink.close()
     assert sink.series("x") == ([1, 3], [1.0, 3.0])

@@ -13,13 +13,13 @@ from sqlalchemy.exc import OperationalError
 
 from ganwatch.core.detector import Severity
 from ganwatch.core.incidents import Incident, State
-from ganwatch.core.readings import Readings, Run, Samples
+from ganwatch.core.readings import Readings, Run, SampleImages
 from ganwatch.sinks.sql import SqlSink
 from ganwatch.store import queries
 from ganwatch.store.database import open_store
 from ganwatch.store.writer import Writer
 
-IMAGE = Samples(1, "fake", (1, 2, 2, 1), b"abcd")
+IMAGE = SampleImages(1, "fake", (1, 2, 2, 1), b"abcd")
 
 
 def batch(start: int, end: int) -> list[Readings]:

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from ganwatch.core.detector import Severity, Verdict
 from ganwatch.core.errors import UserError
 from ganwatch.core.incidents import Incident, State
-from ganwatch.core.readings import Readings, Run, Samples
+from ganwatch.core.readings import Readings, Run, SampleImages
 from ganwatch.sinks.sql import SqlSink
 from ganwatch.store import queries
 from ganwatch.store.database import Store, open_store
@@ -67,7 +67,7 @@ def test_open_incidents_are_those_that_fire_and_that_no_later_attempt_undid(stor
 @pytest.mark.parametrize("shape", [(10, 8, 8, 1), (5, 6, 4, 3), (1, 1, 1, 1), (64, 80, 80, 3)])
 def test_pixels_read_back_equal_pixels_stored(store: Store, shape: tuple[int, int, int, int]) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    begun(store).samples(Samples(7, "fake", shape, pixels.tobytes()))
+    begun(store).samples(SampleImages(7, "fake", shape, pixels.tobytes()))
     (found,) = queries.artifacts(store, "r")
     assert (found.step, found.kind, found.shape) == (7, "fake", shape)
     np.testing.assert_array_equal(queries.read_samples(store, found), pixels)
@@ -81,9 +81,9 @@ def test_pixels_read_back_equal_pixels_stored(store: Store, shape: tuple[int, in
 def test_artifacts_are_found_by_kind_and_incident_and_page_by_page(store: Store) -> None:
     sink = begun(store)
     for step in range(1, 6):
-        sink.samples(Samples(step, "fixed", (1, 1, 1, 1), bytes([step])))
-    sink.samples(Samples(4, "pinned", (1, 1, 1, 1), b"p", "GW101-1"))
-    sink.samples(Samples(4, "pinned", (1, 1, 1, 1), b"p", "GW101-1"))
+        sink.samples(SampleImages(step, "fixed", (1, 1, 1, 1), bytes([step])))
+    sink.samples(SampleImages(4, "pinned", (1, 1, 1, 1), b"p", "GW101-1"))
+    sink.samples(SampleImages(4, "pinned", (1, 1, 1, 1), b"p", "GW101-1"))
     assert [one.step for one in queries.artifacts(store, "r", "fixed", offset=1, limit=2)] == [2, 3]
     assert [one.step for one in queries.artifacts(store, "r", incident="GW101-1")] == [4]
     begun(store, attempt=2).readings([Readings(3, {"x": 0.0}, 2)])

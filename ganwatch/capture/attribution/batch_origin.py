@@ -37,12 +37,12 @@ class _Batch:
     prints: list[int] | None = None
 
 
-class Recognition:
+class BatchOrigin:
     """Remembers recent batches by reference.
 
     Examples
     --------
-    >>> known = Recognition()
+    >>> known = BatchOrigin()
     >>> real, fake = torch.zeros(2, 3), torch.ones(2, 3)
     >>> known.remember("real", real)
     >>> known.remember("fake", fake)

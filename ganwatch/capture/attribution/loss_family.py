@@ -94,9 +94,9 @@ def evidence(calls: Iterable[Call]) -> list[Call]:
     """Those of the discriminator's calls that a loss asked something of, cut to what tells; copies, without waiting for a device."""
     kept = []
     for call in calls:
-        if call.slope is not None and isinstance(call.output, Tensor) and call.slope.shape == call.output.shape:
-            n = max(1, len(call.slope) * KEPT // max(KEPT, call.slope.numel()))
-            kept.append(replace(call, inputs=(), output=call.output[:n].clone(), slope=call.slope[:n].clone()))
+        if call.output_grad is not None and isinstance(call.output, Tensor) and call.output_grad.shape == call.output.shape:
+            n = max(1, len(call.output_grad) * KEPT // max(KEPT, call.output_grad.numel()))
+            kept.append(replace(call, inputs=(), output=call.output[:n].clone(), output_grad=call.output_grad[:n].clone()))
     return kept
 
 
@@ -106,8 +106,8 @@ def loss_family(looks: Sequence[Sequence[Call]]) -> LossFamily:
     Examples
     --------
     >>> score = torch.linspace(-2.0, 2.0, 8)
-    >>> def call(batch, slope):
-    ...     return Call("d", (), score, batch, True, 1, slope=slope)
+    >>> def call(batch, output_grad):
+    ...     return Call("d", (), score, batch, True, 1, output_grad=output_grad)
     >>> print(loss_family(2 * [[call("real", score - 1.0), call("fake", score)]]))
     least squares, targets: real 1, fake 0
     """
@@ -184,30 +184,30 @@ def _moves(asked: Sequence[tuple[str, Ask]]) -> bool:
 
 def asks(call: Call) -> Ask | None:
     """What a loss asks of a call's outputs, each by itself or, for a patch map, each sample's mean; None without evidence enough."""
-    assert call.slope is not None
+    assert call.output_grad is not None
     eps = torch.finfo(call.output.dtype).eps
-    score, slope = call.output.double().cpu(), call.slope.double().cpu()
-    found = _ask(score.flatten(), slope.flatten(), eps)
+    score, output_grad = call.output.double().cpu(), call.output_grad.double().cpu()
+    found = _ask(score.flatten(), output_grad.flatten(), eps)
     if found is not None and found.form == "other" and score[0].numel() > 1:
-        return _ask(score.flatten(1).mean(1), per_sample(slope).double(), eps)
+        return _ask(score.flatten(1).mean(1), per_sample(output_grad).double(), eps)
     return found
 
 
-def _ask(score: Tensor, slope: Tensor, eps: float) -> Ask | None:
+def _ask(score: Tensor, output_grad: Tensor, eps: float) -> Ask | None:
     """What is asked of scores, shape (N,), float64."""
-    if not (torch.isfinite(score).all() and torch.isfinite(slope).all()) or len(set(score.tolist())) < FEW:
+    if not (torch.isfinite(score).all() and torch.isfinite(output_grad).all()) or len(set(score.tolist())) < FEW:
         return None
-    slope = slope / slope.abs().max().clamp_min(1e-300)
-    sloped = slope[slope != 0]
+    output_grad = output_grad / output_grad.abs().max().clamp_min(1e-300)
+    sloped = output_grad[output_grad != 0]
     if not len(sloped):
         return Ask("flat", up=True)
     constant = float((sloped - sloped.mean()).abs().max()) <= EXACT * eps
-    return _constant(score, slope, eps) if constant else _curve(score, slope, eps)
+    return _constant(score, output_grad, eps) if constant else _curve(score, output_grad, eps)
 
 
-def _constant(score: Tensor, slope: Tensor, eps: float) -> Ask | None:
+def _constant(score: Tensor, output_grad: Tensor, eps: float) -> Ask | None:
     """Of a slope that is the same wherever it is not 0."""
-    up, sloped = bool(slope.sum() < 0), slope != 0
+    up, sloped = bool(output_grad.sum() < 0), output_grad != 0
     towards = score if up else -score
     highest = float(towards[sloped].max())
     if not sloped.all():
@@ -217,13 +217,16 @@ def _constant(score: Tensor, slope: Tensor, eps: float) -> Ask | None:
     return Ask("constant", up, highest=highest) if enough else None
 
 
-def _curve(score: Tensor, slope: Tensor, eps: float) -> Ask | None:
+def _curve(score: Tensor, output_grad: Tensor, eps: float) -> Ask | None:
     """Of a slope that changes with the score."""
-    up = bool(slope.sum() < 0)
-    fits: dict[Form, tuple[float, float, float]] = {"linear": _fit(score, slope, eps), "logistic": _fit(torch.sigmoid(score), slope, eps)}
+    up = bool(output_grad.sum() < 0)
+    fits: dict[Form, tuple[float, float, float]] = {
+        "linear": _fit(score, output_grad, eps),
+        "logistic": _fit(torch.sigmoid(score), output_grad, eps),
+    }
     if bool(((score > 0) & (score < 1)).all()):
         factor = score * (1 - score)
-        fits["reciprocal"] = _fit(score, slope * factor / (slope * factor).abs().max(), eps)
+        fits["reciprocal"] = _fit(score, output_grad * factor / (output_grad * factor).abs().max(), eps)
     best, *others = sorted(fits, key=lambda form: fits[form][0])
     off, a, b = fits[best]
     if off > 1.0:
@@ -242,11 +245,11 @@ def _margin(highest: float, lowest: float) -> float:
     return MARGIN if highest <= MARGIN <= lowest else (highest + lowest) / 2
 
 
-def _fit(feature: Tensor, slope: Tensor, eps: float) -> tuple[float, float, float]:
-    """Of ``slope = a + b * feature``: how far the worst sample is off, in multiples of what rounding explains, and a and b."""
-    x, y = feature.mean(), slope.mean()
+def _fit(feature: Tensor, output_grad: Tensor, eps: float) -> tuple[float, float, float]:
+    """Of ``output_grad = a + b * feature``: how far the worst sample is off, in multiples of what rounding explains, and a and b."""
+    x, y = feature.mean(), output_grad.mean()
     spread = (feature - x).square().sum()
-    b = ((feature - x) * (slope - y)).sum() / spread.clamp_min(1e-300)
+    b = ((feature - x) * (output_grad - y)).sum() / spread.clamp_min(1e-300)
     a = y - b * x
     size = max(1.0, abs(float(a)), abs(float(b)) * float(feature.abs().max()))
-    return float((slope - a - b * feature).abs().max()) / (EXACT * eps * size), float(a), float(b) or 1e-300
+    return float((output_grad - a - b * feature).abs().max()) / (EXACT * eps * size), float(a), float(b) or 1e-300

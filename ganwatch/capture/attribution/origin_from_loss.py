@@ -33,7 +33,7 @@ NEARLY = 0.8
 """Share of them that must agree."""
 
 
-class Roles:
+class OriginFromLoss:
     """Names batches by what the losses ask, from step to step.
 
     One step alone does not tell flipped labels from others, where neither kind is known by its values. There the place of a call in
@@ -45,12 +45,12 @@ class Roles:
     >>> import torch
     >>> scores = torch.tensor([-0.3, -0.1])
     >>> def call(batch, target, attached=False):
-    ...     return Call("d", (torch.zeros(2, 3),), scores, batch, True, 1, attached, trained=not attached, slope=scores - target)
+    ...     return Call("d", (torch.zeros(2, 3),), scores, batch, True, 1, attached, trained=not attached, output_grad=scores - target)
     >>> def step(real, fake):
     ...     calls = [call("unknown", real), call("unknown", fake), call("fake", 1.0, attached=True)]
     ...     roles.settle(calls)
     ...     return [one.batch for one in calls[:2]]
-    >>> roles = Roles()
+    >>> roles = OriginFromLoss()
     >>> [step(1.0, 0.0) for _ in range(ENOUGH)][-2:]
     [['unknown', 'unknown'], ['real', 'fake']]
     >>> step(0.0, 1.0)  # flipped
@@ -66,7 +66,7 @@ class Roles:
     def settle(self, calls: Sequence[Call]) -> None:
         """Give every unknown batch of the discriminator's own phase its name, where the steps say so without a contradiction."""
         self.undecided = False
-        phases = [call for call in calls if call.network == "d" and call.graded and call.slope is not None]
+        phases = [call for call in calls if call.network == "d" and call.graded and call.output_grad is not None]
         own = [call for call in phases if _own(call)]
         known = {call.batch for call in own} - {"unknown"}
         unknown = [call for call in own if call.batch == "unknown"]
@@ -125,38 +125,38 @@ def _wanted(call: Call, *, exact: bool) -> float | None:
 
     Where only what is ``exact`` counts, outputs of which a loss asks nothing by themselves do not: they may be there for consistency.
     """
-    assert call.slope is not None
-    if call.slope.shape != call.output.shape:
+    assert call.output_grad is not None
+    if call.output_grad.shape != call.output.shape:
         return None
     ask = asks(call)
     if ask is not None and ask.form == "other" and exact:
         return None
     if ask is None:
-        place = _crossing(call.output, call.slope)
+        place = _crossing(call.output, call.output_grad)
     elif ask.form in {"constant", "step", "other"} or not ask.rising:
-        place = math.inf * _direction(call.slope)
+        place = math.inf * _direction(call.output_grad)
     else:
         place = math.nan if ask.form == "flat" else ask.height
     return None if math.isnan(place) else math.copysign(1.0, place) if math.isinf(place) else place / (1.0 + abs(place))
 
 
-def _crossing(score: Tensor, slope: Tensor) -> float:
+def _crossing(score: Tensor, output_grad: Tensor) -> float:
     """Where the slope would be zero if it changed with the score as it does here; NaN where too few outputs tell."""
     eps = torch.finfo(score.dtype).eps
-    sloped = slope != 0
-    s, w = score[sloped].double(), slope[sloped].double()
+    sloped = output_grad != 0
+    s, w = score[sloped].double(), output_grad[sloped].double()
     least = 2.0 * EXACT * eps  # so far apart, a slope towards a target as near as usual differs by more than rounding
     if len(s) < max(2.0, SLOPED * score.numel()) or not float(s.max() - s.min()) > least * (1.0 + float(s.abs().max())):
         return math.nan
     if float(w.max() - w.min()) <= EXACT * eps * float(w.abs().max()):
-        return math.inf * _direction(slope)
+        return math.inf * _direction(output_grad)
     b = float(((s - s.mean()) * (w - w.mean())).sum() / (s - s.mean()).square().sum())
-    return float(s.mean() - w.mean() / b) if b > 0 else math.inf * _direction(slope)
+    return float(s.mean() - w.mean() / b) if b > 0 else math.inf * _direction(output_grad)
 
 
-def _direction(slope: Tensor) -> float:
+def _direction(output_grad: Tensor) -> float:
     """Sign of the movement that a batch's slopes ask for: 1 up, -1 down, NaN where they do not agree."""
-    each = per_sample(slope)
+    each = per_sample(output_grad)
     up, down = float((each < 0).float().mean()), float((each > 0).float().mean())
     if up + down < SLOPED or max(up, down) < AGREED * (up + down):
         return math.nan

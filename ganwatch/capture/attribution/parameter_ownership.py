@@ -27,7 +27,7 @@ def members(network: nn.Module) -> list[nn.Module]:
 
 
 @dataclass(slots=True)
-class Share:
+class OwnedParameters:
     """What an optimizer has of one network."""
 
     role: str
@@ -62,7 +62,7 @@ class Share:
 class _Known:
     optimizer: weakref.ref[torch.optim.Optimizer]
     sizes: list[int]
-    shares: list[Share]
+    shares: list[OwnedParameters]
     resembled: list[str]
     elsewhere: bool
 
@@ -119,7 +119,7 @@ class Ownership:
             self._shapes[role] = Counter(parameter.shape for parameter in every)
             self.ends += [(role, parameter) for parameter in (every[0], every[-1])] if every else []
 
-    def shares(self, optimizer: torch.optim.Optimizer) -> list[Share]:
+    def shares(self, optimizer: torch.optim.Optimizer) -> list[OwnedParameters]:
         """One a network that the optimizer has parameters of; found out anew when its groups have changed."""
         known = self._known.get(id(optimizer))
         if known is not None and known.optimizer() is optimizer:  # most often, and in haste
@@ -170,13 +170,13 @@ class Ownership:
         shapes = Counter(parameter.shape for parameter in parameters if id(parameter) not in self._names)
         return [role for role, needed in self._shapes.items() if needed <= shapes]
 
-    def _find(self, optimizer: torch.optim.Optimizer) -> list[Share]:
-        found: dict[str, Share] = {}
+    def _find(self, optimizer: torch.optim.Optimizer) -> list[OwnedParameters]:
+        found: dict[str, OwnedParameters] = {}
         for group in optimizer.param_groups:
             for parameter in group["params"]:
                 role, name = self._names.get(id(parameter), ("", ""))
                 if role and (role not in self._only or optimizer in self._only[role]):
-                    share = found.setdefault(role, Share(role, group, self._count(role)))
+                    share = found.setdefault(role, OwnedParameters(role, group, self._count(role)))
                     share.names.append(name)
                     share.parameters.append(parameter)
         return list(found.values())

@@ -15,7 +15,7 @@ def _nobody() -> None:
     """No optimizer."""
 
 
-class Primary:
+class StepClock:
     """The first one, until another one takes its place.
 
     That is so where it is gone, or where the other one steps twice without it. It is so at once where the first one has stepped
@@ -27,7 +27,7 @@ class Primary:
     --------
     >>> a, b = (torch.optim.SGD([torch.zeros(1, requires_grad=True)]) for _ in range(2))
     >>> def ends(*optimizers):
-    ...     primary = Primary()
+    ...     primary = StepClock()
     ...     return [primary.ends_step(each, alone=True, judged=each is b) for each in optimizers]
     >>> ends(a, b, a, b), ends(a, a, b, b)  # an auto-encoder's beside the adversarial one, and a pretraining
     ([True, False, True, False], [True, True, True, True])

@@ -15,14 +15,14 @@ from typing import Any
 
 from torch import Tensor
 
-from ganwatch.capture.attribution.parameter_ownership import Share
+from ganwatch.capture.attribution.parameter_ownership import OwnedParameters
 
 MEMORY = 16
 """Updates by which the usual is known."""
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class UpdateKind:
     """What an update is for."""
 
     counts: bool = True
@@ -31,18 +31,18 @@ class Kind:
     """Whether its loss and gradient compare with those of most others."""
 
 
-USUAL = Kind()
+USUAL = UpdateKind()
 """Of most updates."""
-AUXILIARY = Kind(counts=False, plain=False)
+AUXILIARY = UpdateKind(counts=False, plain=False)
 _MAIN = (False, False)
 
 
-class Phases:
+class UpdateKindTracker:
     """What happened since the last update, and what usually did before others.
 
     Examples
     --------
-    >>> phases, share = Phases(), Share("g", {})
+    >>> phases, share = UpdateKindTracker(), OwnedParameters("g", {})
     >>> phases.judged([])
     >>> phases.kind(share)
     Kind(counts=True, plain=True)
@@ -73,15 +73,15 @@ class Phases:
         """Slopes were computed to be differentiated once more."""
         self._penalised = True
 
-    def kind(self, share: Share) -> Kind:
+    def kind(self, share: OwnedParameters) -> UpdateKind:
         """What an update now is for."""
         if self._judged and not self._penalised:
             return USUAL
         known = self._known.get(share.key, ())
         auxiliary = self._lacks(share) and _seldom([lacked for lacked, _ in known])
-        return Kind(not auxiliary, not auxiliary and not (self._penalised and _seldom([penalised for _, penalised in known])))
+        return UpdateKind(not auxiliary, not auxiliary and not (self._penalised and _seldom([penalised for _, penalised in known])))
 
-    def end(self, shares: Iterable[Share]) -> None:
+    def end(self, shares: Iterable[OwnedParameters]) -> None:
         """The update of these is over, and another phase begins."""
         for share in shares:
             known = self._known.get(share.key)
@@ -94,7 +94,7 @@ class Phases:
         """Another phase begins without an update."""
         self._judged = self._plainly = self._penalised = False
 
-    def _lacks(self, share: Share) -> bool:
+    def _lacks(self, share: OwnedParameters) -> bool:
         return not self._judged if share.role == "g" else self._penalised and not self._plainly
 
     def state_dict(self) -> dict[str, list[list[bool]]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ganwatch.capture.attribution.batch_origin import Recognition
+from ganwatch.capture.attribution.batch_origin import BatchOrigin
 from ganwatch.capture.options import Options
 from ganwatch.capture.step import tensors
 from ganwatch.capture.taps import forward_calls
@@ -46,10 +46,10 @@ class ByParts:
     """
 
     def __init__(
-        self, network: nn.Module, *, judges: bool, on_call: forward_calls.OnCall, recognition: Recognition, options: Options
+        self, network: nn.Module, *, judges: bool, on_call: forward_calls.OnCall, batch_origin: BatchOrigin, options: Options
     ) -> None:
         self.network, self.judges, self.on_call = network, judges, on_call
-        self.recognition, self.options = recognition, options
+        self.batch_origin, self.options = batch_origin, options
         self._parts = list(dict.fromkeys(parts(network)))
         self._last = next((part for part in reversed(self._parts) if next(part.parameters(), None) is not None), None)
         self._entered: list[Given] = []
@@ -82,4 +82,4 @@ class ByParts:
     def _is_sample(self, x: Tensor) -> bool:
         if x.ndim < 2 or not x.is_floating_point():
             return False
-        return x.shape[1:] == self.recognition.shape or self.recognition.parts(x.detach())[0][0] != "unknown"
+        return x.shape[1:] == self.batch_origin.shape or self.batch_origin.parts(x.detach())[0][0] != "unknown"

@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from ganwatch.capture.attribution.batch_origin import EVERYTHING, REMEMBERED, Recognition
+from ganwatch.capture.attribution.batch_origin import EVERYTHING, REMEMBERED, BatchOrigin
 
 UNKNOWN = [("unknown", EVERYTHING)]
 
 
 @pytest.fixture
 def known():
-    return Recognition()
+    return BatchOrigin()
 
 
 def batch(n=4, seed=0):

@@ -63,10 +63,10 @@ def look(of_d, of_g, seed, *, shape=(16, 1), weight=1.0, dtype=torch.float32, la
     torch.manual_seed(seed)
     real, fake, again = (last(torch.randn(shape) * 1.5 + mean).to(dtype).requires_grad_() for mean in (0.5, -0.5, -0.3))
     (weight * of_d(reduced(real), reduced(fake))).backward()
-    slope = real.grad
+    output_grad = real.grad
     (weight * of_g(reduced(again), reduced(real.detach()))).backward()
-    kinds = ((real, slope, "real", False), (fake, fake.grad, "fake", False), (again, again.grad, "fake", True))
-    return evidence(Call("d", (), x.detach(), batch, True, 1, attached, slope=grad) for x, grad, batch, attached in kinds)
+    kinds = ((real, output_grad, "real", False), (fake, fake.grad, "fake", False), (again, again.grad, "fake", True))
+    return evidence(Call("d", (), x.detach(), batch, True, 1, attached, output_grad=grad) for x, grad, batch, attached in kinds)
 
 
 WAYS = {
@@ -108,7 +108,7 @@ def test_what_cannot_be_told_apart_is_not_told():
     assert loss_family([]).name == loss_family([look(*LOSSES["bce"][:2], 0, shape=(2, 1))]).name == "unknown"
     broken = look(*LOSSES["bce"][:2], 0)
     for call in broken:
-        call.slope[0] = float("nan")
+        call.output_grad[0] = float("nan")
     assert loss_family([broken]).name == "unknown"
 
 

@@ -158,7 +158,7 @@ class Faulty(Probe, Sink, Detector):
 
     name = "faulty"
     code, title, severity, inputs, signals = "GW999", "Faulty", "ticket", ("loss/g",), ()
-    wants_slopes = True
+    needs_output_grads = True
 
     def __init__(self, *methods):
         self.methods = methods
