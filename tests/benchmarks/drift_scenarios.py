@@ -6,7 +6,7 @@
 
 For each seed the 1,797 digits are split into baseline, fresh and held-out parts, and a GAN learns the baseline. Its samples are the
 accepted reference; more samples of the same weights are the generator before collapse. Then it is trained anew with the cause of the
-demonstration's ``mode-collapse``: the generator after collapse. A digit classifier, which no test sees, counts the kinds of digits in both.
+demonstration's ``mode-collapse``: the generator after collapse. A digit classifier, which no test sees, counts the modes of digits in both.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def fresh_data(seed: int) -> dict[str, Digits]:
 
 
 def generators(seed: int, folder: Path) -> dict[str, np.ndarray]:
-    """Samples of the accepted generator, of the same before collapse and after, and how many kinds each has; trained once a seed."""
+    """Samples of the accepted generator, of the same before collapse and after, and how many modes each has; trained once a seed."""
     path = folder / f"seed-{seed}.npz"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -89,7 +89,7 @@ def trained(seed: int) -> dict[str, np.ndarray]:
     drawn = {"accepted": healthy(DRAWN).numpy(), "before": healthy(DRAWN).numpy(), "after": collapsed(DRAWN).numpy()}
     judge = classifier()
     told = [judge.predict((drawn[side].reshape(DRAWN, -1) + 1) * 8) for side in ("before", "after")]
-    return drawn | {"kinds": np.array([(np.bincount(labels, minlength=10) / DRAWN >= PRESENT).sum() for labels in told])}
+    return drawn | {"modes": np.array([(np.bincount(labels, minlength=10) / DRAWN >= PRESENT).sum() for labels in told])}
 
 
 def fitted(seed: int, steps: int, cause: Mapping[str, Any]) -> Callable[[int], Any]:
@@ -138,18 +138,18 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/drift"))
     args = parser.parse_args()
     given: dict[str, Counter[str]] = {name: Counter() for name in args.months}
-    kinds = []
+    modes = []
     for seed in range(args.seeds, args.seeds + args.count):
         drawn = generators(seed, args.out)
-        kinds.append(drawn["kinds"])
+        modes.append(drawn["modes"])
         for name, found in verdicts(seed, drawn, months=args.months, level=args.level, features=args.features).items():
             given[name][str(found.verdict)] += 1
-        print(f"seed {seed}: kinds before and after {drawn['kinds'].tolist()}", file=sys.stderr, flush=True)
+        print(f"seed {seed}: modes before and after {drawn['modes'].tolist()}", file=sys.stderr, flush=True)
     print("| month | verdict | right | others |\n|---|---|---|---|")
     for name, counts in given.items():
         others = ", ".join(f"{verdict} {count}" for verdict, count in counts.items() if verdict != EXPECTED[name])
         print(f"| {name} | `{EXPECTED[name]}` | {counts[EXPECTED[name]]} of {args.count} | {others} |")
-    before, after = np.array(kinds).T
+    before, after = np.array(modes).T
     print(f"\nkinds of digits drawn (of 10): before {before.min()} to {before.max()}, after {after.min()} to {after.max()}")
     return int(any(counts[EXPECTED[name]] < 0.95 * args.count for name, counts in given.items()))
 

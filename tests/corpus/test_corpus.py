@@ -56,11 +56,11 @@ def test_the_final_part_shares_no_seed_with_the_tuning_part() -> None:
     assert min(seed for _, seed in parts["final"]) == FINAL_SEED
 
 
-def rows(kinds: list[int], distance: list[float] | None = None, copied: float = 0.5) -> list[dict[str, float]]:
-    distances = distance or [0.1] * len(kinds)
+def rows(modes: list[int], distance: list[float] | None = None, copied: float = 0.5) -> list[dict[str, float]]:
+    distances = distance or [0.1] * len(modes)
     return [
-        {"step": 25 * (place + 1), "kinds": float(k), "distance": d, "copies": copied, "good": 1.0, "variety": k / 8}
-        for place, (k, d) in enumerate(zip(kinds, distances, strict=True))
+        {"step": 25 * (place + 1), "modes": float(k), "distance": d, "copies": copied, "good": 1.0, "variety": k / 8}
+        for place, (k, d) in enumerate(zip(modes, distances, strict=True))
     ]
 
 
@@ -82,16 +82,16 @@ def rows(kinds: list[int], distance: list[float] | None = None, copied: float = 
     ],
 )  # fmt: skip
 def test_labels_follow_the_truth(cause: tuple[str, int] | None, truth: list[dict[str, float]], expected: tuple[str, Any]) -> None:
-    facts = {"truth": truth, "cause": cause and {"name": cause[0], "step": cause[1]}, "kinds": 8, "complete": 8, "steps": 200}
+    facts = {"truth": truth, "cause": cause and {"name": cause[0], "step": cause[1]}, "modes": 8, "complete": 8, "steps": 200}
     found = label(facts)
     onset = expected[1]
     assert (found["label"], found["onset_low"], found["onset"]) == (expected[0], *(onset or (None, None)))
     assert bool(found["codes"]) == (onset is not None)
 
 
-@pytest.mark.parametrize(("kinds", "half_gone"), [([8, 8, 8, 8, 6, 5, 4, 3, 1, 1], 175), ([8, 8, 8, 8, 5, 5, 5, 5], None), ([2] * 8, None)])
-def test_half_of_the_kinds_can_only_go_where_they_were(kinds: list[int], half_gone: int | None) -> None:
-    facts = {"truth": rows(kinds), "cause": {"name": "generator-domination", "step": 1}, "kinds": 8, "complete": 8, "steps": 250}
+@pytest.mark.parametrize(("modes", "half_gone"), [([8, 8, 8, 8, 6, 5, 4, 3, 1, 1], 175), ([8, 8, 8, 8, 5, 5, 5, 5], None), ([2] * 8, None)])
+def test_half_of_the_kinds_can_only_go_where_they_were(modes: list[int], half_gone: int | None) -> None:
+    facts = {"truth": rows(modes), "cause": {"name": "generator-domination", "step": 1}, "modes": 8, "complete": 8, "steps": 250}
     assert label(facts)["half_gone"] == half_gone
 
 
@@ -104,8 +104,8 @@ def test_the_truth_knows_reals_from_one_kind_from_noise(name: str) -> None:
     real = found.truth.look(drawn)
     lone = found.truth.look(np.repeat(samples[:1], 500, 0))
     noise = found.truth.look(rng.uniform(samples.min(), samples.max(), drawn.shape))
-    assert real["kinds"] == found.truth.kinds
-    assert lone["kinds"] == 1
+    assert real["modes"] == found.truth.modes
+    assert lone["modes"] == 1
     assert real["distance"] < 0.1 < min(lone["distance"], noise["distance"])
     assert 0.8 < real["spread"] < 1.25
     assert lone["spread"] < 0.01
@@ -120,7 +120,7 @@ def test_copies_are_nearer_to_what_was_seen() -> None:
 
 def test_a_part_of_the_runs_never_replaces_more_of_them(tmp_path: Path) -> None:
     one, two = [plan for plan in corpus() if plan.world == "stacked" and plan.part == "tuning"][:2]
-    facts = {"truth": rows([8] * 8), "cause": None, "kinds": 8, "complete": 8, "steps": 200}
+    facts = {"truth": rows([8] * 8), "cause": None, "modes": 8, "complete": 8, "steps": 200}
     for plan in (one, two):
         write_recordings(tmp_path / f"{plan.name}.parquet", [Recording(plan.name, [], facts)])
     given = argparse.Namespace(out=tmp_path, packed=tmp_path / "packed", part=None, world=None)

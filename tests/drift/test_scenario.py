@@ -22,7 +22,7 @@ def scenarios(monkeypatch: pytest.MonkeyPatch):
 
 def test_every_month_of_one_seed(scenarios, tmp_path: Path) -> None:
     drawn = scenarios.generators(0, tmp_path)
-    before, after = drawn["kinds"]
+    before, after = drawn["modes"]
     assert (before >= 8, after <= 4) == (True, True)  # the truth of the classifier
     found = scenarios.verdicts(0, drawn)
     assert {name: str(drift.verdict) for name, drift in found.items()} == scenarios.EXPECTED

@@ -57,7 +57,7 @@ class RangeMismatch(Injection):
         return (samples - low) * factor
 
 
-class LostKinds(Injection):
+class LostModes(Injection):
     """Of each batch those samples are left that are more like the first one than like the one farthest from it: about half of the data.
 
     A batch is filled up with the latest others that were left.
@@ -66,7 +66,7 @@ class LostKinds(Injection):
     after 50. What is left looks well.
     """
 
-    name, label, codes = "lost-kinds", "mode-dropping", ("GW102", "GW402")
+    name, label, codes = "lost-modes", "mode-dropping", ("GW102", "GW402")
     cause = "a filter in the data pipeline lets about half of the data through, and not all kinds of them"
 
     def __init__(self) -> None:

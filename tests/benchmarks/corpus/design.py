@@ -12,7 +12,7 @@ LOSSES = ("minimax", "non-saturating", "hinge", "least-squares", "wgan-gp", "rel
 NETWORKS = {"ring": ("mlp", "residual"), "grid": ("mlp", "residual"), "digits": ("conv", "residual", "mlp")}
 NORMS = (("none", "none"), ("batch", "none"), ("none", "spectral"), ("batch", "spectral"))
 FAILURES = tuple(injections())
-FROM_THE_START = ("rare-kinds", "few-samples")
+FROM_THE_START = ("rare-modes", "few-samples")
 """Causes that lie in the data from the first step."""
 VARIANTS = ("plain", "lazy-r1", "warm-restarts", "lr-steps", "growing-batch", "growing-resolution", "slow-start", "small-batch")
 """Of healthy runs."""
@@ -29,7 +29,7 @@ GROWING = "exploding-gradient"
 """Lets weights grow, which spectral normalisation undoes."""
 POINTS = ("ring", "grid")
 """Worlds that are not learned where a gradient penalty and spectral normalisation bound the same slope."""
-HALF_WAY = {"lost-kinds": WORLDS, "range-mismatch": POINTS}
+HALF_WAY = {"lost-modes": WORLDS, "range-mismatch": POINTS}
 """Where causes are none from the start: a training that never had a kind loses nothing, and an unbounded generator learns any range."""
 LOOKS = 25
 """Steps between two looks of the truth."""

@@ -98,10 +98,10 @@ def healthy_runs(judged: Sequence[Judged], facts: Facts) -> Iterator[str]:
 
 
 def collapses(judged: Sequence[Judged], facts: Facts) -> Iterator[str]:
-    """Whether the loss of half of the kinds is told while more of them are there, as far as the looks of the truth can tell."""
+    """Whether the loss of half of the modes is told while more of them are there, as far as the looks of the truth can tell."""
     losing = [(one, half) for one in judged if failing(one) and (half := facts[one.name]["half_gone"]) is not None]
     for what, runs in [
-        ("mode collapses that take half of the kinds", [(one, half) for one, half in losing if one.label == "mode-collapse"]),
+        ("mode collapses that take half of the modes", [(one, half) for one, half in losing if one.label == "mode-collapse"]),
         ("other failures that do", [(one, half) for one, half in losing if one.label != "mode-collapse"]),
     ]:
         fired = [(one.hit.fired, half) for one, half in runs if one.hit is not None]

@@ -92,13 +92,13 @@ class Rates(lightning.Callback):
 
 def made(plan: Plan) -> tuple[World, dict[str, Any], Stream]:
     """World, settings of the model, and data of a plan."""
-    found = world(plan.world, rare=plan.cause == "rare-kinds")
+    found = world(plan.world, rare=plan.cause == "rare-modes")
     chosen = settings(plan.world, plan.loss, plan.network, plan.g_norm, plan.d_norm)
     if plan.variant == "lazy-r1":
         chosen |= {"r1_weight": chosen.get("r1_weight", 0.0) or 0.1, "r1_every": 16}
     samples, size = found.samples, 32 if plan.variant == "small-batch" else 64 if plan.world in {"digits", "stacked"} else 128
     if plan.cause == "few-samples":
-        found = replace(found, samples=samples[:FEW], kinds=found.kinds[:FEW])
+        found = replace(found, samples=samples[:FEW], modes=found.modes[:FEW])
         samples = found.samples
     third = plan.steps // 3
     grows = ((third, 2), (2 * third, 4)) if plan.variant == "growing-batch" else ()
@@ -122,7 +122,7 @@ def generate(plan: Plan) -> Recording:
         "seed": plan.seed,
         "cause": {"name": plan.cause, "step": plan.at} if plan.cause else None,
         "steps": plan.steps,
-        "kinds": found.truth.kinds,
+        "modes": found.truth.modes,
         "complete": found.truth.complete,
         "truth": look.rows,
         "samples": packed(look.samples[:GRID]),

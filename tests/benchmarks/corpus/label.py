@@ -14,7 +14,7 @@ from ganwatch.detectors.oscillation import turns
 from ganwatch.drill.injection import injections
 
 COLLAPSED = 0.5
-"""Part of the kinds at most present after a collapse, and effective part of them over which all samples are spread, near one or not."""
+"""Part of the modes at most present after a collapse, and effective part of them over which all samples are spread, near one or not."""
 DIVERGED = 5.0
 """Distance beyond which a generator has left the data instead of showing few of them; at one real sample it is between 1 and 2.5."""
 WORSE = 1.5
@@ -32,7 +32,7 @@ LASTING = 0.8
 COPIES = 0.75
 """Share of samples nearer to a training sample than to as many unseen ones."""
 AT_START = {
-    "rare-kinds": ("mode-dropping", ("GW102",)),
+    "rare-modes": ("mode-dropping", ("GW102",)),
     "few-samples": ("memorisation", ("GW103", "GW203", "GW502")),
 }
 BY_CAUSE = {"range-mismatch", "non-finite", "few-latents", "constant-latents"}
@@ -40,13 +40,13 @@ BY_CAUSE = {"range-mismatch", "non-finite", "few-latents", "constant-latents"}
 
 
 def label(facts: dict[str, Any]) -> dict[str, Any]:
-    """Adds what is known to ``truth``, ``cause``, ``kinds`` and ``steps``.
+    """Adds what is known to ``truth``, ``cause``, ``modes`` and ``steps``.
 
     Returns
     -------
     dict
         ``label``; ``codes`` that are right; ``onset``, the first look from which on most show the harm; ``onset_low``, the step of the
-        cause, before which no alarm can be right; ``half_gone``, the first look from which on half of the kinds are missing, where the
+        cause, before which no alarm can be right; ``half_gone``, the first look from which on half of the modes are missing, where the
         generator showed more of them before.
     """
     rows, cause = facts["truth"], facts["cause"]
@@ -62,12 +62,12 @@ def label(facts: dict[str, Any]) -> dict[str, Any]:
 def _failed(facts: dict[str, Any], name: str, failure: str, since: int) -> int | None:
     """Where a failure begins, None where there is none or another was there before."""
     before, after = ([row for row in facts["truth"] if (row["step"] < since) == early] for early in (True, False))
-    kinds, usual = (statistics.median(row[what] for row in before[-LAST:]) if before else None for what in ("kinds", "distance"))
-    good, never = kinds is None or kinds >= HEALTHY * facts["kinds"], not any(_good(facts, row) for row in after)
+    modes, usual = (statistics.median(row[what] for row in before[-LAST:]) if before else None for what in ("modes", "distance"))
+    good, never = modes is None or modes >= HEALTHY * facts["modes"], not any(_good(facts, row) for row in after)
     if name in EARLY and never and not (before and good):
         nearer = bool(after) and after[-1]["distance"] < KEPT * after[0]["distance"]
         return None if nearer else since
-    if kinds is not None and kinds <= COLLAPSED * facts["kinds"]:
+    if modes is not None and modes <= COLLAPSED * facts["modes"]:
         return None
     harmed = [name in BY_CAUSE or _harmed(failure, facts, row, good, usual) for row in after]
     onset = _onset(after, harmed)
@@ -77,13 +77,13 @@ def _failed(facts: dict[str, Any], name: str, failure: str, since: int) -> int |
         return since
     if failure != "mode-collapse":
         return onset
-    begun = _onset(after, [_harmed("", facts, row, good, usual) for row in after])  # where kinds go, and not where half of them are gone
+    begun = _onset(after, [_harmed("", facts, row, good, usual) for row in after])  # where modes go, and not where half of them are gone
     return onset if begun is None else min(begun, onset)
 
 
 def _half_gone(facts: dict[str, Any]) -> int | None:
-    """From where on half of the kinds are missing, None where they are not or always were."""
-    few = [row["kinds"] <= COLLAPSED * facts["kinds"] for row in facts["truth"]]
+    """From where on half of the modes are missing, None where they are not or always were."""
+    few = [row["modes"] <= COLLAPSED * facts["modes"] for row in facts["truth"]]
     half = _onset(facts["truth"], few)
     showed = half is not None and any(not bad for bad, row in zip(few, facts["truth"], strict=True) if row["step"] < half)
     return half if showed else None
@@ -109,13 +109,13 @@ def _found(
 
 
 def _good(facts: dict[str, Any], row: dict[str, float]) -> bool:
-    return bool(row["kinds"] >= HEALTHY * facts["kinds"])
+    return bool(row["modes"] >= HEALTHY * facts["modes"])
 
 
 def _healthy(facts: dict[str, Any], rows: list[dict[str, float]]) -> bool:
     settled = [row for row in rows if row["step"] > SETTLE * facts["steps"]]
     most = bool(settled) and sum(_good(facts, row) for row in settled) >= 0.9 * len(settled)
-    return most and statistics.median(row["kinds"] for row in settled) >= facts["complete"]
+    return most and statistics.median(row["modes"] for row in settled) >= facts["complete"]
 
 
 def _harmed(failure: str, facts: dict[str, Any], row: dict[str, float], good: bool, usual: float | None) -> bool:
@@ -123,9 +123,9 @@ def _harmed(failure: str, facts: dict[str, Any], row: dict[str, float], good: bo
     if row["distance"] < 0.0:  # not finite
         return True
     if failure == "mode-collapse":
-        return row["kinds"] <= COLLAPSED * facts["kinds"] and row["variety"] <= COLLAPSED and row["distance"] <= DIVERGED
+        return row["modes"] <= COLLAPSED * facts["modes"] and row["variety"] <= COLLAPSED and row["distance"] <= DIVERGED
     if failure == "mode-dropping":
-        return row["kinds"] < facts["kinds"]
+        return row["modes"] < facts["modes"]
     copied = row["copies"] >= COPIES
     if failure == "memorisation":
         return copied

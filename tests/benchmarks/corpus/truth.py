@@ -1,4 +1,4 @@
-"""What no detector sees: where the generated samples lie among the kinds of the data, by their centres or by a classifier."""
+"""What no detector sees: where the generated samples lie among the modes of the data, by their centres or by a classifier."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SAMPLES = 500
 PRESENT = 0.2
 """Part of its share among the reals from which on a kind counts as present."""
 HEALTHY = 0.875
-"""Part of the kinds that a healthy generator shows: 7 of 8, 9 of 10, 22 of 25."""
+"""Part of the modes that a healthy generator shows: 7 of 8, 9 of 10, 22 of 25."""
 
 
 class Truth(ABC):
@@ -35,17 +35,17 @@ class Truth(ABC):
         self.reals, self.shares = reals, shares
 
     @property
-    def kinds(self) -> int:
-        """How many kinds the data has."""
+    def modes(self) -> int:
+        """How many modes the data has."""
         return int((self.shares > 0).sum())
 
     @property
     def complete(self) -> int:
         """How many of them a healthy generator shows more often than not."""
-        return self.kinds
+        return self.modes
 
     @abstractmethod
-    def kind_of(self, samples: Points) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    def mode_of(self, samples: Points) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
         """Nearest kind of each sample, and whether it is near enough to count as one."""
 
     @abstractmethod
@@ -58,28 +58,28 @@ class Truth(ABC):
         Returns
         -------
         dict
-            ``kinds`` present; ``lost``, the part of the reals whose kind is missing; ``largest`` share; ``good``, the share of samples
-            that count as a kind at all; ``variety``, the effective part of the kinds, near or not (exponential of the entropy);
-            ``distance``; ``spread``, the median over kinds of the spread within against that of reals.
+            ``modes`` present; ``lost``, the part of the reals whose kind is missing; ``largest`` share; ``good``, the share of samples
+            that count as a kind at all; ``variety``, the effective part of the modes, near or not (exponential of the entropy);
+            ``distance``; ``spread``, the median over modes of the spread within against that of reals.
         """
         if not np.isfinite(samples).all():
-            return {"kinds": 0.0, "lost": 1.0, "largest": 1.0, "good": 0.0, "variety": 0.0, "distance": float("inf"), "spread": 0.0}
-        kind, good = self.kind_of(samples)
+            return {"modes": 0.0, "lost": 1.0, "largest": 1.0, "good": 0.0, "variety": 0.0, "distance": float("inf"), "spread": 0.0}
+        kind, good = self.mode_of(samples)
         shares = np.bincount(kind[good], minlength=len(self.shares)) / len(samples)
         present = (shares >= PRESENT * self.shares) & (self.shares > 0)
         return {
-            "kinds": float(present.sum()),
+            "modes": float(present.sum()),
             "lost": float(self.shares[~present].sum()),
             "largest": float(shares.max()),
             "good": float(good.mean()),
-            "variety": float(np.exp(stats.entropy(np.bincount(kind, minlength=len(self.shares)))) / self.kinds),
+            "variety": float(np.exp(stats.entropy(np.bincount(kind, minlength=len(self.shares)))) / self.modes),
             "distance": self.distance(samples),
             "spread": self._spread(samples, kind, good),
         }
 
     @cache  # noqa: B019  # few instances, as long-lived as the process
     def _real_spreads(self) -> dict[int, float]:
-        kind, _ = self.kind_of(self.reals)
+        kind, _ = self.mode_of(self.reals)
         return {one: _spread(self.reals[kind == one]) for one in np.unique(kind).tolist()}
 
     def _spread(self, samples: Points, kind: npt.NDArray[np.int64], good: npt.NDArray[np.bool_]) -> float:
@@ -109,7 +109,7 @@ class Centres(Truth):
         self._quantiles = np.quantile(reals @ self._directions, (np.arange(SAMPLES) + 0.5) / SAMPLES, axis=0)
         self._constant = float(np.abs(self._quantiles - self._quantiles.mean(0)).mean())
 
-    def kind_of(self, samples: Points) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    def mode_of(self, samples: Points) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
         apart = np.linalg.norm(samples[:, None] - self.centres[None], axis=-1)
         return apart.argmin(1), apart.min(1) < self.reach
 
@@ -134,7 +134,7 @@ class Classified(Truth):
         found: Points = self._svm.decision_function(samples)
         return found
 
-    def kind_of(self, samples: Points) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    def mode_of(self, samples: Points) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
         return self._decisions(samples).argmax(1), np.ones(len(samples), dtype=bool)
 
     def distance(self, samples: Points) -> float:
@@ -146,9 +146,9 @@ class Classified(Truth):
 
 
 class Stacked(Truth):
-    """Three digits as three channels, so a thousand kinds, each channel judged as ``Classified`` does.
+    """Three digits as three channels, so a thousand modes, each channel judged as ``Classified`` does.
 
-    No look has enough samples to find them all: ``kinds`` are the different ones among them, and those to be expected of equal shares.
+    No look has enough samples to find them all: ``modes`` are the different ones among them, and those to be expected of equal shares.
     Source: Metz et al., 2017, arXiv:1611.02163.
     """
 
@@ -157,15 +157,15 @@ class Stacked(Truth):
         self.digit = digit
 
     @property
-    def kinds(self) -> int:
+    def modes(self) -> int:
         return round(1000 * (1.0 - (1.0 - 1e-3) ** SAMPLES))
 
     @property
     def complete(self) -> int:
-        return round(HEALTHY * self.kinds)
+        return round(HEALTHY * self.modes)
 
-    def kind_of(self, samples: Points) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-        ones, tens, hundreds = (self.digit.kind_of(channel)[0] for channel in self._channels(samples))
+    def mode_of(self, samples: Points) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+        ones, tens, hundreds = (self.digit.mode_of(channel)[0] for channel in self._channels(samples))
         return ones + 10 * tens + 100 * hundreds, np.ones(len(samples), dtype=bool)
 
     def distance(self, samples: Points) -> float:

@@ -1,4 +1,4 @@
-"""Data with kinds that are known, and the truth about samples of it."""
+"""Data with modes that are known, and the truth about samples of it."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ POINTS = 10_000
 
 @dataclass(frozen=True)
 class World:
-    """Reals of a training, ``(N, *shape)`` float32, their kinds ``(N,)`` int64, held-out reals for detectors, and the truth."""
+    """Reals of a training, ``(N, *shape)`` float32, their modes ``(N,)`` int64, held-out reals for detectors, and the truth."""
 
     samples: Tensor
-    kinds: Tensor
+    modes: Tensor
     heldout: Tensor
     truth: Truth
 
@@ -43,12 +43,12 @@ def world(name: str, *, rare: bool = False) -> World:
     if name == "stacked":
         return _stacked(world("digits"))
     if name == "digits":
-        images, kinds = load_digits().tensors
+        images, modes = load_digits().tensors
         order = torch.from_numpy(np.random.default_rng(0).permutation(len(images)))
-        images, kinds = images[order], kinds[order]
+        images, modes = images[order], modes[order]
         unseen, heldout = _rows(images[:HELD_OUT]), images[HELD_OUT : 2 * HELD_OUT]
-        samples, labels = _thinned(images[2 * HELD_OUT :], kinds[2 * HELD_OUT :], rare=rare)
-        return World(samples, labels, heldout, Classified(_rows(images), kinds.numpy(), unseen, _shares(labels)))
+        samples, labels = _thinned(images[2 * HELD_OUT :], modes[2 * HELD_OUT :], rare=rare)
+        return World(samples, labels, heldout, Classified(_rows(images), modes.numpy(), unseen, _shares(labels)))
     ring = name == "ring"
     scale = 2.0 if ring else 4.0
     draw, centres = (draw_ring, ring_centres() * scale) if ring else (draw_grid, grid_centres())
@@ -69,22 +69,22 @@ def _stacked(digits: World) -> World:
     heldout, _ = stacks(digits.heldout, HELD_OUT)
     unseen, _ = stacks(torch.from_numpy(digits.truth.reals).float().unflatten(1, (1, 8, 8)), HELD_OUT)
     assert isinstance(digits.truth, Classified)
-    return World(samples, digits.kinds[places] @ torch.tensor([1, 10, 100]), heldout, Stacked(digits.truth, _rows(unseen)))
+    return World(samples, digits.modes[places] @ torch.tensor([1, 10, 100]), heldout, Stacked(digits.truth, _rows(unseen)))
 
 
-def _thinned(samples: Tensor, kinds: Tensor, *, rare: bool) -> tuple[Tensor, Tensor]:
+def _thinned(samples: Tensor, modes: Tensor, *, rare: bool) -> tuple[Tensor, Tensor]:
     if not rare:
-        return samples, kinds
-    kept = (kinds % 4 != 0) | (torch.from_numpy(np.random.default_rng(1).random(len(kinds))) < RARE)
-    return samples[kept], kinds[kept]
+        return samples, modes
+    kept = (modes % 4 != 0) | (torch.from_numpy(np.random.default_rng(1).random(len(modes))) < RARE)
+    return samples[kept], modes[kept]
 
 
 def _rows(samples: Tensor) -> npt.NDArray[np.float64]:
     return samples.flatten(1).double().numpy()
 
 
-def _shares(kinds: Tensor) -> npt.NDArray[np.float64]:
-    counts = np.bincount(kinds.numpy())
+def _shares(modes: Tensor) -> npt.NDArray[np.float64]:
+    counts = np.bincount(modes.numpy())
     return np.asarray(counts / counts.sum(), dtype=np.float64)
 
 
@@ -140,7 +140,7 @@ def settings(name: str, loss: str, network: str, g_norm: str, d_norm: str) -> di
 
 
 def _slower(loss: str, g_norm: str, d_norm: str) -> dict[str, Any]:
-    """Rates of point clouds where those of the others lose kinds: a discriminator of bounded slope, or a loss that saturates for it."""
+    """Rates of point clouds where those of the others lose modes: a discriminator of bounded slope, or a loss that saturates for it."""
     if d_norm == "spectral" and g_norm == "none":
         return {"g_lr": 5e-4, "d_lr": 4e-3, "r1_weight": 0.0, "d_steps": 2}
     if loss == "hinge":
