@@ -12,7 +12,10 @@ ROOT = Path(__file__).parents[2]
 FOLDERS = ("ganwatch", "dashboards", "examples")
 OPENERS = re.compile(r"(What|Of|Those|Where|How|As|That|Whether|Who|Which|One's)\b")
 """Words that begin a sentence about the thing, not the thing."""
-VAGUE = set(["LEAST", "MOST", "APART", "ENOUGH", "CONFIRM", "KEPT", "CLEAR", "FAR", "FEW", "MOVED", "NEARLY", "TRIES", "LOOK", "LOOKS", "SHOWN", "SELDOM"])
+VAGUE = {
+    "LEAST", "MOST", "APART", "ENOUGH", "CONFIRM", "KEPT", "CLEAR", "FAR", "FEW", "MOVED", "NEARLY", "TRIES", "LOOK", "LOOKS", "SHOWN",
+    "SELDOM",
+}  # fmt: skip
 """Constants that do not say what they bound."""
 
 

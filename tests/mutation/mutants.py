@@ -63,7 +63,7 @@ class Mutant:
 
 
 def mutants(path: Path) -> list[Mutant]:
-    """Every one-line change of a file: comparisons, arithmetic, numbers, ``and``, ``or``, ``not``, ``min``, ``max``, ``any`` and ``all``."""
+    """Every one-line change of a file: of comparisons, arithmetic, numbers, logic, ``min``, ``max``, ``any`` and ``all``."""
     source = path.read_text()
     lines = source.splitlines()
     name = str(path.relative_to(ROOT))
