@@ -1,4 +1,4 @@
-"""Today's detectors on the recorded corpus, and what the README and their docstrings say about it."""
+"""Today's detectors on the recorded corpus, and what the documents and their docstrings say about it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from baselines_table import baselines
 from corpus.design import corpus
 from corpus.main import RECORDED
-from corpus.published import README, calibration, detections, rules
+from corpus.published import DOCUMENT, calibration, detections, rules
 from corpus.report import report
 
 from ganwatch.calibration.judged import Judged, judge_all
@@ -46,9 +46,9 @@ def test_the_whole_final_part_is_recorded(final: list[Judged]) -> None:
     assert {run.name for run in final} == {plan.name for plan in corpus() if plan.part == "final"}
 
 
-def test_the_readme_has_what_the_final_part_comes_to(final: list[Judged]) -> None:
+def test_the_document_has_the_detections_of_the_final_part(final: list[Judged]) -> None:
     facts = {run.name: run.facts for path in files("final") for run in read_recordings(path)}
-    assert detections(final, facts) in README.read_text()
+    assert detections(final, facts) in DOCUMENT.read_text()
 
 
 def test_each_rule_of_others_is_given_what_it_reads() -> None:
@@ -57,8 +57,8 @@ def test_each_rule_of_others_is_given_what_it_reads() -> None:
 
 
 @pytest.mark.slow
-def test_the_readme_has_what_rules_of_others_come_to() -> None:
-    assert rules(report(files("final"), jobs=2)) in README.read_text()
+def test_the_document_has_the_results_of_other_rules() -> None:
+    assert rules(report(files("final"), jobs=2)) in DOCUMENT.read_text()
 
 
 def test_each_detector_says_how_often_it_was_right(final: list[Judged]) -> None:

@@ -170,7 +170,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=positive, default=2)
     parser.add_argument("--seed", type=int, default=0, help="of the sample that is checked")
     parser.add_argument("--packed", type=Path, default=RECORDED, help="folder of the packed files (default: %(default)s)")
-    parser.add_argument("--publish", action="store_true", help="write the table of the final part into the README")
+    parser.add_argument("--publish", action="store_true", help="write the tables of the final part into docs/how-often-it-is-right.md")
     args = parser.parse_args()
     if args.publish and (args.part, args.world) != ("final", None):
         parser.error("argument --publish: what is published is the whole final part, say --part final")

@@ -1,4 +1,4 @@
-"""The parts of the README that say how often ganwatch is right."""
+"""The generated tables of docs/how-often-it-is-right.md."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from corpus.report import Report
 from ganwatch.calibration.judged import Judged
 from ganwatch.core.detector import Detector
 
-README = Path(__file__).parents[3] / "README.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "how-often-it-is-right.md"
 
 
 def publish(found: Report) -> None:
-    """Write them between their marks."""
-    text = README.read_text()
+    """Write the tables between their marks in the document."""
+    text = DOCUMENT.read_text()
     for mark, block in {"detections": detections(found.own, found.facts), "rules": rules(found)}.items():
         begin, end = f"<!-- {mark} -->\n", f"<!-- /{mark} -->\n"
         before, rest = text.split(begin)
         text = before + begin + block + "\n" + end + rest.split(end)[1]
-    README.write_text(text)
+    DOCUMENT.write_text(text)
 
 
 def detections(own: Sequence[Judged], facts: Facts) -> str:
