@@ -1,7 +1,8 @@
 """Compares what observation costs in two checkouts, in turn: ``python tests/benchmarks/overhead_versions.py OTHER --rounds 4``.
 
 Each round trains the demo GAN once by either checkout, in random order, with observation switched on and off step by step
-(``overhead.py --only demo``), and compares the two ratios of step times. OTHER is the folder of a checkout with an environment in ``.venv``.
+(``overhead.py --only demo``), and compares the two ratios of step times. OTHER is a checkout with an
+environment in ``.venv``.
 """
 
 from __future__ import annotations
