@@ -17,7 +17,7 @@ from urllib.request import urlopen
 import pytest
 import yaml
 
-from ganwatch.alerting.alerts import render
+from ganwatch.alerting import render
 from ganwatch.core.detector import Detector
 from ganwatch.core.discovery import discover
 
@@ -61,7 +61,7 @@ class ModeCollapse(Detector):
 
     @classmethod
     def demo(cls, seed):
-        return cls.stream(seed, onset=1, before={}, after={}), 1
+        return cls.simulate(seed, onset=1, before={}, after={}), 1
 '''
 
 

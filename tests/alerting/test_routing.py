@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ganwatch.alerting.alerts.render import RULES
+
+from ganwatch.alerting.render import RULES
 
 ALERTS = Path(__file__).parents[2] / "alerts"
 CONFIG = yaml.safe_load((ALERTS / "alertmanager.yml").read_text("utf-8"))

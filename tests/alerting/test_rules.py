@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ganwatch.alerting.alerts import alerts as alerting
-from ganwatch.alerting.alerts import render
+from ganwatch.alerting import alerts as alerting
+from ganwatch.alerting import render
 from ganwatch.commands import render as command
 from ganwatch.core.detector import Detector
 from ganwatch.core.discovery import discover
