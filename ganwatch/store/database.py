@@ -87,7 +87,7 @@ def open_store(url: str | Path = DEFAULT, *, create: bool = True, artifacts: str
         A folder (SQLite in ``<folder>/ganwatch.db``), a file ending in ``.db``, ``.sqlite`` or ``.sqlite3``, or a SQLAlchemy URL such as
         ``postgresql://user@host/ganwatch``.
     create : bool
-        Create what is missing and bring the schema up to date. False opens an existing store for reading only.
+        Create what is missing. False opens an existing store for reading only. Either way a store of an older version is migrated first.
     artifacts : str or None
         Folder or fsspec URL for images; None means ``artifacts`` beside the SQLite file, or ``runs/artifacts`` for other databases.
 
@@ -109,8 +109,8 @@ def open_store(url: str | Path = DEFAULT, *, create: bool = True, artifacts: str
         try:
             if create:
                 _migrate(engine, file)
-            else:
-                _check_schema(engine)
+            elif _is_older(engine):
+                _migrate_to_read(address, file)
         except BaseException:
             engine.dispose()
             raise
@@ -195,18 +195,32 @@ def _migrate(engine: Engine, file: Path | None) -> None:
     with _writing(engine) as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-        if not _known(connection):
+        if not _is_current(connection):
             command.upgrade(_config(connection), "head")
 
 
-def _check_schema(engine: Engine) -> None:
+def _is_older(engine: Engine) -> bool:
+    """Return True if the schema is that of an older version. Raises where there is none, or a newer one."""
     with engine.begin() as connection:
-        if not _known(connection):
-            raise UserError("store must have this version's schema, got an older one or none; a training brings it up to date")
+        if MigrationContext.configure(connection).get_current_revision() is None:
+            raise UserError("store must have a schema, got a database without one; a training with this store creates it")
+        return not _is_current(connection)
 
 
-def _known(connection: Connection) -> bool:
-    """Whether the schema is this version's; raises where it is a newer one."""
+def _migrate_to_read(address: URL, file: Path | None) -> None:
+    """Bring the schema up to date through an engine that writes, which is closed again."""
+    engine = _engine(address, file, create=True)
+    try:
+        _migrate(engine, file)
+    except (OSError, SQLAlchemyError, sqlite3.Error) as error:
+        rule = "store must have this version's schema"
+        raise UserError(f"{rule}, got an older one that cannot be migrated here ({_reason(error, address)}); a training migrates it") from None
+    finally:
+        engine.dispose()
+
+
+def _is_current(connection: Connection) -> bool:
+    """Return True if the schema is this version's. Raises where it is a newer one."""
     scripts = ScriptDirectory.from_config(_config())
     current = MigrationContext.configure(connection).get_current_revision()
     if current is not None and current not in {script.revision for script in scripts.walk_revisions()}:

@@ -135,7 +135,7 @@ def test_reading_needs_a_store_that_exists(tmp_path: Path) -> None:
         open_store(tmp_path / "nowhere", create=False)
     assert not (tmp_path / "nowhere").exists()
     (tmp_path / "empty.db").touch()
-    with pytest.raises(UserError, match="store must have this version's schema"):
+    with pytest.raises(UserError, match="store must have a schema, got a database without one"):
         open_store(tmp_path / "empty.db", create=False)
 
 
