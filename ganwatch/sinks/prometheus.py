@@ -18,7 +18,7 @@ from ganwatch.core.detector import Detector, Severity
 from ganwatch.core.discovery import discover
 from ganwatch.core.errors import UserError
 from ganwatch.core.incidents import Incident, State
-from ganwatch.core.signals import Signal, catalogue, family
+from ganwatch.core.signals import Signal, catalogue, find_signal
 from ganwatch.core.sink import Sink
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ class PrometheusSink(Sink, Collector):
             return iter([*self._signals(), *self._incidents(), *self._job()])
 
     def _take(self, series: str, value: float) -> None:
-        signal = family(series)
+        signal = find_signal(series)
         if signal is None or not signal.exported:
             return
         label = series.partition("/")[2] if signal.label else ""
@@ -183,7 +183,7 @@ class PrometheusSink(Sink, Collector):
             if not values:
                 continue
             kind = CounterMetricFamily if _counts(signal) else GaugeMetricFamily
-            metric = kind(signal.metric, signal.help, labels=[signal.label] if signal.label else [])
+            metric = kind(signal.exported_name, signal.help, labels=[signal.label] if signal.label else [])
             for label, value in values.items():
                 metric.add_metric([label] if signal.label else [], value)
             yield metric

@@ -9,7 +9,7 @@ from typing import ClassVar
 from ganwatch.core.incidents import Incident
 from ganwatch.core.readings import Readings, Run, SampleImages
 from ganwatch.core.sink import Sink
-from ganwatch.store.database import DEFAULT, Store, open_store
+from ganwatch.store.database import DEFAULT_STORE, Store, open_store
 from ganwatch.store.writer import Writer
 
 
@@ -31,7 +31,7 @@ class SqlSink(Sink):
 
     name: ClassVar[str] = "sql"
 
-    def __init__(self, store: str | Path | Store = DEFAULT) -> None:
+    def __init__(self, store: str | Path | Store = DEFAULT_STORE) -> None:
         self.store = store if isinstance(store, Store) else open_store(store)
         self._writer: Writer | None = None
         self._lost = 0
@@ -50,17 +50,17 @@ class SqlSink(Sink):
 
     def readings(self, readings: Sequence[Readings]) -> None:
         """Write readings."""
-        self._started().add(readings)
+        self._started().add_readings(readings)
         self._started().flush()
 
     def incident(self, incident: Incident) -> None:
         """Write a report and add it to the evidence."""
-        self._started().incident(incident)
+        self._started().add_incident(incident)
         self._started().flush()
 
     def samples(self, samples: SampleImages) -> None:
         """Write images as files and where they are."""
-        self._started().samples(samples)
+        self._started().add_samples(samples)
         self._started().flush_samples()
 
     def finish(self, state: str) -> None:
@@ -74,7 +74,7 @@ class SqlSink(Sink):
             if self._writer is not None:
                 self._writer.flush()
         finally:
-            self._lost = self._writer.waiting if self._writer else 0
+            self._lost = self._writer.pending if self._writer else 0
             self.store.close()
 
     def _started(self) -> Writer:

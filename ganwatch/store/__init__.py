@@ -1,1 +1,1 @@
-"""Where runs are kept: tables, blocks of readings, incidents with evidence, and image files beside them."""
+"""The store of runs: a database of readings, incidents and evidence, and image files beside it."""

@@ -1,4 +1,4 @@
-"""Images as files: one PNG contact sheet a set of samples, at native resolution, through fsspec under one root."""
+"""Images as files: one PNG contact sheet per set of samples, at native resolution, through fsspec under one root."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from ganwatch.core.errors import UserError
 from ganwatch.core.readings import SampleImages
 
 Pixels = npt.NDArray[np.uint8]
-THUMBNAIL = 512
-"""Longest side of a thumbnail, in pixels; a sheet that is not larger has none."""
+MAX_THUMBNAIL_SIDE = 512
+"""Longest side of a thumbnail, in pixels. A sheet that is not larger has none."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
-    """Where a contact sheet lies and how to cut it.
+class ContactSheet:
+    """The path of a contact sheet and its layout.
 
     Parameters
     ----------
     path, thumbnail : str
-        Relative to the artifact root.
+        Paths relative to the artifact root.
     sha256 : str
-        Of the PNG file.
+        Digest of the PNG file.
     shape : (N, H, W, C)
-        Of the samples.
+        Shape of the samples.
     columns : int
-        Tiles to a row; tiles touch, row by row, and what is left of the last row is black.
+        Tiles per row. Tiles touch, row by row; the rest of the last row is black.
     """
 
     path: str
@@ -44,8 +44,8 @@ class Sheet:
     columns: int
 
 
-def tile_sheet(samples: SampleImages) -> tuple[Pixels, int]:
-    """The contact sheet of samples, uint8 of shape (rows*H, columns*W, C), and its number of columns."""
+def arrange_tiles(samples: SampleImages) -> tuple[Pixels, int]:
+    """Return the contact sheet of samples, uint8 of shape (rows*H, columns*W, C), and its number of columns."""
     count, height, width, channels = samples.shape
     columns = max(1, math.ceil(math.sqrt(count)))
     rows = max(1, math.ceil(count / columns))
@@ -55,8 +55,8 @@ def tile_sheet(samples: SampleImages) -> tuple[Pixels, int]:
     return sheet.reshape(rows * height, columns * width, channels), columns
 
 
-def cut(png: bytes, shape: tuple[int, int, int, int], columns: int) -> Pixels:
-    """The samples of a contact sheet, uint8 of shape (N, H, W, C), exactly as they were stored."""
+def split_tiles(png: bytes, shape: tuple[int, int, int, int], columns: int) -> Pixels:
+    """Return the samples of a contact sheet, uint8 of shape (N, H, W, C), exactly as they were stored."""
     count, height, width, channels = shape
     with Image.open(io.BytesIO(png)) as image:
         sheet = np.asarray(image, dtype=np.uint8)
@@ -66,7 +66,7 @@ def cut(png: bytes, shape: tuple[int, int, int, int], columns: int) -> Pixels:
 
 
 class ArtifactRoot:
-    """A folder, or any fsspec URL, under which artifacts lie.
+    """A folder, or any fsspec URL, that holds artifacts.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class ArtifactRoot:
     Raises
     ------
     UserError
-        fsspec does not know the protocol, or misses its package.
+        fsspec does not know the protocol, or the package for it is not installed.
     """
 
     def __init__(self, url: str) -> None:
@@ -87,22 +87,22 @@ class ArtifactRoot:
         self.url = str(Path(url).absolute()) if "://" not in url else url
 
     def read(self, path: str) -> bytes:
-        """The bytes of a file; FileNotFoundError where it is gone."""
+        """Return the bytes of a file. Raises FileNotFoundError if it is gone."""
         content: bytes = self._files.cat_file(self._full(path))
         return content
 
     def write(self, path: str, content: bytes) -> None:
-        """Write a file and the folders above it."""
+        """Write a file and create the folders above it."""
         full = self._full(path)
         self._files.makedirs(full.rpartition("/")[0], exist_ok=True)
         self._files.pipe_file(full, content)
 
-    def save(self, run: str, samples: SampleImages) -> Sheet:
+    def save(self, run: str, samples: SampleImages) -> ContactSheet:
         """Write samples as a PNG contact sheet, and a thumbnail of a large one.
 
-        The name holds the content's checksum: a file that a row points to is never overwritten with another.
+        The file name contains a checksum of the content, so that a file that a row points to is never overwritten with another.
         """
-        pixels, columns = tile_sheet(samples)
+        pixels, columns = arrange_tiles(samples)
         image = Image.fromarray(pixels[..., 0] if samples.shape[3] == 1 else pixels)
         png = _png(image)
         digest = hashlib.sha256(png).hexdigest()
@@ -110,11 +110,11 @@ class ArtifactRoot:
         stem = f"{folder}/{samples.step:08d}-{digest[:12]}"
         self.write(f"{stem}.png", png)
         thumbnail = None
-        if max(image.size) > THUMBNAIL:
+        if max(image.size) > MAX_THUMBNAIL_SIDE:
             thumbnail = f"{stem}.thumbnail.png"
-            image.thumbnail((THUMBNAIL, THUMBNAIL))
+            image.thumbnail((MAX_THUMBNAIL_SIDE, MAX_THUMBNAIL_SIDE))
             self.write(thumbnail, _png(image))
-        return Sheet(f"{stem}.png", thumbnail, digest, samples.shape, columns)
+        return ContactSheet(f"{stem}.png", thumbnail, digest, samples.shape, columns)
 
     def _full(self, path: str) -> str:
         parts = path.split("/")

@@ -1,4 +1,4 @@
-"""Readings of one series as bytes: 256 steps a block, nine bytes a reading, exact."""
+"""Readings of one series packed as bytes: 256 steps per block, nine bytes per reading, exact."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-WIDTH = 256
-"""Steps in a block."""
+STEPS_PER_BLOCK = 256
 WALL_TIME = "wall_time"
 """The series that holds the wall time of each step."""
 
@@ -23,30 +22,30 @@ class Block:
 
     Attributes
     ----------
-    fresh : int
-        Readings taken since the block was last written.
-    whole : bool
-        Whether the store is known to hold no reading of the block that is missing here.
+    unsaved : int
+        Readings added since the block was last written.
+    is_complete : bool
+        True if the store is known to hold no reading of the block that is missing here.
 
     Examples
     --------
     >>> block = Block()
-    >>> block.put(1, 0.5)
+    >>> block.set_reading(1, 0.5)
     >>> block.pack()
     (b'\x01', b'\x00\x00\x00\x00\x00\x00\xe0?')
     """
 
-    __slots__ = ("fresh", "offsets", "values", "whole")
+    __slots__ = ("is_complete", "offsets", "unsaved", "values")
 
     def __init__(self) -> None:
         self.offsets = bytearray()
         self.values = array("d")
-        self.fresh = 0
-        self.whole = False
+        self.unsaved = 0
+        self.is_complete = False
 
-    def put(self, offset: int, value: float) -> None:
-        """Take a reading; of two of one step the later one holds."""
-        self.fresh += 1
+    def set_reading(self, offset: int, value: float) -> None:
+        """Set the reading at an offset within the block; the later of two wins."""
+        self.unsaved += 1
         if not self.offsets or offset > self.offsets[-1]:
             self.offsets.append(offset)
             self.values.append(value)
@@ -58,57 +57,58 @@ class Block:
             self.offsets.insert(position, offset)
             self.values.insert(position, value)
 
-    def complete(self, offsets: bytes, readings: bytes) -> None:
-        """Add what was written earlier, where there is nothing newer."""
-        taken, fresh = set(self.offsets), self.fresh
+    def add_stored(self, offsets: bytes, readings: bytes) -> None:
+        """Add readings that the store holds at offsets without a newer one."""
+        present, unsaved = set(self.offsets), self.unsaved
         for offset, value in zip(offsets, np.frombuffer(readings, "<f8").tolist(), strict=True):
-            if offset not in taken:
-                self.put(offset, value)
-        self.fresh = fresh
+            if offset not in present:
+                self.set_reading(offset, value)
+        self.unsaved = unsaved
 
     def pack(self) -> tuple[bytes, bytes]:
-        """Offsets within the block (uint8) and values (float64, little-endian)."""
+        """Return offsets within the block (uint8) and values (float64, little-endian)."""
         return bytes(self.offsets), np.asarray(self.values, "<f8").tobytes()
 
-    def summary(self, number: int) -> dict[str, Any]:
-        """The row of a rollup, without its key; ``number`` is the block's own."""
+    def rollup(self, number: int) -> dict[str, Any]:
+        """Return the row of a rollup without its key, for block ``number``."""
         values = np.asarray(self.values)
         finite = values[np.isfinite(values)]
-        some = len(finite) > 0
+        has_finite = len(finite) > 0
         return {
-            "first_step": number * WIDTH + self.offsets[0],
-            "last_step": number * WIDTH + self.offsets[-1],
+            "first_step": number * STEPS_PER_BLOCK + self.offsets[0],
+            "last_step": number * STEPS_PER_BLOCK + self.offsets[-1],
             "count": len(values),
             "nonfinite": len(values) - len(finite),
-            "low": float(finite.min()) if some else None,
-            "high": float(finite.max()) if some else None,
-            "mean": float((finite / len(finite)).sum()) if some else None,
+            "low": float(finite.min()) if has_finite else None,
+            "high": float(finite.max()) if has_finite else None,
+            "mean": float((finite / len(finite)).sum()) if has_finite else None,
         }
 
 
 def unpack(block: int, offsets: bytes, readings: bytes) -> tuple[Steps, Values]:
-    r"""Steps and values of a packed block.
+    r"""Return the steps and values of a packed block.
 
     >>> unpack(2, b"\x00\x07", np.array([1.5, np.nan]).tobytes())
     (array([512, 519]), array([1.5, nan]))
     """
-    steps = np.frombuffer(offsets, dtype=np.uint8).astype(np.int64) + block * WIDTH
+    steps = np.frombuffer(offsets, dtype=np.uint8).astype(np.int64) + block * STEPS_PER_BLOCK
     return steps, np.frombuffer(readings, dtype="<f8").astype(np.float64)
 
 
-def envelope(steps: Steps, values: Values, max_points: int) -> tuple[Steps, Values]:
-    """Smallest and largest value of each of ``max_points // 2`` stretches, where they occur, in order of step.
+def downsample(steps: Steps, values: Values, max_points: int) -> tuple[Steps, Values]:
+    """Keep the smallest and largest value of each of ``max_points // 2`` sections, at their steps.
 
-    A stretch without a finite value keeps its first one, so that a gap stays a gap.
+    A section without a finite value keeps its first one, so that a gap stays a gap.
 
-    >>> envelope(np.arange(6), np.array([1.0, 5.0, 2.0, 0.0, 3.0, 9.0]), 4)
+    >>> downsample(np.arange(6), np.array([1.0, 5.0, 2.0, 0.0, 3.0, 9.0]), 4)
     (array([0, 1, 3, 5]), array([1., 5., 0., 9.]))
     """
     if len(steps) <= max_points:
         return steps, values
-    kept: set[int] = set()
-    for stretch in np.array_split(np.arange(len(steps)), max(1, max_points // 2)):
-        finite = stretch[np.isfinite(values[stretch])]
-        kept |= {int(finite[values[finite].argmin()]), int(finite[values[finite].argmax()])} if len(finite) else {int(stretch[0])}
-    order = sorted(kept)
+    positions: set[int] = set()
+    for section in np.array_split(np.arange(len(steps)), max(1, max_points // 2)):
+        finite = section[np.isfinite(values[section])]
+        extremes = {int(finite[values[finite].argmin()]), int(finite[values[finite].argmax()])} if len(finite) else {int(section[0])}
+        positions |= extremes
+    order = sorted(positions)
     return steps[order], values[order]

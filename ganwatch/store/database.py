@@ -1,4 +1,4 @@
-"""Opening a store: SQLite in a folder by default, any SQLAlchemy URL otherwise; migrated when opened for writing."""
+"""Opening and migrating a store: SQLite in a folder by default, any SQLAlchemy URL otherwise."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from ganwatch.core.errors import UserError
 from ganwatch.store.artifacts import ArtifactRoot
 
-DEFAULT = "runs"
-"""The store where none is named."""
-FILE = "ganwatch.db"
+DEFAULT_STORE = "runs"
+"""Folder of the store if none is named."""
+SQLITE_FILE = "ganwatch.db"
 _SUFFIXES = {".db", ".sqlite", ".sqlite3"}
-_LOCK = 0x67616E77  # PostgreSQL's advisory lock on the migration: "ganw"
+_MIGRATION_LOCK = 0x67616E77  # PostgreSQL's advisory lock on the migration: "ganw"
 
 
 class Store:
-    """A database and the artifacts beside it. Made by ``open_store``; safe to share between threads, not to fork."""
+    """A database and its artifacts, opened by ``open_store``. Threads may share it; a forked process must not use it."""
 
     def __init__(self, engine: Engine, artifacts: ArtifactRoot, artifact_root: str | None, file: Path | None) -> None:
         self.engine = engine
@@ -39,19 +39,19 @@ class Store:
         self._identity = self._read_from = self._stat()
 
     def begin(self) -> AbstractContextManager[Connection]:
-        """A transaction that writes: committed at the end of the block, rolled back by an exception."""
-        return _writing(self.engine)
+        """Begin a transaction that writes. The end of the block commits it, an exception rolls it back."""
+        return _begin_writing(self.engine)
 
     def read(self) -> AbstractContextManager[Connection]:
-        """A transaction that reads one consistent state, of the file that is there now."""
+        """Begin a transaction that reads one consistent state of the file that exists now."""
         identity = self._stat()
         if identity != self._read_from:
-            self.engine.dispose()  # its connections would go on reading a file that was deleted or replaced
+            self.engine.dispose()  # its connections would keep reading a file that was deleted or replaced
             self._read_from = identity
         return self.engine.begin()
 
-    def ensure(self) -> bool:
-        """Create the database anew where its file was deleted or replaced; whether that was so."""
+    def ensure_exists(self) -> bool:
+        """Create the database again if its file was deleted or replaced. Returns True in that case."""
         if self._identity == self._stat() is not None or self.file is None:
             return False
         self.engine.dispose()
@@ -61,7 +61,7 @@ class Store:
         return True
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         self.engine.dispose()
 
     def __enter__(self) -> Self:
@@ -78,7 +78,7 @@ class Store:
         return (stat.st_dev, stat.st_ino) if stat else None
 
 
-def open_store(url: str | Path = DEFAULT, *, create: bool = True, artifacts: str | None = None) -> Store:
+def open_store(url: str | Path = DEFAULT_STORE, *, create: bool = True, artifacts: str | None = None) -> Store:
     """Open a store.
 
     Parameters
@@ -87,18 +87,19 @@ def open_store(url: str | Path = DEFAULT, *, create: bool = True, artifacts: str
         A folder (SQLite in ``<folder>/ganwatch.db``), a file ending in ``.db``, ``.sqlite`` or ``.sqlite3``, or a SQLAlchemy URL such as
         ``postgresql://user@host/ganwatch``.
     create : bool
-        Create what is missing. False opens an existing store for reading only. Either way a store of an older version is migrated first.
+        Create the store if it does not exist. False opens an existing store for reading only. In both cases a store of an older
+        version is migrated first.
     artifacts : str or None
-        Folder or fsspec URL for images; None means ``artifacts`` beside the SQLite file, or ``runs/artifacts`` for other databases.
+        Folder or fsspec URL for images. None means ``artifacts`` beside the SQLite file, or ``runs/artifacts`` for other databases.
 
     Raises
     ------
     UserError
-        The store cannot be opened; the message never holds a password.
+        The store cannot be opened. The message never contains a password.
     """
     address = _parse(str(url))
     file = _sqlite_file(address)
-    root = artifacts or str((file.parent if file else Path(DEFAULT).absolute()) / "artifacts")
+    root = artifacts or str((file.parent if file else Path(DEFAULT_STORE).absolute()) / "artifacts")
     store_root = ArtifactRoot(root)
     try:
         if file and not create and not file.is_file():
@@ -118,7 +119,8 @@ def open_store(url: str | Path = DEFAULT, *, create: bool = True, artifacts: str
         hint = "pip install 'ganwatch[postgres]'" if address.get_backend_name() == "postgresql" else f"install {error.name}"
         raise UserError(f"store needs a database driver for {address.drivername!r} that is not installed ({error}); {hint}") from None
     except (OSError, SQLAlchemyError, sqlite3.Error) as error:
-        raise UserError(f"store must be a database that can be opened, got {_public(address)}: {_reason(error, address)}") from None
+        shown, reason = _without_password(address), _reason(error, address)
+        raise UserError(f"store must be a database that can be opened, got {shown}: {reason}") from None
     return Store(engine, store_root, None if file and not artifacts else store_root.url, file)
 
 
@@ -130,13 +132,13 @@ def _parse(url: str) -> URL:
     if "://" not in url:
         path = Path(url).expanduser().absolute()
         is_file = path.is_file() or path.suffix in _SUFFIXES
-        return URL.create("sqlite", database=str(path if is_file else path / FILE))
+        return URL.create("sqlite", database=str(path if is_file else path / SQLITE_FILE))
     try:
         address = make_url(url)
         address.get_dialect()
     except (ArgumentError, NoSuchModuleError, ValueError):
         scheme = url.partition("://")[0]
-        raise UserError(f"store must be a folder, a file or a SQLAlchemy URL, got {scheme!r}:// with something that is none") from None
+        raise UserError(f"store must be a folder, a file or a SQLAlchemy URL, got {scheme!r}:// and a text that is no URL") from None
     except ImportError:
         return make_url(url)
     return address.set(drivername="postgresql+psycopg") if address.drivername == "postgresql" else address
@@ -165,7 +167,7 @@ def _engine(address: URL, file: Path | None, *, create: bool) -> Engine:
 
 
 def _sqlite_connect(connection: Any, _: object) -> None:
-    connection.isolation_level = None  # transactions are begun by _sqlite_begin alone
+    connection.isolation_level = None  # only _sqlite_begin begins transactions
     with closing(connection.cursor()) as cursor:
         cursor.execute("PRAGMA synchronous=NORMAL")
         cursor.execute("PRAGMA foreign_keys=ON")
@@ -176,7 +178,7 @@ def _sqlite_begin(connection: Connection) -> None:
 
 
 @contextmanager
-def _writing(engine: Engine) -> Iterator[Connection]:
+def _begin_writing(engine: Engine) -> Iterator[Connection]:
     with engine.connect().execution_options(ganwatch_writes=True) as connection, connection.begin():
         yield connection
 
@@ -192,9 +194,9 @@ def _migrate(engine: Engine, file: Path | None) -> None:
     """Bring the schema up to date, one process at a time."""
     if file:
         _use_wal(file)
-    with _writing(engine) as connection:
+    with _begin_writing(engine) as connection:
         if engine.dialect.name == "postgresql":
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
         if not _is_current(connection):
             command.upgrade(_config(connection), "head")
 
@@ -213,8 +215,10 @@ def _migrate_to_read(address: URL, file: Path | None) -> None:
     try:
         _migrate(engine, file)
     except (OSError, SQLAlchemyError, sqlite3.Error) as error:
-        rule = "store must have this version's schema"
-        raise UserError(f"{rule}, got an older one that cannot be migrated here ({_reason(error, address)}); a training migrates it") from None
+        reason = _reason(error, address)
+        raise UserError(
+            f"store must have this version's schema, got an older one that cannot be migrated here ({reason}); a training migrates it"
+        ) from None
     finally:
         engine.dispose()
 
@@ -228,11 +232,11 @@ def _is_current(connection: Connection) -> bool:
     return current == scripts.get_current_head()
 
 
-def _use_wal(file: Path, patience: float = 10.0) -> None:
-    """Switch to a write-ahead log. SQLite does not always wait for another process that does the same, so we do."""
-    deadline = time.monotonic() + patience
+def _use_wal(file: Path, timeout: float = 10.0) -> None:
+    """Switch to a write-ahead log. SQLite does not always wait for another process that does the same, so this function does."""
+    deadline = time.monotonic() + timeout
     with closing(sqlite3.connect(file, timeout=0)) as connection:
-        connection.execute("PRAGMA page_size=8192")  # holds three blocks of readings, where 4096 holds one; heeded by an empty file
+        connection.execute("PRAGMA page_size=8192")  # holds three blocks of readings, 4096 only one; no effect on a file with content
         while True:
             try:
                 connection.execute("PRAGMA journal_mode=WAL")
@@ -244,7 +248,7 @@ def _use_wal(file: Path, patience: float = 10.0) -> None:
                 return
 
 
-def _public(address: URL) -> str:
+def _without_password(address: URL) -> str:
     if address.get_backend_name() == "sqlite":
         return repr(address.database)
     return str(URL.create(address.drivername, host=address.host, port=address.port, database=address.database))

@@ -1,4 +1,4 @@
-"""Reading series back: attempts merged, long ones thinned."""
+"""Reads series: merges the attempts at a run and downsamples long series."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy as np
 from sqlalchemy import Connection, func, select
 
 from ganwatch.store import tables
-from ganwatch.store.blocks import WALL_TIME, WIDTH, Steps, Values, envelope, unpack
+from ganwatch.store.blocks import STEPS_PER_BLOCK, WALL_TIME, Steps, Values, downsample, unpack
 from ganwatch.store.database import Store
 
-_ATTEMPT, _BLOCK, _ROLLUP = (tables.table(model) for model in (tables.Attempt, tables.ReadingBlock, tables.Rollup))
-_END = 2**31 - 1
+_ATTEMPT, _BLOCK, _ROLLUP = (tables.table(row) for row in (tables.AttemptRow, tables.ReadingBlockRow, tables.RollupRow))
+_MAX_STEP = 2**31 - 1
 
 
 def series_names(store: Store, run: str) -> list[str]:
-    """Names of the series of a run, sorted."""
+    """Return the names of the series of a run, sorted."""
     query = select(_BLOCK.c.series).where(_BLOCK.c.run_id == run, _BLOCK.c.series != WALL_TIME).distinct()
     with store.read() as connection:
         return sorted(connection.execute(query).scalars())
@@ -27,7 +27,7 @@ def series_names(store: Store, run: str) -> list[str]:
 def series(
     store: Store, run: str, name: str, *, start: int | None = None, end: int | None = None, max_points: int | None = None
 ) -> tuple[Steps, Values]:
-    """A series, the last attempt winning: from the first step of an attempt on, nothing of earlier ones is left.
+    """Return a series. From the first step of an attempt on, its readings replace those of earlier attempts.
 
     Parameters
     ----------
@@ -35,22 +35,22 @@ def series(
     run : str
         The run's id.
     name : str
-        The series; ``"wall_time"`` gives the Unix time of each step.
+        Name of the series. ``"wall_time"`` gives the Unix time of each step.
     start, end : int or None, steps
         First and last step, both included.
     max_points : int or None
-        Thin to about so many points, keeping the smallest and largest value of each stretch. For a long series they come from the
-        rollups, at the first and last step of 256 each. None gives every reading.
+        Number of points to downsample to, about. Each section of the series keeps its smallest and largest value. For a long series
+        they come from the rollups, at the first and last step of 256 each. None gives every reading.
 
     Returns
     -------
     steps : int64 array of shape (N,)
     values : float64 array of shape (N,)
-        NaN and infinite values as they were; a thinned stretch that has a finite one shows its finite ones only.
+        NaN and infinite values as they were recorded. A downsampled section with a finite value keeps finite ones only.
     """
     if max_points is not None and max_points < 2:  # a smallest and a largest
         raise ValueError(f"max_points must be >= 2 (points), got {max_points}")
-    whole = _Window(run, 0, 0 if start is None else start, _END if end is None else end)
+    whole = _Window(run, 0, 0 if start is None else start, _MAX_STEP if end is None else end)
     parts: list[tuple[Steps, Values]] = []
     with store.read() as connection:
         windows = list(_windows(connection, whole))
@@ -59,15 +59,15 @@ def series(
         for window in windows:
             parts += read(connection, window, name)
     steps, values = _join(parts)
-    return (steps, values) if max_points is None else envelope(steps, values, max_points)
+    return (steps, values) if max_points is None else downsample(steps, values, max_points)
 
 
 def last_values(store: Store, run: str) -> dict[str, tuple[int, float]]:
-    """The last step and value of each series of a run."""
+    """Return the last step and value of each series of a run."""
     last: dict[str, tuple[int, float]] = {}
     with store.read() as connection:
-        for window in _windows(connection, _Window(run, 0, 0, _END)):
-            owned = (_BLOCK.c.run_id == run, _BLOCK.c.attempt == window.attempt, _BLOCK.c.block <= window.high // WIDTH)
+        for window in _windows(connection, _Window(run, 0, 0, _MAX_STEP)):
+            owned = (_BLOCK.c.run_id == run, _BLOCK.c.attempt == window.attempt, _BLOCK.c.block <= window.high // STEPS_PER_BLOCK)
             newest: dict[int, list[str]] = {}
             latest = select(_BLOCK.c.series, func.max(_BLOCK.c.block)).where(*owned).group_by(_BLOCK.c.series)
             for name, number in connection.execute(latest):
@@ -85,7 +85,7 @@ def last_values(store: Store, run: str) -> dict[str, tuple[int, float]]:
 
 
 class _Window(NamedTuple):
-    """Steps, both ends included, for which an attempt at a run is the one that counts."""
+    """The steps, both ends included, at which an attempt at a run has not been replaced by a later one."""
 
     run: str
     attempt: int
@@ -94,18 +94,18 @@ class _Window(NamedTuple):
 
 
 def _windows(connection: Connection, whole: _Window) -> Iterator[_Window]:
-    """Each attempt's part of a window, in order."""
+    """Yield the part of a window that each attempt has, in order."""
     query = select(_ATTEMPT.c.attempt, _ATTEMPT.c.first_step).where(_ATTEMPT.c.run_id == whole.run, _ATTEMPT.c.first_step.is_not(None))
     attempts = list(connection.execute(query.order_by(_ATTEMPT.c.attempt)))
     for position, (attempt, _) in enumerate(attempts):
-        cut = min((later.first_step for later in attempts[position + 1 :]), default=_END)
-        if whole.low < cut:
-            yield whole._replace(attempt=attempt, high=min(whole.high, cut - 1))
+        replaced_from = min((later.first_step for later in attempts[position + 1 :]), default=_MAX_STEP)
+        if whole.low < replaced_from:
+            yield whole._replace(attempt=attempt, high=min(whole.high, replaced_from - 1))
 
 
 def _owned(table: Any, place: Any, window: _Window, name: str) -> tuple[Any, ...]:
     owner = table.c.run_id == window.run, table.c.attempt == window.attempt, table.c.series == name
-    return *owner, place >= window.low // WIDTH, place <= window.high // WIDTH
+    return *owner, place >= window.low // STEPS_PER_BLOCK, place <= window.high // STEPS_PER_BLOCK
 
 
 def _count_blocks(connection: Connection, window: _Window, name: str) -> int:
@@ -120,13 +120,13 @@ def _readings(connection: Connection, window: _Window, name: str) -> Iterator[tu
 
 
 def _rollups(connection: Connection, window: _Window, name: str) -> Iterator[tuple[Steps, Values]]:
-    """Two points a block, its lowest and highest; a block without a rollup, or that reaches beyond the window, is read in full."""
+    """Yield two points per block, its lowest and highest. A block without a rollup or partly outside the window is read in full."""
     blocks, owned = _owned(_BLOCK, _BLOCK.c.block, window, name), _owned(_ROLLUP, _ROLLUP.c.bucket, window, name)
-    rolled = {row.bucket: row for row in connection.execute(select(_ROLLUP).where(*owned, _ROLLUP.c.width == WIDTH))}
+    rolled = {row.bucket: row for row in connection.execute(select(_ROLLUP).where(*owned, _ROLLUP.c.width == STEPS_PER_BLOCK))}
     for number in connection.execute(select(_BLOCK.c.block).where(*blocks).order_by(_BLOCK.c.block)).scalars().all():
         row = rolled.get(number)
         if row is None or row.first_step < window.low or row.last_step > window.high:
-            low, high = max(window.low, number * WIDTH), min(window.high, number * WIDTH + WIDTH - 1)
+            low, high = max(window.low, number * STEPS_PER_BLOCK), min(window.high, number * STEPS_PER_BLOCK + STEPS_PER_BLOCK - 1)
             yield from _readings(connection, window._replace(low=low, high=high), name)
         elif row.first_step == row.last_step or row.low is None:
             yield np.array([row.first_step]), np.array([math.nan if row.low is None else row.low])

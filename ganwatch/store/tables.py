@@ -1,6 +1,7 @@
 """The schema, as SQLModel tables. A change here needs a migration in ``migrations/versions``.
 
-Times are Unix seconds. JSON columns hold what ``ganwatch.store.plain.encode`` gives: a non-finite number is null and named in a flag.
+Times are Unix seconds. JSON columns hold what ``ganwatch.store.strict_json.encode`` returns: a non-finite number is null, and a flag
+names it.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ _NAMES = {
 
 
 class Base(SQLModel, registry=registry(metadata=MetaData(naming_convention=_NAMES))):
-    """Base of all tables, with metadata of its own so that a user's SQLModel classes stay apart.
+    """Base of all tables. It has its own metadata, so that a user's SQLModel classes stay apart.
 
-    Every constraint has a name, as a later migration can only change what it can name.
+    Every constraint has a name, because a later migration can only change a constraint that has one.
     """
 
 
@@ -30,14 +31,14 @@ def _json() -> Any:
     return Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
 
 
-def _run(**options: Any) -> Any:
+def _run_id(**options: Any) -> Any:
     return Field(foreign_key="run.id", **options)
 
 
-class Run(Base, table=True):
-    """One training, however often its process was started.
+class RunRow(Base, table=True):
+    """One training, which may have several attempts.
 
-    ``artifact_root`` is null where artifacts lie beside the database, so that the folder can be moved as a whole.
+    ``artifact_root`` is null if artifacts lie in the folder of the database. That folder can then be moved as a whole.
     """
 
     __tablename__ = "run"
@@ -52,11 +53,11 @@ class Run(Base, table=True):
     provenance: dict[str, Any] = _json()
 
 
-class Attempt(Base, table=True):
-    """One start of the process; ``host``, ``pid`` and ``process_started`` tell later whether it is still there."""
+class AttemptRow(Base, table=True):
+    """One start of the process. ``host``, ``pid`` and ``process_started`` tell a later start if it is still alive."""
 
     __tablename__ = "attempt"
-    run_id: str = _run(primary_key=True)
+    run_id: str = _run_id(primary_key=True)
     attempt: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
     state: str
     started: float
@@ -70,15 +71,15 @@ class Attempt(Base, table=True):
     provenance: dict[str, Any] = _json()
 
 
-class ReadingBlock(Base, table=True):
+class ReadingBlockRow(Base, table=True):
     """The readings of one series in steps ``block * 256`` to ``block * 256 + 255``.
 
-    ``offsets`` holds one byte a reading (step minus the block's first), ``readings`` one little-endian float64 each. The wall time is
-    a series of its own, as all series of a step share it.
+    ``offsets`` holds one byte per reading (step minus the first step of the block), ``readings`` one little-endian float64 each. The
+    wall time is a separate series, because all series of a step share it.
     """
 
     __tablename__ = "reading_block"
-    run_id: str = _run(primary_key=True)
+    run_id: str = _run_id(primary_key=True)
     attempt: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
     series: str = Field(primary_key=True)
     block: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
@@ -86,11 +87,11 @@ class ReadingBlock(Base, table=True):
     readings: bytes
 
 
-class Rollup(Base, table=True):
-    """Summary of ``width`` steps of a series, over its finite values; ``low``, ``high`` and ``mean`` are null where there is none."""
+class RollupRow(Base, table=True):
+    """Summary of ``width`` steps of a series over its finite values. ``low``, ``high`` and ``mean`` are null if there is none."""
 
     __tablename__ = "rollup"
-    run_id: str = _run(primary_key=True)
+    run_id: str = _run_id(primary_key=True)
     attempt: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
     series: str = Field(primary_key=True)
     width: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
@@ -104,11 +105,11 @@ class Rollup(Base, table=True):
     mean: float | None = None
 
 
-class Incident(Base, table=True):
-    """The latest state of an incident; ``attempt`` is the last one that spoke of it."""
+class IncidentRow(Base, table=True):
+    """The latest state of an incident. ``attempt`` is the last one that reported it."""
 
     __tablename__ = "incident"
-    run_id: str = _run(primary_key=True)
+    run_id: str = _run_id(primary_key=True)
     id: str = Field(primary_key=True)
     attempt: int
     updated: float
@@ -129,8 +130,8 @@ class Incident(Base, table=True):
     extras: dict[str, Any] = _json()
 
 
-class Evidence(Base, table=True):
-    """Append-only history of an incident: one row for each state, step and attempt that was reported."""
+class EvidenceRow(Base, table=True):
+    """Append-only history of an incident: one row per reported state, step and attempt."""
 
     __tablename__ = "evidence"
     __table_args__ = (
@@ -147,13 +148,13 @@ class Evidence(Base, table=True):
     verdict: dict[str, Any] = _json()
 
 
-class Artifact(Base, table=True):
-    """A file under the artifact root: a contact sheet of ``count`` tiles, ``columns`` to a row, without gaps, row by row."""
+class ArtifactRow(Base, table=True):
+    """A file under the artifact root: a contact sheet of ``count`` tiles in rows of ``columns``, without gaps."""
 
     __tablename__ = "artifact"
     __table_args__ = (UniqueConstraint("run_id", "path"), Index(None, "run_id", "kind", "step"))
     id: int | None = Field(default=None, primary_key=True)
-    run_id: str = _run()
+    run_id: str = _run_id()
     attempt: int
     step: int
     kind: str
@@ -169,12 +170,12 @@ class Artifact(Base, table=True):
     created: float
 
 
-class Annotation(Base, table=True):
-    """Append-only: what a person said about a run, an incident, an artifact or one tile of it."""
+class AnnotationRow(Base, table=True):
+    """Append-only list of a person's remarks on a run, an incident, an artifact or one tile of it."""
 
     __tablename__ = "annotation"
     id: int | None = Field(default=None, primary_key=True)
-    run_id: str = _run(index=True)
+    run_id: str = _run_id(index=True)
     incident_id: str | None = None
     artifact_id: int | None = Field(default=None, foreign_key="artifact.id")
     tile: int | None = None
@@ -187,7 +188,7 @@ class Annotation(Base, table=True):
     extras: dict[str, Any] = _json()
 
 
-class Model(Base, table=True):
+class ModelRow(Base, table=True):
     """A model in production, with pointers to its current and its last good version."""
 
     __tablename__ = "model"
@@ -198,13 +199,13 @@ class Model(Base, table=True):
     last_good_version: int | None = None
 
 
-class Checkpoint(Base, table=True):
-    """A saved state of a run; ``verdict`` is ``good``, ``bad`` or ``unknown``."""
+class CheckpointRow(Base, table=True):
+    """A saved state of a run. ``verdict`` is ``good``, ``bad`` or ``unknown``."""
 
     __tablename__ = "checkpoint"
     __table_args__ = (UniqueConstraint("run_id", "path", "sha256"),)
     id: int | None = Field(default=None, primary_key=True)
-    run_id: str = _run()
+    run_id: str = _run_id()
     attempt: int
     step: int
     path: str
@@ -215,8 +216,8 @@ class Checkpoint(Base, table=True):
     extras: dict[str, Any] = _json()
 
 
-class ModelVersion(Base, table=True):
-    """One version of a model, with where it came from and its scores."""
+class ModelVersionRow(Base, table=True):
+    """One version of a model, with its origin and its scores."""
 
     __tablename__ = "model_version"
     __table_args__ = (UniqueConstraint("model_id", "version"),)
@@ -230,8 +231,8 @@ class ModelVersion(Base, table=True):
     provenance: dict[str, Any] = _json()
 
 
-class Audit(Base, table=True):
-    """Append-only: who or what did what, and why."""
+class AuditRow(Base, table=True):
+    """Append-only audit log: actor, action, subject and reason."""
 
     __tablename__ = "audit"
     id: int | None = Field(default=None, primary_key=True)
@@ -242,6 +243,6 @@ class Audit(Base, table=True):
     detail: dict[str, Any] = _json()
 
 
-def table(model: type[Base]) -> Table:
-    """The table behind a model, for statements that write many rows."""
-    return Base.metadata.tables[str(model.__tablename__)]
+def table(row_class: type[Base]) -> Table:
+    """Return the table behind a row class, for statements that write many rows."""
+    return Base.metadata.tables[str(row_class.__tablename__)]

@@ -54,7 +54,7 @@ def test_every_exported_family_is_there_once_and_no_other(sink):
     sink.readings([Readings(4, everything() | {"unheard/of": 1.0}, wall_time=123.0)])
     shown = scrape(sink)
     for name, signal in catalogue().items():
-        names = {key for key in shown if key[0] in (signal.metric, f"{signal.metric}_total")}
+        names = {key for key in shown if key[0] in (signal.exported_name, f"{signal.exported_name}_total")}
         assert len(names) == signal.exported, name
     assert shown["ganwatch_step",] == 4
     assert shown["ganwatch_last_step_timestamp_seconds",] == 123

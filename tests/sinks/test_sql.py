@@ -111,11 +111,11 @@ def test_a_deleted_store_is_made_anew_with_what_comes(tmp_path: Path) -> None:
 
 def test_while_nothing_can_be_written_memory_is_bounded_and_losses_are_counted(tmp_path: Path) -> None:
     with open_store(f"sqlite:///{tmp_path}/ganwatch.db?timeout=0") as store:
-        writer = Writer(store, Run("r", "demo"), capacity=2000, images=2)
+        writer = Writer(store, Run("r", "demo"), max_readings=2000, max_sample_sets=2)
         for start in range(0, 5120, 256):
-            writer.add(batch(start, start + 256))
-            writer.samples(IMAGE)
-            writer.incident(fired())
+            writer.add_readings(batch(start, start + 256))
+            writer.add_samples(IMAGE)
+            writer.add_incident(fired())
         writer.flush()
         steps, _ = queries.series(store, "r", "x")
         assert len(steps) * 2 <= 2000  # each step counts twice, with its wall time

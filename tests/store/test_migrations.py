@@ -17,7 +17,7 @@ from sqlalchemy import MetaData, text
 
 from ganwatch.core.errors import UserError
 from ganwatch.store import queries
-from ganwatch.store.blocks import WIDTH, Block
+from ganwatch.store.blocks import STEPS_PER_BLOCK, Block
 from ganwatch.store.database import _config, open_store
 
 SERIES = {
@@ -32,7 +32,7 @@ SERIES = {
     "loss/g": "loss/g",
 }
 """Series of the old version and their names today."""
-VALUES = {step: value for step, value in zip(range(250, 262), (0.5, math.nan, math.inf, -0.0, *map(float, range(8))), strict=True)}
+VALUES = dict(zip(range(250, 262), (0.5, math.nan, math.inf, -0.0, *map(float, range(8))), strict=True))
 VERDICT = {"value": None, "threshold": 0.0, "window": 1, "origin": "o", "explanation": "e", "onset": 3, "nonfinite": [[["value"], "inf"]]}
 READERS = 3
 
@@ -56,12 +56,12 @@ def old(url: str) -> str:
                 for number in (0, 1):
                     block = Block()
                     for step, value in VALUES.items():
-                        if step // WIDTH == number:
-                            block.put(step % WIDTH, value)
+                        if step // STEPS_PER_BLOCK == number:
+                            block.set_reading(step % STEPS_PER_BLOCK, value)
                     offsets, readings = block.pack()
                     row = owner | {"series": series, "block": number, "offsets": offsets, "readings": readings}
                     connection.execute(insert["reading_block"], row)
-                rollup = owner | {"series": series, "width": WIDTH, "bucket": 0} | block.summary(0)
+                rollup = owner | {"series": series, "width": STEPS_PER_BLOCK, "bucket": 0} | block.rollup(0)
                 connection.execute(insert["rollup"], rollup)
         texts = dict.fromkeys(("likely_causes", "remedies", "runbook", "title"), "t")
         for place, series in enumerate([*SERIES, None]):
@@ -89,7 +89,7 @@ def test_an_old_store_shows_its_runs_under_the_new_names(old: str, create: bool)
             assert steps.tolist() == list(VALUES)
             assert list(map(repr, values.tolist())) == list(map(repr, VALUES.values()))
             assert queries.series(store, "r", name, max_points=2)[0].size == 2
-        assert queries.last_values(store, "r") == {name: (261, 7.0) for name in sorted(SERIES.values())}
+        assert queries.last_values(store, "r") == dict.fromkeys(sorted(SERIES.values()), (261, 7.0))
         *found, without = queries.incidents(store, "r")
         assert without.evidence is None
         for incident, name in zip(found, SERIES.values(), strict=True):
@@ -138,5 +138,5 @@ def test_an_old_store_that_cannot_be_written_is_refused(tmp_path: Path, monkeypa
     (tmp_path / "ganwatch.db").chmod(stat.S_IRUSR)
     if os.geteuid() == 0:  # root may write all the same
         monkeypatch.setattr("ganwatch.store.database._use_wal", lambda file: (_ for _ in ()).throw(sqlite3.OperationalError("readonly")))
-    with pytest.raises(UserError, match=r"store must have this version's schema, got an older one that cannot be migrated here \(.*readonly"):
+    with pytest.raises(UserError, match=r"must have this version's schema, got an older one that cannot be migrated here \(.*readonly"):
         open_store(tmp_path, create=False)

@@ -110,12 +110,12 @@ def test_a_run_tells_its_state_attempts_and_origin(store: Store) -> None:
 def test_a_person_names_a_run_by_id_beginning_name_or_latest(store: Store) -> None:
     for number, name in enumerate(("abc1", "abd2", "xyz3")):
         begun(store, name, started=1.0 + number)
-    assert [queries.resolve(store, meant).id for meant in ("abc1", "abd", "demo", "latest")] == ["abc1", "abd2", "xyz3", "xyz3"]
+    assert [queries.find_run(store, meant).id for meant in ("abc1", "abd", "demo", "latest")] == ["abc1", "abd2", "xyz3", "xyz3"]
     with pytest.raises(UserError, match=r"'ab' is the beginning of 2: abc1, abd2"):
-        queries.resolve(store, "ab")
+        queries.find_run(store, "ab")
     for unknown in ("nobody", ""):
         with pytest.raises(UserError, match=f"got '{unknown}', and the store holds 3 runs"):
-            queries.resolve(store, unknown)
+            queries.find_run(store, unknown)
     with pytest.raises(UserError, match="run must be the id of a run in the store, got 'ab'"):
         queries.run(store, "ab")
 

@@ -9,7 +9,7 @@ import pytest
 from ganwatch.core.readings import Readings, Run
 from ganwatch.sinks.sql import SqlSink
 from ganwatch.store import queries, tables
-from ganwatch.store.blocks import WIDTH
+from ganwatch.store.blocks import STEPS_PER_BLOCK
 from ganwatch.store.database import Store, open_store
 
 SPECIAL = (math.nan, math.inf, -math.inf, -0.0, 5e-324)
@@ -65,13 +65,13 @@ def test_what_is_written_twice_or_late_is_kept_once(store: Store) -> None:
     assert same(queries.series(store, "r", "x"), {reading.step: reading.values["x"] for reading in readings} | {5: -1.0})
     assert same(queries.series(store, "r", "late"), {5: 2.0})
     with store.read() as connection:
-        rollups = connection.execute(tables.table(tables.Rollup).select()).all()
+        rollups = connection.execute(tables.table(tables.RollupRow).select()).all()
     assert sum(row.count for row in rollups if row.series == "x") == len(readings)
 
 
 @pytest.mark.parametrize("max_points", [4, 40])
 def test_a_thinned_series_keeps_its_extremes(store: Store, max_points: int) -> None:
-    values = np.sin(np.arange(20 * WIDTH) / 300)
+    values = np.sin(np.arange(20 * STEPS_PER_BLOCK) / 300)
     values[777], values[4000], values[5:9] = 9.0, -9.0, math.nan
     record(store, [Readings(step, {"x": value}) for step, value in enumerate(values.tolist())], batch=1000)
     record(store, [Readings(step, {"x": 1.0}, attempt=2) for step in range(4500, 4600)], attempt=2)
@@ -86,7 +86,7 @@ def test_a_run_that_is_being_written_is_read_to_its_last_commit(url: str) -> Non
     with open_store(url) as store, open_store(url, create=False) as reader:
         sink = SqlSink(store)
         sink.start(Run("r", "demo"))
-        for step in range(1, 2 * WIDTH):
+        for step in range(1, 2 * STEPS_PER_BLOCK):
             sink.readings([Readings(step, {"x": float(step)})])
             if step % 100 == 0:
                 assert queries.last_values(reader, "r") == {"x": (step, float(step))}

@@ -1,4 +1,4 @@
-"""What Alembic runs for every command; the connection is handed over by ``ganwatch.store.database``."""
+"""Run by Alembic for every command, with the connection that ``ganwatch.store.database`` passes."""
 
 from __future__ import annotations
 

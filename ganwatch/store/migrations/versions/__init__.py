@@ -1,1 +1,1 @@
-"""One module per schema version, in order."""
+"""Schema versions: one module each, in order."""

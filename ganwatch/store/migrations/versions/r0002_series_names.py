@@ -19,7 +19,7 @@ NEW_NAMES = {
     "output_slope": "output_gradient",
     "copies": "copy_share",
 }
-"""Families by their name up to revision 0001."""
+"""Old to new family name."""
 
 
 def upgrade() -> None:
@@ -42,7 +42,7 @@ def _rename_everywhere(names: Mapping[str, str]) -> None:
 
 def _rename_series(connection: sa.Connection, name: str, names: Mapping[str, str]) -> None:
     """Rename by the leading columns of the primary key, so that no statement scans the readings."""
-    owner = [sa.column(column) for column in ("run_id", "attempt", "series")]
+    owner: list[sa.ColumnClause[str]] = [sa.column(column) for column in ("run_id", "attempt", "series")]
     table = sa.table(name, *owner)
     rows = connection.execute(sa.select(*owner).distinct()).all()
     renamed = [
@@ -56,13 +56,14 @@ def _rename_series(connection: sa.Connection, name: str, names: Mapping[str, str
 
 
 def _rename_in_verdicts(connection: sa.Connection, name: str, key: tuple[str, ...], names: Mapping[str, str]) -> None:
-    columns = [sa.column(column) for column in key]
+    columns: list[sa.ColumnClause[str]] = [sa.column(column) for column in key]
     table = sa.table(name, *columns, sa.column("verdict", sa.JSON))
     renamed = []
     for *values, verdict in connection.execute(sa.select(*columns, table.c.verdict)):
         new = _new_name(verdict.get("signal", ""), names)
         if new != verdict.get("signal", ""):
-            renamed.append({f"old_{part}": value for part, value in zip(key, values, strict=True)} | {"new_verdict": verdict | {"signal": new}})
+            row_key = {f"old_{part}": value for part, value in zip(key, values, strict=True)}
+            renamed.append(row_key | {"new_verdict": verdict | {"signal": new}})
     if renamed:
         old = [column == sa.bindparam(f"old_{column.name}") for column in columns]
         connection.execute(table.update().where(*old).values(verdict=sa.bindparam("new_verdict", type_=sa.JSON)), renamed)

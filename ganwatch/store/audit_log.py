@@ -1,4 +1,4 @@
-"""The append-only list of who or what did what, and why. Needs no torch."""
+"""The append-only audit log: who or what did what, and why. Needs no torch."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from sqlalchemy import func, select
 
 from ganwatch.store import tables
 from ganwatch.store.database import Store
-from ganwatch.store.plain import decode, encode
+from ganwatch.store.strict_json import decode, encode
 
 DRIFT_CHECKED, GENERATOR_ACCEPTED = "drift checked", "generator accepted"
-"""Actions on a run; ``ganwatch.drift.record`` has their details."""
-_AUDIT = tables.table(tables.Audit)
+"""Actions on a run. ``ganwatch.drift.record`` writes their details."""
+_AUDIT = tables.table(tables.AuditRow)
 
 
 @dataclass(frozen=True, slots=True)
-class AuditRecord:
-    """One entry; ``subject`` is the id of what it is about, such as a run, ``created`` Unix seconds."""
+class AuditEntry:
+    """One entry. ``subject`` is the id of what it is about, such as a run, and ``created`` is in Unix seconds."""
 
     created: float
     actor: str
@@ -29,28 +29,28 @@ class AuditRecord:
     detail: Mapping[str, Any]
 
 
-def append(store: Store, actor: str, action: str, subject: str, detail: Mapping[str, Any]) -> None:
+def append_entry(store: Store, actor: str, action: str, subject: str, detail: Mapping[str, Any]) -> None:
     """Write an entry."""
     row = {"created": time.time(), "actor": actor, "action": action, "subject": subject}
     with store.begin() as connection:
         connection.execute(_AUDIT.insert(), row | {"detail": encode(detail)})
 
 
-def entries(store: Store, action: str, subject: str) -> list[AuditRecord]:
-    """Entries of one action on one subject, in the order in which they were written."""
+def read_entries(store: Store, action: str, subject: str) -> list[AuditEntry]:
+    """Return the entries of one action on one subject, oldest first."""
     query = select(_AUDIT).where(_AUDIT.c.action == action, _AUDIT.c.subject == subject)
     with store.read() as connection:
         rows = connection.execute(query.order_by(_AUDIT.c.id)).all()
-    return [_record(row) for row in rows]
+    return [_to_entry(row) for row in rows]
 
 
-def latest(store: Store, action: str) -> dict[str, AuditRecord]:
-    """The last entry of one action on each subject, the newest first."""
+def latest_entries(store: Store, action: str) -> dict[str, AuditEntry]:
+    """Return the last entry of one action on each subject, newest first."""
     last = select(func.max(_AUDIT.c.id)).where(_AUDIT.c.action == action).group_by(_AUDIT.c.subject)
     with store.read() as connection:
         rows = connection.execute(select(_AUDIT).where(_AUDIT.c.id.in_(last)).order_by(_AUDIT.c.id.desc())).all()
-    return {row.subject: _record(row) for row in rows}
+    return {row.subject: _to_entry(row) for row in rows}
 
 
-def _record(row: Any) -> AuditRecord:
-    return AuditRecord(row.created, row.actor, row.action, row.subject, decode(row.detail))
+def _to_entry(row: Any) -> AuditEntry:
+    return AuditEntry(row.created, row.actor, row.action, row.subject, decode(row.detail))

@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ganwatch.store.plain import decode, encode
+from ganwatch.store.strict_json import decode, encode
 
 names = st.text(st.characters(exclude_characters="\0"), max_size=3).filter(lambda name: name != "nonfinite")
 leaves = st.none() | st.booleans() | st.integers() | st.floats() | names

@@ -1,4 +1,4 @@
-"""Plain JSON for anything: numbers that are not finite become null, and a flag names them, as JSON has no NaN."""
+"""Strict JSON, which has no NaN: a number that is not finite becomes null, and a flag keeps its value."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-FLAG = "nonfinite"
+NONFINITE_KEY = "nonfinite"
+"""Key of the list of numbers that are not finite: the path and the text of each."""
 
 
 def encode(mapping: Mapping[str, Any]) -> dict[str, Any]:
-    """A mapping as JSON types; the key ``nonfinite`` lists the path and the text of each number that had to become null.
+    """Convert a mapping to JSON types. The key ``nonfinite`` lists the path and the text of each number that became null.
 
-    What is neither a number, a text, a bool, None, a mapping nor a sequence is kept as its ``str``.
+    A value that is no number, text, bool, None, mapping or sequence is converted to ``str``.
 
     >>> encode({"value": float("inf"), "steps": (1, 2)})
     {'value': None, 'steps': [1, 2], 'nonfinite': [[['value'], 'inf']]}
@@ -20,18 +21,18 @@ def encode(mapping: Mapping[str, Any]) -> dict[str, Any]:
     flags: list[list[Any]] = []
     encoded: dict[str, Any] = _encode(mapping, [], flags)
     if flags:
-        encoded[FLAG] = flags
+        encoded[NONFINITE_KEY] = flags
     return encoded
 
 
 def decode(encoded: Mapping[str, Any]) -> dict[str, Any]:
-    """Undo ``encode``, up to tuples, which come back as lists.
+    """Undo ``encode``. Tuples come back as lists.
 
     >>> decode({"value": None, "nonfinite": [[["value"], "-inf"]]})
     {'value': -inf}
     """
-    flags = dict(encoded).get(FLAG, [])
-    decoded: dict[str, Any] = _copy({key: value for key, value in encoded.items() if key != FLAG})
+    flags = dict(encoded).get(NONFINITE_KEY, [])
+    decoded: dict[str, Any] = _copy({key: value for key, value in encoded.items() if key != NONFINITE_KEY})
     for path, text in flags:
         place: Any = decoded
         for part in path[:-1]:

@@ -11,7 +11,7 @@ from ganwatch.core.errors import UserError
 from ganwatch.core.readings import Run
 from ganwatch.sinks.sql import SqlSink
 from ganwatch.store import queries
-from ganwatch.store.claims import claim, release
+from ganwatch.store.attempts import claim_attempt, release_attempt
 from ganwatch.store.database import open_store
 
 STARTS = 4
@@ -34,7 +34,7 @@ def at_once(url: str, resumed: str | None) -> list[Run]:
     def start(_: int) -> Run:
         with open_store(url) as store:
             ready.wait(60)
-            return claim(store, new(), resumed=resumed)
+            return claim_attempt(store, new(), resumed=resumed)
 
     with ThreadPoolExecutor(STARTS) as pool:
         return list(pool.map(start, range(STARTS)))
@@ -65,10 +65,10 @@ def test_a_checkpoint_of_a_run_that_the_store_does_not_know(url: str) -> None:
 
 def test_a_released_claim_leaves_nothing(url: str) -> None:
     with open_store(url) as store:
-        release(store, claim(store, new(), resumed="elsewhere"))
+        release_attempt(store, claim_attempt(store, new(), resumed="elsewhere"))
         assert queries.runs(store) == []
         begin(url, run := new())
-        release(store, claim(store, run, resumed=run.id))
+        release_attempt(store, claim_attempt(store, run, resumed=run.id))
         assert [one.attempt for one in queries.attempts(store, run.id)] == [1]
 
 
@@ -77,4 +77,4 @@ def test_a_store_that_cannot_be_written_is_named(url: str) -> None:
         with store.begin() as connection:
             connection.execute(text("DROP TABLE attempt"))
         with pytest.raises(UserError, match="store must be writable, got"):
-            claim(store, new(), resumed="r")
+            claim_attempt(store, new(), resumed="r")
