@@ -1,1 +1,1 @@
-"""Where records go: one file a destination."""
+"""Sinks: destinations of records, one file each."""

@@ -1,4 +1,4 @@
-"""Runs a sink in a thread of its own behind a bounded queue, so that the training never waits for it."""
+"""Runs a sink in its own thread behind a bounded queue, so that the training never waits for it."""
 
 from __future__ import annotations
 
@@ -14,48 +14,50 @@ from ganwatch.core.sink import Sink
 
 log = logging.getLogger("ganwatch")
 
-SYNC = 5.0
-"""Seconds that the saving of a checkpoint waits for a sink at most."""
+SYNC_TIMEOUT = 5.0
+"""Longest time that the saving of a checkpoint waits for a sink, in seconds."""
+_DROPPABLE = {"readings", "samples"}
 
 
-class Background(Sink):
+class BackgroundSink(Sink):
     """Wrap a slow sink.
 
-    Readings and samples beyond ``capacity`` are dropped, oldest first, and counted; incidents are never dropped. An error of
-    the wrapped sink is counted, logged once, and goes no further.
+    Readings and samples beyond ``capacity`` are dropped, oldest first, and counted. Incidents are never dropped. An error of the
+    wrapped sink is counted and logged once, and does not reach the training.
 
     Parameters
     ----------
     sink : Sink
-        Called from the background thread only, after ``start``.
+        After ``start``, only the background thread calls it.
     capacity : int, records
         Bound of the queue.
     interval : float, seconds
-        Longest time that a record waits for company in a batch.
+        Longest time that a reading waits in the queue for others to be written with it. Other records are written at once.
     """
 
     def __init__(self, sink: Sink, *, capacity: int = 10_000, interval: float = 5.0) -> None:
         if capacity < 1:
             raise ValueError(f"capacity must be >= 1 (records), got {capacity}")
         self.sink, self.capacity, self.interval = sink, capacity, interval
-        self.name = sink.name  # type: ignore[misc]  # speaks for the sink that it wraps
+        self.name = sink.name  # type: ignore[misc]  # the name of the wrapped sink
         self._dropped = 0
         self.failures = 0
         self._queue: deque[tuple[str, tuple[Any, ...]]] = deque()
-        self._droppable = 0
+        self._queued_droppable = 0
+        self._is_urgent = False  # True if the queue has a record that must not wait for the interval
         self._condition = threading.Condition()
         self._closing = False
         self._thread: threading.Thread | None = None
 
     @property
     def dropped(self) -> int:  # type: ignore[override]  # counted here and by the wrapped sink
-        """Readings, with the times of their steps, and sets of samples that the queue, or the wrapped sink, has given up."""
+        """Number of readings, including wall times of steps, and sets of samples that the queue or the wrapped sink has dropped."""
         return self._dropped + self.sink.dropped
 
     def start(self, run: Run) -> None:
         self._put("start", run)
         if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name=f"ganwatch-{self.name}", daemon=True)
+            self._thread = threading.Thread(target=self._write_until_closed, name=f"ganwatch-{self.name}", daemon=True)
             self._thread.start()
 
     def readings(self, readings: Sequence[Readings]) -> None:
@@ -72,17 +74,17 @@ class Background(Sink):
         self._put("samples", samples)
 
     def sync(self) -> None:
-        """Wait until the queue is written, ``SYNC`` seconds at most."""
+        """Wait until the queue is written, for ``SYNC_TIMEOUT`` seconds at most."""
         if self._thread is not None and self._thread.is_alive():
             written = threading.Event()
             self._put("sync", written)
-            written.wait(SYNC)
+            written.wait(SYNC_TIMEOUT)
 
     def finish(self, state: str) -> None:
         self._put("finish", state)
 
     def close(self, timeout: float = 30.0) -> None:
-        """Write what is queued, close the sink, end the thread; gives up after ``timeout`` seconds. A second call does nothing."""
+        """Write the queue, close the sink and end the thread. Gives up after ``timeout`` seconds. A second call does nothing."""
         if self._closing:
             return
         with self._condition:
@@ -91,41 +93,41 @@ class Background(Sink):
         if self._thread is not None:
             self._thread.join(timeout)
             if self._thread.is_alive():
-                log.warning("sink %s did not finish within %g s; what it had not written is lost", self.name, timeout)
+                log.warning("sink %s did not finish within %g s; records that it had not written are lost", self.name, timeout)
             self._thread = None
         else:
-            self._call("close")
+            self._call_sink("close")
 
     def _put(self, method: str, *args: Any) -> None:
         with self._condition:
-            if method in {"readings", "samples"}:
-                if self._droppable >= self.capacity:
+            if method in _DROPPABLE:
+                if self._queued_droppable >= self.capacity:
                     self._drop_oldest()
-                self._droppable += 1
+                self._queued_droppable += 1
             self._queue.append((method, args))
-            if method not in {"readings", "samples"}:
+            if method not in _DROPPABLE:
+                self._is_urgent = True
                 self._condition.notify()
 
     def _drop_oldest(self) -> None:
         for position, (method, args) in enumerate(self._queue):
-            if method in {"readings", "samples"}:
+            if method in _DROPPABLE:
                 del self._queue[position]
-                self._droppable -= 1
+                self._queued_droppable -= 1
                 self._dropped += len(args[0].values) + 1 if method == "readings" else 1
                 return
 
-    def _work(self) -> None:
+    def _write_until_closed(self) -> None:
         while True:
             with self._condition:
-                if not self._closing:
-                    self._condition.wait(self.interval)
+                self._condition.wait_for(lambda: self._is_urgent or self._closing, self.interval)
                 batch = list(self._queue)
                 self._queue.clear()
-                self._droppable = 0
+                self._queued_droppable, self._is_urgent = 0, False
                 closing = self._closing
             self._write(batch)
             if closing:
-                self._call("close")
+                self._call_sink("close")
                 return
 
     def _write(self, batch: list[tuple[str, tuple[Any, ...]]]) -> None:
@@ -138,19 +140,19 @@ class Background(Sink):
                 samples.append(args[0])
             else:
                 if readings:
-                    self._call("readings", readings)
+                    self._call_sink("readings", readings)
                 for one in samples:
-                    self._call("samples", one)
+                    self._call_sink("samples", one)
                 readings, samples = [], []
                 if method == "sync":
                     args[0].set()
                 elif method:
-                    self._call(method, *args)
+                    self._call_sink(method, *args)
 
-    def _call(self, method: str, *args: Any) -> None:
+    def _call_sink(self, method: str, *args: Any) -> None:
         try:
             getattr(self.sink, method)(*args)
         except Exception:
             if not self.failures:
-                log.exception("sink %s failed; training goes on, further errors of it are counted only", self.name)
+                log.exception("sink %s failed; the training goes on, and further errors of this sink are only counted", self.name)
             self.failures += 1

@@ -1,4 +1,4 @@
-"""One line in the log for each change of an incident's state."""
+"""Logs one line per change of an incident's state."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ log = logging.getLogger("ganwatch")
 
 
 class LogSink(Sink):
-    """Say through ``logging`` (logger ``ganwatch``) what has fired and what is over; readings are not logged."""
+    """Log incidents that fire and resolve through ``logging`` (logger ``ganwatch``). Readings are not logged."""
 
     name: ClassVar[str] = "log"
 
     def __init__(self) -> None:
-        self._said: dict[str, State] = {}
+        self._logged: dict[str, State] = {}
 
     def readings(self, readings: Sequence[Readings]) -> None:
-        """Nothing: a log is no place for series."""
+        """Do nothing: a log is no place for series."""
 
     def restore(self, incident: Incident) -> None:
-        """Remember that its firing has been logged."""
-        self._said[incident.id] = State.FIRING
+        """Remember that the firing of this incident has been logged."""
+        self._logged[incident.id] = State.FIRING
 
     def incident(self, incident: Incident) -> None:
-        """One line when it fires and one when it is over; errors for pages, warnings for tickets."""
-        if incident.state == State.PENDING or self._said.get(incident.id) == incident.state:
+        """Log one line when the incident fires and one when it resolves: errors for pages, warnings for tickets."""
+        if incident.state == State.PENDING or self._logged.get(incident.id) == incident.state:
             return
-        self._said[incident.id] = incident.state
+        self._logged[incident.id] = incident.state
         if incident.state == State.RESOLVED:
             log.info("%s %s resolved at step %s", incident.code, incident.title, incident.resolved)
         else:
@@ -42,7 +42,7 @@ class LogSink(Sink):
 
 
 def describe(incident: Incident) -> str:
-    """A firing incident in one line: what, since when, the value against its threshold, what to try first, where to read on."""
+    """Describe a firing incident in one line: name, onset, value and threshold, first remedy and runbook."""
     parts = [f"{incident.code} {incident.title} since step {incident.onset} (seen at step {incident.seen or incident.opened})"]
     if incident.evidence is not None:
         now = incident.evidence
@@ -51,13 +51,13 @@ def describe(incident: Incident) -> str:
     if incident.cause is not None:
         parts.append(f"explained by {incident.cause}")
     if incident.remedies:
-        parts.append(f"try first: {_first(incident.remedies)}")
+        parts.append(f"try first: {_first_remedy(incident.remedies)}")
     if incident.runbook:
         parts.append(f"see {incident.runbook}")
     return "; ".join(parts)
 
 
-def _first(remedies: str) -> str:
-    """The first item of a list, or the first sentence of a text, on one line."""
+def _first_remedy(remedies: str) -> str:
+    """Return the first item of a list, or the first sentence of a text, on one line."""
     line = " ".join(remedies.strip().split("\n\n")[0].split("\n- ")[0].split())
     return line.removeprefix("- ").removeprefix("1. ").partition(". ")[0].rstrip(".")

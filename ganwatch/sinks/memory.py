@@ -1,4 +1,4 @@
-"""Everything in lists: for tests and notebooks."""
+"""Keeps all records in lists, for tests and notebooks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class MemorySink(Sink):
     runs, steps, reports, images : lists of Run, Readings, Incident, SampleImages
         ``reports`` holds a copy of each report of an incident.
     state : str or None
-        What ``finish`` was given.
+        Argument of ``finish``.
     closed : bool
 
     Examples
@@ -41,35 +41,35 @@ class MemorySink(Sink):
         self.closed = False
 
     def start(self, run: Run) -> None:
-        """A run begins."""
+        """Add a run."""
         self.runs.append(run)
 
     def readings(self, readings: Sequence[Readings]) -> None:
-        """Take readings."""
+        """Add readings."""
         self.steps.extend(readings)
 
     def incident(self, incident: Incident) -> None:
-        """Take a report."""
+        """Add a copy of a report."""
         self.reports.append(deepcopy(incident))
 
     def samples(self, samples: SampleImages) -> None:
-        """Take images."""
+        """Add images."""
         self.images.append(samples)
 
     def finish(self, state: str) -> None:
-        """The run ended."""
+        """Store the final state of the run."""
         self.state = state
 
     def close(self) -> None:
-        """No more will come."""
+        """Mark the sink as closed."""
         self.closed = True
 
     @property
     def incidents(self) -> dict[str, Incident]:
-        """The last report of each incident by id, in order of the first."""
+        """The last report of each incident by id, in order of the first reports."""
         return {report.id: report for report in self.reports}
 
     def series(self, name: str) -> tuple[list[int], list[float]]:
-        """Steps and values of a series."""
-        taken = [reading for reading in self.steps if name in reading.values]
-        return [reading.step for reading in taken], [reading.values[name] for reading in taken]
+        """Return the steps and values of a series."""
+        measured = [reading for reading in self.steps if name in reading.values]
+        return [reading.step for reading in measured], [reading.values[name] for reading in measured]

@@ -1,4 +1,4 @@
-"""The run as exported series that Prometheus scrapes over loopback."""
+"""Exports a run as series that Prometheus scrapes over loopback."""
 
 from __future__ import annotations
 
@@ -26,44 +26,43 @@ if TYPE_CHECKING:
 
     from ganwatch.core.readings import Readings, Run
 
-LABEL_VALUES = 32
-"""Most label values of one family that are exported; readings of further ones are counted, not exported."""
+MAX_LABEL_VALUES = 32
+"""Largest number of exported label values per family. Readings of further label values are counted, not exported."""
 
 RUN_STATES = ("running", "finished", "failed", "stopped")
 
 _SCRAPE_HEADER = "HTTP_X_PROMETHEUS_SCRAPE_TIMEOUT_SECONDS"
-_CLIENT_PATIENCE = 5.0
+_CLIENT_TIMEOUT = 5.0  # seconds
 _MAX_PORT = 65535
 
 
 class PrometheusSink(Sink, Collector):
     """Serve the last value of every exported series, the incidents and the state of the run.
 
-    Names, help and labels come from the catalogue of signals; every sink has a registry of its own. A value that was not measured
-    at a step keeps its last value; NaN and infinities are exported as they are. In a data-parallel training one process, rank 0,
-    creates the sink.
+    Names, help texts and labels come from the catalogue of signals. Every sink has its own registry. A series that was not measured at
+    a step keeps its last value. NaN and infinities are exported as they are. In data-parallel training only rank 0 creates the sink.
 
     Parameters
     ----------
     port : int
-        0 to 65535; 0 takes a free one, see the attribute ``port``.
+        0 to 65535. 0 chooses a free port; the attribute ``port`` holds it.
     address : str
-        Where to listen. The default is loopback: nothing here is authenticated.
+        Address to listen on. The default is loopback, because the exporter has no authentication.
     detectors : iterable of Detector classes, optional
-        Those whose incident gauges exist, at 0, from the start; by default every one that ganwatch ships.
+        Detectors whose incident gauges exist, at 0, from the start. By default all detectors of ganwatch.
     linger : float, seconds
-        Longest that ``close`` waits for one more scrape after the run ended, so that Prometheus learns how it ended and raises no
-        alarm about a target that is gone. It waits only where a Prometheus has been scraping.
+        Longest time that ``close`` waits for one more scrape after the run ended. Prometheus then knows the final state and sends no
+        alert about a missing target. ``close`` waits only if a Prometheus has scraped before.
 
     Attributes
     ----------
     port : int
-        The port that is listened on.
+        The port that the exporter listens on.
 
     Raises
     ------
     UserError
-        The port is taken or out of range, the address is not one of this machine, or ``linger`` is negative.
+        The port is in use or out of range, the address does not belong to this machine, or ``linger`` is negative.
 
     Examples
     --------
@@ -88,25 +87,25 @@ class PrometheusSink(Sink, Collector):
         linger: float = 20.0,
     ) -> None:
         if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= _MAX_PORT:
-            raise UserError(f"port must be an integer from 0 to {_MAX_PORT} (0 takes a free one), got {port!r}")
+            raise UserError(f"port must be an integer from 0 to {_MAX_PORT} (0 chooses a free one), got {port!r}")
         if linger < 0:
             raise UserError(f"linger must be >= 0 (seconds), got {linger!r}")
         self.linger = linger
         known = discover("ganwatch.detectors", Detector) if detectors is None else detectors  # type: ignore[type-abstract]  # a base to look for
         self._lock = threading.Lock()
         self._values: dict[str, dict[str, float]] = {
-            signal.name: {"": 0.0} for signal in catalogue().values() if _counts(signal) and not signal.label
+            signal.name: {"": 0.0} for signal in catalogue().values() if _is_counter(signal) and not signal.label
         }
         self._severities: dict[str, set[Severity]] = {cls.code: {cls.severity} for cls in known}
-        self._fired: dict[str, int] = dict.fromkeys(self._severities, 0)
+        self._fire_counts: dict[str, int] = dict.fromkeys(self._severities, 0)
         self._firing: dict[str, Incident] = {}
         self._rejected = 0
         self._step = 0
         self._last_step = time.time()
         self._run: Run | None = None
         self._state = "running"
-        self._watched = threading.Event()
-        self._seen_at_end = threading.Event()
+        self._scraped = threading.Event()
+        self._final_state_scraped = threading.Event()
         self._server: _Server | None = _listen(address, port, self._application())
         self.port = int(self._server.server_address[1])
         serve = self._server.serve_forever
@@ -114,111 +113,111 @@ class PrometheusSink(Sink, Collector):
         self._thread.start()
 
     def start(self, run: Run) -> None:
-        """Export the identity of the run; from here on a job without steps counts as silent."""
+        """Export the identity of the run. From now on a run without steps counts as silent."""
         with self._lock:
             self._run, self._state, self._last_step = run, "running", time.time()
-            self._seen_at_end.clear()
+            self._final_state_scraped.clear()
 
     def readings(self, readings: Sequence[Readings]) -> None:
-        """Take over the newest value of every exported series."""
+        """Set the newest value of every exported series."""
         with self._lock:
             for each in readings:
                 self._step, self._last_step = each.step, each.wall_time or time.time()
                 for series, value in each.values.items():
-                    self._take(series, float(value))
+                    self._set_value(series, float(value))
 
     def incident(self, incident: Incident) -> None:
-        """Raise or lower the gauge of the incident's code."""
+        """Set the gauge of the incident's code."""
         with self._lock:
             self._severities.setdefault(incident.code, set()).add(incident.severity)
-            self._fired.setdefault(incident.code, 0)
+            self._fire_counts.setdefault(incident.code, 0)
             if incident.state is not State.FIRING:
                 self._firing.pop(incident.id, None)
                 return
-            self._fired[incident.code] += incident.id not in self._firing
+            self._fire_counts[incident.code] += incident.id not in self._firing
             self._firing[incident.id] = incident
 
     def restore(self, incident: Incident) -> None:
-        """Raise the gauge again where the incident is still firing."""
+        """Set the gauge again if the incident is still firing."""
         self.incident(incident)
 
     def finish(self, state: str) -> None:
-        """Export how the run ended."""
+        """Export the final state of the run."""
         with self._lock:
             self._state = state
-            self._seen_at_end.clear()
+            self._final_state_scraped.clear()
 
     def close(self) -> None:
-        """Stop listening, after the last scrape where one is awaited. A second call does nothing."""
+        """Stop listening, after the last scrape if one is expected. A second call does nothing."""
         server, self._server = self._server, None
         if server is None:
             return
         try:
-            if self._state == "finished" and self._watched.is_set():
-                self._seen_at_end.wait(self.linger)
+            if self._state == "finished" and self._scraped.is_set():
+                self._final_state_scraped.wait(self.linger)
         finally:
             server.shutdown()
             server.server_close()
             self._thread.join()
 
     def collect(self) -> Iterator[Metric]:
-        """Every exported series as it stands, for the registry."""
+        """Return the present value of every exported series, for the registry."""
         with self._lock:
-            return iter([*self._signals(), *self._incidents(), *self._job()])
+            return iter([*self._signal_metrics(), *self._incident_metrics(), *self._run_metrics()])
 
-    def _take(self, series: str, value: float) -> None:
+    def _set_value(self, series: str, value: float) -> None:
         signal = find_signal(series)
         if signal is None or not signal.exported:
             return
         label = series.partition("/")[2] if signal.label else ""
         values = self._values.setdefault(signal.name, {})
-        if label in values or len(values) < LABEL_VALUES:
+        if label in values or len(values) < MAX_LABEL_VALUES:
             values[label] = value
         else:
             self._rejected += 1
 
-    def _signals(self) -> Iterator[Metric]:
+    def _signal_metrics(self) -> Iterator[Metric]:
         for signal in catalogue().values():
             values = self._values.get(signal.name)
             if not values:
                 continue
-            kind = CounterMetricFamily if _counts(signal) else GaugeMetricFamily
-            metric = kind(signal.exported_name, signal.help, labels=[signal.label] if signal.label else [])
+            metric_family = CounterMetricFamily if _is_counter(signal) else GaugeMetricFamily
+            metric = metric_family(signal.exported_name, signal.help, labels=[signal.label] if signal.label else [])
             for label, value in values.items():
                 metric.add_metric([label] if signal.label else [], value)
             yield metric
 
-    def _incidents(self) -> Iterator[Metric]:
-        firing = GaugeMetricFamily("ganwatch_incident", "Whether an incident of the code is firing.", labels=["code", "severity"])
+    def _incident_metrics(self) -> Iterator[Metric]:
+        firing = GaugeMetricFamily("ganwatch_incident", "1 if an incident of the code is firing.", labels=["code", "severity"])
         explained = GaugeMetricFamily(
             "ganwatch_incident_explained",
-            "Whether another firing incident, at least as severe, explains each firing one of the code.",
+            "1 if every firing incident of the code is explained by another firing one that is at least as severe.",
             labels=["code"],
         )
         fired = CounterMetricFamily("ganwatch_incidents", "Incidents that have fired in this process.", labels=["code"])
         for code, severities in sorted(self._severities.items()):
-            mine = [incident for incident in self._firing.values() if incident.code == code]
+            of_code = [incident for incident in self._firing.values() if incident.code == code]
             for severity in sorted(severities):
-                firing.add_metric([code, severity], any(incident.severity == severity for incident in mine))
-            explained.add_metric([code], bool(mine) and all(map(self._explained, mine)))
-            fired.add_metric([code], self._fired[code])
+                firing.add_metric([code, severity], any(incident.severity == severity for incident in of_code))
+            explained.add_metric([code], bool(of_code) and all(map(self._is_explained, of_code)))
+            fired.add_metric([code], self._fire_counts[code])
         return iter((firing, explained, fired))
 
-    def _explained(self, incident: Incident) -> bool:
+    def _is_explained(self, incident: Incident) -> bool:
         cause = self._firing.get(incident.cause or "")
         return cause is not None and (cause.severity is Severity.PAGE or incident.severity is not Severity.PAGE)
 
-    def _job(self) -> Iterator[Metric]:
+    def _run_metrics(self) -> Iterator[Metric]:
         yield GaugeMetricFamily("ganwatch_step", "Observed steps: main-phase updates of the primary generator.", self._step)
         yield GaugeMetricFamily(
-            "ganwatch_last_step_timestamp_seconds", "Unix time of the last observed step, of the start before the first.", self._last_step
+            "ganwatch_last_step_timestamp_seconds", "Unix time of the last observed step, or of the start before it.", self._last_step
         )
-        state = GaugeMetricFamily("ganwatch_run_state", "Whether the run is in the state.", labels=["state"])
+        state = GaugeMetricFamily("ganwatch_run_state", "1 if the run is in the state.", labels=["state"])
         for name in dict.fromkeys((*RUN_STATES, self._state)):
             state.add_metric([name], name == self._state)
         yield state
         yield CounterMetricFamily(
-            "ganwatch_exporter_rejected_readings", f"Readings of families with more than {LABEL_VALUES} label values.", self._rejected
+            "ganwatch_exporter_rejected_readings", f"Readings of families with more than {MAX_LABEL_VALUES} label values.", self._rejected
         )
         if self._run is not None:
             facts = {"run_id": self._run.id, "name": self._run.name, "attempt": str(self._run.attempt)}
@@ -233,19 +232,19 @@ class PrometheusSink(Sink, Collector):
             ended = self._state != "running"
             answer = page(environ, start_response)
             if _SCRAPE_HEADER in environ:
-                self._watched.set()
+                self._scraped.set()
                 if ended:
-                    self._seen_at_end.set()
+                    self._final_state_scraped.set()
             return answer
 
         return application
 
 
 class _Server(ThreadingMixIn, WSGIServer):
-    """One thread a request, each of which ends before ``server_close`` returns."""
+    """One thread per request. Every thread ends before ``server_close`` returns."""
 
     def server_bind(self) -> None:
-        # HTTPServer asks the resolver for the machine's name here, which may hang; WSGI needs a name, any name
+        # HTTPServer asks the resolver for the machine's name here, which may hang; any name is enough for WSGI
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
@@ -254,9 +253,9 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 
 class _Handler(WSGIRequestHandler):
-    """Gives up on a client that says nothing, and prints no line a request."""
+    """Closes the connection of a silent client, and prints nothing per request."""
 
-    timeout = _CLIENT_PATIENCE
+    timeout = _CLIENT_TIMEOUT
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
@@ -264,18 +263,18 @@ class _Handler(WSGIRequestHandler):
 
 def _listen(address: str, port: int, application: Any) -> _Server:
     try:
-        kind, _, _, _, place = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        server = type("_Server", (_Server,), {"address_family": kind})(place, _Handler)
+        family, _, _, _, place = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        server = type("_Server", (_Server,), {"address_family": family})(place, _Handler)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise UserError(f"port must be free on {address}, got {port}, which is in use; 0 takes a free one") from error
+            raise UserError(f"port must be free on {address}, got {port}, which is in use; 0 chooses a free one") from error
         if error.errno == errno.EACCES:
-            raise UserError(f"port must be one that this user may open, got {port}; 0 takes a free one") from error
+            raise UserError(f"port must be one that this user may open, got {port}; 0 chooses a free one") from error
         raise UserError(f"address must be one of this machine's, got {address!r} ({error})") from error
     server.set_app(application)
-    return server  # type: ignore[no-any-return]  # made by type(), a _Server
+    return server  # type: ignore[no-any-return]  # a _Server, created by type()
 
 
-def _counts(signal: Signal) -> bool:
-    """Whether the family is a count of the observer's own faults since the start, not a level."""
+def _is_counter(signal: Signal) -> bool:
+    """Return True if the family counts the observer's own faults since the start, and is not a level."""
     return signal.unit == "count" and signal.group == "observer"

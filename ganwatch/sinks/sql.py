@@ -1,4 +1,4 @@
-"""Runs, readings, incidents and images into the store."""
+"""Writes runs, readings, incidents and images to the store."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ganwatch.store.writer import Writer
 
 
 class SqlSink(Sink):
-    """Write to a SQL database, one transaction a call.
+    """Write to a SQL database, one transaction per call.
 
-    A call that fails raises, keeps what it was given (within the bounds of ``Writer``), and the next call writes both.
+    A call that fails raises and keeps its records, within the bounds of ``Writer``. The next call writes both.
 
     Parameters
     ----------
     store : str, Path or Store
-        What ``open_store`` takes, or an open store; ``close`` closes it.
+        Argument of ``open_store``, or an open store. ``close`` closes it.
 
     Raises
     ------
@@ -38,7 +38,7 @@ class SqlSink(Sink):
 
     @property
     def dropped(self) -> int:  # type: ignore[override]  # counted by the writer
-        """Readings and sets of samples given up because the store could not be written for too long, or to the end."""
+        """Number of readings and sets of samples dropped because the store could not be written for too long, or until the end."""
         return self._lost + (self._writer.dropped if self._writer else 0)
 
     def start(self, run: Run) -> None:
@@ -50,26 +50,26 @@ class SqlSink(Sink):
 
     def readings(self, readings: Sequence[Readings]) -> None:
         """Write readings."""
-        self._started().add_readings(readings)
-        self._started().flush()
+        self._open_writer().add_readings(readings)
+        self._open_writer().flush()
 
     def incident(self, incident: Incident) -> None:
         """Write a report and add it to the evidence."""
-        self._started().add_incident(incident)
-        self._started().flush()
+        self._open_writer().add_incident(incident)
+        self._open_writer().flush()
 
     def samples(self, samples: SampleImages) -> None:
-        """Write images as files and where they are."""
-        self._started().add_samples(samples)
-        self._started().flush_samples()
+        """Write images as files, and their paths to the database."""
+        self._open_writer().add_samples(samples)
+        self._open_writer().flush_samples()
 
     def finish(self, state: str) -> None:
-        """Write how the run ended."""
-        self._started().finish(state)
-        self._started().flush()
+        """Write the final state of the run."""
+        self._open_writer().finish(state)
+        self._open_writer().flush()
 
     def close(self) -> None:
-        """Write what is left and close the store."""
+        """Write all pending records and close the store."""
         try:
             if self._writer is not None:
                 self._writer.flush()
@@ -77,7 +77,7 @@ class SqlSink(Sink):
             self._lost = self._writer.pending if self._writer else 0
             self.store.close()
 
-    def _started(self) -> Writer:
+    def _open_writer(self) -> Writer:
         if self._writer is None:
             raise RuntimeError("start(run) must come before records")
         return self._writer

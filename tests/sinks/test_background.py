@@ -8,7 +8,7 @@ import pytest
 from ganwatch.core.detector import Severity
 from ganwatch.core.incidents import Incident, State
 from ganwatch.core.readings import Readings, Run, SampleImages
-from ganwatch.sinks.background import Background
+from ganwatch.sinks.background import BackgroundSink
 from ganwatch.sinks.memory import MemorySink
 
 RUN = Run("r", "r")
@@ -23,7 +23,7 @@ class Gated(MemorySink):
 
     def __init__(self) -> None:
         super().__init__()
-        self.entered, self.gate = threading.Event(), threading.Event()
+        self.entered, self.gate, self.reported = threading.Event(), threading.Event(), threading.Event()
         self.threads: set[str] = set()
         self.batches: list[int] = []
 
@@ -36,6 +36,11 @@ class Gated(MemorySink):
         self.threads.add(threading.current_thread().name)
         self.batches.append(len(readings))
         super().readings(readings)
+
+
+    def incident(self, incident: Incident) -> None:
+        super().incident(incident)
+        self.reported.set()
 
 
 class Failing(MemorySink):
@@ -58,8 +63,8 @@ def images(step: int) -> SampleImages:
     return SampleImages(step, "fake", (1, 1, 1, 1), b"a")
 
 
-def started(sink: Gated, capacity: int) -> Background:
-    background = Background(sink, capacity=capacity)
+def started(sink: Gated, capacity: int) -> BackgroundSink:
+    background = BackgroundSink(sink, capacity=capacity)
     background.start(RUN)
     assert sink.entered.wait(SECONDS)
     return background
@@ -104,12 +109,12 @@ def test_a_full_queue_drops_the_oldest_readings_and_images_and_never_an_incident
 def test_drops_of_the_wrapped_sink_count_too() -> None:
     sink = MemorySink()
     sink.dropped = 5
-    assert Background(sink).dropped == 5
+    assert BackgroundSink(sink).dropped == 5
 
 
 def test_a_failing_sink_is_counted_logged_once_and_called_again(caplog: pytest.LogCaptureFixture) -> None:
     sink = Failing()
-    background = Background(sink)
+    background = BackgroundSink(sink)
     background.start(RUN)
     for step in range(1, 6):
         background.readings([Readings(step, {})])
@@ -136,18 +141,29 @@ def test_closing_gives_up_on_a_sink_that_hangs(caplog: pytest.LogCaptureFixture)
 
 def test_a_sink_that_was_never_started_is_closed() -> None:
     sink = MemorySink()
-    Background(sink).close()
+    BackgroundSink(sink).close()
     assert sink.closed
 
 
 def test_the_bound_must_be_positive() -> None:
     with pytest.raises(ValueError, match=r"capacity must be >= 1 \(records\), got 0"):
-        Background(MemorySink(), capacity=0)
+        BackgroundSink(MemorySink(), capacity=0)
 
 
-def test_sync_returns_when_everything_told_before_is_written():
+def test_a_record_that_comes_while_the_sink_is_busy_does_not_wait_for_the_interval() -> None:
+    sink = Gated()
+    background = BackgroundSink(sink, interval=3600.0)
+    background.start(RUN)
+    assert sink.entered.wait(SECONDS)
+    background.incident(incident(1))
+    sink.gate.set()
+    assert sink.reported.wait(SECONDS)
+    background.close()
+
+
+def test_sync_returns_when_all_earlier_records_are_written() -> None:
     memory = MemorySink()
-    background = Background(memory, interval=3600.0)
+    background = BackgroundSink(memory, interval=3600.0)
     background.start(Run("r", "n"))
     background.readings([Readings(step, {"loss/g": 1.0}) for step in range(1, 51)])
     background.sync()

@@ -17,7 +17,7 @@ from ganwatch.core.incidents import Incident, State
 from ganwatch.core.readings import Readings, Run
 from ganwatch.core.signals import catalogue
 from ganwatch.sinks import prometheus
-from ganwatch.sinks.prometheus import LABEL_VALUES, PrometheusSink
+from ganwatch.sinks.prometheus import MAX_LABEL_VALUES, PrometheusSink
 
 
 class Collapse:
@@ -78,10 +78,10 @@ def test_faults_of_the_observer_are_counters_that_exist_from_the_start(sink):
 
 
 def test_label_values_are_bounded_and_the_rest_is_counted(sink):
-    sink.readings([Readings(1, {f"loss/{number}": 1.0 for number in range(LABEL_VALUES + 3)})])
+    sink.readings([Readings(1, {f"loss/{number}": 1.0 for number in range(MAX_LABEL_VALUES + 3)})])
     sink.readings([Readings(2, {"loss/0": 9.0})])
     shown = scrape(sink)
-    assert sum(key[0] == "ganwatch_loss" for key in shown) == LABEL_VALUES
+    assert sum(key[0] == "ganwatch_loss" for key in shown) == MAX_LABEL_VALUES
     assert shown["ganwatch_exporter_rejected_readings_total",] == 3
     assert shown["ganwatch_loss", "0"] == 9
 
