@@ -1,4 +1,4 @@
-"""Lines of JSON from every rank to rank 0 over connections of their own: no collective, and no training waits for them."""
+"""Sends lines of JSON from every rank to rank 0 over separate connections, without collectives and without delay for the training."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import IO, Any
 
-CAPACITY = 1000
-"""Messages that wait to be sent at most; the oldest ones are given up first."""
-SHAKE = 5.0
-"""Seconds in which a connection has to stand, and a rank that has connected has to say who it is, in …"""
-GREETING = 100
-"""… so many characters."""
+MAX_QUEUED_MESSAGES = 1000
+"""Number of messages that wait to be sent. Beyond it the oldest ones are dropped."""
+HANDSHAKE_TIMEOUT = 5.0
+"""Longest time for opening a connection, and for the greeting of a rank, in seconds."""
+MAX_GREETING_LENGTH = 100
+"""Number of characters that are read of a greeting."""
 
 Address = tuple[str, int, str]
-"""Host, port, and the word that shows that a connection belongs to this training."""
+"""Host, port, and a token that shows that a connection belongs to this training."""
 
 
-class Inlet:
-    """Rank 0's end: a port that is open until every other rank has connected.
+class MessageServer:
+    """Rank 0's end of the connections. Its port is open until every other rank has connected.
 
     Parameters
     ----------
     host : str
-        By which the others reach this process; where that is this machine alone, nobody else can connect.
+        Host name by which the others reach this process. If it names this machine only, no other machine can connect.
     others : int
-        Ranks to expect.
+        Number of ranks to expect.
     on_message : callable
-        Gets the rank and the message, from a thread of that rank's own.
+        Called with a rank and a message, from a separate thread per rank.
     on_end : callable
-        Gets a rank that will say no more, whatever ended it.
+        Called with a rank that sends no more, for any reason.
 
     Examples
     --------
-    >>> heard = threading.Event()
-    >>> inlet = Inlet("localhost", 1, lambda rank, message: print(rank, message), lambda rank: heard.set())
-    >>> outlet = Outlet(1, lambda: inlet.address)
-    >>> outlet.send({"loss/g": 0.5})
-    >>> outlet.close(patience=5.0), heard.wait(5.0), inlet.close()
+    >>> ended = threading.Event()
+    >>> server = MessageServer("localhost", 1, lambda rank, message: print(rank, message), lambda rank: ended.set())
+    >>> client = MessageClient(1, lambda: server.address)
+    >>> client.send({"loss/g": 0.5})
+    >>> client.close(timeout=5.0), ended.wait(5.0), server.close()
     1 {'loss/g': 0.5}
     (None, True, None)
     """
@@ -51,103 +51,103 @@ class Inlet:
         self._on_message, self._on_end = on_message, on_end
         local = host in {"localhost", "127.0.0.1", "::1"}
         both = not local and socket.has_dualstack_ipv6()
-        self._server = socket.create_server(
+        self._socket = socket.create_server(
             ("127.0.0.1" if local else "", 0), family=socket.AF_INET6 if both else socket.AF_INET, dualstack_ipv6=both
         )
-        self._server.settimeout(1.0)
-        self.address: Address = host, self._server.getsockname()[1], secrets.token_hex(16)
+        self._socket.settimeout(1.0)
+        self.address: Address = host, self._socket.getsockname()[1], secrets.token_hex(16)
         self._connections: list[socket.socket] = []
         self._closed = False
-        threading.Thread(target=self._accept, args=(others,), name="ganwatch-ranks", daemon=True).start()
+        threading.Thread(target=self._accept_ranks, args=(others,), name="ganwatch-ranks", daemon=True).start()
 
-    def _accept(self, others: int) -> None:
-        with self._server:
+    def _accept_ranks(self, others: int) -> None:
+        with self._socket:
             while others and not self._closed:
                 with suppress(TimeoutError):
-                    connection, _ = self._server.accept()
-                    others -= self._greeted(connection)
+                    connection, _ = self._socket.accept()
+                    others -= self._handshake(connection)
 
-    def _greeted(self, connection: socket.socket) -> bool:
-        """Whether it is another rank that has connected."""
-        connection.settimeout(SHAKE)
+    def _handshake(self, connection: socket.socket) -> bool:
+        """Read the greeting. Return True and start receiving if the peer is another rank; close the connection if not."""
+        connection.settimeout(HANDSHAKE_TIMEOUT)
         lines = connection.makefile("r", encoding="utf-8")
         with suppress(OSError, ValueError):
-            word, _, rank = lines.readline(GREETING).partition(" ")
-            if secrets.compare_digest(word.encode(), self.address[2].encode()):
+            token, _, rank = lines.readline(MAX_GREETING_LENGTH).partition(" ")
+            if secrets.compare_digest(token.encode(), self.address[2].encode()):
                 connection.settimeout(None)
                 self._connections.append(connection)
-                threading.Thread(target=self._hear, args=(int(rank), lines), name=f"ganwatch-rank-{int(rank)}", daemon=True).start()
+                threading.Thread(target=self._receive, args=(int(rank), lines), name=f"ganwatch-rank-{int(rank)}", daemon=True).start()
                 return True
         lines.close()
         connection.close()
         return False
 
-    def _hear(self, rank: int, lines: IO[str]) -> None:
+    def _receive(self, rank: int, lines: IO[str]) -> None:
         try:
-            with lines, suppress(OSError, ValueError):  # it died, in the middle of a line even
+            with lines, suppress(OSError, ValueError):  # the rank died, perhaps in the middle of a line
                 for line in lines:
                     self._on_message(rank, json.loads(line))
         finally:
             self._on_end(rank)
 
     def close(self) -> None:
-        """Hear no more."""
+        """Close all connections."""
         self._closed = True
         for connection in self._connections:
-            _hang_up(connection)
+            _shut_down(connection)
 
 
-class Outlet:
-    """Another rank's end: sends from a thread of its own, and is silent where nobody listens (any more).
+class MessageClient:
+    """Another rank's end of a connection. It sends from its own thread, and gives up silently if rank 0 does not listen.
 
     Parameters
     ----------
     rank : int
-    find : callable
-        Gives the address, in that thread; it may take its time, and raise OSError or RuntimeError.
+    find_address : callable
+        Called in that thread. It returns the address, may block, and may raise OSError or RuntimeError.
     """
 
-    def __init__(self, rank: int, find: Callable[[], Address]) -> None:
-        self._queue: deque[Any] = deque(maxlen=CAPACITY)
+    def __init__(self, rank: int, find_address: Callable[[], Address]) -> None:
+        self._queue: deque[Any] = deque(maxlen=MAX_QUEUED_MESSAGES)
         self._changed = threading.Condition()
         self._closing = False
-        self._thread = threading.Thread(target=self._work, args=(rank, find), name="ganwatch-ranks", daemon=True)
+        self._thread = threading.Thread(target=self._send_until_closed, args=(rank, find_address), name="ganwatch-ranks", daemon=True)
         self._thread.start()
 
     def send(self, message: Any) -> None:
-        """Take a message of JSON types."""
+        """Queue a message of JSON types."""
         with self._changed:
             self._queue.append(message)
             self._changed.notify()
 
-    def close(self, patience: float) -> None:
-        """Send what waits, in so many seconds at most, and hang up."""
+    def close(self, timeout: float) -> None:
+        """Send the queued messages, for ``timeout`` seconds at most, and disconnect."""
         with self._changed:
             self._closing = True
             self._changed.notify()
-        self._thread.join(patience)
+        self._thread.join(timeout)
 
-    def _work(self, rank: int, find: Callable[[], Address]) -> None:
+    def _send_until_closed(self, rank: int, find_address: Callable[[], Address]) -> None:
         with suppress(OSError, RuntimeError):
-            host, port, word = find()
-            connection = socket.create_connection((host, port), timeout=SHAKE)
+            host, port, token = find_address()
+            connection = socket.create_connection((host, port), timeout=HANDSHAKE_TIMEOUT)
             connection.settimeout(None)
             try:
-                connection.sendall(f"{word} {rank}\n".encode())
-                while (message := self._next()) is not None:
+                connection.sendall(f"{token} {rank}\n".encode())
+                while (message := self._next_message()) is not None:
                     connection.sendall(json.dumps(message).encode() + b"\n")
             finally:
-                _hang_up(connection)
+                _shut_down(connection)
 
-    def _next(self) -> Any:
-        """A message, once there is one; None where there will be no more."""
+    def _next_message(self) -> Any:
+        """Wait for a message and return it, or None after ``close`` if none is left."""
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._closing)
             return self._queue.popleft() if self._queue else None
 
 
-def _hang_up(connection: socket.socket) -> None:
-    """End a connection for good, also where a child process has inherited it."""
+def _shut_down(connection: socket.socket) -> None:
+    """End a connection for good, even if a child process has inherited it."""
     with suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
     connection.close()
