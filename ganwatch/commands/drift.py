@@ -14,10 +14,10 @@ from ganwatch.core.errors import UserError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ganwatch.drift.check import Checked, DriftCheck
+    from ganwatch.drift.check import DriftCheckResult, DriftCheck
     from ganwatch.drift.verdict import Drift
     from ganwatch.store.database import Store
-    from ganwatch.trainer.checkpoint import Generated
+    from ganwatch.trainer.checkpoint import GeneratedBatches
 
 HELP = "tell whether fresh real data moved or the generator regressed; exit code 0 unchanged, 10 moved, 11 regressed, 12 both, 3 too few"
 SIDE = "folder of images, .npy or .npz file, URL, 'digits' or package.module:attribute"
@@ -50,10 +50,10 @@ def run(args: argparse.Namespace) -> int:
     _check_arguments(args)
     from ganwatch.commands.score import Bar
     from ganwatch.drift.check import DriftCheck
-    from ganwatch.drift.schedule import YEAR, seconds, ticks
+    from ganwatch.drift.schedule import YEAR, due_times, parse_interval
     from ganwatch.features.cache import FeatureCache
 
-    interval = seconds(args.every) if args.every else None
+    interval = parse_interval(args.every) if args.every else None
     place = _opened(args)  # before anything is computed
     check = DriftCheck(
         args.baseline,
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     )
     if interval is None:
         return _once(args, check, place).verdict.exit_code
-    for _ in ticks(interval):
+    for _ in due_times(interval):
         try:
             _once(args, check, place)
         except UserError as error:
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _once(args: argparse.Namespace, check: DriftCheck, place: tuple[Store, str] | None) -> Drift:
-    from ganwatch.drift.record import accept, accepted, record_check
+    from ganwatch.drift.record import read_reference, record_check, save_reference
 
     generated = _drawn(args, check) if args.model else args.generated
     extractor = check.reader.extractor.provenance()
@@ -85,17 +85,17 @@ def _once(args: argparse.Namespace, check: DriftCheck, place: tuple[Store, str] 
     if args.reference:
         reference = check.reader.read(args.reference, "reference").features
     elif place and generated is not None:
-        kept = accepted(*place, extractor)
+        kept = read_reference(*place, extractor)
         reference = None if kept is None else kept.features
     checked = check(args.fresh, generated, reference=reference)
     report = _report(args, checked)
     if place:
-        record_check(*place, checked.found, report=report)
+        record_check(*place, checked.drift, report=report)
         if args.accept:
-            accept(*place, checked.sides["generated"].features, extractor, seed=args.seed)
-    shown = json.dumps(checked.found.as_dict() | {"report": report}, allow_nan=False) if args.json else described(checked.found, report)
+            save_reference(*place, checked.sides["generated"].features, extractor, seed=args.seed)
+    shown = json.dumps(checked.drift.as_dict() | {"report": report}, allow_nan=False) if args.json else described(checked.drift, report)
     print(shown, flush=True)
-    return checked.found
+    return checked.drift
 
 
 def described(found: Drift, report: str | None) -> str:
@@ -112,9 +112,9 @@ def described(found: Drift, report: str | None) -> str:
         lines.append(f"  now ↔ accepted        {interval} further from the baseline, p = {now['p_value']:.4g}")
     if found.check is not None:
         lines.append(f"  {found.check.calibration}")
-    if found.moved:
-        shown = "; ".join(map(str, found.moved[:8]))
-        lines.append(f"  moved: {shown}" + (f"; and {len(found.moved) - 8} more" if len(found.moved) > 8 else ""))
+    if found.changed_columns:
+        shown = "; ".join(map(str, found.changed_columns[:8]))
+        lines.append(f"  moved: {shown}" + (f"; and {len(found.changed_columns) - 8} more" if len(found.changed_columns) > 8 else ""))
     lines += [f"  {note}" for note in found.notes if found.check is None or note != str(found.check.calibration)]
     for name, side in found.provenance.get("sides", {}).items():
         if side["skipped"]:
@@ -123,7 +123,7 @@ def described(found: Drift, report: str | None) -> str:
 
 
 def _first(listed: list[dict[str, Any]]) -> str:
-    return "; ".join(f"{one['where']}: {one['reason']}" for one in listed[:3])
+    return "; ".join(f"{one['location']}: {one['reason']}" for one in listed[:3])
 
 
 def _check_arguments(args: argparse.Namespace) -> None:
@@ -147,17 +147,17 @@ def _opened(args: argparse.Namespace) -> tuple[Store, str] | None:
     if not args.run:
         return None
     from ganwatch.store.database import open_store
-    from ganwatch.store.queries import resolve
+    from ganwatch.store.queries import find_run
 
     with open_store(args.store, create=False) as reading:
-        meant = resolve(reading, args.run).id
+        meant = find_run(reading, args.run).id
     return open_store(args.store), meant
 
 
-def _drawing(args: argparse.Namespace, count: int) -> Generated:
-    from ganwatch.trainer.checkpoint import Generated
+def _drawing(args: argparse.Namespace, count: int) -> GeneratedBatches:
+    from ganwatch.trainer.checkpoint import GeneratedBatches
 
-    return Generated(args.model, count=count, seed=args.seed, argument="--model")
+    return GeneratedBatches(args.model, count=count, seed=args.seed, argument="--model")
 
 
 def _drawn(args: argparse.Namespace, check: DriftCheck) -> Tensor:
@@ -166,22 +166,22 @@ def _drawn(args: argparse.Namespace, check: DriftCheck) -> Tensor:
 
     generated = _drawing(args, len(check.baseline.features))
     samples = torch.cat(list(generated))
-    if generated.values is None:
+    if generated.value_range is None:
         return samples
-    (low, high), (wanted_low, wanted_high) = generated.values, check.reader.limits
+    (low, high), (wanted_low, wanted_high) = generated.value_range, check.reader.limits
     return (samples - low) * ((wanted_high - wanted_low) / (high - low)) + wanted_low
 
 
-def _report(args: argparse.Namespace, checked: Checked) -> str | None:
+def _report(args: argparse.Namespace, checked: DriftCheckResult) -> str | None:
     """Where the report is; the verdict stands without one."""
     import importlib.util
 
     unasked = args.report is None and importlib.util.find_spec("evidently") is None
-    if checked.found.verdict == "insufficient_data" or unasked:
+    if checked.drift.verdict == "insufficient_data" or unasked:
         return None
     from ganwatch.drift.report import write_report
 
-    first = tuple(dict.fromkeys(column.name.split(" ")[0] for column in checked.found.columns))
+    first = tuple(dict.fromkeys(column.name.split(" ")[0] for column in checked.drift.columns))
     sides = checked.sides["baseline"].columns, checked.sides["fresh"].columns
     try:
         return str(write_report(*sides, args.report or Path(REPORT), first=first).absolute())

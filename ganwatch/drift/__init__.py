@@ -1,1 +1,1 @@
-"""Whether the world moved or the generator regressed."""
+"""Tests for two changes: of the real data, and of the generator."""

@@ -1,8 +1,7 @@
-"""What moved, in words that people know: brightness, contrast, sharpness, saturation, entropy, size, shares of labels.
+"""Interpretable columns of samples: brightness, contrast, sharpness, saturation, entropy, size, shares of labels.
 
-For vectors the columns are themselves what people know. Numbers are compared by the Kolmogorov-Smirnov test, shares of labels by
-Fisher's exact test, and p-values are adjusted for the number of columns (Holm 1979, Scand. J. Statist. 6:65). They explain an alarm
-and decide none.
+Vectors are their own columns. The Kolmogorov-Smirnov test compares numbers, Fisher's exact test compares shares of labels. P-values are
+adjusted for the number of columns (Holm 1979, Scand. J. Statist. 6:65). Columns explain a verdict and decide none.
 """
 
 from __future__ import annotations
@@ -20,20 +19,22 @@ from torch import Tensor
 from ganwatch.core.errors import UserError
 
 LABEL = "label"
-"""Column whose values are kinds, not numbers."""
-_BINS = 32
-_NORMAL = 1.959964
+"""Column whose values are classes, not numbers."""
+_GREY_LEVELS = 32
+"""Grey levels whose entropy is computed."""
+_Z95 = 1.959964
+"""Two-sided 95 % of a standard normal."""
 Columns = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnChange:
-    """How one column differs between two samples.
+    """The difference of one column between two samples.
 
     Parameters
     ----------
     name : str
-        Such as ``brightness`` or ``label 3``.
+        For example ``brightness`` or ``label 3``.
     before, after : float
         Means, or shares of a label.
     effect : float
@@ -61,18 +62,18 @@ class ColumnChange:
 
 
 def value_range(samples: Tensor) -> tuple[float, float]:
-    """Lowest and highest value that samples can have: 0 to 255 for bytes, otherwise those that are there."""
+    """Return the lowest and highest value of samples: 0 and 255 for bytes, otherwise the extremes of these samples."""
     return (0.0, 255.0) if samples.dtype == torch.uint8 else (float(samples.min()), float(samples.max()))
 
 
 def image_columns(images: Tensor, limits: tuple[float, float]) -> Columns:
-    """What people see of images.
+    """Compute the visible properties of images.
 
     Parameters
     ----------
     images : (N, C, H, W) tensor
     limits : (low, high)
-        Of the values; the same for every sample that is compared.
+        Range of the values; use the same one for all samples that are compared.
 
     Returns
     -------
@@ -87,8 +88,8 @@ def image_columns(images: Tensor, limits: tuple[float, float]) -> Columns:
     contrast = grey.std((1, 2), correction=0)
     steps = [grey.diff(dim=axis).square().mean((1, 2)) for axis in (1, 2) if grey.shape[axis] > 1]
     roughness = torch.stack(steps).mean(0).sqrt() if steps else torch.zeros_like(contrast)
-    levels = (grey.clamp(0, 1) * (_BINS - 1)).round().long().flatten(1)
-    shares = torch.zeros(len(grey), _BINS, dtype=torch.float64).scatter_add_(1, levels, torch.ones_like(levels, dtype=torch.float64))
+    levels = (grey.clamp(0, 1) * (_GREY_LEVELS - 1)).round().long().flatten(1)
+    shares = torch.zeros(len(grey), _GREY_LEVELS, dtype=torch.float64).scatter_add_(1, levels, torch.ones_like(levels, dtype=torch.float64))
     found = {
         "brightness": grey.mean((1, 2)),
         "contrast": contrast,
@@ -105,12 +106,12 @@ def image_columns(images: Tensor, limits: tuple[float, float]) -> Columns:
 
 
 def vector_columns(vectors: Tensor) -> Columns:
-    """Vectors ``(N, D)`` column by column, named ``x0``, ``x1`` and so on."""
+    """Split vectors ``(N, D)`` into columns named ``x0``, ``x1`` and so on."""
     return {f"x{index}": column for index, column in enumerate(vectors.to(torch.float64).numpy().T)}
 
 
 def columns_of(samples: Tensor, labels: Any = None, *, limits: tuple[float, float] | None = None) -> Columns:
-    """The interpretable columns of samples.
+    """Compute the interpretable columns of samples.
 
     Parameters
     ----------
@@ -122,7 +123,7 @@ def columns_of(samples: Tensor, labels: Any = None, *, limits: tuple[float, floa
     Raises
     ------
     UserError
-        Samples are neither images nor vectors, or labels are not as many.
+        Samples are neither images nor vectors, or the number of labels differs.
     """
     if samples.ndim not in {2, 4}:
         raise UserError(f"samples must be images (N, C, H, W) or vectors (N, D), got shape {tuple(samples.shape)}")
@@ -135,13 +136,15 @@ def columns_of(samples: Tensor, labels: Any = None, *, limits: tuple[float, floa
 
 
 def compare_columns(first: Mapping[str, NDArray[Any]], second: Mapping[str, NDArray[Any]]) -> list[ColumnChange]:
-    """How each column that both samples have differs, the surest first; a column that is constant and the same is left out.
+    """Compare every column that both samples have, smallest p-value first.
+
+    A column with one value on both sides is left out.
 
     Examples
     --------
     >>> rng = np.random.default_rng(0)
     >>> dark, bright = ({"brightness": rng.normal(mean, 0.1, 200)} for mean in (0.3, 0.4))
-    >>> [(moved.name, moved.p_value < 0.01, moved.effect > 0.5) for moved in compare_columns(dark, bright)]
+    >>> [(column.name, column.p_value < 0.01, column.effect > 0.5) for column in compare_columns(dark, bright)]
     [('brightness', True, True)]
     """
     found: list[ColumnChange] = []
@@ -150,32 +153,32 @@ def compare_columns(first: Mapping[str, NDArray[Any]], second: Mapping[str, NDAr
             continue
         x, y = np.asarray(first[name]), np.asarray(second[name])
         if name == LABEL:
-            found += _shares(x, y)
+            found += _compare_shares(x, y)
         elif len(np.unique(np.concatenate((x, y)))) > 1:
-            found.append(_numbers(name, x, y))
-    return _adjusted(found)
+            found.append(_compare_numbers(name, x, y))
+    return _adjust_p_values(found)
 
 
-def _numbers(name: str, x: NDArray[Any], y: NDArray[Any]) -> ColumnChange:
+def _compare_numbers(name: str, x: NDArray[Any], y: NDArray[Any]) -> ColumnChange:
     from scipy.stats import ks_2samp
 
     unit = _spread(x) or _spread(y) or 1.0
     effect = float(y.mean() - x.mean()) / unit
-    margin = _NORMAL * math.sqrt(float(x.var(ddof=1)) / len(x) + float(y.var(ddof=1)) / len(y)) / unit
+    margin = _Z95 * math.sqrt(float(x.var(ddof=1)) / len(x) + float(y.var(ddof=1)) / len(y)) / unit
     p_value = float(ks_2samp(x, y, method="asymp").pvalue)
     return ColumnChange(name, float(x.mean()), float(y.mean()), effect, effect - margin, effect + margin, p_value)
 
 
 def _spread(x: NDArray[Any]) -> float:
-    """Standard deviation, 0 where all values are the same."""
+    """Return the standard deviation, exactly 0 if all values are equal."""
     return float(x.std(ddof=1)) if np.ptp(x) > 0 else 0.0
 
 
-def _shares(x: NDArray[Any], y: NDArray[Any]) -> list[ColumnChange]:
+def _compare_shares(x: NDArray[Any], y: NDArray[Any]) -> list[ColumnChange]:
     from scipy.stats import fisher_exact
 
     n, m = len(x), len(y)
-    margin = _NORMAL * math.sqrt(1 / n + 1 / m)
+    margin = _Z95 * math.sqrt(1 / n + 1 / m)
     found = []
     for label in np.unique(np.concatenate((x, y))):
         a, b = int((x == label).sum()), int((y == label).sum())
@@ -185,11 +188,11 @@ def _shares(x: NDArray[Any], y: NDArray[Any]) -> list[ColumnChange]:
     return found
 
 
-def _adjusted(found: list[ColumnChange]) -> list[ColumnChange]:
-    """Sorted by p-value, then effect; p-values by Holm's rule."""
-    order = sorted(found, key=lambda moved: (moved.p_value, -abs(moved.effect)))
+def _adjust_p_values(found: list[ColumnChange]) -> list[ColumnChange]:
+    """Sort by p-value, then effect, and adjust the p-values by Holm's rule."""
+    order = sorted(found, key=lambda column: (column.p_value, -abs(column.effect)))
     adjusted, largest = [], 0.0
-    for place, moved in enumerate(order):
-        largest = max(largest, min(1.0, moved.p_value * (len(order) - place)))
-        adjusted.append(ColumnChange(*(asdict(moved) | {"p_value": largest}).values()))
+    for place, column in enumerate(order):
+        largest = max(largest, min(1.0, column.p_value * (len(order) - place)))
+        adjusted.append(ColumnChange(*(asdict(column) | {"p_value": largest}).values()))
     return adjusted

@@ -1,4 +1,4 @@
-"""The Gaussian kernel between feature vectors, in blocks, so that no Gram matrix has to fit into memory."""
+"""The Gaussian kernel between feature vectors, computed in blocks so that the Gram matrix need not fit into memory."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import torch
 from torch import Tensor
 
 from ganwatch.core.errors import UserError
-from ganwatch.data.rounding import single
+from ganwatch.data.rounding import to_float32
 
-_BLOCK = 16_000_000
-"""Entries of the Gram matrix that are held at one time: 64 MB."""
-_PAIRED = 1000
-"""Samples whose pairwise distances decide the bandwidth."""
+_BLOCK_ENTRIES = 16_000_000
+"""Entries of the Gram matrix in memory at one time: 64 MB."""
+_BANDWIDTH_SAMPLES = 1000
+"""Largest number of samples whose pairwise distances decide the bandwidth."""
 
 
 def as_features(values: Any, argument: str) -> Tensor:
-    """Feature vectors as a finite float32 tensor ``(N, D)`` on the CPU.
+    """Convert feature vectors to a finite float32 tensor ``(N, D)`` on the CPU.
 
     Raises
     ------
     UserError
-        They are not of two axes, hold no column, a value is not finite, or float32 does not tell them apart.
+        They have other than two axes or no column, a value is not finite, or their differences are lost in float32.
     """
     try:
         features = torch.as_tensor(values if isinstance(values, Tensor) else np.asarray(values)).detach().to("cpu")
@@ -35,39 +35,40 @@ def as_features(values: Any, argument: str) -> Tensor:
     finite = torch.isfinite(features.float()).all(1)
     if not finite.all():
         raise UserError(f"{argument} must be finite, got {int((~finite).sum())} of {len(features)} samples with NaN or infinity")
-    return single(features, argument)
+    return to_float32(features, argument)
 
 
-def same_width(**sides: Tensor) -> None:
-    """Refuse features of different dimensions, naming both sides."""
+def check_widths(**sides: Tensor) -> None:
+    """Raise a ``UserError`` that names both sides if their dimensions differ."""
     widths = {name: features.shape[1] for name, features in sides.items()}
     if len(set(widths.values())) > 1:
         got = ", ".join(f"{width} in {name}" for name, width in widths.items())
         raise UserError(f"both sides must have features of the same dimension, got {got}")
 
 
-def subset(features: Tensor, limit: int, rng: np.random.Generator) -> Tensor:
-    """At most ``limit`` rows, chosen by chance."""
+def random_subset(features: Tensor, limit: int, rng: np.random.Generator) -> Tensor:
+    """Choose at most ``limit`` rows at random."""
     if len(features) <= limit:
         return features
     return features[torch.from_numpy(np.sort(rng.choice(len(features), limit, replace=False)))]
 
 
-def usual_bandwidth(points: Tensor, rng: np.random.Generator) -> float:
-    """0.7 of the median Euclidean distance between points; 1 where they are all the same.
+def default_bandwidth(points: Tensor, rng: np.random.Generator) -> float:
+    """Return 0.7 of the median Euclidean distance between points, or 1 if all points are equal.
 
-    A smaller one sees changes of the spread better and shifts of the mean worse: at 200 against 200 normal samples of 32 dimensions and
-    level 0.05 the kernel alone finds 90 % of shifts by 0.1 with the median itself, 89 % with 0.7 of it and 86 % with half of it.
+    A smaller bandwidth is more sensitive to changes of the spread and less to shifts of the mean. At 200 against 200 normal samples of 32
+    dimensions and level 0.05 the kernel alone finds 90 % of shifts by 0.1 with the median itself, 89 % with 0.7 of it, 86 % with half of
+    it.
 
-    Over a subset of 1,000 that is drawn without regard to which side a point is from, so a permutation test with it stays exact.
+    A random subset of 1,000 points is used. It ignores which side a point is from, so the permutation test stays exact.
     """
-    distances = torch.pdist(subset(points, _PAIRED, rng))
+    distances = torch.pdist(random_subset(points, _BANDWIDTH_SAMPLES, rng))
     positive = distances[distances > 0]
     return 0.7 * float(positive.median()) if len(positive) else 1.0
 
 
 def kernel_product(rows: Tensor, points: Tensor, weights: Tensor, bandwidth: float) -> Tensor:
-    """``K(rows, points) @ weights`` with ``k(x, y) = exp(-|x - y|² / 2 bandwidth²)``, block by block.
+    """Compute ``K(rows, points) @ weights`` with ``k(x, y) = exp(-|x - y|² / 2 bandwidth²)``, block by block.
 
     Parameters
     ----------
@@ -83,7 +84,7 @@ def kernel_product(rows: Tensor, points: Tensor, weights: Tensor, bandwidth: flo
     left, right = (rows - centre) / bandwidth, (points - centre) / bandwidth
     of_left, of_right = left.square().sum(1), right.square().sum(1)
     product = torch.empty(len(rows), weights.shape[1])
-    step = max(1, _BLOCK // max(1, len(points)))
+    step = max(1, _BLOCK_ENTRIES // max(1, len(points)))
     for start in range(0, len(rows), step):
         part = slice(start, start + step)
         squared = torch.addmm(of_right, left[part], right.T, alpha=-2).add_(of_left[part, None]).clamp_(min=0)

@@ -1,4 +1,4 @@
-"""Samples of each side as features and interpretable columns, in one pass."""
+"""Reads each side once, into features and interpretable columns."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ganwatch.data.batches import SampleBatches
-from ganwatch.data.sides import SIGNED, Kind, both_vectors, in_range, usual_range
+from ganwatch.data.sample_format import SIGNED_RANGE, SampleFormat, are_vectors, find_common_range, rescale_batches
 from ganwatch.data.source import Item
 from ganwatch.drift.columns import LABEL, Columns, columns_of
 from ganwatch.features.cache import FeatureCache
@@ -23,7 +23,7 @@ from ganwatch.features.registry import extractor as extractor_named
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One side of a comparison: features ``(N, D)``, columns by name, and what was read and left out."""
+    """One side of a comparison: features ``(N, D)``, columns by name, and a report of the samples read and left out."""
 
     features: Tensor
     columns: Columns
@@ -31,24 +31,24 @@ class Side:
 
 
 class Reader:
-    """Reads every side the same way, as the baseline decides.
+    """Reads every side the same way; the baseline decides how.
 
-    Where the baseline is of 8-bit images, floating-point images of another side are taken to be the same pixels in -1…1, 0…1 or 0…255,
-    whichever its first batch fits. Where it is of floating-point images, another range is another world.
+    If the baseline has 8-bit images, floating-point images of another side count as the same pixels in -1…1, 0…1 or 0…255, whichever range
+    its first batch fits. If the baseline has floating-point images, another range is a difference in the data.
 
     Parameters
     ----------
     baseline : like that of ``ganwatch.data.opening.open_source``
-        Tells vectors from images, and which range floating-point values have.
+        Decides between vectors and images, and gives the range of floating-point values.
     features, size : str, callable, Extractor or None; int or None
-        An extractor, or as for ``ganwatch.features.registry.extractor``.
+        An extractor, or the arguments of ``ganwatch.features.registry.extractor``.
     limit : int or None
-        Samples of a side to read at most, chosen by chance.
+        Largest number of samples to read per side, chosen at random.
     seed : int
     cache : FeatureCache or None
-        Where features are kept, which also makes an interrupted extraction go on where it was.
+        Cache of features; with it an interrupted extraction continues.
     progress : callable or None
-        Told the side (``argument``, ``wanted``) and how many more of it were read.
+        Called with the side (``argument``, ``sample_size``) and the number of samples added.
 
     Raises
     ------
@@ -70,15 +70,15 @@ class Reader:
         self.limit, self.seed, self.cache, self.progress = limit, seed, cache, progress
         samples = SampleBatches(baseline, batch_size=64, seed=seed, argument="baseline")
         first = next(iter(samples))
-        self._kind = Kind.shown(first)
-        vectors = both_vectors({"baseline": self._kind})
+        self._format = SampleFormat.from_batch(first)
+        vectors = are_vectors({"baseline": self._format})
         self._bytes = not vectors and all(one.dtype == torch.uint8 for one in first)
-        self.limits = SIGNED if self._bytes else _range_of(samples, first)
+        self.limits = SIGNED_RANGE if self._bytes else _range_of(samples, first)
         self.extractor: Extractor
         if isinstance(features, Extractor):
             self.extractor = features
         else:
-            given = SIGNED if vectors else self.limits
+            given = SIGNED_RANGE if vectors else self.limits
             self.extractor = extractor_named(features, vectors=vectors, size=size, given=given, seed=seed)
 
     def read(self, data: Any, argument: str) -> Side:
@@ -87,26 +87,26 @@ class Reader:
         Raises
         ------
         UserError
-            It cannot be read, is of another kind than the baseline, or a feature is not finite.
+            It cannot be read, is images where the baseline is vectors or the reverse, or a feature is not finite.
         """
         samples = SampleBatches(data, limit=self.limit, seed=self.seed, argument=argument)
         first = next(iter(samples))
-        both_vectors({"baseline": self._kind, argument: Kind.shown(first)})
+        are_vectors({"baseline": self._format, argument: SampleFormat.from_batch(first)})
         scaled = self._bytes and first[0].ndim > 1 and any(one.is_floating_point() for one in first)
-        given = _range_of(samples, first) if scaled else SIGNED
+        given = _range_of(samples, first) if scaled else SIGNED_RANGE
         labels: list[int | str | None] = []
-        samples.source = replace(samples.source, read=_noting(samples.source.read, samples.source.labels, labels))
+        samples.source = replace(samples.source, read=_record_labels(samples.source.read, samples.source.labels, labels))
         found: list[Columns] = []
 
-        def noted() -> Iterator[Any]:
-            for batch in in_range(samples, given, strict=False):
+        def batches() -> Iterator[Any]:
+            for batch in rescale_batches(samples, given, strict=False):
                 parts = [batch] if isinstance(batch, Tensor) else [one[None] for one in batch]
                 found.extend(columns_of(part, limits=_limits(part, self.limits)) for part in parts)
                 yield batch
                 if self.progress is not None:
                     self.progress(samples, len(batch))
 
-        features = torch.cat(list(features_of(noted(), self.extractor, cache=self.cache)))
+        features = torch.cat(list(features_of(batches(), self.extractor, cache=self.cache)))
         shared = [name for name in found[0] if all(name in part for part in found)]
         columns = {name: np.concatenate([part[name] for part in found]) for name in shared}
         if labels and all(label is not None for label in labels):
@@ -114,26 +114,28 @@ class Reader:
         return Side(features, columns, samples.report())
 
     def provenance(self) -> dict[str, Any]:
-        """Extractor, seed and limit, plain types."""
+        """Return extractor, seed and limit as plain types."""
         return {"extractor": self.extractor.provenance(), "seed": self.seed, "limit": self.limit}
 
 
-def _noting(read: Callable[[int], Item], known: Any, labels: list[int | str | None]) -> Callable[[int], Item]:
-    def noting(index: int) -> Item:
+def _record_labels(read: Callable[[int], Item], known: Any, labels: list[int | str | None]) -> Callable[[int], Item]:
+    """Wrap ``read`` so that it appends the label of each item to ``labels``."""
+
+    def read_and_record(index: int) -> Item:
         item = read(index)
         labels.append(item.label if item.label is not None or known is None else known[index])
         return item
 
-    return noting
+    return read_and_record
 
 
 def _range_of(samples: SampleBatches, first: Any) -> tuple[float, float]:
-    """What floating-point values are scaled to: the usual range that the first batch fits, or else its own."""
+    """Return the range of floating-point values: the usual one that the first batch fits, else the extremes of that batch."""
     floats = [one for one in first if one.is_floating_point()]
-    if samples.source.values is not None or not floats:
-        return samples.source.values or SIGNED
+    if samples.source.value_range is not None or not floats:
+        return samples.source.value_range or SIGNED_RANGE
     low, high = min(float(one.min()) for one in floats), max(float(one.max()) for one in floats)
-    return usual_range(low, high) or (low, high if high > low else low + 1.0)
+    return find_common_range(low, high) or (low, high if high > low else low + 1.0)
 
 
 def _limits(part: Tensor, limits: tuple[float, float]) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Drift checks and accepted references in the store, with the run that they belong to."""
+"""Reads and writes the drift checks and accepted references of a run in the store."""
 
 from __future__ import annotations
 
@@ -13,71 +13,73 @@ import torch
 from torch import Tensor
 
 from ganwatch.core.errors import UserError
-from ganwatch.drift.kernel import as_features, subset
-from ganwatch.drift.permutation import LIMIT
+from ganwatch.drift.kernel import as_features, random_subset
+from ganwatch.drift.permutation import MAX_SAMPLES
 from ganwatch.drift.verdict import Drift
 from ganwatch.store.artifacts import ArtifactRoot
-from ganwatch.store.audits import DRIFT_CHECKED, GENERATOR_ACCEPTED, AuditRecord, append, entries
+from ganwatch.store.audit_log import DRIFT_CHECKED, GENERATOR_ACCEPTED, AuditEntry, append_entry, read_entries
 from ganwatch.store.database import Store
 from ganwatch.store.queries import run as run_of
 
-ACTOR = "ganwatch drift"
+AUDIT_ACTOR = "ganwatch drift"
+"""Actor named in audit rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What a generator drew when it was accepted, as features ``(N, D)``, and how these were made."""
+    """Features ``(N, D)`` of samples that a generator drew when it was accepted, and their extractor."""
 
     features: Tensor
     extractor: Mapping[str, Any]
     created: float
 
 
-def record_check(store: Store, run: str, found: Drift, *, report: str | None = None) -> None:
-    """Write a verdict down with its run; ``report`` is where the HTML file is."""
-    append(store, ACTOR, DRIFT_CHECKED, run, found.as_dict() | {"report": report})
+def record_check(store: Store, run: str, drift: Drift, *, report: str | None = None) -> None:
+    """Write a verdict to the store; ``report`` is the path of the HTML file."""
+    append_entry(store, AUDIT_ACTOR, DRIFT_CHECKED, run, drift.as_dict() | {"report": report})
 
 
-def recorded_checks(store: Store, run: str) -> list[AuditRecord]:
-    """The drift checks of a run, in order; ``detail`` is what ``Drift.as_dict`` gave, and ``report``."""
-    return entries(store, DRIFT_CHECKED, run)
+def recorded_checks(store: Store, run: str) -> list[AuditEntry]:
+    """Return the drift checks of a run, oldest first; ``detail`` holds ``Drift.as_dict()`` and ``report``."""
+    return read_entries(store, DRIFT_CHECKED, run)
 
 
-def accept(store: Store, run: str, features: Any, extractor: Mapping[str, Any], *, seed: int = 0) -> None:
-    """Keep what the generator draws now as the reference that it is compared with from now on.
+def save_reference(store: Store, run: str, features: Any, extractor: Mapping[str, Any], *, seed: int = 0) -> None:
+    """Save what the generator draws now as its reference for later checks.
 
     Parameters
     ----------
     store : Store
     run : str
-        Id.
+        Id of the run.
     features : (N, D) array or tensor
-        Of generated samples; of more than 5,000 a random subset is kept.
+        Features of generated samples; of more than 5,000 a random subset is saved.
     extractor : mapping
-        Provenance of the features, plain types.
+        Provenance of the features, as plain types.
     """
-    kept = subset(as_features(features, "generated"), LIMIT, np.random.default_rng(seed))
+    reference = random_subset(as_features(features, "generated"), MAX_SAMPLES, np.random.default_rng(seed))
     buffer = io.BytesIO()
-    np.save(buffer, kept.numpy(), allow_pickle=False)
+    np.save(buffer, reference.numpy(), allow_pickle=False)
     content = buffer.getvalue()
     digest = hashlib.sha256(content).hexdigest()
     path = f"{run}/drift/accepted-{digest[:12]}.npy"
-    _root(store, run).write(path, content)
-    append(store, ACTOR, GENERATOR_ACCEPTED, run, {"path": path, "sha256": digest, "count": len(kept), "extractor": dict(extractor)})
+    _artifact_root(store, run).write(path, content)
+    detail = {"path": path, "sha256": digest, "count": len(reference), "extractor": dict(extractor)}
+    append_entry(store, AUDIT_ACTOR, GENERATOR_ACCEPTED, run, detail)
 
 
-def accepted(store: Store, run: str, extractor: Mapping[str, Any]) -> Reference | None:
-    """The reference accepted last, None where there is none.
+def read_reference(store: Store, run: str, extractor: Mapping[str, Any]) -> Reference | None:
+    """Return the reference accepted last, None if there is none.
 
     Raises
     ------
     UserError
-        It was made with another extractor, or its file is not there or not the one that was written.
+        It has the features of another extractor, or its file is missing or was changed.
     """
-    known = entries(store, GENERATOR_ACCEPTED, run)
-    if not known:
+    rows = read_entries(store, GENERATOR_ACCEPTED, run)
+    if not rows:
         return None
-    last = known[-1]
+    last = rows[-1]
     if last.detail["extractor"] != dict(extractor):
         raise UserError(
             f"reference must have the features of this check, got {dict(last.detail['extractor'])} where this check has {dict(extractor)}; "
@@ -85,7 +87,7 @@ def accepted(store: Store, run: str, extractor: Mapping[str, Any]) -> Reference 
         )
     path = last.detail["path"]
     try:
-        content = _root(store, run).read(path)
+        content = _artifact_root(store, run).read(path)
     except FileNotFoundError:
         raise UserError(f"reference must be where it was written, got no file {path!r} among the artifacts of run {run}") from None
     digest = hashlib.sha256(content).hexdigest()
@@ -95,6 +97,6 @@ def accepted(store: Store, run: str, extractor: Mapping[str, Any]) -> Reference 
     return Reference(features, last.detail["extractor"], last.created)
 
 
-def _root(store: Store, run: str) -> ArtifactRoot:
+def _artifact_root(store: Store, run: str) -> ArtifactRoot:
     root = run_of(store, run).artifact_root
     return ArtifactRoot(root) if root else store.artifacts

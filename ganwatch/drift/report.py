@@ -1,4 +1,4 @@
-"""A report for people: Evidently on the interpretable columns, as an HTML file. It shows, and decides no alarm."""
+"""HTML report for people: Evidently on the interpretable columns. It decides no verdict."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ import numpy as np
 from ganwatch.core.errors import UserError
 from ganwatch.drift.columns import LABEL, Columns
 
-MOST = 50
-"""Columns in a report at most, as each is a plot; the surest to have moved come first."""
-_ROWS = 2000
+MAX_COLUMNS = 50
+"""Largest number of columns in a report, as each is a plot; those with the smallest p-values come first."""
+_MAX_ROWS = 2000
+"""Largest number of rows in a report."""
 
 
 def write_report(baseline: Columns, fresh: Columns, path: str | Path, *, first: tuple[str, ...] = ()) -> Path:
@@ -26,9 +27,9 @@ def write_report(baseline: Columns, fresh: Columns, path: str | Path, *, first: 
     baseline, fresh : dict of str to (N,) array
         From ``columns_of``.
     path : path
-        Of the HTML file, 4 MB; folders above it are made.
+        Path of the HTML file, 4 MB; missing folders are created.
     first : tuple of str
-        Columns that have to be in the report, where there are more than 50.
+        Columns that come first; they are in the report if there are more than 50.
 
     Raises
     ------
@@ -45,11 +46,11 @@ def write_report(baseline: Columns, fresh: Columns, path: str | Path, *, first: 
         except ImportError as error:
             raise UserError(f'a report needs evidently, which is not installed ({error}): pip install "ganwatch[drift]"') from None
         shared = [name for name in baseline if name in fresh]
-        names = [*(name for name in first if name in shared), *(name for name in shared if name not in first)][:MOST]
+        names = [*(name for name in first if name in shared), *(name for name in shared if name not in first)][:MAX_COLUMNS]
         definition = DataDefinition(
             numerical_columns=[name for name in names if name != LABEL], categorical_columns=[name for name in names if name == LABEL]
         )
-        sides = [Dataset.from_pandas(pd.DataFrame(_rows(side, names)), data_definition=definition) for side in (fresh, baseline)]
+        sides = [Dataset.from_pandas(pd.DataFrame(_choose_rows(side, names)), data_definition=definition) for side in (fresh, baseline)]
         snapshot = Report([DataDriftPreset()]).run(*sides)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -59,16 +60,16 @@ def write_report(baseline: Columns, fresh: Columns, path: str | Path, *, first: 
     return target
 
 
-def _rows(columns: Columns, names: list[str]) -> Columns:
-    """The same number of values of each column, at most 2,000."""
+def _choose_rows(columns: Columns, names: list[str]) -> Columns:
+    """Choose the same number of values of each column, at most 2,000."""
     count = min(len(columns[name]) for name in names)
-    chosen = np.sort(np.random.default_rng(0).permutation(count)[:_ROWS])
+    chosen = np.sort(np.random.default_rng(0).permutation(count)[:_MAX_ROWS])
     return {name: columns[name][chosen] for name in names}
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Evidently and what it stands on warn about each other and divide by zero in plots."""
+    """Suppress warnings: Evidently and its dependencies warn about each other and divide by zero in plots."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         yield

@@ -1,4 +1,4 @@
-"""When a check is due."""
+"""Times of repeated checks."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from collections.abc import Callable, Iterator
 from ganwatch.core.errors import UserError
 
 YEAR = 365 * 86_400.0
+"""Longest interval, in seconds."""
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
-def seconds(text: str) -> float:
-    """An interval such as ``24h`` in seconds.
+def parse_interval(text: str) -> float:
+    """Parse an interval such as ``24h`` into seconds.
 
     Raises
     ------
     UserError
-        It is none, or longer than a year.
+        The text is no interval, or the interval is below a second or over a year.
 
     Examples
     --------
-    >>> seconds("24h"), seconds("1.5m")
+    >>> parse_interval("24h"), parse_interval("1.5m")
     (86400.0, 90.0)
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text.strip())
@@ -32,8 +33,11 @@ def seconds(text: str) -> float:
     return value
 
 
-def ticks(every: float, *, clock: Callable[[], float] = time.time, sleep: Callable[[float], None] = time.sleep) -> Iterator[float]:
-    """The time of each check: now, then ``every`` seconds on; one that passed while the last was still made is left out."""
+def due_times(every: float, *, clock: Callable[[], float] = time.time, sleep: Callable[[float], None] = time.sleep) -> Iterator[float]:
+    """Yield the time of each check: now, then every ``every`` seconds.
+
+    A time that passes during the last check is skipped.
+    """
     due = clock()
     while True:
         yield due

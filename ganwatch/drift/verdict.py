@@ -1,4 +1,4 @@
-"""Whether the world moved, the generator regressed, both or neither: three comparisons and one verdict."""
+"""One verdict from three comparisons: the real data changed, the generator regressed, both or neither."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 
 from ganwatch.core.errors import UserError
 from ganwatch.drift.columns import ColumnChange, Columns, compare_columns
-from ganwatch.drift.kernel import as_features, same_width
-from ganwatch.drift.permutation import LIMIT, Change, Comparison, change, compare
-from ganwatch.drift.sequential import Check, RepeatedChecks
+from ganwatch.drift.kernel import as_features, check_widths
+from ganwatch.drift.permutation import MAX_SAMPLES, Comparison, DistanceChange, compare, compare_distances
+from ganwatch.drift.sequential import RepeatedChecks, SequentialCheck
 
 LEVEL = 0.01
-"""Probability of any verdict but "unchanged" where nothing changed."""
-FEWEST = 50
-"""Samples that each side must have."""
+"""Probability of a verdict other than "unchanged" if nothing changed."""
+MIN_SAMPLES = 50
+"""Smallest number of samples per side."""
 
 
-class Outcome(StrEnum):
+class DriftVerdict(StrEnum):
     """The verdict on a drift check."""
 
     UNCHANGED = "unchanged"
@@ -29,12 +29,12 @@ class Outcome(StrEnum):
 
     @property
     def exit_code(self) -> int:
-        """Of ``ganwatch drift``."""
+        """Exit code of ``ganwatch drift``."""
         return {"unchanged": 0, "world_moved": 10, "generator_regressed": 11, "both": 12, "insufficient_data": 3}[self]
 
     @property
     def advice(self) -> str:
-        """What it means and what to do."""
+        """Meaning of the verdict, and what to do."""
         return {
             "unchanged": "nothing changed",
             "world_moved": "fresh real data differ from the baseline: retrain on them",
@@ -47,44 +47,44 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """A verdict with all that it rests on.
+    """A verdict with its evidence.
 
     Parameters
     ----------
     verdict : Outcome
     level : float
-        Probability of a verdict other than ``unchanged`` where nothing changed.
+        Probability of a verdict other than ``unchanged`` if nothing changed.
     samples : dict of str to int
-        How many there were of each side.
+        Number of samples per side.
     world, to_baseline, to_fresh : Comparison or None
-        Baseline and fresh, generated and baseline, generated and fresh.
+        Comparisons of baseline and fresh, generated and baseline, generated and fresh.
     regression : Change or None
-        The generator now against its accepted reference, by their distances to the baseline.
+        The generator now and its accepted reference, by their distances to the baseline.
     check : Check or None
-        Where the world was judged as one of many checks against the same baseline.
-    columns : tuple of Moved
-        Baseline and fresh, column by column, the surest first.
+        Result of the check as one of many against the same baseline; it decides about the real data if it is there.
+    columns : tuple of ColumnChange
+        Baseline and fresh, column by column, smallest p-value first.
     notes : tuple of str
-        What could not be judged, and why.
+        Tests that could not be made, and why.
     provenance : dict
         Extractor, preprocessing, seed, versions.
     """
 
-    verdict: Outcome
+    verdict: DriftVerdict
     level: float
     samples: dict[str, int]
     world: Comparison | None = None
     to_baseline: Comparison | None = None
     to_fresh: Comparison | None = None
-    regression: Change | None = None
-    check: Check | None = None
+    regression: DistanceChange | None = None
+    check: SequentialCheck | None = None
     columns: tuple[ColumnChange, ...] = ()
     notes: tuple[str, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def moved(self) -> tuple[ColumnChange, ...]:
-        """Columns that differ at the level, after adjustment for their number."""
+    def changed_columns(self) -> tuple[ColumnChange, ...]:
+        """Columns that differ at the level, adjusted for their number."""
         return tuple(column for column in self.columns if column.p_value <= self.level)
 
     def as_dict(self) -> dict[str, Any]:
@@ -96,14 +96,14 @@ class Drift:
             "level": self.level,
             "samples": dict(self.samples),
             **{name: None if part is None else part.as_dict() for name, part in parts.items()},
-            "moved": [column.name for column in self.moved],
+            "changed_columns": [column.name for column in self.changed_columns],
             "columns": [column.as_dict() for column in self.columns],
             "notes": list(self.notes),
             "provenance": dict(self.provenance),
         }
 
 
-def judge(
+def decide(
     baseline: Any,
     fresh: Any,
     generated: Any = None,
@@ -113,7 +113,7 @@ def judge(
     checks: RepeatedChecks | None = None,
     columns: tuple[Columns, Columns] | None = None,
     seed: int = 0,
-    limit: int = LIMIT,
+    limit: int = MAX_SAMPLES,
     provenance: dict[str, Any] | None = None,
 ) -> Drift:
     """Compare fresh real data with the baseline, and the generator with both.
@@ -125,18 +125,18 @@ def judge(
     generated : (N, D) array or tensor, optional
         Features of samples that the generator draws now.
     reference : (N, D) array or tensor, optional
-        Features of samples that it drew when it was accepted. Without them "regressed" is not judged: a generator always differs from
-        real data, and only its own past tells how much is too much.
+        Features of samples that it drew when it was accepted. Without them regression is not tested: a generator always differs from
+        real data, and only its own past shows how much is too much.
     level : float, in (0, 1)
-        Split evenly between the world and the generator where both are judged.
+        Split evenly between the real data and the generator if both are tested.
     checks : RepeatedChecks, optional
-        Judges the world in place of the single test, where this is one of many checks; its own level holds for the world then.
+        Decides about the real data in place of the single test, if this is one of many checks. Then its own level holds for them.
     columns : pair of dicts, optional
-        Of baseline and fresh, from ``columns_of``.
+        Columns of baseline and fresh, from ``columns_of``.
     seed, limit
         As for ``compare``.
     provenance : dict, optional
-        Kept with the verdict.
+        Stored with the verdict.
 
     Raises
     ------
@@ -147,40 +147,40 @@ def judge(
     --------
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
-    >>> str(judge(rng.normal(size=(300, 4)), rng.normal(0.5, size=(300, 4))).verdict)
+    >>> str(decide(rng.normal(size=(300, 4)), rng.normal(0.5, size=(300, 4))).verdict)
     'world_moved'
     """
     if not 0 < level < 1:
         raise UserError(f"level must be in (0, 1), got {level}")
     given = {"baseline": baseline, "fresh": fresh, "generated": generated, "reference": reference}
     sides = {name: as_features(side, name) for name, side in given.items() if side is not None}
-    same_width(**sides)
+    check_widths(**sides)
     counts = {name: len(side) for name, side in sides.items()}
     facts: dict[str, Any] = {"level": level, "samples": counts, "provenance": provenance or {}}
-    few = [f"{name} has {count} samples, {FEWEST} are needed" for name, count in counts.items() if count < FEWEST]
+    few = [f"{name} has {count} samples, {MIN_SAMPLES} are needed" for name, count in counts.items() if count < MIN_SAMPLES]
     if few:
-        return Drift(Outcome.INSUFFICIENT_DATA, notes=tuple(few), **facts)
+        return Drift(DriftVerdict.INSUFFICIENT_DATA, notes=tuple(few), **facts)
     notes = []
-    both = generated is not None and reference is not None
-    share = level / 2 if both else level
+    tests_generator = generated is not None and reference is not None
+    share = level / 2 if tests_generator else level
     test = {"permutations": max(999, round(10 / share) - 1), "seed": seed, "limit": limit}
     world = facts["world"] = compare(sides["baseline"], sides["fresh"], **test)
-    moved = world.p_value <= share
+    world_moved = world.p_value <= share
     if checks is not None:
         check = facts["check"] = checks.check(sides["fresh"])
-        moved = check.alarm
-        if not check.calibration.enough:
+        world_moved = check.alarm
+        if not check.calibration.is_large_enough:
             notes.append(str(check.calibration))
     regressed = False
     if generated is not None:
         facts["to_baseline"] = compare(sides["generated"], sides["baseline"], **test)
         facts["to_fresh"] = compare(sides["generated"], sides["fresh"], **test)
-        if both:
-            regression = facts["regression"] = change(sides["generated"], sides["reference"], sides["baseline"], **test)
-            regressed = regression.further(share)
+        if tests_generator:
+            regression = facts["regression"] = compare_distances(sides["generated"], sides["reference"], sides["baseline"], **test)
+            regressed = regression.is_further(share)
         else:
-            notes.append("whether the generator regressed is not judged: there is no accepted reference of it")
+            notes.append("regression of the generator is not tested: it has no accepted reference")
     if columns is not None:
         facts["columns"] = tuple(compare_columns(*columns))
     verdicts = {(False, False): "unchanged", (True, False): "world_moved", (False, True): "generator_regressed", (True, True): "both"}
-    return Drift(Outcome(verdicts[moved, regressed]), notes=tuple(notes), **facts)
+    return Drift(DriftVerdict(verdicts[world_moved, regressed]), notes=tuple(notes), **facts)

@@ -123,7 +123,7 @@ def verdicts(
     fresh_by_name = fresh_data(seed)
     for name in months:
         generator = drawn["after" if "collapse" in name else "before"]
-        found[name] = check(fresh_by_name[name], generator, reference=reference).found
+        found[name] = check(fresh_by_name[name], generator, reference=reference).drift
     return found
 
 

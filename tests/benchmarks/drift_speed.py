@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from ganwatch.drift.sequential import RepeatedChecks
-from ganwatch.drift.verdict import judge
+from ganwatch.drift.verdict import decide
 
 COUNT, DIMENSIONS, GOAL = 5000, 512, 30.0
 
@@ -22,9 +22,9 @@ def main() -> int:
     rng = np.random.default_rng(0)
     baseline, fresh, generated, accepted = (rng.normal(mean, size=(COUNT, DIMENSIONS)).astype(np.float32) for mean in (0, 0, 0.2, 0.2))
     checks = {
-        "once": (lambda: judge(baseline, fresh), GOAL),
+        "once": (lambda: decide(baseline, fresh), GOAL),
         "one of a year's daily checks, simulation included": (lambda: RepeatedChecks(baseline).check(fresh), GOAL),
-        "once, with 5,000 of a generator and 5,000 of its reference": (lambda: judge(baseline, fresh, generated, accepted), None),
+        "once, with 5,000 of a generator and 5,000 of its reference": (lambda: decide(baseline, fresh, generated, accepted), None),
     }
     print(f"| drift check, {COUNT:,} + {COUNT:,} vectors of {DIMENSIONS} | seconds | goal |\n|---|---|---|")
     missed = False

@@ -43,7 +43,7 @@ def test_a_generator_is_accepted_watched_and_rolled_back(saved, run: str, capsys
     assert third["regression"]["low"] > 0
     given = ("--baseline", saved("baseline"), "--fresh", saved("moved", 0.7), "--run", run)
     code, fourth = called(capsys, *given, "--generated", saved("better"))
-    assert (code, set(fourth["moved"])) == (10, {"x0", "x1", "x2", "x3", "x4"})
+    assert (code, set(fourth["changed_columns"])) == (10, {"x0", "x1", "x2", "x3", "x4"})
     with open_store("runs", create=False) as store:
         kept = recorded_checks(store, run)
     assert [check.detail["verdict"] for check in kept] == ["unchanged", "unchanged", "generator_regressed", "world_moved"]
@@ -88,7 +88,7 @@ def test_folders_of_images_of_any_size_are_compared(saved, tmp_path: Path, capsy
     (tmp_path / "fresh" / "a" / "broken.png").write_bytes(b"no image")
     code, found = called(capsys, "--baseline", "baseline", "--fresh", "fresh")
     assert found["samples"] == {"baseline": 80, "fresh": 80}
-    assert {"height", "width"} <= set(found["moved"])
+    assert {"height", "width"} <= set(found["changed_columns"])
     assert {"saturation", "label a"} <= {column["name"] for column in found["columns"]}
     assert found["provenance"]["sides"]["fresh"]["skipped"] == 1
     assert code in {0, 10}  # whether noise of two sizes is one distribution is up to the features
@@ -115,7 +115,7 @@ def test_the_verdict_stands_without_a_report(saved, run: str, capsys, monkeypatc
 
 
 def test_a_baseline_that_is_too_small_for_a_schedule_is_a_verdict(saved, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schedule, "ticks", lambda _: [0.0])
+    monkeypatch.setattr(schedule, "due_times", lambda _: [0.0])
     assert main(["drift", "--baseline", saved("baseline", count=10), "--fresh", saved("fresh"), "--every", "1h", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["verdict"] == "insufficient_data"
 
@@ -131,7 +131,7 @@ def test_again_and_again_at_a_level_for_a_year(saved, run: str, capsys, monkeypa
                 Path("fresh.npy").symlink_to(fresh[day])
             yield float(day)
 
-    monkeypatch.setattr(schedule, "ticks", days)
+    monkeypatch.setattr(schedule, "due_times", days)
     baseline = saved("baseline", count=2000)
     assert main(["drift", "--baseline", baseline, "--fresh", "fresh.npy", "--run", "mine", "--every", "24h", "--json"]) == 0
     out, err = capsys.readouterr()
@@ -150,7 +150,7 @@ def test_a_check_is_due_when_the_interval_is_over_however_long_the_last_one_took
         slept.append(seconds)
         now[0] += seconds
 
-    due = schedule.ticks(10.0, clock=lambda: now[0], sleep=sleep)
+    due = schedule.due_times(10.0, clock=lambda: now[0], sleep=sleep)
     took = [0.0, 4.0, 25.0, 0.0]
     moments = []
     for seconds in took:

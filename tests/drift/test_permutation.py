@@ -10,7 +10,7 @@ from scipy.stats import binom
 from ganwatch.core.errors import UserError
 from ganwatch.drift.columns import compare_columns
 from ganwatch.drift.kernel import kernel_product
-from ganwatch.drift.permutation import change, compare
+from ganwatch.drift.permutation import compare, compare_distances
 
 
 def within(count: int, trials: int, level: float) -> bool:
@@ -21,9 +21,9 @@ def within(count: int, trials: int, level: float) -> bool:
 
 def test_level_of_a_thousand_checks_without_drift() -> None:
     rng = np.random.default_rng(1)
-    p_values = np.array([
-        compare(rng.exponential(size=(40, 4)), rng.exponential(size=(60, 4)), permutations=99, seed=seed).p_value for seed in range(1000)
-    ])
+    p_values = np.array(
+        [compare(rng.exponential(size=(40, 4)), rng.exponential(size=(60, 4)), permutations=99, seed=seed).p_value for seed in range(1000)]
+    )
     for level in (0.01, 0.05, 0.2):
         assert within(int((p_values <= level).sum()), 1000, level), level
 
@@ -55,9 +55,9 @@ def test_further_away_is_told_from_equally_far_and_from_the_same() -> None:
     same = far = regressed = 0
     for seed in range(100):
         target, before = rng.normal(size=(120, 4)), rng.normal(0.3, size=(120, 4))
-        same += change(rng.normal(0.3, size=(100, 4)), before, target, permutations=99, seed=seed).further(0.05)
-        far += change(rng.normal(-0.3, size=(100, 4)), before, target, permutations=99, seed=seed).further(0.05)
-        regressed += change(rng.normal(0.6, size=(100, 4)), before, target, permutations=99, seed=seed).further(0.05)
+        same += compare_distances(rng.normal(0.3, size=(100, 4)), before, target, permutations=99, seed=seed).is_further(0.05)
+        far += compare_distances(rng.normal(-0.3, size=(100, 4)), before, target, permutations=99, seed=seed).is_further(0.05)
+        regressed += compare_distances(rng.normal(0.6, size=(100, 4)), before, target, permutations=99, seed=seed).is_further(0.05)
     assert same <= binom.ppf(0.995, 100, 0.05)
     assert far <= binom.ppf(0.995, 100, 0.05)
     assert regressed >= 90
@@ -66,7 +66,7 @@ def test_further_away_is_told_from_equally_far_and_from_the_same() -> None:
 def test_blocks_give_what_the_whole_matrix_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y, weights = torch.randn(50, 3) + 100, torch.randn(70, 3) + 100, torch.randn(70, 5)
     whole = torch.exp(-torch.cdist(x.double(), y.double()).square() / 8) @ weights.double()
-    monkeypatch.setattr("ganwatch.drift.kernel._BLOCK", 700)
+    monkeypatch.setattr("ganwatch.drift.kernel._BLOCK_ENTRIES", 700)
     torch.testing.assert_close(kernel_product(x, y, weights, 2.0).double(), whole, rtol=1e-4, atol=1e-4)
 
 

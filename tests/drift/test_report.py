@@ -13,7 +13,7 @@ from playwright.sync_api import expect, sync_playwright
 from ganwatch.core.errors import UserError
 from ganwatch.drift.columns import columns_of
 from ganwatch.drift.report import write_report
-from ganwatch.drift.verdict import judge
+from ganwatch.drift.verdict import decide
 
 CHROMIUM = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update")
 
@@ -27,9 +27,9 @@ def images(low: int, high: int, kinds: int, count: int) -> tuple[torch.Tensor, n
 def test_the_report_opens_in_a_browser_and_names_the_columns_that_moved(tmp_path: Path) -> None:
     baseline, fresh = images(0, 160, 4, 300), images(60, 220, 3, 250)
     columns = columns_of(*baseline), columns_of(*fresh)
-    found = judge(baseline[0].flatten(1), fresh[0].flatten(1), columns=columns)
+    found = decide(baseline[0].flatten(1), fresh[0].flatten(1), columns=columns)
     path = write_report(*columns, tmp_path / "shown" / "drift.html")
-    assert {"brightness", "saturation", "label 3"} <= {column.name for column in found.moved}
+    assert {"brightness", "saturation", "label 3"} <= {column.name for column in found.changed_columns}
     browser_path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     assert browser_path, "this test needs Chromium: apt-get install chromium, or leave it out with -m 'not service'"
     with sync_playwright() as playwright:

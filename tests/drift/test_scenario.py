@@ -26,7 +26,7 @@ def test_every_month_of_one_seed(scenarios, tmp_path: Path) -> None:
     assert (before >= 8, after <= 4) == (True, True)  # the truth of the classifier
     found = scenarios.verdicts(0, drawn)
     assert {name: str(drift.verdict) for name, drift in found.items()} == scenarios.EXPECTED
-    moved = {name: [column.name for column in drift.moved] for name, drift in found.items()}
+    moved = {name: [column.name for column in drift.changed_columns] for name, drift in found.items()}
     assert moved["brighter scans"][0] == "brightness"
     assert moved["a missing digit"][0] == "label 0"
     assert moved["the same world next month"] == []

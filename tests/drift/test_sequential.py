@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 
 from ganwatch.core.errors import UserError
 from ganwatch.drift import sequential
-from ganwatch.drift.kernel import as_features, usual_bandwidth
+from ganwatch.drift.kernel import as_features, default_bandwidth
 from ganwatch.drift.sequential import RepeatedChecks
 
 SIZE = 60
@@ -38,8 +38,8 @@ class World:
     def __init__(self, name: str, monkeypatch: pytest.MonkeyPatch, checks: int) -> None:
         self.rng = np.random.default_rng(len(name))
         self.draw = WORLDS[name]
-        bandwidth = usual_bandwidth(as_features(self.draw(self.rng, 1000), "world"), self.rng)
-        monkeypatch.setattr(sequential, "usual_bandwidth", lambda *_: bandwidth)
+        bandwidth = default_bandwidth(as_features(self.draw(self.rng, 1000), "world"), self.rng)
+        monkeypatch.setattr(sequential, "default_bandwidth", lambda *_: bandwidth)
         one = RepeatedChecks(self.draw(self.rng, 50))
         one._centre = one._centre * 0
         fresh = (as_features(self.draw(self.rng, SIZE * 500), "fresh") for _ in range(checks // 500))
@@ -109,11 +109,11 @@ def test_drift_is_found_on_the_first_day() -> None:
 def test_a_small_baseline_is_told_so_and_a_large_one_is_not() -> None:
     rng = np.random.default_rng(5)
     small = RepeatedChecks(rng.normal(size=(100, 4))).check(rng.normal(size=(100, 4))).calibration
-    assert not small.enough
-    assert f"The baseline should have {small.needed} samples or more: with 100" in str(small)
+    assert not small.is_large_enough
+    assert f"The baseline should have {small.min_baseline} samples or more: with 100" in str(small)
     large = RepeatedChecks(rng.normal(size=(4000, 4))).calibrate(100)
-    assert large.enough
-    assert 300 < large.needed < 4000
+    assert large.is_large_enough
+    assert 300 < large.min_baseline < 4000
     assert large.threshold < small.threshold
     assert "should have" not in str(large)
     assert "first false alarms (simulated): 5% within" in str(large)

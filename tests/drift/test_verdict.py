@@ -10,7 +10,7 @@ import torch
 
 from ganwatch.core.errors import UserError
 from ganwatch.drift.columns import columns_of
-from ganwatch.drift.verdict import judge
+from ganwatch.drift.verdict import decide
 
 
 def normal(mean: float, count: int = 250, seed: int = 0) -> np.ndarray:
@@ -22,7 +22,7 @@ def normal(mean: float, count: int = 250, seed: int = 0) -> np.ndarray:
     [(0.0, 0.3, "unchanged", 0), (0.5, 0.3, "world_moved", 10), (0.0, 0.9, "generator_regressed", 11), (0.5, 0.9, "both", 12)],
 )
 def test_the_verdict_follows_from_what_moved(fresh: float, generated: float, verdict: str, code: int) -> None:
-    found = judge(normal(0.0), normal(fresh, 200), normal(generated, 220), normal(0.3, 230))
+    found = decide(normal(0.0), normal(fresh, 200), normal(generated, 220), normal(0.3, 230))
     assert (found.verdict, found.verdict.exit_code) == (verdict, code)
     assert None not in {found.world, found.to_baseline, found.to_fresh, found.regression}
     assert found.to_baseline.low > 0  # a generator always differs
@@ -30,29 +30,29 @@ def test_the_verdict_follows_from_what_moved(fresh: float, generated: float, ver
 
 
 def test_a_better_generator_has_not_regressed() -> None:
-    assert judge(normal(0.0), normal(0.0, 200), normal(0.1, 220), normal(0.6, 230)).verdict == "unchanged"
+    assert decide(normal(0.0), normal(0.0, 200), normal(0.1, 220), normal(0.6, 230)).verdict == "unchanged"
 
 
 def test_without_an_accepted_reference_regressed_is_never_said() -> None:
-    found = judge(normal(0.0), normal(0.0, 200), normal(9.0))
+    found = decide(normal(0.0), normal(0.0, 200), normal(9.0))
     assert found.verdict == "unchanged"
-    assert "not judged" in found.notes[0]
+    assert "is not tested" in found.notes[0]
 
 
 @pytest.mark.parametrize("side", range(4))
 def test_too_few_samples_are_a_verdict(side: int) -> None:
     sides = [normal(0.0), normal(0.0, 200), normal(0.3), normal(0.3, 230)]
     sides[side] = sides[side][:3]
-    found = judge(*sides)
+    found = decide(*sides)
     assert (found.verdict, found.verdict.exit_code) == ("insufficient_data", 3)
     assert ("baseline", "fresh", "generated", "reference")[side] in found.notes[0]
 
 
 def test_bad_input_names_the_sides() -> None:
     with pytest.raises(UserError, match="6 in baseline, 5 in fresh"):
-        judge(normal(0.0), normal(0.0)[:, :5])
+        decide(normal(0.0), normal(0.0)[:, :5])
     with pytest.raises(UserError, match=r"level must be in \(0, 1\), got 1"):
-        judge(normal(0.0), normal(0.0), level=1)
+        decide(normal(0.0), normal(0.0), level=1)
 
 
 def test_columns_say_what_moved() -> None:
@@ -62,8 +62,8 @@ def test_columns_say_what_moved() -> None:
     brighter = torch.from_numpy(rng.integers(40, 168, size=(150, 3, 6, 5), dtype=np.uint8))
     labels, fewer = rng.integers(3, size=200), rng.integers(2, size=150)
     flat = lambda images: images.flatten(1).double()
-    found = judge(flat(images), flat(brighter), columns=(columns_of(images, labels), columns_of(brighter, fewer)))
-    effects = {column.name: column.effect for column in found.moved}
+    found = decide(flat(images), flat(brighter), columns=(columns_of(images, labels), columns_of(brighter, fewer)))
+    effects = {column.name: column.effect for column in found.changed_columns}
     assert effects["brightness"] > 1
     assert effects["label 2"] < -0.5
     assert effects["saturation"] < 0
@@ -76,6 +76,6 @@ def test_columns_of_vectors_are_the_columns() -> None:
     moved[:, 3] += 0.6
     base = normal(0.0)
 
-    found = judge(base, moved, columns=(columns_of(torch.from_numpy(base)), columns_of(torch.from_numpy(moved))))
-    assert [column.name for column in found.moved] == ["x3"]
-    assert found.moved[0].low < 0.6 < found.moved[0].high
+    found = decide(base, moved, columns=(columns_of(torch.from_numpy(base)), columns_of(torch.from_numpy(moved))))
+    assert [column.name for column in found.changed_columns] == ["x3"]
+    assert found.changed_columns[0].low < 0.6 < found.changed_columns[0].high
