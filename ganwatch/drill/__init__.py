@@ -12,7 +12,7 @@ from ganwatch.drill.injection import Injection, injections
 
 if TYPE_CHECKING:
     from ganwatch.drill.callback import Drill
-    from ganwatch.drill.injecting import Injected, inject
+    from ganwatch.drill.injecting import ActiveInjection, inject
 
 __all__ = ["Drill", "Injected", "Injection", "inject", "injections"]
 

@@ -6,10 +6,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ganwatch.core.errors import UserError
-from ganwatch.drill.injecting import Injected
+from ganwatch.drill.injecting import ActiveInjection
 from ganwatch.drill.injection import make_injection
-from ganwatch.session.lightning import DISCRIMINATORS, GENERATORS, find_network
-from ganwatch.session.lightning_package import Callback, adopt
+from ganwatch.session.lightning_networks import DISCRIMINATOR_NAMES, GENERATOR_NAMES, find_network
+from ganwatch.session.lightning_package import Callback, set_callback_bases
 
 if TYPE_CHECKING:
     import lightning
@@ -50,20 +50,20 @@ class Drill(Callback):
         self.injection = self._make()
         self.step, self.generator, self.discriminator = step, generator, discriminator
         self._before = 0
-        self.injected: Injected | None = None
-        adopt()
+        self.injected: ActiveInjection | None = None
+        set_callback_bases()
 
     @property
-    def fired_at(self) -> int | None:
+    def injected_at(self) -> int | None:
         """The first step in which something was changed; None as long as nothing was."""
-        return None if self.injected is None else self.injected.fired_at
+        return None if self.injected is None else self.injected.injected_at
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Begin to count, before the first step."""
-        _, generator = find_network(pl_module, "generator", self.generator, GENERATORS, callback="Drill")
-        _, discriminator = find_network(pl_module, "discriminator", self.discriminator, DISCRIMINATORS, callback="Drill")
+        _, generator = find_network(pl_module, "generator", self.generator, GENERATOR_NAMES, callback="Drill")
+        _, discriminator = find_network(pl_module, "discriminator", self.discriminator, DISCRIMINATOR_NAMES, callback="Drill")
         self.injection = self._make()
-        injected = self.injected = Injected(self.injection, generator, discriminator, self.step, deliveries=False)
+        injected = self.injected = ActiveInjection(self.injection, generator, discriminator, self.step, deliveries=False)
         deliver = trainer.strategy.batch_to_device
 
         def delivered(*args: Any, **kwargs: Any) -> Any:

@@ -94,11 +94,11 @@ def make_injection(name: str, **how: float) -> Injection:
     return known[name](**how)
 
 
-def first_of(few: Tensor, size: int) -> Tensor:
+def repeat_rows(few: Tensor, size: int) -> Tensor:
     """As many rows as that, those that are there again and again.
 
     >>> import torch
-    >>> first_of(torch.tensor([[1], [2]]), 3).tolist()
+    >>> repeat_rows(torch.tensor([[1], [2]]), 3).tolist()
     [[1], [2], [1]]
     """
     return few.repeat(-(-size // len(few)), *[1] * (few.ndim - 1))[:size]

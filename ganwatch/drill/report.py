@@ -13,7 +13,7 @@ from ganwatch.core.package_data import packaged_folder
 from ganwatch.drill.injection import Injection
 
 
-def outcome(injection: Injection, injected: int | None, incidents: Sequence[Incident]) -> dict[str, Any]:
+def evaluate_drill(injection: Injection, injected: int | None, incidents: Sequence[Incident]) -> dict[str, Any]:
     """Judge a drill by the incidents that fired from the injection on, in plain types.
 
     The first is the one that no other explains; where there are several, that which fired earliest.
@@ -35,7 +35,7 @@ def outcome(injection: Injection, injected: int | None, incidents: Sequence[Inci
     """
     found = sorted((one for one in incidents if one.fired is not None), key=lambda one: (one.cause is not None, one.fired))
     since = [one for one in found if injected is not None and (one.fired or 0) >= injected]
-    shown = [_shown(one, (one.fired or 0) - (injected or 0), {other.id: other.code for other in incidents}) for one in since]
+    shown = [_incident_facts(one, (one.fired or 0) - (injected or 0), {other.id: other.code for other in incidents}) for one in since]
     return {
         "failure": injection.name,
         "label": injection.label,
@@ -48,7 +48,7 @@ def outcome(injection: Injection, injected: int | None, incidents: Sequence[Inci
     }
 
 
-def words(result: Mapping[str, Any]) -> str:
+def format_report(result: Mapping[str, Any]) -> str:
     """The outcome for people."""
     lines = [f"Drill {result['failure']}: {result['cause']}.", ""]
     facts = [("injected", "never: the training ended before" if result["injected"] is None else f"step {result['injected']}")]
@@ -71,7 +71,7 @@ def words(result: Mapping[str, Any]) -> str:
     return "\n".join(lines + [f"  {name:<9} {text}" for name, text in facts])
 
 
-def _shown(incident: Incident, delay: int, codes: Mapping[str, str]) -> dict[str, Any]:
+def _incident_facts(incident: Incident, delay: int, codes: Mapping[str, str]) -> dict[str, Any]:
     detector = next(cls for cls in discover("ganwatch.detectors", Detector) if cls.code == incident.code)  # type: ignore[type-abstract]  # a base to look for
     alert = of_detector(detector)
     return {

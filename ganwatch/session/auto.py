@@ -1,7 +1,7 @@
-"""``auto``: networks that are locals of somebody else's ``fit``, found by class name once an optimizer has their parameters.
+"""``auto``: watches networks that a library's ``fit`` creates, found by class name once an optimizer has their parameters.
 
-That an optimizer has them tells a network that is trained from its averaged copy, and comes before the first step, however
-the loop calls its networks.
+An optimizer has the parameters of a trained network but not those of its averaged copy. It gets them before the first step, however the
+loop calls its networks.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from ganwatch.core.errors import UserError
 from ganwatch.core.incidents import Incident
 from ganwatch.core.readings import Readings, Run, SampleImages
 from ganwatch.core.sink import Sink
-from ganwatch.distributed.ranks import rank
-from ganwatch.session.arguments import checked_parts
-from ganwatch.session.diagnostics import ENOUGH
-from ganwatch.session.disabled import Disabled
-from ganwatch.session.handle import Handle
+from ganwatch.distributed.rank_detection import current_rank
+from ganwatch.session.arguments import parse_parts
+from ganwatch.session.diagnostics import STEPS_BEFORE_ADVICE
+from ganwatch.session.disabled import DisabledWatch
+from ganwatch.session.front_end import FrontEnd
 from ganwatch.session.watch import Watch, watch
 
 log = logging.getLogger("ganwatch")
@@ -38,132 +38,135 @@ T = TypeVar("T")
 
 
 @dataclass(slots=True)
-class _Found:
+class _Candidate:
     network: nn.Module
     optimizer: weakref.ref[torch.optim.Optimizer]
-    waiting: bool
-    """Whether the optimizer was there before ``auto``; one that is made later counts more."""
+    preexisting: bool
+    """True if the optimizer is older than ``auto``; a later one takes precedence."""
 
-    def counts(self, *, waiting: bool) -> bool:
-        """Whether it still belongs to the fit that is about to begin."""
-        return self.optimizer() is not None and (waiting or not self.waiting)
+    def is_current(self, *, preexisting: bool) -> bool:
+        """Return True if the network belongs to the fit that is about to start."""
+        return self.optimizer() is not None and (preexisting or not self.preexisting)
 
 
-class Auto(Handle):
-    """Waits for the networks, then watches them; made by ``auto``.
+class Auto(FrontEnd):
+    """Waits for the networks, then watches them; created by ``auto``.
 
     Attributes
     ----------
     watching : Watch or None
-        The watch on the networks that were found last.
+        The watch on the latest networks.
     """
 
-    wording = Watch.wording
+    hints = Watch.hints
 
     def __init__(self, names: dict[str, list[str]], options: dict[str, Any]) -> None:
         self.watching: Watch | None = None
         self.observer = None
-        self._names, self._options = names, options
-        self._found: dict[str, list[_Found]] = {role: [] for role in names}
+        self._class_names, self._options = names, options
+        self._candidates: dict[str, list[_Candidate]] = {role: [] for role in names}
         self._classes: dict[str, None] = {}
         self._steps = 0
-        self._said = False
-        self._failed = False
-        self._open = True
-        optimizer_steps.listen(after=self._stepped)
-        optimizers.listen(self._made)
+        self._warned = False
+        self._has_failed = False
+        self._is_open = True
+        optimizer_steps.listen(after=self._on_optimizer_step)
+        optimizers.listen(self._on_optimizer)
         atexit.register(self.close)
-        gc.collect()  # what an earlier training has left behind
-        for optimizer in _alive(torch.optim.Optimizer):
+        gc.collect()  # removes the networks of an earlier training
+        for optimizer in _living_instances(torch.optim.Optimizer):
             if "param_groups" in vars(optimizer):
-                self._made(optimizer, waiting=True)
+                self._on_optimizer(optimizer, preexisting=True)
 
-    def _made(self, optimizer: torch.optim.Optimizer, *, waiting: bool = False) -> None:
-        """An optimizer has got its parameters: look whose they are. Never raises, as it is called from within the training."""
+    def _on_optimizer(self, optimizer: torch.optim.Optimizer, *, preexisting: bool = False) -> None:
+        """Handle an optimizer that has got its parameters. Never raises, because the training calls it."""
         try:
-            self._look(optimizer, waiting=waiting)
+            self._find_networks(optimizer, preexisting=preexisting)
         except Exception:  # a law: nothing of ganwatch reaches the training
-            if not self._failed:
+            if not self._has_failed:
                 log.exception("ganwatch.auto failed; training goes on without it")
-            self._failed = True
+            self._has_failed = True
 
-    def _look(self, optimizer: torch.optim.Optimizer, *, waiting: bool) -> None:
+    def _find_networks(self, optimizer: torch.optim.Optimizer, *, preexisting: bool) -> None:
+        """Start a watch once every role has a network with parameters of an optimizer."""
         given = {id(p) for group in optimizer.param_groups for p in group["params"] if isinstance(p, nn.Parameter)}
-        if not given:  # somebody optimises latents, perhaps often
+        if not given:  # an optimizer of latents; a loop may create many
             return
-        owners = [module for module in _alive(nn.Module) if "_modules" in vars(module) and any(id(p) in given for p in module.parameters())]
+        modules = [module for module in _living_instances(nn.Module) if "_modules" in vars(module)]
+        owners = [module for module in modules if any(id(p) in given for p in module.parameters())]
         self._classes |= {type(owner).__name__: None for owner in owners if not type(owner).__module__.startswith("torch.")}
         watched = {id(network) for network in self.watching.networks()} if self.watching is not None else set()
-        begun = self.observer is not None and self.observer.recorder.index > 0
-        new = {role: [m for m in _outermost(owners, names) if id(m) not in watched] for role, names in self._names.items()}
+        has_begun = self.observer is not None and self.observer.recorder.index > 0
+        new = {role: [m for m in _outermost(owners, names) if id(m) not in watched] for role, names in self._class_names.items()}
         if not any(new.values()):
             return
         for role, networks in new.items():
-            kept = [f for f in self._found[role] if f.counts(waiting=waiting) and not (begun and id(f.network) in watched)]
-            known = {id(found.network) for found in kept}
-            self._found[role] = kept + [_Found(m, weakref.ref(optimizer), waiting) for m in networks if id(m) not in known]
-        if all(self._found.values()):
-            self._begin()
+            current = [c for c in self._candidates[role] if c.is_current(preexisting=preexisting)]
+            current = [c for c in current if not (has_begun and id(c.network) in watched)]
+            known = {id(candidate.network) for candidate in current}
+            self._candidates[role] = current + [_Candidate(m, weakref.ref(optimizer), preexisting) for m in networks if id(m) not in known]
+        if all(self._candidates.values()):
+            self._start_watch()
 
-    def _begin(self) -> None:
+    def _start_watch(self) -> None:
         if self.watching is not None:
             self.watching.close()
-        optimizer_steps.unlisten(after=self._stepped)
-        generators, discriminators = ([found.network for found in self._found[role]] for role in ("g", "d"))
+        optimizer_steps.unlisten(after=self._on_optimizer_step)
+        generators, discriminators = ([candidate.network for candidate in self._candidates[role]] for role in ("g", "d"))
         options = self._options | {name: copy.deepcopy(self._options.get(name)) for name in ("probes", "detectors")}
         watching = watch(generators, discriminators, **options)
         if isinstance(watching, Watch):
             self.watching, self.observer = watching, watching.observer
 
-    def _stepped(self, *_: Any) -> None:
+    def _on_optimizer_step(self, *_: Any) -> None:
         self._steps += 1
-        if self._steps == ENOUGH:
-            self._say()
+        if self._steps == STEPS_BEFORE_ADVICE:
+            self._warn_missing()
 
-    def _say(self) -> None:
-        """Say once what was not found."""
-        if not self._said and self.watching is None and not rank():
-            self._said = True
-            log.warning("%s", self._missing())
+    def _warn_missing(self) -> None:
+        """Log once which networks are missing."""
+        if not self._warned and self.watching is None and not current_rank():
+            self._warned = True
+            log.warning("%s", self._describe_missing())
 
-    def _missing(self) -> str:
+    def _describe_missing(self) -> str:
         lines = [
-            f"{role.upper()}: {'found' if self._found[role] else 'no network'} of class {' or '.join(names)}"
-            for role, names in self._names.items()
+            f"{role.upper()}: {'found' if self._candidates[role] else 'no network'} of class {' or '.join(names)}"
+            for role, names in self._class_names.items()
         ]
-        seen = ", ".join(sorted(self._classes)) or "none but torch's own"
+        classes = ", ".join(sorted(self._classes)) or "only torch's own"
         return (
-            f"{'; '.join(lines)} in {self._steps} optimizer steps. Classes with parameters that an optimizer has: {seen}. "
-            'Say auto(G="…", D="…") with two of these names, before the optimizers are made.'
+            f"ganwatch.auto does not watch yet. {'; '.join(lines)} in {self._steps} optimizer steps. Classes with parameters in an "
+            f'optimizer: {classes}. Call auto(G="…", D="…") with two of these names before the optimizers are created.'
         )
 
     def log(self, name: str, value: float | torch.Tensor) -> None:
-        """As that of ``Watch``; does nothing before the networks are found."""
+        """Add a reading of the loop's own, see ``Watch.log``; does nothing before the networks are found."""
         if self.observer is not None:
             self.observer.log(name, value)
 
     def status(self) -> str:
-        """As that of ``Watch``; before the networks are found, what is missing and which classes were seen; also printed."""
+        """Print and return the status; before the networks are found, the missing ones and the classes that an optimizer has."""
         if self.observer is not None:
             return super().status()
-        text = self._missing()
+        text = self._describe_missing()
         print(text)  # noqa: T201  # that is what it is for
         return text
 
     def close(self, state: str = "finished") -> None:
-        """Leave no hook behind and write everything. A second call does nothing."""
+        """Remove all hooks and end the run. A second call does nothing."""
         atexit.unregister(self.close)
-        if not self._open:
+        if not self._is_open:
             return
-        self._open = False
-        optimizer_steps.unlisten(after=self._stepped)
-        optimizers.unlisten(self._made)
+        self._is_open = False
+        optimizer_steps.unlisten(after=self._on_optimizer_step)
+        optimizers.unlisten(self._on_optimizer)
         if self._steps:
-            self._say()
+            self._warn_missing()
         if self.watching is not None:
             self.watching.close(state)
         for sink in self._options["sinks"]:
-            sink.end()
+            sink.shut_down()
 
     def __enter__(self) -> Self:
         return self
@@ -174,12 +177,12 @@ class Auto(Handle):
         self.close()
 
 
-class _Lasting(Sink):
-    """A sink for several runs after one another: it is closed with the last one."""
+class _SharedSink(Sink):
+    """Lends a sink to several runs in turn; ``close`` of a run does nothing, ``shut_down`` closes the sink."""
 
     def __init__(self, sink: Sink) -> None:
         self.sink = sink
-        self.name = sink.name  # type: ignore[misc]  # speaks for the sink that it wraps
+        self.name = sink.name  # type: ignore[misc]  # the name of the wrapped sink
 
     @property
     def dropped(self) -> int:  # type: ignore[override]  # counted by the wrapped sink
@@ -206,32 +209,32 @@ class _Lasting(Sink):
     def finish(self, state: str) -> None:
         self.sink.finish(state)
 
-    def end(self) -> None:
-        """No further run."""
+    def shut_down(self) -> None:
+        """Close the wrapped sink after the last run."""
         self.sink.close()
 
 
-def auto(G: str | Sequence[str] = "Generator", D: str | Sequence[str] = "Discriminator", **options: Any) -> Auto | Disabled:  # noqa: N803  # what everybody calls them
-    """Watch the networks that a loop of somebody else makes for itself, found by the names of their classes.
+def auto(G: str | Sequence[str] = "Generator", D: str | Sequence[str] = "Discriminator", **options: Any) -> Auto | DisabledWatch:  # noqa: N803  # the field's own names
+    """Watch networks that a library's training loop creates itself, found by the names of their classes.
 
     Parameters
     ----------
     G, D : str or sequence of str
-        Class names of generators and discriminators, or the ends of their full names (``"ctgan.Generator"``). All instances of them
-        that an optimizer is given before the first step of the generator are networks of that role. When later ones of both roles
-        come, as in a second ``fit``, the run ends and a new one begins on these.
+        Class names of generators and discriminators, or the ends of their full names (``"ctgan.Generator"``). All instances whose
+        parameters an optimizer gets before the first step of the generator are networks of that role. If later ones of both roles
+        appear, as in a second ``fit``, the run ends and a new one starts on these.
     **options
-        Those of ``watch``.
+        Arguments of ``watch``.
 
     Returns
     -------
     Auto
-        With what ``Watch`` has; also a context manager. Without either it closes at the end of the process.
+        Has the methods of ``Watch``; also a context manager. It closes itself at the end of the process.
 
     Raises
     ------
     UserError
-        A name is no string, G and D share one, or what ``watch`` would refuse.
+        A name is no string, G and D share one, or ``watch`` refuses an option.
 
     Examples
     --------
@@ -248,24 +251,24 @@ def auto(G: str | Sequence[str] = "Generator", D: str | Sequence[str] = "Discrim
     1
     """
     if os.environ.get("GANWATCH_DISABLED") == "1":
-        return Disabled()
-    names = {"g": _names("G", G), "d": _names("D", D)}
+        return DisabledWatch()
+    names = {"g": _parse_class_names("G", G), "d": _parse_class_names("D", D)}
     if shared := set(names["g"]) & set(names["d"]):
         raise UserError(f"D must be other classes than G, got {shared.pop()!r} in both")
-    sinks = checked_parts("sinks", options.get("sinks", ()), Sink)  # type: ignore[type-abstract]  # a base to compare with
-    _rehearse(options | {"sinks": ()})
-    return Auto(names, options | {"sinks": [_Lasting(sink) for sink in sinks]})
+    sinks = parse_parts("sinks", options.get("sinks", ()), Sink)  # type: ignore[type-abstract]  # a base to compare with
+    _validate_options(options | {"sinks": ()})
+    return Auto(names, options | {"sinks": [_SharedSink(sink) for sink in sinks]})
 
 
-def _rehearse(options: dict[str, Any]) -> None:
-    """Refuse now what ``watch`` would refuse in the midst of the training; on networks that no random number is drawn for."""
+def _validate_options(options: dict[str, Any]) -> None:
+    """Refuse options now that ``watch`` would refuse during the training; tried on networks that draw no random numbers."""
     try:
         watch(nn.PReLU(), nn.PReLU(), **options).close()
     except TypeError as error:
         raise UserError(f"options must be those of watch, got {error}") from None
 
 
-def _names(argument: str, given: Any) -> list[str]:
+def _parse_class_names(argument: str, given: Any) -> list[str]:
     names = [given] if isinstance(given, str) else list(given) if isinstance(given, Sequence) else []
     if not names or not all(isinstance(name, str) and name for name in names):
         raise UserError(f"{argument} must be the name of a class or several, got {given!r}")
@@ -273,21 +276,21 @@ def _names(argument: str, given: Any) -> list[str]:
 
 
 def _outermost(modules: Sequence[nn.Module], names: Sequence[str]) -> list[nn.Module]:
-    """Those of such a class that are no part of another one."""
-    matching = [module for module in modules if _is_called(type(module), names)]
+    """Select the modules of these classes that are not part of another one."""
+    matching = [module for module in modules if _has_name(type(module), names)]
     inner = {id(part) for module in matching for part in module.modules() if part is not module}
     return [module for module in matching if id(module) not in inner]
 
 
-def _is_called(cls: type, names: Sequence[str]) -> bool:
+def _has_name(cls: type, names: Sequence[str]) -> bool:
     full = f".{cls.__module__}.{cls.__qualname__}"
     return any(full.endswith(f".{name}") for name in names)
 
 
-def _alive(kind: type[T]) -> list[T]:
-    """Every instance there is; compared by type, which is fast and runs no code of the objects."""
-    kinds, below = {kind}, [kind]
-    while below:
-        below = [cls for parent in below for cls in parent.__subclasses__() if cls not in kinds]
-        kinds.update(below)
-    return [thing for thing in gc.get_objects() if type(thing) in kinds]
+def _living_instances(cls: type[T]) -> list[T]:
+    """List every living instance; compares types, which is fast and runs no code of the objects."""
+    classes, newest = {cls}, [cls]
+    while newest:
+        newest = [child for parent in newest for child in parent.__subclasses__() if child not in classes]
+        classes.update(newest)
+    return [thing for thing in gc.get_objects() if type(thing) in classes]

@@ -1,4 +1,4 @@
-"""The parts of a default set-up, wired lazily: what is watched, how it is judged, where it goes."""
+"""Default probes, detectors and sinks of a run; store and exporter are imported only if they are used."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganwatch.core.detector import Detector
-from ganwatch.core.detector_settings import Settings, made, own_detectors, read_preset
+from ganwatch.core.detector_settings import Settings, create_detectors, discover_detectors, read_preset
 from ganwatch.core.discovery import discover
 from ganwatch.core.errors import UserError
 from ganwatch.core.probe import Probe
@@ -17,71 +17,71 @@ if TYPE_CHECKING:
     from ganwatch.sinks.prometheus import PrometheusSink
 
 STORE = "runs"
-"""Where runs are kept unless something else is said: a folder below the current one."""
+"""Default store: a folder below the current one."""
 
 
 def default_probes(*own: Probe) -> list[Probe]:
-    """One of every probe in ``ganwatch.probes``; those given stand for the ones of the same name.
+    """Create one of every probe in ``ganwatch.probes``; a given probe replaces the one of its name.
 
     >>> from ganwatch.probes.quality import Quality
     >>> [probe.share for probe in default_probes(Quality(share=0.1)) if probe.name == "quality"]
     [0.1]
     """
     names = {probe.name for probe in own}
-    found = discover("ganwatch.probes", Probe)  # type: ignore[type-abstract]  # the base is only compared with
-    return [cls() for cls in found if cls.name not in names] + list(own)
+    classes = discover("ganwatch.probes", Probe)  # type: ignore[type-abstract]  # the base is only compared with
+    return [cls() for cls in classes if cls.name not in names] + list(own)
 
 
 def provenance(probes: Sequence[Probe]) -> dict[str, dict[str, Any]]:
-    """By name, of the probes whose name does not say all."""
+    """Facts by probe name, for the probes that have facts beyond their name."""
     return {probe.name: facts for probe in probes if (facts := probe.provenance())}
 
 
 def default_detectors(settings: Settings | None = None) -> list[Detector]:
-    """One of every detector in ``ganwatch.detectors``, as shipped where ``settings`` do not say otherwise.
+    """Create one of every detector in ``ganwatch.detectors``; arguments not in ``settings`` keep their defaults.
 
-    >>> from ganwatch.core.detector_settings import changed
-    >>> changed(default_detectors({"GW101": {"floor": 0.25}}))
+    >>> from ganwatch.core.detector_settings import non_default_arguments
+    >>> non_default_arguments(default_detectors({"GW101": {"floor": 0.25}}))
     {'GW101': {'floor': 0.25}}
     """
-    return made(own_detectors(), settings)
+    return create_detectors(discover_detectors(), settings)
 
 
-def checked_preset(preset: str | Path | None, detectors: object) -> Settings | None:
-    """The settings in a preset, None without one.
+def parse_preset(preset: str | Path | None, detectors: object) -> Settings | None:
+    """Read the detector settings of a preset; None without one.
 
     Raises
     ------
     UserError
-        It cannot be read, names what is not there, or comes together with detectors.
+        The preset cannot be read, names an unknown detector or argument, or comes together with detectors.
     """
     if preset is None:
         return None
     if not isinstance(preset, str | Path):
         raise UserError(f"preset must be the path of a TOML file or None, got {type(preset).__name__}")
     if detectors is not None:
-        raise UserError("preset sets arguments of the detectors that are made by default, so it goes without detectors")
+        raise UserError("preset sets arguments of the default detectors, so give preset or detectors, not both")
     settings = read_preset(preset)
-    made(own_detectors(), settings, f"preset {preset}")
+    create_detectors(discover_detectors(), settings, f"preset {preset}")
     return settings
 
 
 def default_sinks(store: str | Path | None = STORE, *, prometheus: PrometheusSink | None = None) -> list[Sink]:
-    """Store and exporter behind queues of their own, and the log.
+    """Create the log sink, and store and exporter behind a queue each.
 
     Parameters
     ----------
     store : str, Path or None
-        A folder (SQLite inside it) or a SQLAlchemy URL; None keeps nothing.
+        A folder (SQLite inside it) or a SQLAlchemy URL; None stores nothing.
     prometheus : PrometheusSink or None
-        An exporter that listens already.
+        An exporter that already listens.
 
     Raises
     ------
     UserError
         The store cannot be opened.
     """
-    from ganwatch.sinks.background import Background
+    from ganwatch.sinks.background import BackgroundSink
     from ganwatch.sinks.log import LogSink
 
     sinks: list[Sink] = [LogSink()]
@@ -89,7 +89,16 @@ def default_sinks(store: str | Path | None = STORE, *, prometheus: PrometheusSin
         from ganwatch.sinks.sql import SqlSink
         from ganwatch.store.database import open_store
 
-        sinks.append(Background(SqlSink(open_store(str(store)))))
+        sinks.append(BackgroundSink(SqlSink(open_store(str(store)))))
     if prometheus is not None:
-        sinks.append(Background(prometheus))
+        sinks.append(BackgroundSink(prometheus))
     return sinks
+
+
+def open_exporter(port: int | None) -> PrometheusSink | None:
+    """Open a Prometheus exporter at a port of 127.0.0.1; None without a port."""
+    if port is None:
+        return None
+    from ganwatch.sinks.prometheus import PrometheusSink
+
+    return PrometheusSink(port)

@@ -1,4 +1,4 @@
-"""What was recognised in a training, and what is missing: for people."""
+"""Status of a watch and problems of the set-up, as text for people."""
 
 from __future__ import annotations
 
@@ -13,43 +13,44 @@ from ganwatch.session.observer import Observer
 
 log = logging.getLogger("ganwatch")
 
-ENOUGH = 50
-"""Optimizer steps after which what is missing counts as missing."""
-ROUNDS = ENOUGH // 2
-"""Steps of one optimizer that go by in as many, where two take turns."""
-UNCALLED = 2
-"""Looks in a row without a call of a network that is trained."""
-NEEDS = {
+STEPS_BEFORE_ADVICE = 50
+"""Optimizer steps after which a missing part is reported."""
+STEPS_PER_OPTIMIZER = STEPS_BEFORE_ADVICE // 2
+"""Steps of one optimizer among these, if two take turns."""
+MIN_UNCALLED_STEPS = 2
+"""Sampled steps in a row without a call of a trained network, from which on that is reported."""
+GROUP_REQUIREMENTS = {
     "losses": "a scalar loss that is back-propagated",
     "gradients": "an optimizer that steps the network's parameters",
     "layers": "an optimizer that steps the network's parameters",
     "training": "an optimizer that steps the network's parameters",
     "discriminator": "calls of D on real and on fake batches",
-    "diversity": "real and fake batches of one shape, shown to D",
-    "quality": "real and fake batches of one shape, shown to D",
-    "data": "real and fake batches, shown to D",
-    "evaluation": "some time, and inputs of G and real batches that are known",
+    "diversity": "D to get real and fake batches of one shape",
+    "quality": "D to get real and fake batches of one shape",
+    "data": "D to get real and fake batches",
+    "evaluation": "some time, known inputs of G and known real batches",
     "overfitting": "held-out reals: heldout=…",
     "latents": "a floating input of G with a batch dimension",
 }
-"""What a group of signals needs."""
-SELDOM = {"evaluation"}
-"""Groups for which no step can be said."""
+"""Requirements of a signal, by its group."""
+UNSCHEDULED_GROUPS = {"evaluation"}
+"""Groups whose first step is not known in advance."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wording:
-    """How a front end's user says what resolves a finding."""
+class CodeHints:
+    """Code that a user of this front end writes to solve a problem."""
 
-    give: Mapping[str, str]
-    """A network, by role."""
-    both: str
+    network: Mapping[str, str]
+    """Call that sets a network, by role."""
+    both_networks: str
+    """Call that sets both networks."""
     handle: str
-    """What has ``real`` and ``fake``."""
+    """Usual name of the object with the methods ``real`` and ``fake``."""
 
 
-def status(observer: Observer, wording: Wording) -> str:
-    """Networks, optimizers, loss, batches, signals, and advice, as lines of text."""
+def status(observer: Observer, hints: CodeHints) -> str:
+    """Describe networks, optimizers, loss, batches, signals and set-up problems, a line each."""
     recorder, findings = observer.recorder, observer.recorder.findings
     lines = [f"step {recorder.index}"]
     for role, network in recorder.networks.items():
@@ -60,90 +61,92 @@ def status(observer: Observer, wording: Wording) -> str:
     lines.append(f"loss family: {findings.loss()}")
     main = findings.updates - findings.auxiliary
     if main["g"]:
-        lines.append(f"updates of D for one of G: {main['d'] / main['g']:.3g}")
+        lines.append(f"D updates per G update: {main['d'] / main['g']:.3g}")
     own, of_g = (", ".join(f"{n} {batch}" for batch, n in sorted(seen.items())) for seen in (findings.seen, findings.seen_by_g))
-    lines.append(f"batches D was shown at the last look: {own or 'none'}; with a gradient to the batch (G's phase): {of_g or 'none'}")
-    lines += _signals(observer)
-    lines += [f"{code} cannot judge: {reason}" for code, reason in observer.monitor.not_applicable().items()]
-    lines += [f"errors inside ganwatch, in {part}: {count}" for part, count in observer.monitor.errors.items()]
+    lines.append(f"D's batches at the last sampled step: {own or 'none'} in its own phase; {of_g or 'none'} in G's phase")
+    lines += _signal_lines(observer)
+    titles = {detector.code: detector.title for detector in observer.monitor.detectors}
+    lines += [f"not evaluated: {code} {titles[code]}, {reason}" for code, reason in observer.monitor.not_applicable().items()]
+    lines += [f"errors of ganwatch itself in {part}: {count}; the training goes on" for part, count in observer.monitor.errors.items()]
     lines += [
-        f"sink {sink.name}: {sink.failures} errors, {sink.dropped:,} readings or images given up"
+        f"sink {sink.name}: {sink.failures} errors, {sink.dropped:,} readings or images lost"
         for sink in observer.monitor.sinks
         if sink.failures or sink.dropped
     ]
-    return "\n".join([*lines, *advice(observer, wording).values()])
+    return "\n".join([*lines, *setup_problems(observer, hints).values()])
 
 
-def _signals(observer: Observer) -> list[str]:
-    """Which are live, which come later, and what the others need."""
+def _signal_lines(observer: Observer) -> list[str]:
+    """List the live signals, the step by which others come, and the requirements of the rest."""
     live = Counter(series.partition("/")[0] for series in observer.monitor.latest)
     cadence = {name: probe.every for probe in observer.recorder.probes for name in probe.signals}
     missing: dict[str, list[str]] = {}
     for name, signal in catalogue().items():
-        if name in live or name not in cadence or signal.group not in NEEDS:
+        if name in live or name not in cadence or signal.group not in GROUP_REQUIREMENTS:
             continue
-        young = observer.recorder.index <= 2 * cadence[name] and signal.group not in SELDOM
-        need = f"comes by step {2 * cadence[name] + 1}" if young else f"needs {NEEDS[signal.group]}"
+        is_early = observer.recorder.index <= 2 * cadence[name] and signal.group not in UNSCHEDULED_GROUPS
+        need = f"comes by step {2 * cadence[name] + 1}" if is_early else f"needs {GROUP_REQUIREMENTS[signal.group]}"
         missing.setdefault(need, []).append(name)
     lines = ["signals: " + (", ".join(live) or "none yet")]
     return lines + [f"missing {', '.join(names)}: {need}" for need, names in missing.items()]
 
 
-def advice(observer: Observer, wording: Wording) -> dict[str, str]:
-    """What is plainly wrong with the wiring, each with the line of code that resolves it, by a name of its own."""
+def setup_problems(observer: Observer, hints: CodeHints) -> dict[str, str]:
+    """Find clear mistakes in the wiring: by name, what is wrong and the code that solves it."""
     recorder, findings = observer.recorder, observer.recorder.findings
-    found: dict[str, str] = {}
-    if findings.swapped:  # nothing else that is found then is the case
-        return {"swapped": f"G and D look swapped: what was given as D feeds what was given as G. Say {wording.both} the other way round."}
+    problems: dict[str, str] = {}
+    if findings.swapped:  # every other finding is then wrong
+        line = f"G and D look swapped: the network given as D feeds the one given as G. Exchange them in {hints.both_networks}."
+        return {"swapped": line}
     for role in recorder.networks:
-        found |= _of_network(role, findings, wording)
-    if findings.steps >= ENOUGH and 2 * findings.together >= findings.updates["g"] > 0:
-        found["one optimizer"] = (
-            "One optimizer steps parameters of G and of D, so their phases cannot be told apart. Give each its own: "
+        problems |= _network_problems(role, findings, hints)
+    if findings.steps >= STEPS_BEFORE_ADVICE and 2 * findings.together >= findings.updates["g"] > 0:
+        problems["one optimizer"] = (
+            "One optimizer steps parameters of G and of D, so their phases cannot be told apart. Give each network its own: "
             "Adam(G.parameters()) and Adam(D.parameters())."
         )
     if findings.reconstructs:
-        found["auto-encoder"] = (
-            "D returns what it is shown (an auto-encoder), which is no score. Wrap it in a module that returns the score: "
-            f"{wording.give['d']} with one whose forward gives (D(x) - x).abs().flatten(1).mean(1)."
+        problems["auto-encoder"] = (
+            "D returns a reconstruction of its input (an auto-encoder), not a score. Wrap it in a module that returns the score: "
+            f"{hints.network['d']} with a module whose forward returns (D(x) - x).abs().flatten(1).mean(1)."
         )
-    if findings.steps >= ENOUGH and (findings.seen or findings.seen_by_g):
+    if findings.steps >= STEPS_BEFORE_ADVICE and (findings.seen or findings.seen_by_g):
         if not findings.seen["real"]:
-            found["real"] = f"No batch that D sees is known to be real. Say {wording.handle}.real(batch) before D sees it."
+            problems["real"] = f"No batch that D gets is known to be real. Call {hints.handle}.real(batch) before D gets it."
         if not findings.fakes_known and findings.called["g"]:
-            found["fake"] = f"No batch that D sees is known to be fake. Say {wording.handle}.fake(batch) before D sees it."
-    return found
+            problems["fake"] = f"No batch that D gets is known to be fake. Call {hints.handle}.fake(batch) before D gets it."
+    return problems
 
 
-def _of_network(role: str, findings: Findings, wording: Wording) -> dict[str, str]:
-    """Whether what was given is what is trained and called."""
-    name, give, enough = role.upper(), wording.give[role], findings.steps >= ENOUGH
-    if findings.doubles[role] >= ROUNDS:
+def _network_problems(role: str, findings: Findings, hints: CodeHints) -> dict[str, str]:
+    """Find out if the given network of a role is not the one that is trained and called."""
+    name, code, is_due = role.upper(), hints.network[role], findings.steps >= STEPS_BEFORE_ADVICE
+    if findings.doubles[role] >= STEPS_PER_OPTIMIZER:
         return {
             f"double {role}": f"Another network, shaped like {name}, is trained while {name} is not: {name} is a copy (an EMA, a "
-            f"deepcopy), or was replaced. Say {give} with the network that is trained, once it is there."
+            f"deepcopy) or was replaced. Write {code} with the trained network, once it exists."
         }
-    if findings.idle[role] >= ROUNDS:
+    if findings.idle[role] >= STEPS_PER_OPTIMIZER:
         return {
-            f"idle {role}": f"The optimizer of {name} steps, but {name} gets no gradient: the loop calls another network. Say {give} "
-            f"with the network that is called, and give the optimizer its parameters."
+            f"idle {role}": f"The optimizer of {name} steps, but {name} gets no gradient: the loop calls another network. Write {code} "
+            f"with the network that is called, and give its parameters to the optimizer."
         }
-    if enough and not findings.updates[role]:
+    if is_due and not findings.updates[role]:
         return {
-            f"never {role}": f"{name} was never updated in {findings.steps} steps of optimizers: none that steps has its parameters. "
-            f"Say {give} with the network that the optimizer has."
+            f"never {role}": f"{name} was never updated in {findings.steps} optimizer steps: no optimizer that steps has its "
+            f"parameters. Write {code} with the network that the optimizer trains."
         }
-    if enough and findings.uncalled[role] >= UNCALLED:
-        or_fake = "" if role == "d" or findings.fakes_known else f", or {wording.handle}.fake(batch) before D sees what G made"
+    if is_due and findings.uncalled[role] >= MIN_UNCALLED_STEPS:
+        or_fake = "" if role == "d" or findings.fakes_known else f", or call {hints.handle}.fake(batch) before D gets a batch of G"
         return {
-            f"uncalled {role}": f"{name} is trained, but no call of it is seen: the loop calls a wrapper, a copy or parts of it. Say "
-            f"{give} with the module that is called{or_fake}."
+            f"uncalled {role}": f"{name} is trained, but ganwatch sees no call of it: the loop calls a wrapper, a copy or parts of it. "
+            f"Write {code} with the module that is called{or_fake}."
         }
     return {}
 
 
-class Adviser:
-    """Says in the log what is plainly wrong, each thing once: looks after every 50th optimizer step.
+class SetupReporter:
+    """Logs each set-up problem once; checks after every 50th optimizer step.
 
     Parameters
     ----------
@@ -151,15 +154,15 @@ class Adviser:
     wording : Wording
     """
 
-    def __init__(self, observer: Observer, wording: Wording) -> None:
-        self.observer, self.wording = observer, wording
-        self._said: set[str] = set()
-        observer.recorder.reviews = (ENOUGH, self._say)
+    def __init__(self, observer: Observer, hints: CodeHints) -> None:
+        self.observer, self.hints = observer, hints
+        self._reported: set[str] = set()
+        observer.recorder.reviews = (STEPS_BEFORE_ADVICE, self._warn)
 
-    def _say(self) -> None:
+    def _warn(self) -> None:
         if self.observer.ranks.rank:
             return
-        for name, line in advice(self.observer, self.wording).items():
-            if name not in self._said:
-                self._said.add(name)
+        for name, line in setup_problems(self.observer, self.hints).items():
+            if name not in self._reported:
+                self._reported.add(name)
                 log.warning("%s", line)

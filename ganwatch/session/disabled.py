@@ -1,4 +1,4 @@
-"""What stands in for a watch with GANWATCH_DISABLED=1."""
+"""Stand-in for a watch under GANWATCH_DISABLED=1."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from types import MappingProxyType
 from typing import Any, Self
 
 
-class Disabled:
-    """Takes every call and does nothing but pass on what a checkpoint brought."""
+class DisabledWatch:
+    """Accepts every call and does nothing, but passes a loaded state on to the next checkpoint."""
 
     _state: Mapping[str, Any] = MappingProxyType({})
 

@@ -1,4 +1,4 @@
-"""Fresh real data against the baseline while a Lightning training runs, at the ends of epochs."""
+"""``FreshDataDrift``: compares fresh real data with a baseline at the ends of epochs of a Lightning training."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ganwatch.drift.record import record_check
 from ganwatch.drift.sequential import DAILY
 from ganwatch.drift.verdict import Drift
 from ganwatch.features.extractor import Extractor
-from ganwatch.isolation.generators import living_generators
+from ganwatch.isolation.generators import find_all_generators
 from ganwatch.isolation.random_state import preserved_random_state
-from ganwatch.session.lightning_package import Callback, adopt
+from ganwatch.session.lightning_package import Callback, set_callback_bases
 
 if TYPE_CHECKING:
     import lightning
@@ -26,37 +26,37 @@ log = logging.getLogger("ganwatch")
 
 
 class FreshDataDrift(Callback):
-    """Check every so many epochs whether fresh real data still come from where the baseline came from.
+    """Check every ``every`` epochs if fresh real data still have the distribution of the baseline.
 
-    A check runs between two epochs, on rank 0, and moves no random state: a training with it ends bit for bit as one without. What goes
-    wrong in it is logged once and ends nothing. Drift is logged as a warning; each outcome is kept in the store with the run where
-    ``GanWatch`` is among the callbacks and has a store.
+    A check runs between two epochs, on rank 0, and changes no random state: a training with it ends bit for bit as one without. An error
+    of a check is logged once and does not stop the training. Drift is logged as a warning. If ``GanWatch`` is among the callbacks and has
+    a store, each result is stored with the run.
 
     Parameters
     ----------
-    baseline : like that of ``ganwatch.data.opening.open_source``
+    baseline : any source of ``ganwatch.data.opening.open_source``
         Real data; read once, before the first check.
     fresh : the same, or a callable that returns it
-        Read anew at each check.
+        Read again at each check.
     every : int, epochs
     times : int
-        Checks that ``level`` is for; by default 365.
+        Number of checks that ``level`` covers; by default 365.
     level : float, in (0, 1)
         Probability of any false alarm in ``times`` checks, for 95 % of baselines at least.
     features : str, Extractor or None
-        As for ``ganwatch.features.registry.extractor``.
+        See ``ganwatch.features.registry.extractor``.
     limit : int
-        Samples of a side to read at most.
+        Maximum number of samples to read from each side.
     seed : int
 
     Attributes
     ----------
-    outcomes : list of Drift
+    results : list of Drift
 
     Raises
     ------
     UserError
-        An argument breaks a rule; before the first step: data that cannot be opened.
+        An argument breaks a rule. Before the first step: data cannot be opened.
 
     Examples
     --------
@@ -76,20 +76,20 @@ class FreshDataDrift(Callback):
         limit: int = 2000,
         seed: int = 0,
     ) -> None:
-        adopt()
+        set_callback_bases()
         for name, value in {"every": every, "times": times, "limit": limit}.items():
             if value < 1:
                 raise UserError(f"{name} must be >= 1, got {value}")
         if not 0 < level < 1:
             raise UserError(f"level must be in (0, 1), got {level}")
         self.baseline, self.fresh, self.every = baseline, fresh, every
-        self.outcomes: list[Drift] = []
+        self.results: list[Drift] = []
         self._options: dict[str, Any] = {"times": times, "level": level, "features": features, "limit": limit, "seed": seed}
         self._check: DriftCheck | None = None
-        self._told = False
+        self._has_warned = False
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002  # Lightning's signature
-        """Open both sides, so that what cannot be read is said now."""
+        """Open both sides, so that data that cannot be read fail now."""
         if os.environ.get("GANWATCH_DISABLED") == "1" or not trainer.is_global_zero:
             return
         for name, data in {"baseline": self.baseline, "fresh": self.fresh}.items():
@@ -101,46 +101,50 @@ class FreshDataDrift(Callback):
                     raise UserError(f"{name} must be readable by index: {error}") from error
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002  # Lightning's signature
-        """Check, where it is due."""
-        due = (trainer.current_epoch + 1) % self.every == 0
-        if not due or os.environ.get("GANWATCH_DISABLED") == "1" or not trainer.is_global_zero:
+        """Check if one is due."""
+        is_due = (trainer.current_epoch + 1) % self.every == 0
+        if not is_due or os.environ.get("GANWATCH_DISABLED") == "1" or not trainer.is_global_zero:
             return
         try:
-            with preserved_random_state(*living_generators()):
-                self._look(trainer)
+            with preserved_random_state(*find_all_generators()):
+                self._run_check(trainer)
         except Exception as error:  # noqa: BLE001  # a check must never stop a training
-            if not self._told:
-                log.warning("ganwatch: fresh data were not checked (%s: %s); further failures are not logged", type(error).__name__, error)
-            self._told = True
+            if not self._has_warned:
+                log.warning(
+                    "ganwatch: fresh data were not checked (%s: %s); the training goes on, further failures are not logged",
+                    type(error).__name__,
+                    error,
+                )
+            self._has_warned = True
 
-    def _look(self, trainer: lightning.Trainer) -> None:
+    def _run_check(self, trainer: lightning.Trainer) -> None:
         if self._check is None:
             self._check = DriftCheck(self.baseline, **self._options)
-        found = self._check(self.fresh() if _is_callable(self.fresh) else self.fresh).found
-        self.outcomes.append(found)
-        if found.verdict == "world_moved":
-            moved = "; ".join(map(str, found.moved[:4])) or "no single column"
-            log.warning("ganwatch: fresh data have moved away from the baseline, most of all %s", moved)
-        _record(trainer, found)
+        result = self._check(self.fresh() if _is_callable(self.fresh) else self.fresh).drift
+        self.results.append(result)
+        if result.verdict == "world_moved":
+            columns = "; ".join(map(str, result.changed_columns[:4])) or "no single column"
+            log.warning("ganwatch: fresh data have moved away from the baseline, most of all %s", columns)
+        _record_result(trainer, result)
 
 
 def _is_callable(data: Any) -> bool:
-    """Whether it gives data when called; a data set or an array is data itself."""
+    """Return True if ``data`` is a function that returns data; a data set or an array is data itself."""
     return isinstance(data, Callable) and not hasattr(data, "__getitem__")  # type: ignore[arg-type]  # an abstract base to compare with
 
 
-def _record(trainer: lightning.Trainer, found: Drift) -> None:
-    """As readings of the observer among the callbacks, and into its store."""
+def _record_result(trainer: lightning.Trainer, result: Drift) -> None:
+    """Add the result to the readings of the observer among the callbacks, and to its store."""
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]  # set by a connector
     for callback in callbacks:
         observer, store = getattr(callback, "observer", None), getattr(callback, "store", None)
         if observer is None:
             continue
-        if found.check is not None and found.world is not None:
-            score = found.check.statistic / found.check.calibration.threshold
-            observer.add_readings({"drift_score": score, "drift_effect": found.world.effect})
+        if result.check is not None and result.world is not None:
+            score = result.check.statistic / result.check.calibration.threshold
+            observer.add_readings({"drift_score": score, "drift_effect": result.world.effect})
         if store is not None:
             from ganwatch.store.database import open_store
 
             with open_store(str(store)) as opened:
-                record_check(opened, observer.run.id, found)
+                record_check(opened, observer.run.id, result)

@@ -1,4 +1,4 @@
-"""The Lightning callback: one line in ``Trainer(callbacks=[…])``, no change to the module, under both names of Lightning."""
+"""The Lightning callback, for both packages of Lightning: one line in ``Trainer(callbacks=[…])``, no change to the module."""
 
 from __future__ import annotations
 
@@ -12,57 +12,53 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from ganwatch.core.detector import Detector
-from ganwatch.core.detector_settings import changed
+from ganwatch.core.detector_settings import non_default_arguments
 from ganwatch.core.errors import UserError
 from ganwatch.core.incidents import Incident
 from ganwatch.core.probe import Probe
-from ganwatch.core.provenance import optimizers
+from ganwatch.core.provenance import optimizer_settings
 from ganwatch.core.readings import Run
 from ganwatch.core.sink import Sink
-from ganwatch.session.arguments import checked_network, checked_options, checked_parts, checked_settings
-from ganwatch.session.defaults import STORE, checked_preset, default_detectors, default_probes, default_sinks, provenance
-from ganwatch.session.diagnostics import Adviser, Wording
-from ganwatch.session.handle import Handle
-from ganwatch.session.lightning_package import Callback, adopt, terminated
+from ganwatch.session.arguments import check_settings, parse_options, parse_parts
+from ganwatch.session.defaults import STORE, default_detectors, default_probes, default_sinks, open_exporter, parse_preset, provenance
+from ganwatch.session.diagnostics import CodeHints, SetupReporter
+from ganwatch.session.front_end import FrontEnd
+from ganwatch.session.lightning_networks import DISCRIMINATOR_NAMES, GENERATOR_NAMES, find_average, find_network, output_range
+from ganwatch.session.lightning_package import Callback, is_sigterm, set_callback_bases
 from ganwatch.session.observer import Observer
-from ganwatch.session.run_start import AUDIT_SECONDS, call_off, exporter, say_begun, say_ended, start_run
-from ganwatch.sinks.background import Background
+from ganwatch.session.run_end import end_run
+from ganwatch.session.run_start import AUDIT_SECONDS, abandon_run, announce_start, start_run
+from ganwatch.sinks.background import BackgroundSink
 
 if TYPE_CHECKING:
     import lightning
 
 log = logging.getLogger("ganwatch")
 
-GENERATORS = ("generator", "netG", "net_g", "G", "gen", "g", "gen_model", "model_G")
-DISCRIMINATORS = ("discriminator", "netD", "net_d", "D", "disc", "d", "critic", "model_D")
 
-
-class GanWatch(Handle, Callback):
+class GanWatch(FrontEnd, Callback):
     """Watch a GAN that Lightning trains.
 
     Parameters
     ----------
     generator, discriminator : str or None
-        Attributes of the LightningModule, dots allowed. None looks for the usual names.
-    logits, sample, latent, conditions
-        As for ``ganwatch.watch``.
-    heldout
-        As for ``ganwatch.watch``.
+        Attributes of the LightningModule, dots allowed. None tries the usual names.
+    logits, sample, latent, conditions, heldout
+        See ``ganwatch.watch``.
     ema : str or None
-        Attribute with averaged weights of the generator, called as that is. None looks for one.
+        Attribute with averaged weights of the generator, called as the generator is. None searches for one.
     store : str, Path or None
-        A folder (SQLite inside it) or any SQLAlchemy URL; None keeps nothing.
+        A folder (SQLite inside it) or any SQLAlchemy URL; None stores nothing.
     name : str or None
-        What people call the run. None takes the module's class name.
+        Name of the run. None takes the module's class name.
     prometheus_port : int or None
         Port on 127.0.0.1 to export at, 0 for any free one; None exports nothing.
     probes, detectors : sequences or None
-        None takes all that ganwatch has.
+        None takes all default ones.
     preset : str, Path or None
-        File of ``ganwatch calibrate`` with arguments of the detectors that ganwatch has.
+        File of ``ganwatch calibrate`` with arguments of the default detectors.
     sinks : sequence of Sink
         Further destinations.
     facts : mapping
@@ -73,8 +69,8 @@ class GanWatch(Handle, Callback):
     Raises
     ------
     UserError
-        An argument is of another type or out of its range, a preset names what is not there. Before the first step:
-        networks not found or without parameters, a store that cannot be opened, a loader without batches.
+        An argument has a wrong type or is out of range, or a preset names an unknown detector or argument. Before the first
+        step: networks are missing or have no parameters, the store cannot be opened, or the loader has no batches.
 
     Examples
     --------
@@ -82,7 +78,7 @@ class GanWatch(Handle, Callback):
     >>> trainer = Trainer(callbacks=[GanWatch(store=None)], logger=False, enable_checkpointing=False, accelerator="cpu")
     """
 
-    wording = Wording(
+    hints = CodeHints(
         {"g": 'GanWatch(generator="…")', "d": 'GanWatch(discriminator="…")'}, 'GanWatch(generator="…", discriminator="…")', "callback"
     )
 
@@ -112,56 +108,56 @@ class GanWatch(Handle, Callback):
                 raise UserError(f"{argument} must be the name of an attribute (str) or None, got {type(value).__name__}")
         if name is not None and not isinstance(name, str):
             raise UserError(f"name must be a str or None, got {type(name).__name__}")
-        self.options = checked_options(logits=logits, sample=sample, latent=latent, conditions=conditions, heldout=heldout)
-        checked_settings(store=store, prometheus_port=prometheus_port, facts=facts, audit_seconds=audit_seconds)
+        self.options = parse_options(logits=logits, sample=sample, latent=latent, conditions=conditions, heldout=heldout)
+        check_settings(store=store, prometheus_port=prometheus_port, facts=facts, audit_seconds=audit_seconds)
         self.generator, self.discriminator, self.ema, self.store, self.name = generator, discriminator, ema, store, name
         self.prometheus_port, self.facts, self.audit_seconds = prometheus_port, dict(facts or {}), float(audit_seconds)
-        self.probes = None if probes is None else checked_parts("probes", probes, Probe)  # type: ignore[type-abstract]  # a base to compare with
-        self.detectors = None if detectors is None else checked_parts("detectors", detectors, Detector)  # type: ignore[type-abstract]
-        self.settings = checked_preset(preset, detectors)
-        self.sinks = checked_parts("sinks", sinks, Sink)  # type: ignore[type-abstract]
-        self._keep_unused()
-        self._begin()
+        self.probes = None if probes is None else parse_parts("probes", probes, Probe)  # type: ignore[type-abstract]  # a base to compare with
+        self.detectors = None if detectors is None else parse_parts("detectors", detectors, Detector)  # type: ignore[type-abstract]
+        self.settings = parse_preset(preset, detectors)
+        self.sinks = parse_parts("sinks", sinks, Sink)  # type: ignore[type-abstract]
+        self._save_unused_parts()
+        self._reset()
 
-    def _keep_unused(self) -> None:
-        self._unused = {"probes": _copies(self.probes), "detectors": _copies(self.detectors)}
+    def _save_unused_parts(self) -> None:
+        """Copy probes and detectors before they see anything, for copies of this callback."""
+        self._unused = {"probes": _copy_parts(self.probes), "detectors": _copy_parts(self.detectors)}
 
-    def _begin(self) -> None:
-        adopt()
+    def _reset(self) -> None:
+        set_callback_bases()
         self.observer: Observer | None = None
         self._pending: dict[str, Any] | None = None
         self._started = False
         self._failed = False
-        self._tells = False
         self._waiting_since = 0.0
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy is an unused callback with the same arguments: nothing of a training goes with it, nor what Lightning hangs on it."""
-        own = {"_unused", "observer", "_pending", "_started", "_failed", "_tells", "_waiting_since", "log", "log_dict"}
-        return {name: value for name, value in vars(self).items() if name not in own} | self._unused
+        """State of a copy: the same arguments, unused. It has nothing of a training and nothing that Lightning attached."""
+        excluded = {"_unused", "observer", "_pending", "_started", "_failed", "_waiting_since", "log", "log_dict"}
+        return {name: value for name, value in vars(self).items() if name not in excluded} | self._unused
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._keep_unused()
-        self._begin()
+        self._save_unused_parts()
+        self._reset()
 
     @property
     def disabled(self) -> bool:
-        """Whether GANWATCH_DISABLED=1 turns everything off."""
+        """True if GANWATCH_DISABLED=1 turns everything off."""
         return os.environ.get("GANWATCH_DISABLED") == "1"
 
     def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:  # noqa: ARG002  # Lightning's signature
-        """A training is about to begin."""
+        """Forget an earlier training before the next one starts."""
         if stage == "fit":
             self._started = self._failed = False
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002  # Lightning's signature
-        """The module is complete, whatever its own set-up builds: fail now rather than after the first epoch."""
+        """Check the networks once the module is complete, so that a wrong name fails now and not after the first epoch."""
         if not self.disabled:
             self._networks(pl_module)
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Everything is in place, a checkpoint is restored: begin."""
+        """Start the run, after a checkpoint is restored."""
         self._started = True
         if self.disabled:
             return
@@ -169,12 +165,12 @@ class GanWatch(Handle, Callback):
         networks = {role: network for role, (_, network) in named.items()}
         probes = default_probes() if self.probes is None else self.probes
         detectors = default_detectors(self.settings) if self.detectors is None else self.detectors
-        known = {"probes": provenance(probes), "detectors": changed(detectors)}
+        known = {"probes": provenance(probes), "detectors": non_default_arguments(detectors)}
         run, reported = self._start_run(trainer, pl_module, networks["g"], known) if trainer.is_global_zero else (None, [])
         sinks: list[Sink] = []
         try:
             if run is not None:
-                sinks += [*default_sinks(self.store, prometheus=exporter(self.prometheus_port)), *map(Background, self.sinks)]
+                sinks += [*default_sinks(self.store, prometheus=open_exporter(self.prometheus_port)), *map(BackgroundSink, self.sinks)]
             self.observer = Observer(
                 networks,
                 run=run,
@@ -183,19 +179,18 @@ class GanWatch(Handle, Callback):
                 sinks=sinks,
                 reported=reported,
                 state=self._pending,
-                options=replace(self.options, ema=self._averaged(pl_module, networks["g"])),
+                options=replace(self.options, ema=find_average(pl_module, self.ema, networks["g"])),
             )
         except Exception:
             for sink in sinks:
                 sink.close()
             if run is not None:
-                call_off(self.store, run)
+                abandon_run(self.store, run)
             raise
         self._pending = None
         if run is not None:
-            self._tells = True
-            Adviser(self.observer, self.wording)
-            say_begun(run, {name: type(network).__name__ for name, network in named.values()}, self.store)
+            SetupReporter(self.observer, self.hints)
+            announce_start(run, {name: type(network).__name__ for name, network in named.values()}, self.store)
         self._waiting_since = time.perf_counter()
 
     def _start_run(
@@ -205,7 +200,7 @@ class GanWatch(Handle, Callback):
             **known,
             "module": f"{type(pl_module).__module__}.{type(pl_module).__qualname__}",
             "configuration": dict(pl_module.hparams),
-            "optimizers": optimizers({str(index): optimizer for index, optimizer in enumerate(trainer.optimizers)}),
+            "optimizers": optimizer_settings({str(index): optimizer for index, optimizer in enumerate(trainer.optimizers)}),
             "seed": os.environ.get("PL_GLOBAL_SEED"),
             "precision": str(trainer.precision),
             "world_size": trainer.world_size,
@@ -215,33 +210,33 @@ class GanWatch(Handle, Callback):
             self.name or type(pl_module).__name__,
             facts,
             data=trainer.train_dataloader,
-            generator_range=_output_range(generator),
+            generator_range=output_range(generator),
             audit_seconds=self.audit_seconds,
             resumed=(self._pending or {}).get("run"),
         )
 
     def on_train_batch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int) -> None:  # noqa: ARG002  # Lightning's signature
-        """A batch has arrived."""
+        """Pass the batch on, with the time that the loop waited for it."""
         if self.observer is not None:
             self.observer.on_real_batch(batch, time.perf_counter() - self._waiting_since)
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int  # noqa: ARG002  # Lightning's signature
     ) -> None:
-        """The batch is used up; from here the loop waits for the next one."""
+        """Start the clock: from here the loop waits for the next batch."""
         self._waiting_since = time.perf_counter()
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002  # Lightning's signature
-        """The run ended as planned."""
-        self._close("finished")
+        """End the run as finished."""
+        self._end("finished")
 
     def on_exception(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException) -> None:  # noqa: ARG002  # Lightning's signature
-        """The run ended otherwise."""
+        """End the run as stopped or failed."""
         self._failed = True
-        self._close("stopped" if isinstance(exception, KeyboardInterrupt) or terminated(exception) else "failed")
+        self._end("stopped" if isinstance(exception, KeyboardInterrupt) or is_sigterm(exception) else "failed")
 
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:  # noqa: ARG002  # Lightning's signature
-        """Say so where the training never began; what a checkpoint brought for another stage is no beginning either."""
+        """Raise an error if the loader had no batches; drop a state that was loaded for another stage."""
         if stage != "fit":
             self._pending = None
         empty = trainer.train_dataloader is not None and trainer.num_training_batches == 0 and trainer.limit_train_batches != 0
@@ -249,72 +244,30 @@ class GanWatch(Handle, Callback):
             raise UserError("train_dataloaders must give at least one batch, got none: is the dataset smaller than the batch (drop_last)?")
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain types only, for the Lightning checkpoint."""
+        """State for the Lightning checkpoint, in plain types only."""
         return self.observer.state_dict() if self.observer is not None else self._pending or {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Keep what a checkpoint brought until the training starts."""
+        """Keep the state of a checkpoint until the training starts."""
         self._pending = state_dict or None
 
-    def _close(self, state: str) -> None:
-        if self.observer is None:
-            return
-        self.observer.close(state)
-        if self._tells:
-            self._tells = False
-            say_ended(self.observer.run, state, self.observer.recorder.index, self.observer.monitor)
+    def _end(self, state: str) -> None:
+        if self.observer is not None:
+            end_run(self.observer, state)
 
     def _networks(self, module: lightning.LightningModule) -> dict[str, tuple[str, nn.Module]]:
         return {
-            "g": find_network(module, "generator", self.generator, GENERATORS),
-            "d": find_network(module, "discriminator", self.discriminator, DISCRIMINATORS),
+            "g": find_network(module, "generator", self.generator, GENERATOR_NAMES),
+            "d": find_network(module, "discriminator", self.discriminator, DISCRIMINATOR_NAMES),
         }
 
-    def _averaged(self, module: lightning.LightningModule, generator: nn.Module) -> nn.Module | None:
-        """What was named, or a sub-module shaped like the generator whose name says that it is an average."""
-        if self.ema is not None:
-            return find_network(module, "ema", self.ema, ())[1]
-        shapes = [parameter.shape for parameter in generator.parameters()]
-        children: dict[str, nn.Module] = dict(module.named_modules())
-        for name, child in children.items():
-            averaged = isinstance(child, AveragedModel) or "ema" in name.lower().split(".")[-1] or "average" in name.lower().split(".")[-1]
-            if averaged and child is not generator and [parameter.shape for parameter in child.parameters()] == shapes:
-                return child
-        return None
+
+def _copy_parts(parts: list[Any] | None) -> list[Any] | None:
+    return None if parts is None else [_copy_part(part) for part in parts]
 
 
-def _copies(parts: list[Any] | None) -> list[Any] | None:
-    """As they are now, before they have seen anything."""
-    return None if parts is None else [_copied(part) for part in parts]
-
-
-def _copied(part: Any) -> Any:
+def _copy_part(part: Any) -> Any:
     try:
         return copy.deepcopy(part)
-    except Exception:  # noqa: BLE001  # somebody's part that cannot be copied is no reason not to train
+    except Exception:  # noqa: BLE001  # a user's part that cannot be copied must not stop the training
         return part
-
-
-def _output_range(generator: nn.Module) -> tuple[float, float] | None:
-    """What the generator's last layer can put out, None where it has no bound; layers that only change the shape are passed over."""
-    shapes = (nn.Flatten, nn.Unflatten, nn.Identity)
-    last = [module for module in generator.modules() if not list(module.children()) and not isinstance(module, shapes)][-1:]
-    if not last:
-        return None
-    return {nn.Tanh: (-1.0, 1.0), nn.Sigmoid: (0.0, 1.0)}.get(type(last[0]))
-
-
-def find_network(
-    module: lightning.LightningModule, argument: str, name: str | None, usual: Sequence[str], *, callback: str = "GanWatch"
-) -> tuple[str, nn.Module]:
-    """Name and sub-module: the one of that name, or the one with a usual name; an error says what to tell the ``callback``."""
-    children: dict[str, nn.Module] = dict(module.named_modules(remove_duplicate=False))
-    if name is None:
-        name = next((candidate for candidate in usual if candidate in children), None)
-    network = children.get(name) if name else None
-    if name is None or network is None:
-        have = ", ".join(child for child, _ in module.named_children()) or "none"
-        got = f"got {name!r}" if name else f"and none of the usual names ({', '.join(usual)}) is there"
-        raise UserError(f'{argument} must name a network of {type(module).__name__}, {got}; it has: {have}. Say {callback}({argument}="…")')
-    checked_network(argument, network, f"{name!r} ({type(network).__name__})")
-    return name, network

@@ -1,4 +1,4 @@
-"""One watched training: recorder, gallery and monitor put together. Both front ends stand on it."""
+"""One watched training: connects recorder, gallery and monitor. Every front end uses it."""
 
 from __future__ import annotations
 
@@ -20,30 +20,31 @@ from ganwatch.core.monitor import Monitor
 from ganwatch.core.probe import Probe
 from ganwatch.core.readings import Run
 from ganwatch.core.sink import Sink
-from ganwatch.distributed.ranks import Ranks, communicates
+from ganwatch.distributed.exchange import RankExchange
+from ganwatch.distributed.rank_detection import is_distributed
 from ganwatch.evaluation.discriminator_scorer import DiscriminatorScorer
 from ganwatch.evaluation.gallery import Gallery
 from ganwatch.evaluation.generator_sampler import EvaluationContext, GeneratorSampler
 
 
 class Observer:
-    """Watches until ``close``; never raises after construction. Of several ranks only rank 0 has a run, a gallery and sinks.
+    """Watches a training until ``close``; never raises after construction. Only rank 0 has a run, a gallery and sinks.
 
     Parameters
     ----------
     networks : mapping of str to nn.Module
         ``{"g": generator, "d": discriminator}``.
     run : Run or None
-        None where it begins with the first step.
-    begin : callable, optional
-        Gives the run then, from that step, and what earlier attempts at it have reported.
+        None if the run starts with the first step.
+    start_run : callable, optional
+        Called with the first step if ``run`` is None. It returns the run and the incidents of earlier attempts at it.
     probes, detectors, sinks : sequences
     reported : sequence of Incident
-        What earlier attempts at this run have reported.
+        Incidents that earlier attempts at this run have reported.
     state : mapping or None
         From ``state_dict`` of an earlier attempt.
     options : Options
-        What the user has said about the training.
+        Facts about the training that the user has given.
 
     Raises
     ------
@@ -56,7 +57,7 @@ class Observer:
         networks: Mapping[str, nn.Module],
         *,
         run: Run | None = None,
-        begin: Callable[[Step], tuple[Run, Sequence[Incident]]] | None = None,
+        start_run: Callable[[Step], tuple[Run, Sequence[Incident]]] | None = None,
         probes: Sequence[Probe],
         detectors: Sequence[Detector],
         sinks: Sequence[Sink],
@@ -64,24 +65,24 @@ class Observer:
         state: Mapping[str, Any] | None = None,
         options: Options = NOTHING_SAID,
     ) -> None:
-        self._run, self._begin = run, begin
-        self.ranks = Ranks(Gatherer(), self._complete)
+        self._run, self._start_run = run, start_run
+        self.ranks = RankExchange(Gatherer(), self._on_step_values)
         self.monitor = Monitor(detectors=detectors, sinks=sinks, gatherer=self.ranks)
         self.sampler = GeneratorSampler(members(networks["g"])[0], options.sample)
-        self.averaged = self.sampler if options.ema is None else GeneratorSampler(options.ema, options.sample)
+        self.quality_sampler = self.sampler if options.ema is None else GeneratorSampler(options.ema, options.sample)
         self.scorer = DiscriminatorScorer(members(networks["d"])[0], options)
         self.gallery = Gallery(self.sampler, self.monitor.samples, options)
-        self._traced = False
+        self._was_nonfinite = False
         self.recorder = Recorder(
             networks,
             probes=probes,
             on_step=self._on_step,
-            on_flush=self.monitor.send,
+            on_flush=self.monitor.send_readings,
             guard=self.monitor.guard,
             looks=self.gallery.looks,
             options=options,
         )
-        context = EvaluationContext(self.averaged, self.scorer, options.heldout)
+        context = EvaluationContext(self.quality_sampler, self.scorer, options.heldout)
         for probe in probes:
             self.monitor.guard(f"probe {probe.name}", partial(probe.attach, context))
         if state is not None:
@@ -92,85 +93,91 @@ class Observer:
 
     @property
     def run(self) -> Run:
-        """The run; there is one from the first step on at the latest."""
+        """The run, known from the first step on at the latest."""
         if self._run is None:
-            raise RuntimeError("the run has not begun")
+            raise RuntimeError("the run has not started")
         return self._run
 
     @property
-    def open(self) -> bool:
-        """Whether it is still watching."""
+    def has_run(self) -> bool:
+        """True once the run has started; on rank 0 only."""
+        return self._run is not None
+
+    @property
+    def is_open(self) -> bool:
+        """True until ``close``."""
         return self.recorder.open
 
     def on_real_batch(self, batch: Any, waited: float) -> None:
-        """Real data is about to be used, after that many seconds of waiting for it."""
+        """Take a real batch that is about to be used; the loop ``waited`` that many seconds for it."""
         self.recorder.on_real_batch(batch, waited)
 
     def on_fake_batch(self, batch: Any) -> None:
-        """Generated data is about to be used."""
+        """Take a generated batch that is about to be used."""
         self.recorder.on_fake_batch(batch)
 
     def log(self, name: Any, value: Any) -> None:
-        """A reading of the loop's own."""
+        """Take a reading of the loop's own."""
         self.monitor.guard("log", lambda: self.recorder.log(name, value))
 
     def add_readings(self, readings: Mapping[str, float]) -> None:
-        """Readings by series that somebody else has taken between two steps."""
+        """Add readings that another part took between two steps, by series."""
         self.recorder.add_readings(readings)
 
     def _on_step(self, step: Step) -> None:
         self.recorder.paused = True
         try:
-            if not self.ranks.joined:
-                self.monitor.guard("ranks", self._join)
-            if self._run is None and self._begin is not None:
+            if not self.ranks.has_connected:
+                self.monitor.guard("ranks", self._join_ranks)
+            if self._run is None and self._start_run is not None:
                 self.monitor.guard("start", lambda: self._start(step))
             if self.ranks.rank == 0 and self.gallery.looks(step.index):
                 self.monitor.guard("gallery", lambda: self.gallery.observe(step))
-            self.monitor.observe(step)
+            self.monitor.process_step(step)
         finally:
             self.recorder.paused = False
 
-    def _join(self) -> None:
-        self.ranks.join()
-        for sampler in (self.sampler, self.averaged):
-            sampler.allowed = self.ranks.size == 1 or not any(map(communicates, sampler.parts))
-        self.averaged.allowed &= self.ranks.rank == 0
-        self.scorer.allowed = self.ranks.size == 1 or not communicates(self.scorer.discriminator)
+    def _join_ranks(self) -> None:
+        self.ranks.connect()
+        for sampler in (self.sampler, self.quality_sampler):
+            sampler.allowed = self.ranks.size == 1 or not any(map(is_distributed, sampler.parts))
+        self.quality_sampler.allowed &= self.ranks.rank == 0
+        self.scorer.allowed = self.ranks.size == 1 or not is_distributed(self.scorer.discriminator)
 
     def _start(self, step: Step) -> None:
-        begin, self._begin = self._begin, None
-        assert begin is not None
-        if self.ranks.rank:  # known by now at the latest
+        start_run, self._start_run = self._start_run, None
+        assert start_run is not None
+        if self.ranks.rank:  # the rank is known by now at the latest
             sinks, self.monitor.sinks = self.monitor.sinks, []
             for sink in sinks:
                 sink.close()
             return
-        self._run, reported = begin(step)
+        self._run, reported = start_run(step)
         self.monitor.start(self._run, reported)
 
-    def _complete(self, step: int, values: dict[str, float]) -> None:
-        self.monitor.guard("completion", partial(self._trace_to_data, step, values))
+    def _on_step_values(self, step: int, values: dict[str, float]) -> None:
+        self.monitor.guard("completion", partial(self._check_real_batch, step, values))
 
-    def _trace_to_data(self, step: int, values: dict[str, float]) -> None:
-        """Where losses cease to be finite, look whether the real batch brought it, at a step at which nobody measured the batch."""
-        bad = any(not math.isfinite(values.get(f"loss/{role}", 0.0)) for role in self.recorder.networks)
-        if bad and not self._traced and "data_nonfinite/real" not in values:
+    def _check_real_batch(self, step: int, values: dict[str, float]) -> None:
+        """Measure non-finite values of the real batch when a loss stops being finite, if no probe measured that batch."""
+        is_nonfinite = any(not math.isfinite(values.get(f"loss/{role}", 0.0)) for role in self.recorder.networks)
+        if is_nonfinite and not self._was_nonfinite and "data_nonfinite/real" not in values:
             share = self.recorder.batch_origin.nonfinite("real", step)
             if share is not None:
                 values["data_nonfinite/real"] = share
-        self._traced = bad
+        self._was_nonfinite = is_nonfinite
 
     def _on_incident(self, incident: Incident) -> None:
         if incident.state is State.FIRING and incident.fired == incident.seen:
             self.gallery.pin(incident.id)
             for probe in self.recorder.probes:
-                samples = self.monitor.guard(f"probe {probe.name}", partial(probe.pinned, incident.code, incident.seen, incident.id))
+                take_samples = partial(probe.incident_samples, incident.code, incident.seen, incident.id)
+                samples = self.monitor.guard(f"probe {probe.name}", take_samples)
                 if samples is not None:
                     self.monitor.samples(samples)
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain types only: what a resumed run needs to go on in the same record, without a second alarm."""
+        """State of the watch, in plain types only: a resumed run continues the same record without a second alarm."""
         self.monitor.guard("capture", self.recorder.flush)
         return {
             "run": self._run.id if self._run is not None else None,
@@ -184,7 +191,7 @@ class Observer:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a saved state."""
+        """Continue from a saved state."""
         self.recorder.shift = state["shift"]
         self.recorder.restart(state["index"])
         self.recorder.remembering = state["remembering"]
@@ -196,11 +203,14 @@ class Observer:
                 probe.load_state_dict(state["probes"][probe.name])
 
     def close(self, state: str = "finished") -> None:
-        """Leave no hook behind, write everything, end the background threads. May be called twice."""
+        """Remove all hooks, pass the last readings on, let ``Monitor.finish`` end every sink. A second call does nothing.
+
+        Front ends call ``session.run_end.end_run``, which also writes the last line of the log.
+        """
         if self.recorder.close():
             if state != "finished":
-                self.ranks.patience = 0.0
+                self.ranks.timeout = 0.0
             if (last := self.recorder.said_since()) is not None:
-                self.monitor.observe(last)
+                self.monitor.process_step(last)
             self.monitor.finish(state)
             self.monitor.guard("ranks", self.ranks.close)

@@ -16,42 +16,41 @@ from typing import Any, Self
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ganwatch.capture.attribution.parameter_ownership import Several, members
+from ganwatch.capture.attribution.parameter_ownership import members
 from ganwatch.capture.options import Options
 from ganwatch.capture.step import Step
 from ganwatch.capture.taps import loaders
 from ganwatch.core.detector import Detector
-from ganwatch.core.detector_settings import changed
+from ganwatch.core.detector_settings import non_default_arguments
 from ganwatch.core.errors import UserError
 from ganwatch.core.incidents import Incident
 from ganwatch.core.probe import Probe
-from ganwatch.core.provenance import optimizers as optimizer_facts
+from ganwatch.core.provenance import optimizer_settings
 from ganwatch.core.readings import Run
 from ganwatch.core.sink import Sink
-from ganwatch.distributed.ranks import rank, unwrapped
-from ganwatch.session.arguments import checked_network, checked_options, checked_parts, checked_real, checked_settings
-from ganwatch.session.defaults import STORE, checked_preset, default_detectors, default_probes, default_sinks, provenance
-from ganwatch.session.diagnostics import Adviser, Wording
-from ganwatch.session.disabled import Disabled
-from ganwatch.session.handle import Handle
+from ganwatch.distributed.rank_detection import current_rank
+from ganwatch.session.arguments import Networks, check_real, check_settings, parse_networks, parse_options, parse_parts
+from ganwatch.session.defaults import STORE, default_detectors, default_probes, default_sinks, open_exporter, parse_preset, provenance
+from ganwatch.session.diagnostics import CodeHints, SetupReporter
+from ganwatch.session.disabled import DisabledWatch
+from ganwatch.session.front_end import FrontEnd
 from ganwatch.session.observer import Observer
-from ganwatch.session.run_start import AUDIT_SECONDS, exporter, say_begun, say_ended, start_run
-from ganwatch.sinks.background import Background
+from ganwatch.session.run_end import end_run
+from ganwatch.session.run_start import AUDIT_SECONDS, announce_start, start_run
+from ganwatch.sinks.background import BackgroundSink
 
 log = logging.getLogger("ganwatch")
 
-_open: weakref.WeakSet[Watch] = weakref.WeakSet()
-
-Networks = nn.Module | Sequence[nn.Module] | Mapping[str, nn.Module]
+_open_watches: weakref.WeakSet[Watch] = weakref.WeakSet()
 
 
-class Watch(Handle):
-    """One loop under observation until ``close``, the end of a ``with`` block or the end of the process.
+class Watch(FrontEnd):
+    """A watch on one loop until ``close``, the end of a ``with`` block or the end of the process.
 
-    Made by ``watch``; the run begins with the first step of the generator, when optimizers and data are known.
+    Created by ``watch``. The run starts with the first step of the generator, when optimizers and data are known.
     """
 
-    wording = Wording({"g": "watch(G=…)", "d": "watch(D=…)"}, "watch(G=…, D=…)", "watching")
+    hints = CodeHints({"g": "watch(G=…)", "d": "watch(D=…)"}, "watch(G=…, D=…)", "watching")
     observer: Observer
 
     def __init__(
@@ -71,83 +70,81 @@ class Watch(Handle):
     ) -> None:
         self.name, self.store, self.audit_seconds = name, store, audit_seconds
         self._dataset = real
-        self._begun = False
         self._resumed: str | None = None
         self._networks = {"g": generator, "d": discriminator}
-        for earlier in [other for other in _open if not {*map(id, other.networks())}.isdisjoint(map(id, self.networks()))]:
+        for earlier in [other for other in _open_watches if not {*map(id, other.networks())}.isdisjoint(map(id, self.networks()))]:
             earlier.close()
-        every = [] if rank() else [*default_sinks(store, prometheus=exporter(prometheus_port)), *map(Background, sinks)]
+        all_sinks = [] if current_rank() else [*default_sinks(store, prometheus=open_exporter(prometheus_port)), *map(BackgroundSink, sinks)]
         try:
             self.observer = Observer(
                 self._networks,
-                begin=self._begin,
+                start_run=self._start_run,
                 probes=default_probes() if probes is None else probes,
                 detectors=detectors,
-                sinks=every,
+                sinks=all_sinks,
                 options=options,
             )
         except Exception:
-            for sink in every:
+            for sink in all_sinks:
                 sink.close()
             raise
-        Adviser(self.observer, self.wording)
-        loaders.listen(self._delivered)
-        _open.add(self)
+        SetupReporter(self.observer, self.hints)
+        loaders.listen(self._on_batch)
+        _open_watches.add(self)
         atexit.register(self._at_exit)
 
-    def _begin(self, step: Step) -> tuple[Run, list[Incident]]:
-        shown = [batch for batch in (step.batch("real"), step.batch("fake")) if batch is not None]
+    def _start_run(self, step: Step) -> tuple[Run, list[Incident]]:
+        batches = [batch for batch in (step.batch("real"), step.batch("fake")) if batch is not None]
         facts = {
             "networks": {
-                role: [f"{type(network).__module__}.{type(network).__qualname__}" for network in members(several)]
-                for role, several in self._networks.items()
+                role: [f"{type(network).__module__}.{type(network).__qualname__}" for network in members(group)]
+                for role, group in self._networks.items()
             },
-            "optimizers": optimizer_facts(self.observer.recorder.ownership.optimizers()),
-            "batch_size": len(shown[0]) if shown else None,
+            "optimizers": optimizer_settings(self.observer.recorder.ownership.optimizers()),
+            "batch_size": len(batches[0]) if batches else None,
             "world_size": self.observer.ranks.size,
             "probes": provenance(self.observer.recorder.probes),
-            "detectors": changed(self.observer.monitor.detectors),
+            "detectors": non_default_arguments(self.observer.monitor.detectors),
         }
         run, reported = start_run(self.store, self.name, facts, data=self._dataset, audit_seconds=self.audit_seconds, resumed=self._resumed)
-        say_begun(run, {role.upper(): type(members(several)[0]).__name__ for role, several in self._networks.items()}, self.store)
-        self._begun = True
+        announce_start(run, {role.upper(): type(members(group)[0]).__name__ for role, group in self._networks.items()}, self.store)
         return run, reported
 
-    def _delivered(self, dataset: Any, batch: Any, waited: float) -> None:
+    def _on_batch(self, dataset: Any, batch: Any, waited: float) -> None:
         if self._dataset is None:
             self._dataset = dataset
         self.observer.on_real_batch(batch, waited)
 
     def networks(self) -> list[nn.Module]:
-        """The networks under observation."""
+        """Return the watched networks."""
         return [*chain.from_iterable(map(members, self._networks.values()))]
 
     def log(self, name: str, value: float | Tensor) -> None:
-        """Note a reading of the loop's own at the present step; of two of one name the later one holds.
+        """Add a reading of the loop's own at the current step; a second value of one name replaces the first.
 
         Parameters
         ----------
         name : str
             The series is ``logged/name`` in the store and on the dashboard, ``ganwatch_logged{name="…"}`` in Prometheus.
         value : float or Tensor, shape ()
-            Finite or not. What is neither is counted and logged once.
+            Finite or not. Any other value is an error, which is counted and logged once; training goes on.
         """
         self.observer.log(name, value)
 
     def state_dict(self) -> dict[str, Any]:
-        """What the loop's own checkpoint needs to hold so that run, steps and alarms go on: plain types only."""
+        """State for the loop's own checkpoint, in plain types only: a resumed run continues its steps and alarms with it."""
         return self.observer.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a checkpoint; before the first step, and an empty state is none. Later ones are left alone, with a warning.
+        """Continue from a checkpoint; call it before the first step. After that it only logs a warning. An empty state is ignored.
 
         Raises
         ------
         UserError
-            It is not what ``state_dict`` gave.
+            The state is not one of ``state_dict``.
         """
         if self.observer.recorder.findings.steps:
-            log.warning("watching.load_state_dict must be called before the first optimizer step; steps are counted from where they are")
+            log.warning("watching.load_state_dict must be called before the first optimizer step; the state is ignored and steps count on")
         elif not isinstance(state, Mapping) or (state and not {"run", "index", "monitor"} <= set(state)):
             raise UserError(f"state must be what watching.state_dict() gave, or empty, got {type(state).__name__} {str(state)[:80]}")
         elif state:
@@ -155,21 +152,19 @@ class Watch(Handle):
             self.observer.monitor.guard("saved state", lambda: self.observer.load_state_dict(state))
 
     def close(self, state: str = "finished") -> None:
-        """Leave no hook behind and write everything. A second call does nothing."""
+        """Remove all hooks and end the run. A second call does nothing."""
         atexit.unregister(self._at_exit)
-        _open.discard(self)
-        if self.observer.open:
-            loaders.unlisten(self._delivered)
-            self.observer.close(state)
-            if self._begun:
-                say_ended(self.observer.run, state, self.observer.recorder.index, self.observer.monitor)
+        _open_watches.discard(self)
+        if self.observer.is_open:
+            loaders.unlisten(self._on_batch)
+            end_run(self.observer, state)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        stopped = isinstance(error, KeyboardInterrupt | SystemExit)
-        self.close("finished" if error is None else "stopped" if stopped else "failed")
+        was_stopped = isinstance(error, KeyboardInterrupt | SystemExit)
+        self.close("finished" if error is None else "stopped" if was_stopped else "failed")
 
     def _at_exit(self) -> None:
         kind = getattr(sys, "last_type", None)
@@ -177,7 +172,7 @@ class Watch(Handle):
 
 
 def watch(
-    G: Networks,  # noqa: N803  # what everybody calls it
+    G: Networks,  # noqa: N803  # the field's own name
     D: Networks,  # noqa: N803
     *,
     real: Any = None,
@@ -196,56 +191,56 @@ def watch(
     sinks: Sequence[Sink] = (),
     prometheus_port: int | None = None,
     audit_seconds: float = AUDIT_SECONDS,
-) -> Watch | Disabled:
-    """Watch a training loop, whatever it looks like, from here on; an earlier watch on one of the networks ends.
+) -> Watch | DisabledWatch:
+    """Watch any PyTorch training loop from here on. An earlier watch on one of the networks ends.
 
     Parameters
     ----------
     G, D : nn.Module, or list or dict of them
-        Generator and discriminator. Of several the first one stands for all where batches and outputs are looked at; losses,
+        Generator and discriminator. If a role has several networks, batches and outputs are those of the first one; losses,
         gradients and updates are those of all.
     real : dataset, loader or tensor, optional
-        The real data, for the audit and the data's identity. Without it the dataset of the first ``DataLoader`` that delivers.
+        Real data, for the audit and the data's identity. Default: the dataset of the first ``DataLoader`` that delivers a batch.
     optimizers : mapping, optional
-        ``{"G": optimizer or list of them, "D": …}``: only these count as updates of that network. Without it all that have its parameters.
+        ``{"G": optimizer or list of them, "D": …}``: only these count as updates of that network. Default: all that have its parameters.
     logits : int, str, tuple of those, or callable, optional
-        Which part of ``D``'s output is the score: an index, a key, a path of both, whose last index may be a channel of a tensor, or
-        a function of the output. Without it the last tensor with a single channel, or else the last one.
+        Part of ``D``'s output that is the score: an index, a key, a path of both, whose last index may be a channel of a tensor, or
+        a function of the output. Default: the last tensor with a single channel, or else the last tensor.
     sample : callable, optional
-        Turns what ``G`` returns into a sample as ``D`` is shown it; must not change what it is given.
+        Turns the output of ``G`` into a sample as ``D`` gets it; must not change its argument.
     latent : Tensor of shape (N, …) or tuple of them, optional
-        Inputs of ``G`` for the gallery, of which up to 36 samples are drawn. Without it those of its first call.
+        Inputs of ``G`` for the gallery, which draws up to 36 samples. Default: the inputs of the first call of ``G``.
     conditions : Tensor of shape (N, …), optional
-        Given to ``G`` after the latent.
+        Passed to ``G`` after the latent.
     ema : nn.Module, optional
-        A copy of ``G`` with averaged weights, called as ``G`` is: quality is measured with it.
+        Copy of ``G`` with averaged weights, called as ``G`` is; quality is measured with it.
     heldout : dataset, loader or tensor, optional
-        At least 40 real samples that are not trained on, as ``D`` is shown reals; up to 256 are read now.
+        At least 40 real samples that are not trained on, as ``D`` gets reals; up to 256 are read now.
     name : str, optional
-        Of the run; by default that of the script.
+        Name of the run. Default: the name of the script.
     store : str, Path or None
-        A folder (SQLite inside it) or a SQLAlchemy URL; None keeps nothing.
+        A folder (SQLite inside it) or a SQLAlchemy URL; None stores nothing.
     probes, detectors : sequences, optional
-        Instead of the default ones.
+        Replace the default ones.
     preset : str or Path, optional
         File of ``ganwatch calibrate`` with arguments of the default detectors.
     sinks : sequence of Sink
-        Beside the store and the log.
+        Further sinks, in addition to the store and the log.
     prometheus_port : int, optional
-        Where to export on 127.0.0.1.
+        Port of 127.0.0.1 to export at.
     audit_seconds : float, seconds
-        Budget of the audit of the data before the first reading is written; 0 turns it off.
+        Time budget of the data audit before the first reading is written; 0 turns the audit off.
 
     Returns
     -------
     Watch
-        Also a context manager. Without either it closes at the end of the process.
+        Also a context manager. It closes itself at the end of the process.
 
     Raises
     ------
     UserError
-        Not a module, one without parameters or with lazy ones, the same one twice, no real data, an option that does not fit, a preset
-        that names what is not there, or a store that cannot be opened.
+        ``G`` or ``D`` is no module, has no parameters or lazy ones, or is given twice; there are no real data; an option does not fit;
+        a preset names an unknown detector or argument; or the store cannot be opened.
 
     Examples
     --------
@@ -258,13 +253,13 @@ def watch(
     1
     """
     if os.environ.get("GANWATCH_DISABLED") == "1":
-        return Disabled()
-    generator, discriminator = as_one("G", G), as_one("D", D)
+        return DisabledWatch()
+    generator, discriminator = parse_networks("G", G), parse_networks("D", D)
     if {id(network) for network in members(generator)} & {id(network) for network in members(discriminator)}:
         raise UserError(f"D must be another network than G, got the same {type(members(discriminator)[0]).__name__} twice")
     if name is not None and not isinstance(name, str):
         raise UserError(f"name must be a string or None, got {type(name).__name__}")
-    options = checked_options(
+    options = parse_options(
         {"g": generator, "d": discriminator},
         optimizers=optimizers,
         logits=logits,
@@ -274,9 +269,9 @@ def watch(
         ema=ema,
         heldout=heldout,
     )
-    checked_settings(store=store, prometheus_port=prometheus_port, facts=None, audit_seconds=audit_seconds)
-    checked_real(real)
-    settings = checked_preset(preset, detectors)
+    check_settings(store=store, prometheus_port=prometheus_port, facts=None, audit_seconds=audit_seconds)
+    check_real(real)
+    settings = parse_preset(preset, detectors)
     script = Path(sys.argv[0]).stem if sys.argv and sys.argv[0] not in {"", "-c", "-m"} else type(members(generator)[0]).__name__
     return Watch(
         generator,
@@ -284,35 +279,10 @@ def watch(
         name=name or script,
         store=store,
         real=real,
-        probes=None if probes is None else checked_parts("probes", probes, Probe),  # type: ignore[type-abstract]  # a base to compare with
-        detectors=default_detectors(settings) if detectors is None else checked_parts("detectors", detectors, Detector),  # type: ignore[type-abstract]
-        sinks=checked_parts("sinks", sinks, Sink),  # type: ignore[type-abstract]
+        probes=None if probes is None else parse_parts("probes", probes, Probe),  # type: ignore[type-abstract]  # a base to compare with
+        detectors=default_detectors(settings) if detectors is None else parse_parts("detectors", detectors, Detector),  # type: ignore[type-abstract]
+        sinks=parse_parts("sinks", sinks, Sink),  # type: ignore[type-abstract]
         prometheus_port=prometheus_port,
         audit_seconds=float(audit_seconds),
         options=options,
     )
-
-
-def as_one(argument: str, given: Networks) -> nn.Module:
-    """The one network, or several under one role.
-
-    Raises
-    ------
-    UserError
-        It is none, has no parameters or lazy ones, or is there twice.
-    """
-    named: dict[str, Any] = dict(given) if isinstance(given, Mapping) else {"0": given}
-    if isinstance(given, list | tuple):
-        named = {str(place): network for place, network in enumerate(given)}
-    named = {name: unwrapped(network) for name, network in named.items()}
-    for name, network in named.items():
-        which = argument if len(named) == 1 else f"{argument}[{name}]"
-        if not isinstance(network, nn.Module):
-            raise UserError(f"{which} must be a torch.nn.Module, got {type(network).__name__}")
-        checked_network(which, network, type(network).__name__)
-    if not named:
-        raise UserError(f"{argument} must be a network or several, got none")
-    if len({id(network) for network in named.values()}) < len(named):
-        raise UserError(f"{argument} must be different networks, got the same one twice")
-    only: nn.Module = next(iter(named.values()))
-    return only if len(named) == 1 else Several(named)

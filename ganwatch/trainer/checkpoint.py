@@ -20,7 +20,7 @@ from ganwatch.trainer.data import SCALES
 from ganwatch.trainer.module import GAN
 
 
-class Generated:
+class GeneratedBatches:
     """Batches that a saved generator draws, from its averaged weights where there are some; each iteration draws the same.
 
     Parameters
@@ -40,9 +40,9 @@ class Generated:
     ----------
     name : str
         The path.
-    wanted : int
+    sample_size : int
         Samples that an iteration draws.
-    values : (low, high) or None
+    value_range : (low, high) or None
         Range of the data that it was trained on, where the checkpoint says.
 
     Raises
@@ -52,15 +52,15 @@ class Generated:
     """
 
     def __init__(self, path: str | Path, *, count: int, seed: int = 0, batch_size: int = 256, argument: str = "checkpoint") -> None:
-        self.name, self.wanted, self.seed, self.batch_size, self.argument = str(path), count, seed, batch_size, argument
-        self.gan, self.values = _loaded(path, argument)
+        self.name, self.sample_size, self.seed, self.batch_size, self.argument = str(path), count, seed, batch_size, argument
+        self.gan, self.value_range = _load_gan(path, argument)
         self.averaged = self.gan.average is not None
 
     def __iter__(self) -> Iterator[Tensor]:
         """Batches ``(N, *shape)`` float32."""
-        for start in range(0, self.wanted, self.batch_size):
+        for start in range(0, self.sample_size, self.batch_size):
             with preserved_random_state(seed=self.seed + start):
-                batch = self.gan.sample(min(self.batch_size, self.wanted - start))
+                batch = self.gan.sample(min(self.batch_size, self.sample_size - start))
             yield batch
 
     def discriminator_features(self, given: tuple[float, float]) -> Extractor:
@@ -69,17 +69,17 @@ class Generated:
             return Penultimate(self.gan.discriminator)
         channels, size, _ = self.gan.shape
         preprocessing = Preprocessing(
-            size=size, channels=channels if channels in {1, 3} else None, given=given, wanted=self.values or given
+            size=size, channels=channels if channels in {1, 3} else None, given=given, wanted=self.value_range or given
         )
         return Penultimate(self.gan.discriminator, preprocessing=preprocessing)
 
     def report(self) -> dict[str, Any]:
         """What was drawn, as plain types."""
-        drawn = {"size": self.wanted, "read": self.wanted, "skipped": 0, "list": [], "rules": {}}
+        drawn = {"size": self.sample_size, "read": self.sample_size, "skipped": 0, "list": [], "rules": {}}
         return {"name": self.name} | drawn | {"seed": self.seed, "averaged_weights": self.averaged, "updates": self.gan.g_updates}
 
 
-def _loaded(path: str | Path, argument: str) -> tuple[GAN, tuple[float, float] | None]:
+def _load_gan(path: str | Path, argument: str) -> tuple[GAN, tuple[float, float] | None]:
     if not Path(path).is_file():
         raise UserError(f"{argument} must be a checkpoint of ganwatch train, got {str(path)!r}, which is not there")
     try:

@@ -10,8 +10,8 @@ from lightning.pytorch.cli import LightningCLI
 from ganwatch.core.errors import UserError
 from ganwatch.trainer.data import GANData
 from ganwatch.trainer.module import GAN
-from ganwatch.trainer.resume import CHECKPOINT, AtomicCheckpointIO, ExactResume, SaveLast
-from ganwatch.trainer.run import QUIET, find_checkpoint, interruptible
+from ganwatch.trainer.resume import CHECKPOINT_NAME, AtomicCheckpointIO, ExactResume, SaveLast
+from ganwatch.trainer.run import QUIET_TRAINER, find_checkpoint, reraise_keyboard_interrupt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,7 +42,7 @@ class TrainCLI(LightningCLI):
             run=False,
             seed_everything_default=0,
             auto_configure_optimizers=False,
-            trainer_defaults=dict(QUIET),
+            trainer_defaults=dict(QUIET_TRAINER),
             save_config_kwargs={"overwrite": True},
             parser_kwargs={"prog": "ganwatch train"},
         )
@@ -50,9 +50,9 @@ class TrainCLI(LightningCLI):
     def fit(self) -> None:
         """Train, from the last checkpoint in ``root`` where that was asked for."""
         checkpoint = find_checkpoint(self.root, self.resume)
-        if checkpoint is None and (self.root / CHECKPOINT).exists():
-            raise UserError(f"root must be a folder without {CHECKPOINT}, or --resume be given, got {self.root}")
-        with interruptible():
+        if checkpoint is None and (self.root / CHECKPOINT_NAME).exists():
+            raise UserError(f"root must be a folder without {CHECKPOINT_NAME}, or --resume be given, got {self.root}")
+        with reraise_keyboard_interrupt():
             self.trainer.fit(self.model, datamodule=self.datamodule, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
 
     @property

@@ -16,7 +16,7 @@ from ganwatch.core.errors import UserError
 from ganwatch.data.bundled import draw_grid, draw_ring
 from ganwatch.data.datasets import import_dataset
 
-SUFFIXES = {".png", ".jpg", ".jpeg"}
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg"}
 SCALES = {"signed": (1.0, 0.0), "unit": (0.5, 0.5), "raw": (127.5, 127.5)}
 """Factor and offset from values in [-1, 1]."""
 
@@ -61,11 +61,11 @@ class Batches:
         epoch, start = divmod(self.position, len(self))
         order = np.random.default_rng([self.seed, epoch]).permutation(self.size)
         for index in range(start, len(self)):
-            batch = self._take(order[index * self.batch_size : (index + 1) * self.batch_size])
+            batch = self._collate(order[index * self.batch_size : (index + 1) * self.batch_size])
             self.position += 1
             yield batch
 
-    def _take(self, indices: np.ndarray[Any, Any]) -> Batch:
+    def _collate(self, indices: np.ndarray[Any, Any]) -> Batch:
         if isinstance(self.dataset, TensorDataset):
             chosen = torch.from_numpy(indices)
             batch: Batch = [tensor[chosen] for tensor in self.dataset.tensors]
@@ -151,7 +151,7 @@ class GANData(lightning.LightningDataModule):
         self.batch_size, self.scale, self.holdout, self.seed = batch_size, scale, holdout, seed
         self.save_hyperparameters()
         self.dataset: Dataset[Any] | None = None
-        self._held: Dataset[Any] | None = None
+        self._heldout: Dataset[Any] | None = None
 
     def setup(self, stage: str | None = None) -> None:  # noqa: ARG002  # Lightning's signature
         """Load the data; images stay in memory as bytes."""
@@ -167,7 +167,7 @@ class GANData(lightning.LightningDataModule):
             self.dataset = TensorDataset(*draw_grid(self.samples, self.seed))
         else:
             self.dataset = import_dataset(self.source)
-        self.dataset, self._held = _parted(self.dataset, self.holdout, self.seed)
+        self.dataset, self._heldout = _split(self.dataset, self.holdout, self.seed)
         count = len(self.dataset)  # type: ignore[arg-type]  # map-style datasets have a length
         if count < self.batch_size:
             raise UserError(f"batch_size must be <= the number of samples, {count} in {self.path or self.source}, got {self.batch_size}")
@@ -182,7 +182,7 @@ class GANData(lightning.LightningDataModule):
     def heldout(self) -> Batches | None:
         """What is kept from the training, prepared alike; None where nothing is."""
         self.setup()
-        return None if self._held is None else self._batches(self._held)
+        return None if self._heldout is None else self._batches(self._heldout)
 
     def _batches(self, dataset: Dataset[Any]) -> Batches:
         factor, offset = SCALES[self.scale]
@@ -197,7 +197,7 @@ class GANData(lightning.LightningDataModule):
         return Batches(dataset, batch_size=self.batch_size, seed=self.seed, prepare=None if unchanged else prepare)
 
 
-def _parted(dataset: Dataset[Any], share: float, seed: int) -> tuple[Dataset[Any], Dataset[Any] | None]:
+def _split(dataset: Dataset[Any], share: float, seed: int) -> tuple[Dataset[Any], Dataset[Any] | None]:
     """What is trained on and what is held out, both in the order of the data."""
     count = len(dataset)  # type: ignore[arg-type]  # map-style datasets have a length
     held = round(share * count)
@@ -233,7 +233,7 @@ def load_folder(folder: Path, size: int, *, grey: bool = False) -> TensorDataset
     if not folder.is_dir():
         found = "a file" if folder.exists() else "not there"
         raise UserError(f"path must be a folder of PNG or JPEG files, got {folder}, which is {found}")
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file())
     if not files:
         raise UserError(f"path must hold at least one PNG or JPEG file, got {folder} without any")
     images = np.empty((len(files), size, size, 1 if grey else 3), np.uint8)

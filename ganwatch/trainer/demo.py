@@ -22,7 +22,7 @@ from ganwatch.trainer.summary import summary
 __all__ = ["Stopped", "demo", "summary"]
 
 
-class Stopped(KeyboardInterrupt):
+class DemoInterrupted(KeyboardInterrupt):
     """Ctrl-C while the demonstration trained; ``watch`` has closed the run as stopped and holds what was seen."""
 
     def __init__(self, watch: GanWatch) -> None:
@@ -102,5 +102,5 @@ def demo(
     except KeyboardInterrupt:
         if watch.observer is None:
             raise
-        raise Stopped(watch) from None
+        raise DemoInterrupted(watch) from None
     return watch, model

@@ -11,7 +11,7 @@ from torch.nn import functional as F  # noqa: N812  # the field's own name
 
 from ganwatch.core.errors import UserError
 
-Discriminate = Callable[[Tensor], Tensor]
+DiscriminatorFunction = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ def _log_d(real: Tensor, fake: Tensor) -> Tensor:
     return F.softplus(-real).mean() + F.softplus(fake).mean()
 
 
-def _log_d_textbook(real: Tensor, fake: Tensor) -> Tensor:
+def _log_d_unstable(real: Tensor, fake: Tensor) -> Tensor:
     return -(torch.log(torch.sigmoid(real)).mean() + torch.log(1.0 - torch.sigmoid(fake)).mean())
 
 
@@ -45,7 +45,7 @@ def _minimax_g(_: Tensor, fake: Tensor) -> Tensor:
     return -F.softplus(fake).mean()
 
 
-def _minimax_g_textbook(_: Tensor, fake: Tensor) -> Tensor:
+def _minimax_g_unstable(_: Tensor, fake: Tensor) -> Tensor:
     return torch.log(1.0 - torch.sigmoid(fake)).mean()
 
 
@@ -53,7 +53,7 @@ def _non_saturating_g(_: Tensor, fake: Tensor) -> Tensor:
     return F.softplus(-fake).mean()
 
 
-def _non_saturating_g_textbook(_: Tensor, fake: Tensor) -> Tensor:
+def _non_saturating_g_unstable(_: Tensor, fake: Tensor) -> Tensor:
     return -torch.log(torch.sigmoid(fake)).mean()
 
 
@@ -97,9 +97,9 @@ LOSSES: dict[str, Loss] = {
 with targets 1 and 0: Mao et al. 2016, arXiv 1611.04076. Wasserstein with gradient penalty: Gulrajani et al. 2017, arXiv
 1704.00028. Relativistic average: Jolicoeur-Martineau 2018, arXiv 1807.00734."""
 
-TEXTBOOK: dict[str, Loss] = {
-    "minimax": Loss(_log_d_textbook, _minimax_g_textbook),
-    "non-saturating": Loss(_log_d_textbook, _non_saturating_g_textbook),
+UNSTABLE_LOSSES: dict[str, Loss] = {
+    "minimax": Loss(_log_d_unstable, _minimax_g_unstable),
+    "non-saturating": Loss(_log_d_unstable, _non_saturating_g_unstable),
 }
 """The same functions as ``LOSSES`` written with logarithms of probabilities, as in the paper: infinite once D is certain."""
 
@@ -129,18 +129,18 @@ def loss(name: str, *, stable: bool = True) -> Loss:
         raise UserError(f"loss must be one of {sorted(LOSSES)}, got {name!r}")
     if stable:
         return LOSSES[name]
-    if name not in TEXTBOOK:
-        raise UserError(f"stable=False needs a loss of {sorted(TEXTBOOK)}, got loss={name!r}")
-    return TEXTBOOK[name]
+    if name not in UNSTABLE_LOSSES:
+        raise UserError(f"stable=False needs a loss of {sorted(UNSTABLE_LOSSES)}, got loss={name!r}")
+    return UNSTABLE_LOSSES[name]
 
 
-def _squared_slope(discriminate: Discriminate, batch: Tensor) -> Tensor:
+def _squared_gradient_norm(discriminate: DiscriminatorFunction, batch: Tensor) -> Tensor:
     batch = batch.detach().requires_grad_()
-    (slope,) = torch.autograd.grad(discriminate(batch).sum(), batch, create_graph=True)
-    return slope.flatten(1).square().sum(1)
+    (gradient,) = torch.autograd.grad(discriminate(batch).sum(), batch, create_graph=True)
+    return gradient.flatten(1).square().sum(1)
 
 
-def gradient_penalty(discriminate: Discriminate, real: Tensor, fake: Tensor) -> Tensor:
+def gradient_penalty(discriminate: DiscriminatorFunction, real: Tensor, fake: Tensor) -> Tensor:
     """Mean squared distance from 1 of D's gradient norm at random points between real and fake.
 
     Source: Gulrajani et al. 2017, arXiv 1704.00028.
@@ -150,11 +150,11 @@ def gradient_penalty(discriminate: Discriminate, real: Tensor, fake: Tensor) -> 
     1.0
     """
     share = torch.rand(len(real), *[1] * (real.dim() - 1), device=real.device, dtype=real.dtype)
-    squared = _squared_slope(discriminate, torch.lerp(real, fake.detach(), share))
+    squared = _squared_gradient_norm(discriminate, torch.lerp(real, fake.detach(), share))
     return ((squared + 1e-12).sqrt() - 1.0).square().mean()
 
 
-def r1_penalty(discriminate: Discriminate, real: Tensor) -> Tensor:
+def r1_penalty(discriminate: DiscriminatorFunction, real: Tensor) -> Tensor:
     """Half the mean squared gradient norm of D at real data.
 
     Source: Mescheder et al. 2018, arXiv 1801.04406.
@@ -163,4 +163,4 @@ def r1_penalty(discriminate: Discriminate, real: Tensor) -> Tensor:
     >>> r1_penalty(double, torch.zeros(3, 1)).item()
     2.0
     """
-    return 0.5 * _squared_slope(discriminate, real).mean()
+    return 0.5 * _squared_gradient_norm(discriminate, real).mean()

@@ -133,7 +133,7 @@ class GAN(lightning.LightningModule):
         shape = tuple(shape)
         network = network or ("conv" if len(shape) == 3 else "mlp")  # C, H, W
         output = output or ("tanh" if len(shape) == 3 else "identity")  # C, H, W
-        _check(locals())
+        check_arguments(locals())
         super().__init__()
         self.automatic_optimization = False
         self.save_hyperparameters()
@@ -161,7 +161,7 @@ class GAN(lightning.LightningModule):
         networks.initialise(self.generator, activation, init_std)
         networks.initialise(self.discriminator, d_activation, init_std)
         if d_norm == "spectral":
-            networks.normalise_spectrally(self.discriminator)
+            networks.add_spectral_norm(self.discriminator)
         self.average: AveragedModel | None = None
         if ema is not None:
             decay = get_ema_multi_avg_fn(ema)  # type: ignore[no-untyped-call]  # untyped in torch
@@ -201,7 +201,7 @@ class GAN(lightning.LightningModule):
         """
         if self.classes and label is None:
             label = torch.randint(self.classes, (count,), device=self.device)
-        with _evaluating(self):
+        with _evaluation_mode(self):
             return cast("Tensor", self(self.latents(count), label))
 
     def training_step(self, batch: Tensor | list[Tensor] | tuple[Tensor, ...], batch_idx: int) -> None:  # noqa: ARG002  # Lightning's signature
@@ -272,7 +272,7 @@ class GAN(lightning.LightningModule):
 
 
 @contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
+def _evaluation_mode(module: nn.Module) -> Iterator[None]:
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:
@@ -282,7 +282,7 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
             part.training = mode
 
 
-def _check(given: dict[str, Any]) -> None:
+def check_arguments(given: dict[str, Any]) -> None:
     choices = {
         "network": ("conv", "mlp", "residual"),
         "activation": tuple(networks.ACTIVATIONS),

@@ -23,12 +23,12 @@ GAINS = {"relu": math.sqrt(2.0), "leaky_relu": math.sqrt(2.0 / 1.04), "sigmoid":
 OUTPUTS: dict[str, Callable[[], nn.Module]] = {"tanh": nn.Tanh, "identity": nn.Identity}
 
 
-def activation_of(name: str) -> nn.Module:
+def make_activation(name: str) -> nn.Module:
     """A layer of ``ACTIVATIONS``."""
     return ACTIVATIONS[name]()
 
 
-def normalised(kind: Callable[[int], nn.Module], width: int, norm: str) -> list[nn.Module]:
+def norm_layers(kind: Callable[[int], nn.Module], width: int, norm: str) -> list[nn.Module]:
     """Batch normalisation where that is asked for; spectral normalisation is laid over finished networks."""
     return [kind(width)] if norm == "batch" else []
 
@@ -109,7 +109,7 @@ def conv_generator(
     widths = [channels * 2 ** min(level, 3) for level in range(doublings, -1, -1)]
 
     def finish(width: int) -> list[nn.Module]:
-        return [*normalised(nn.BatchNorm2d, width, norm), activation_of(activation)]
+        return [*norm_layers(nn.BatchNorm2d, width, norm), make_activation(activation)]
 
     def deepen(width: int) -> list[nn.Module]:
         return [layer for _ in range(depth) for layer in (nn.Conv2d(width, width, 3, 1, 1, bias=norm == "none"), *finish(width))]
@@ -130,7 +130,7 @@ def conv_features(
 
     def finish(width: int, *, first: bool = False) -> list[nn.Module]:
         layers: list[nn.Module] = [nn.BatchNorm2d(width)] if norm == "batch" and not first else []
-        layers.append(activation_of(activation))
+        layers.append(make_activation(activation))
         return [*layers, nn.Dropout2d(dropout)] if dropout else layers
 
     layers: list[nn.Module] = []
@@ -148,8 +148,8 @@ def dense_generator(
     layers: list[nn.Module] = []
     for index in range(depth):
         layers.append(nn.Linear(width if index else inputs, width))
-        layers += normalised(nn.BatchNorm1d, width, norm)
-        layers.append(activation_of(activation))
+        layers += norm_layers(nn.BatchNorm1d, width, norm)
+        layers.append(make_activation(activation))
     return nn.Sequential(*layers, nn.Linear(width, math.prod(shape)), nn.Unflatten(1, shape), OUTPUTS[output]())
 
 
@@ -161,7 +161,7 @@ def dense_features(
     for index in range(depth):
         layers.append(nn.Linear(width if index else math.prod(shape), width))
         layers += [nn.BatchNorm1d(width)] if norm == "batch" and index else []
-        layers.append(activation_of(activation))
+        layers.append(make_activation(activation))
         layers += [nn.Dropout(dropout)] if dropout else []
     return layers, width
 
@@ -200,7 +200,7 @@ def _fan_in(module: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> float:
     return module.in_channels * taps
 
 
-def normalise_spectrally(network: nn.Module) -> None:
+def add_spectral_norm(network: nn.Module) -> None:
     """Spectral normalisation of every weight (Miyato et al. 2018, arXiv 1802.05957). Changed in place."""
     for module in list(network.modules()):
         if isinstance(module, nn.Linear | nn.Conv2d | nn.Embedding):

@@ -70,7 +70,7 @@ class SignalBar(lightning.Callback):
         self._shown = step = self._step
         monitor = self.watch.observer.monitor
         text = "  ".join(f"{label} {monitor.latest[name]:.3g}" for name, label in SHOWN.items() if name in monitor.latest)
-        text += "".join(f"  [{incident.code} {incident.title}]" for incident in monitor.incidents.open)
+        text += "".join(f"  [{incident.code} {incident.title}]" for incident in monitor.incidents.firing)
         if self._live:
             self._bar.update(self._task, completed=step, signals=text)
         else:

@@ -7,7 +7,7 @@ import math
 
 from torch import Tensor, nn
 
-from ganwatch.trainer.networks import OUTPUTS, activation_of, normalised
+from ganwatch.trainer.networks import OUTPUTS, make_activation, norm_layers
 
 
 class Residual(nn.Module):
@@ -37,7 +37,7 @@ def dense_block(width: int, *, activation: str, norm: str, dropout: float = 0.0)
 
     def layer() -> list[nn.Module]:
         drop = [nn.Dropout(dropout)] if dropout else []
-        return [*normalised(nn.BatchNorm1d, width, norm), activation_of(activation), *drop, nn.Linear(width, width)]
+        return [*norm_layers(nn.BatchNorm1d, width, norm), make_activation(activation), *drop, nn.Linear(width, width)]
 
     return Residual(nn.Sequential(*layer(), *layer()), nn.Identity())
 
@@ -47,7 +47,7 @@ def conv_block(width: int, wider: int, *, resize: nn.Module, activation: str, no
 
     def layer(inputs: int) -> list[nn.Module]:
         drop = [nn.Dropout2d(dropout)] if dropout else []
-        return [*normalised(nn.BatchNorm2d, inputs, norm), activation_of(activation), *drop, nn.Conv2d(inputs, wider, 3, 1, 1)]
+        return [*norm_layers(nn.BatchNorm2d, inputs, norm), make_activation(activation), *drop, nn.Conv2d(inputs, wider, 3, 1, 1)]
 
     return Residual(nn.Sequential(resize, *layer(width), *layer(wider)), nn.Sequential(resize, nn.Conv2d(width, wider, 1)))
 
@@ -62,7 +62,7 @@ def conv_generator(
     for width, narrower in itertools.pairwise(widths):
         layers.append(conv_block(width, narrower, resize=nn.Upsample(scale_factor=2), activation=activation, norm=norm))
         layers += [conv_block(narrower, narrower, resize=nn.Identity(), activation=activation, norm=norm) for _ in range(depth)]
-    last = [*normalised(nn.BatchNorm2d, widths[-1], norm), activation_of(activation)]
+    last = [*norm_layers(nn.BatchNorm2d, widths[-1], norm), make_activation(activation)]
     return nn.Sequential(*layers, *last, nn.Conv2d(widths[-1], shape[0], 3, 1, 1), OUTPUTS[output]())
 
 
@@ -77,7 +77,7 @@ def conv_features(
         layers.append(conv_block(width, wider, resize=nn.AvgPool2d(2), activation=activation, norm=norm, dropout=dropout))
         same = {"resize": nn.Identity(), "activation": activation, "norm": norm, "dropout": dropout}
         layers += [conv_block(wider, wider, **same) for _ in range(depth)]  # type: ignore[arg-type]  # values of different types
-    return [*layers, activation_of(activation), nn.Flatten()], widths[-1] * 4
+    return [*layers, make_activation(activation), nn.Flatten()], widths[-1] * 4
 
 
 def dense_generator(
@@ -85,7 +85,7 @@ def dense_generator(
 ) -> nn.Module:
     """``depth`` blocks of ``width`` units between two linear layers."""
     blocks = [dense_block(width, activation=activation, norm=norm) for _ in range(depth)]
-    last = [activation_of(activation), nn.Linear(width, math.prod(shape)), nn.Unflatten(1, shape), OUTPUTS[output]()]
+    last = [make_activation(activation), nn.Linear(width, math.prod(shape)), nn.Unflatten(1, shape), OUTPUTS[output]()]
     return nn.Sequential(nn.Linear(inputs, width), *blocks, *last)
 
 
@@ -94,4 +94,4 @@ def dense_features(
 ) -> tuple[list[nn.Module], int]:
     """The mirror of ``dense_generator``, and the number of features that it gives."""
     blocks = [dense_block(width, activation=activation, norm=norm, dropout=dropout) for _ in range(depth)]
-    return [nn.Flatten(), nn.Linear(math.prod(shape), width), *blocks, activation_of(activation)], width
+    return [nn.Flatten(), nn.Linear(math.prod(shape), width), *blocks, make_activation(activation)], width

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ganwatch.trainer.module import GAN
 
-CHECKPOINT = "last.ckpt"
+CHECKPOINT_NAME = "last.ckpt"
 
 
 class ExactResume(lightning.Callback):
@@ -76,7 +76,7 @@ class SaveLast(Checkpoint):
         updates = cast("GAN", pl_module).g_updates
         if updates // self.every > self._saved // self.every or (trainer.global_step >= trainer.max_steps > 0 and updates > self._saved):
             self._saved = updates
-            trainer.save_checkpoint(self.folder / CHECKPOINT)
+            trainer.save_checkpoint(self.folder / CHECKPOINT_NAME)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

@@ -13,14 +13,14 @@ import lightning
 import torch
 
 from ganwatch.core.errors import UserError
-from ganwatch.trainer.resume import CHECKPOINT, AtomicCheckpointIO, ExactResume, SaveLast
+from ganwatch.trainer.resume import CHECKPOINT_NAME, AtomicCheckpointIO, ExactResume, SaveLast
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ganwatch.trainer.module import GAN
 
-QUIET: dict[str, Any] = {
+QUIET_TRAINER: dict[str, Any] = {
     "logger": False,
     "enable_progress_bar": False,
     "enable_model_summary": False,
@@ -89,12 +89,12 @@ def fit(
     own: list[lightning.Callback] = [ExactResume()]
     if checkpoint_every is not None and root is not None:
         own.append(SaveLast(root, checkpoint_every))
-    options = QUIET | {"enable_progress_bar": progress, "enable_checkpointing": len(own) > 1, "default_root_dir": root}
+    options = QUIET_TRAINER | {"enable_progress_bar": progress, "enable_checkpointing": len(own) > 1, "default_root_dir": root}
     before = torch.get_num_threads()
     if threads is not None:
         torch.set_num_threads(threads)
     try:
-        with quiet(), interruptible():
+        with silence_lightning(), reraise_keyboard_interrupt():
             trainer = lightning.Trainer(
                 **options, max_steps=model.optimizer_steps(steps), callbacks=[*callbacks, *own], plugins=[AtomicCheckpointIO()]
             )
@@ -116,14 +116,14 @@ def find_checkpoint(root: Path | None, resume: Path | bool | None) -> Path | Non
         return None
     if resume is True and root is None:
         raise UserError("resume=True needs root, got root=None")
-    path = Path(str(root)) / CHECKPOINT if resume is True else Path(str(resume))
+    path = Path(str(root)) / CHECKPOINT_NAME if resume is True else Path(str(resume))
     if not path.is_file():
         raise UserError(f"resume must name a checkpoint, got {path}, which is not there")
     return path
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def silence_lightning() -> Iterator[None]:
     """Keep back Lightning's notices on hardware, workers and tips; warnings of other packages pass."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels: list[Any] = [logger.level for logger in loggers]
@@ -139,7 +139,7 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
+def reraise_keyboard_interrupt() -> Iterator[None]:
     """Pass Ctrl-C on as KeyboardInterrupt; Lightning turns it into an exit with code 1 and leaves the signal ignored."""
     handler = signal.getsignal(signal.SIGINT)
     try:

@@ -17,16 +17,16 @@ def summary(watch: GanWatch) -> dict[str, Any]:
     """What ``ganwatch demo --json`` prints: run, steps, last value of each signal, incidents. Non-finite numbers are None."""
     assert watch.observer is not None
     monitor = watch.observer.monitor
-    codes = {incident.id: incident.code for incident in monitor.incidents.known}
+    codes = {incident.id: incident.code for incident in monitor.incidents.history}
     return {
         "run": watch.observer.run.id,
         "steps": watch.observer.recorder.index,
         "signals": {name: value if math.isfinite(value) else None for name, value in sorted(monitor.latest.items())},
-        "incidents": [_plain(incident, codes) for incident in monitor.incidents.known],
+        "incidents": [_incident_facts(incident, codes) for incident in monitor.incidents.history],
     }
 
 
-def _plain(incident: Incident, codes: dict[str, str]) -> dict[str, Any]:
+def _incident_facts(incident: Incident, codes: dict[str, str]) -> dict[str, Any]:
     evidence = incident.evidence
     return {
         "id": incident.id,
@@ -53,7 +53,7 @@ def report(result: Mapping[str, Any], store: str, *, stopped: bool = False) -> s
     stopped : bool
         Whether somebody ended it before its last step.
     """
-    from ganwatch.core.provenance import masked
+    from ganwatch.core.provenance import mask_passwords
 
     incidents = result["incidents"]
     count = f"{len(incidents)} incident{'s' * (len(incidents) != 1)}" if incidents else "no incident"
@@ -63,7 +63,7 @@ def report(result: Mapping[str, Any], store: str, *, stopped: bool = False) -> s
         because = f", explained by {incident['cause']}" if incident["cause"] else ""
         lines += [f"  {incident['code']} {incident['title']}: onset at step {incident['onset']}, {over}{because}"]
         lines += [f"    {incident['explanation']}"] * (incident["explanation"] is not None)
-    option = "" if store == "runs" else f" --store {masked(store)}"
+    option = "" if store == "runs" else f" --store {mask_passwords(store)}"
     program = ".venv/bin/ganwatch" if Path(".venv/bin/ganwatch").is_file() else "ganwatch"
     lines += ["", f"Look at it:  {program} dashboard{option}"]
     if incidents:

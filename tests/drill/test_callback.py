@@ -11,10 +11,10 @@ from torch.utils.data import DataLoader, TensorDataset
 from ganwatch.core.errors import UserError
 from ganwatch.drill import Drill
 from ganwatch.session.lightning import GanWatch
-from ganwatch.session.run_start import rehearsed
+from ganwatch.session.run_start import active_drills
 from ganwatch.trainer.data import GANData
 from ganwatch.trainer.module import GAN
-from ganwatch.trainer.run import QUIET, fit, quiet
+from ganwatch.trainer.run import QUIET_TRAINER, fit, silence_lightning
 
 STEP, STEPS = 5, 9
 
@@ -59,8 +59,8 @@ def reference(callbacks):
 def foreign(callbacks):
     lightning.seed_everything(0, verbose=False)
     data = DataLoader(TensorDataset(torch.rand(128, 2)), batch_size=16)
-    with quiet():
-        trainer = lightning.Trainer(**QUIET, max_steps=2 * STEPS, callbacks=callbacks, enable_checkpointing=False)
+    with silence_lightning():
+        trainer = lightning.Trainer(**QUIET_TRAINER, max_steps=2 * STEPS, callbacks=callbacks, enable_checkpointing=False)
         trainer.fit(Foreign(), data)
     return trainer
 
@@ -73,7 +73,7 @@ def test_a_training_is_the_same_up_to_the_step_and_called_a_drill(train, failure
     trainer = train([watch, note, drill])
     assert note.states[: STEP - 1] == alone.states[: STEP - 1]
     assert note.states[STEP] != alone.states[STEP]
-    assert drill.fired_at == STEP
+    assert drill.injected_at == STEP
     assert watch.observer.run.name == f"drill {failure} at step {STEP}: mine"
     assert watch.observer.run.provenance["drill"] == [{"name": failure, "step": STEP}]
     if failure == "range-mismatch":  # seen by every callback
@@ -96,8 +96,8 @@ def test_a_training_that_fails_is_left_alone_and_the_callback_begins_anew():
     for note, more in ((once, [Fails()]), (again, [])):
         with suppress(ArithmeticError):
             reference([drill, note, *more])
-        assert drill.fired_at == STEP
-        assert rehearsed == []
+        assert drill.injected_at == STEP
+        assert active_drills == []
     assert again.states[: STEP + 1] == once.states
     unspoilt = Note()
     reference([unspoilt])
@@ -105,7 +105,7 @@ def test_a_training_that_fails_is_left_alone_and_the_callback_begins_anew():
 
 
 def test_networks_by_other_names_are_asked_for():
-    with pytest.raises(UserError, match=r'Say Drill\(generator="…"\)'):
+    with pytest.raises(UserError, match=r'Write Drill\(generator="…"\)'):
         foreign([Drill("stall", generator="maker")])
 
 
@@ -115,7 +115,7 @@ def test_a_checkpoint_goes_on_counting():
     note, alone = Note(), Note()
     reference([alone])
     reference([note, drill])
-    assert drill.fired_at == STEP
+    assert drill.injected_at == STEP
     assert [mine == theirs for mine, theirs in zip(note.states, alone.states, strict=True)][:3] == [True, False, False]
     assert drill.state_dict() == {"steps": 3 + STEPS}
 

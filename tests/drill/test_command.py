@@ -10,7 +10,7 @@ from ganwatch.cli import main
 from ganwatch.core.detector import Severity
 from ganwatch.core.incidents import Incident, State
 from ganwatch.drill import injections
-from ganwatch.drill.report import outcome, words
+from ganwatch.drill.report import evaluate_drill, format_report
 from ganwatch.store import queries
 from ganwatch.store.database import open_store
 
@@ -43,9 +43,9 @@ def incident(code, fired, cause=None):
     ],
 )
 def test_the_first_that_nothing_else_explains_is_judged(incidents, right, said):
-    result = outcome(injections()["mode-collapse"](), 600, incidents)
+    result = evaluate_drill(injections()["mode-collapse"](), 600, incidents)
     assert result["right"] is right
-    assert said in words(result)
+    assert said in format_report(result)
 
 
 def test_a_drill_that_finds_nothing_fails(tmp_path, capsys):

@@ -80,7 +80,7 @@ def test_every_injection_acts_from_its_step_on_and_leaves_nothing_behind(name, a
     assert first.states[: STEP - 1] == alone.states[: STEP - 1]
     assert first.delivered[: STEP - 1] == alone.delivered[: STEP - 1]
     assert first.states[STEP] != alone.states[STEP]
-    assert first.drill.fired_at == STEP
+    assert first.drill.injected_at == STEP
     assert first.states == again.states  # nothing of it is left to chance
     assert first.states[-1][-1] == alone.states[-1][-1]  # it draws no random numbers
     assert traces() == before
@@ -112,7 +112,7 @@ def test_an_error_ends_the_drill_and_not_the_training(alone, monkeypatch, caplog
     monkeypatch.setattr(EVERY["stall"], "settings", lambda *_: 1 / 0)
     run = train(lambda g, d: inject("stall", G=g, D=d, step=STEP))
     assert run.states == alone.states
-    assert run.drill.fired_at is None
+    assert run.drill.injected_at is None
     assert "the drill stall had an error" in caplog.text
 
 
@@ -120,7 +120,7 @@ def test_nothing_is_broken_where_ganwatch_is_turned_off(alone, monkeypatch):
     monkeypatch.setenv("GANWATCH_DISABLED", "1")
     run = train(lambda g, d: inject("stall", G=g, D=d, step=STEP))
     assert run.states == alone.states
-    assert run.drill.fired_at is None
+    assert run.drill.injected_at is None
 
 
 def test_a_step_that_fails_keeps_no_setting():
@@ -145,7 +145,7 @@ def test_several_networks_of_one_role():
     with inject("constant-latents", G=[first, second], D=d, step=1) as drill:
         made = second(torch.randn(4, 2))
     assert torch.equal(made, made[:1].expand(4, 2))
-    assert drill.fired_at == 1
+    assert drill.injected_at == 1
     with inject("stall", G=[first, second], D=d, step=1):
         d(second(torch.ones(1, 2))).sum().backward()
         optimizer.step()

@@ -101,9 +101,9 @@ def lightning_module(style: str) -> Rows:
     names: dict[str, Any] = {"generator": "model.G", "discriminator": "model.D"} if style == "labelled" else {}
     callback = ganwatch.GanWatch(**names, store=None, sinks=[sink], audit_seconds=0.0)
     loader = DataLoader(styles.digits(), 16, shuffle=True, drop_last=True)
-    with tempfile.TemporaryDirectory() as folder, styles.quiet():
+    with tempfile.TemporaryDirectory() as folder, styles.silence_lightning():
         how = {"accelerator": "cpu", "enable_checkpointing": False, "default_root_dir": folder, "max_epochs": 6}
-        trainer = lightning.Trainer(**styles.QUIET | how, callbacks=[callback])
+        trainer = lightning.Trainer(**styles.QUIET_TRAINER | how, callbacks=[callback])
         trainer.fit(module, loader)
     return kept(sink, TIMED | {signal.partition("/")[0] for signal in Quality.signals})
 

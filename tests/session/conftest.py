@@ -13,9 +13,9 @@ def nothing_left_of_others(request: pytest.FixtureRequest, monkeypatch: pytest.M
     if request.path.stem not in {"test_auto", "test_third_party"}:
         yield
         return
-    every = by_name._alive
+    every = by_name._living_instances
     earlier = [thing for kind in (torch.optim.Optimizer, nn.Module) for thing in every(kind)]  # kept, so that no identity is used again
     known = set(map(id, earlier))
-    monkeypatch.setattr(by_name, "_alive", lambda kind: [thing for thing in every(kind) if id(thing) not in known])
+    monkeypatch.setattr(by_name, "_living_instances", lambda kind: [thing for thing in every(kind) if id(thing) not in known])
     yield
     earlier.clear()

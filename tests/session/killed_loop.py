@@ -23,7 +23,7 @@ STEPS, SAVED, KILLED = 40, 20, 33
 class FromUpdate(Detector):
     """There from one of its own updates on."""
 
-    title, severity, inputs, hold, clear = "FromUpdate", "ticket", ("loss/g",), 3, 5
+    title, severity, inputs, fire_after, resolve_after = "FromUpdate", "ticket", ("loss/g",), 3, 5
 
     def __init__(self, first):
         self.code, self.first, self._updates = f"GW99{first // 10}", first, 0

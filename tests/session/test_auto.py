@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import ganwatch
 from ganwatch.core.errors import UserError
-from ganwatch.core.signals import family
+from ganwatch.core.signals import find_signal
 from ganwatch.session.defaults import default_probes
 from ganwatch.sinks.memory import MemorySink
 
@@ -68,7 +68,7 @@ def always():
 
 def observed(sink):
     passing = {"resources", "observer"}  # another in every run
-    return [{name: value for name, value in reading.values.items() if family(name).group not in passing} for reading in sink.steps]
+    return [{name: value for name, value in reading.values.items() if find_signal(name).group not in passing} for reading in sink.steps]
 
 
 @pytest.fixture(autouse=True)
@@ -133,7 +133,7 @@ def test_what_is_not_found_is_said_once_with_the_classes_that_are_there(caplog, 
     [record] = caplog.records
     for said in (record.getMessage(), text, capsys.readouterr().out):
         assert "G: found of class Generator; D: no network of class Critic or Judge" in said
-        assert re.search("has: .*Discriminator, .*Generator", said)
+        assert re.search("in an optimizer: .*Discriminator, .*Generator", said)
 
 
 def test_what_goes_wrong_within_it_is_logged_and_training_goes_on(caplog):

@@ -44,7 +44,7 @@ def test_drift_is_logged_and_recorded_and_the_training_is_the_same(tmp_path: Pat
         seen = trained(watch, drift)
     alone = trained()
     assert all(torch.equal(seen[name], alone[name]) for name in alone)
-    assert [str(found.verdict) for found in drift.outcomes] == ["unchanged", "world_moved"]
+    assert [str(found.verdict) for found in drift.results] == ["unchanged", "world_moved"]
     [warning] = [record.message for record in caplog.records if "moved away" in record.message]
     assert "most of all x" in warning
     assert "StopIteration" in caplog.text  # the third epoch has no data, which ends nothing
@@ -67,10 +67,10 @@ def test_drift_after_the_last_epoch_is_an_incident_too(tmp_path: Path) -> None:
 def test_it_looks_only_when_it_is_due_and_not_at_all_when_disabled(monkeypatch: pytest.MonkeyPatch) -> None:
     drift = ganwatch.FreshDataDrift(POINTS[:500], POINTS[500:], every=2)
     trained(drift)
-    assert len(drift.outcomes) == 1
+    assert len(drift.results) == 1
     monkeypatch.setenv("GANWATCH_DISABLED", "1")
     trained(drift)
-    assert len(drift.outcomes) == 1
+    assert len(drift.results) == 1
 
 
 def test_what_cannot_be_read_is_said_before_the_first_step() -> None:

@@ -18,7 +18,7 @@ import ganwatch
 from ganwatch.capture.step import scores
 from ganwatch.core.probe import Probe
 from ganwatch.session.defaults import default_probes
-from ganwatch.session.diagnostics import advice
+from ganwatch.session.diagnostics import setup_problems
 from ganwatch.sinks.memory import MemorySink
 
 STEPS, BATCH = 26, 16
@@ -1221,7 +1221,7 @@ def test_loop(name):
     assert sum(batch == "real" for batch, _ in known) >= STEPS // 2
     assert {"d_auc", "pairwise_ratio"} <= watching.observer.monitor.latest.keys()
 
-    assert advice(watching.observer, watching.wording) == {}
+    assert setup_problems(watching.observer, watching.hints) == {}
     findings = watching.observer.recorder.findings
     assert findings.updates["g"] - findings.auxiliary["g"] == sum(network == "g" for network, *_ in loop.events)
     family = str(findings.loss())

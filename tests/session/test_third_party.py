@@ -178,7 +178,7 @@ class Variational(Loop):
 class Nameless(Loop):
     """Networks have torch's own classes only."""
 
-    seen = "none but torch's own"
+    seen = "only torch's own"
 
     def fit(self):
         from pyod.models.alad import ALAD
@@ -264,4 +264,4 @@ def test_what_it_cannot_find_it_leaves_alone_and_says_so(kind, tmp_path, caplog)
         assert all(map(torch.equal, alone, seeded(loop.fit)))
     assert watching.watching is None
     [said] = [record.getMessage() for record in caplog.records if record.name == "ganwatch"]
-    assert f"Classes with parameters that an optimizer has: {loop.seen}." in said
+    assert f"Classes with parameters in an optimizer: {loop.seen}." in said

@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ganwatch.drill.injection import Injection, first_of
+from ganwatch.drill.injection import Injection, repeat_rows
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def mapped(batch: Any, change: Callable[[Tensor], Tensor]) -> Any:
+def map_tensors(batch: Any, change: Callable[[Tensor], Tensor]) -> Any:
     """The nest with every tensor changed.
 
     >>> import torch
-    >>> mapped({"x": (torch.ones(1), 2)}, lambda x: x + 1)
+    >>> map_tensors({"x": (torch.ones(1), 2)}, lambda x: x + 1)
     {'x': (tensor([2.]), 2)}
     """
     from torch import Tensor
@@ -26,10 +26,10 @@ def mapped(batch: Any, change: Callable[[Tensor], Tensor]) -> Any:
     if isinstance(batch, Tensor):
         return change(batch)
     if isinstance(batch, Mapping):
-        return {key: mapped(value, change) for key, value in batch.items()}
+        return {key: map_tensors(value, change) for key, value in batch.items()}
     if isinstance(batch, tuple) and hasattr(batch, "_fields"):
-        return type(batch)(*(mapped(value, change) for value in batch))
-    return type(batch)(mapped(value, change) for value in batch) if isinstance(batch, list | tuple) else batch
+        return type(batch)(*(map_tensors(value, change) for value in batch))
+    return type(batch)(map_tensors(value, change) for value in batch) if isinstance(batch, list | tuple) else batch
 
 
 class RangeMismatch(Injection):
@@ -46,8 +46,8 @@ class RangeMismatch(Injection):
         self._line: tuple[float, float] | None = None
 
     def batch(self, batch: Any) -> Any:
-        dims = max((x.ndim for x in tensors_of(batch) if x.is_floating_point()), default=0)
-        return mapped(batch, lambda x: self._scaled(x) if x.is_floating_point() and x.ndim == dims > 0 else x)
+        dims = max((x.ndim for x in list_tensors(batch) if x.is_floating_point()), default=0)
+        return map_tensors(batch, lambda x: self._scaled(x) if x.is_floating_point() and x.ndim == dims > 0 else x)
 
     def _scaled(self, samples: Tensor) -> Tensor:
         if self._line is None:
@@ -76,7 +76,7 @@ class LostModes(Injection):
     def batch(self, batch: Any) -> Any:
         import torch
 
-        every = tensors_of(batch)
+        every = list_tensors(batch)
         flat = max(every, key=lambda x: x.ndim).flatten(1).float()
         if self._ends is None:
             self._ends = flat[0].clone(), flat[(flat - flat[0]).square().sum(1).argmax()].clone()
@@ -84,8 +84,8 @@ class LostModes(Injection):
         left = [x[near <= far] for x in every]
         before = self._kept or [x[:0] for x in left]
         self._kept = [torch.cat(both)[: len(flat)] for both in zip(left, before, strict=True)]
-        filled = iter([first_of(x, len(flat)) for x in self._kept])
-        return mapped(batch, lambda _: next(filled))
+        filled = iter([repeat_rows(x, len(flat)) for x in self._kept])
+        return map_tensors(batch, lambda _: next(filled))
 
 
 class ShrunkenData(Injection):
@@ -109,10 +109,10 @@ class ShrunkenData(Injection):
         self._kept: Any = None
 
     def batch(self, batch: Any) -> Any:
-        size = max((len(x) for x in tensors_of(batch) if x.ndim), default=0)
+        size = max((len(x) for x in list_tensors(batch) if x.ndim), default=0)
         if self._kept is None:
-            self._kept = mapped(batch, lambda x: x[: self.samples].clone() if x.ndim and len(x) == size else x)
-        return mapped(self._kept, lambda x: first_of(x, size) if x.ndim else x)
+            self._kept = map_tensors(batch, lambda x: x[: self.samples].clone() if x.ndim and len(x) == size else x)
+        return map_tensors(self._kept, lambda x: repeat_rows(x, size) if x.ndim else x)
 
 
 class Memorisation(ShrunkenData):
@@ -128,8 +128,8 @@ class Memorisation(ShrunkenData):
         super().__init__(samples=samples)
 
 
-def tensors_of(batch: Any) -> list[Tensor]:
-    """The tensors in a nest, in the order in which ``mapped`` comes by them."""
+def list_tensors(batch: Any) -> list[Tensor]:
+    """The tensors in a nest, in the order in which ``map_tensors`` comes by them."""
     found: list[Tensor] = []
-    mapped(batch, lambda x: found.append(x) or x)  # type: ignore[func-returns-value]  # that is why
+    map_tensors(batch, lambda x: found.append(x) or x)  # type: ignore[func-returns-value]  # that is why
     return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ganwatch.drill.injection import Injection, first_of
+from ganwatch.drill.injection import Injection, repeat_rows
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,7 +35,7 @@ class FewLatents(Injection):
     def latents(self, latents: Tensor) -> Tensor:
         if self._kept is None:
             self._kept = latents[: self._count].detach().clone()
-        return first_of(self._kept, len(latents))
+        return repeat_rows(self._kept, len(latents))
 
 
 class ConstantLatents(FewLatents):

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from ganwatch.trainer.run import QUIET, quiet
+from ganwatch.trainer.run import QUIET_TRAINER, silence_lightning
 
 
 def layers(*sizes, last=None):
@@ -201,8 +201,8 @@ def train(tmp_path):
         loader = DataLoader(digits() if data is None else data, 16, shuffle=True, drop_last=True)
         epochs = {"max_epochs": max(1, batches // max(1, len(loader))), "limit_train_batches": min(batches, len(loader))}
         place = {"accelerator": "cpu", "enable_checkpointing": False, "default_root_dir": tmp_path}
-        with quiet():
-            trainer = lightning.Trainer(**QUIET | place | epochs | options, callbacks=list(callbacks))
+        with silence_lightning():
+            trainer = lightning.Trainer(**QUIET_TRAINER | place | epochs | options, callbacks=list(callbacks))
             trainer.fit(module, loader, **how)
         return trainer
 

@@ -27,7 +27,7 @@ STEPS, KILLED = 40, 33
 class Between(Detector):
     """There from one step to another, as counted in updates of its own."""
 
-    title, severity, inputs, hold, clear = "Between", "ticket", ("loss/g",), 3, 5
+    title, severity, inputs, fire_after, resolve_after = "Between", "ticket", ("loss/g",), 3, 5
     first, last = 0, 0
 
     def __init__(self):

@@ -6,10 +6,10 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import ganwatch
-from ganwatch.core.signals import family
+from ganwatch.core.signals import find_signal
 from ganwatch.session.lightning import GanWatch
 from ganwatch.sinks.memory import MemorySink
-from ganwatch.trainer.run import QUIET, quiet
+from ganwatch.trainer.run import QUIET_TRAINER, silence_lightning
 
 STEPS = 64
 SAID = {"store": None, "audit_seconds": 0.0, "logits": 0, "latent": torch.ones(5, 4).cumsum(0), "sample": lambda made: 0.5 * made}
@@ -60,7 +60,7 @@ def kept(sink):
         (reading.step, name): repr(value)
         for reading in sink.steps
         for name, value in reading.values.items()
-        if family(name).group != "resources"
+        if find_signal(name).group != "resources"
     }
     return readings, [(image.step, image.kind, image.shape, image.pixels) for image in sink.images], sink.reports
 
@@ -69,9 +69,9 @@ def test_both_front_ends_read_the_same(tmp_path):
     by_callback, by_watch = MemorySink(), MemorySink()
     gan = Plain()
     callback = GanWatch(sinks=[by_callback], **SAID)
-    with quiet():
+    with silence_lightning():
         how = {"accelerator": "cpu", "enable_checkpointing": False, "default_root_dir": tmp_path, "max_epochs": STEPS // 16}
-        lightning.Trainer(**QUIET | how, callbacks=[callback]).fit(gan, loader())
+        lightning.Trainer(**QUIET_TRAINER | how, callbacks=[callback]).fit(gan, loader())
 
     by_hand, batches = Plain(), loader()
     of_g, of_d = by_hand.configure_optimizers()

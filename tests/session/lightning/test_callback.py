@@ -23,7 +23,7 @@ from ganwatch.session.lightning import GanWatch
 from ganwatch.sinks.memory import MemorySink
 from ganwatch.store import queries
 from ganwatch.store.database import open_store
-from ganwatch.trainer.run import QUIET, quiet
+from ganwatch.trainer.run import QUIET_TRAINER, silence_lightning
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_networks_under_unusual_names_are_asked_for(train):
         def training_step(self, batch):
             raise AssertionError
 
-    with pytest.raises(UserError, match=r"generator must name a network of Unusual, .*; it has: painter, judge\. Say GanWatch"):
+    with pytest.raises(UserError, match=r"generator must name a network of Unusual, .*; it has: painter, judge\. Write GanWatch"):
         train(Unusual(), GanWatch(store=None))
 
 
@@ -279,9 +279,9 @@ def test_a_healthy_run_says_how_it_began_and_ended_to_whoever_has_configured_not
     watch = GanWatch(store=tmp_path / "runs", audit_seconds=0)
     train(documented, watch, batches=3)
     run, lines = watch.observer.run.id, capsys.readouterr().err.splitlines()
-    where = f"store {tmp_path}/runs, see it with: ganwatch dashboard --store {tmp_path}/runs"
+    where = f"stored in {tmp_path}/runs; open it with: ganwatch dashboard --store {tmp_path}/runs"
     assert lines == [
-        f"ganwatch watches generator (Sequential), discriminator (Sequential); run {run}; {where}",
+        f"ganwatch: watching generator (Sequential), discriminator (Sequential); run {run}, {where}",
         f"ganwatch: run {run} finished after 3 steps, no incident",
     ]
     assert not logging.getLogger("ganwatch").handlers
@@ -294,7 +294,7 @@ def test_what_is_said_follows_the_logging_that_was_configured(documented, train,
     with caplog.at_level(logging.INFO, "ganwatch"):
         train(documented, GanWatch(store=None, audit_seconds=0), batches=3)
     first, _ = caplog.messages
-    assert first.endswith("kept nowhere (store=None)")
+    assert first.endswith("stored nowhere (store=None)")
     assert not capsys.readouterr().err
 
 
@@ -344,7 +344,7 @@ def test_a_foreign_module_goes_on_in_the_same_record(documented, train, tmp_path
     memory = MemorySink()
     make = lambda: GanWatch(store=tmp_path / "runs", detectors=[Always()], sinks=[memory])
     trainer = train(documented, first := make(), batches=10)
-    with quiet():
+    with silence_lightning():
         trainer.save_checkpoint(tmp_path / "state.ckpt")
     assert torch.load(tmp_path / "state.ckpt", weights_only=True)["callbacks"]
     train(documented, second := make(), batches=20, how={"ckpt_path": tmp_path / "state.ckpt", "weights_only": True})
@@ -361,15 +361,15 @@ def test_a_foreign_module_goes_on_in_the_same_record(documented, train, tmp_path
 
 
 def test_trainers_other_stages_need_no_networks(documented, train):
-    with quiet():
-        trainer = lightning.Trainer(**QUIET, callbacks=[GanWatch("no such network", store=None)], accelerator="cpu")
+    with silence_lightning():
+        trainer = lightning.Trainer(**QUIET_TRAINER, callbacks=[GanWatch("no such network", store=None)], accelerator="cpu")
         documented.test_step = lambda batch: None
         trainer.test(documented, torch.utils.data.DataLoader([torch.zeros(1)]))
 
 
 def test_status_and_early_advice_are_those_of_the_loop(documented, train, caplog, capsys):
     watch = GanWatch(store=None, audit_seconds=0.0)
-    assert watch.status() == "not watching yet"
+    assert watch.status().startswith("not watching yet")
     train(documented, watch, batches=60)
     assert "loss family: binary cross-entropy on probabilities" in watch.status()
     assert "1 fake, 1 real" in capsys.readouterr().out
@@ -381,7 +381,7 @@ def test_a_copy_that_nobody_trains_is_told_from_the_network(documented, train, c
     watch = GanWatch("ema", store=None, audit_seconds=0.0)
     train(documented, watch, batches=30)
     [said] = [record.getMessage() for record in caplog.records if "Another network, shaped like G" in record.getMessage()]
-    assert said.endswith('Say GanWatch(generator="…") with the network that is trained, once it is there.')
+    assert said.endswith('Write GanWatch(generator="…") with the trained network, once it exists.')
     assert said in watch.status()
 
 
@@ -389,8 +389,8 @@ def test_averaged_weights_are_found_by_their_name_and_quality_is_measured_with_t
     documented.ema_generator = copy.deepcopy(documented.generator)
     watch = GanWatch(store=tmp_path, audit_seconds=0.0)
     train(documented, watch, batches=2)
-    assert watch.observer.averaged.generator is documented.ema_generator
-    assert watch.observer.drawing.generator is documented.generator
+    assert watch.observer.quality_sampler.generator is documented.ema_generator
+    assert watch.observer.sampler.generator is documented.generator
     with open_store(tmp_path) as store:
         [run] = queries.runs(store)
         assert run.provenance["probes"]["quality"]["extractor"]["images"]["name"] == "random-conv"

@@ -7,7 +7,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from ganwatch.core.probe import Probe
-from ganwatch.core.signals import family
+from ganwatch.core.signals import find_signal
 from ganwatch.session.defaults import default_probes
 from ganwatch.session.lightning import GanWatch
 from ganwatch.sinks.memory import MemorySink
@@ -106,9 +106,9 @@ def test_what_is_looked_at_seldom_is_what_is_looked_at_always(style, train):
         sink = MemorySink()
         watch = GanWatch(**names, store=None, sinks=[sink], probes=probes, detectors=[])
         train(module, watch, batches=90)  # too few for single layers
-        found.append({(r.step, name): value for r in sink.steps for name, value in r.values.items() if family(name).group not in PASSING})
+        found.append({(r.step, name): value for r in sink.steps for name, value in r.values.items() if find_signal(name).group not in PASSING})
     seldom, often = found
-    assert {name for _, name in seldom} == {name for _, name in often if family(name).group != "layers"}
+    assert {name for _, name in seldom} == {name for _, name in often if find_signal(name).group != "layers"}
     assert len(seldom) < len(often) / 5
     assert seldom.items() <= often.items()
 

@@ -54,11 +54,11 @@ def test_a_loop_that_is_wired_well_gets_no_advice(caplog, capsys):
     ("wrong", "said"),
     [
         ("swapped", "G and D look swapped"),
-        ("not trained", "G was never updated in 50 steps of optimizers"),
+        ("not trained", "G was never updated in 50 optimizer steps"),
         ("a copy that nobody trains", "Another network, shaped like G, is trained while G is not"),
         ("one optimizer", "One optimizer steps parameters of G and of D"),
-        ("auto-encoder", "D returns what it is shown"),
-        ("unknown reals", r"Say watching.real\(batch\)"),
+        ("auto-encoder", "D returns a reconstruction of its input"),
+        ("unknown reals", r"Call watching.real\(batch\)"),
     ],
 )
 def test_what_is_wrong_is_said_within_fifty_updates(wrong, said, caplog):
@@ -104,7 +104,7 @@ LATER = {
     "D made anew": (lambda g, d: {"d": networks()[1]}, "Another network, shaped like D, is trained while D is not"),
     "G copied, its optimizer kept": (lambda g, d: {"g": copy.deepcopy(g), "of_g": sgd(g)}, "optimizer of G steps, but G gets no gradient"),
     "D copied, its optimizer kept": (lambda g, d: {"d": copy.deepcopy(d), "of_d": sgd(d)}, "optimizer of D steps, but D gets no gradient"),
-    "G copied, gradients of zero": (lambda g, d: {"g": copy.deepcopy(g), "of_g": zeros(g)}, "G is trained, but no call of it is seen"),
+    "G copied, gradients of zero": (lambda g, d: {"g": copy.deepcopy(g), "of_g": zeros(g)}, "G is trained, but ganwatch sees no call of it"),
 }
 
 
@@ -178,7 +178,7 @@ def test_another_watch_on_the_same_networks_takes_over_and_one_on_others_of_the_
     g, d = networks()
     first = ganwatch.watch(g, d, store=None, audit_seconds=0.0)
     with ganwatch.watch(g, d, store=None, audit_seconds=0.0) as second:
-        assert not first.observer.open
+        assert not first.observer.is_open
         train(g, d, steps=10)
         others = networks()
         with ganwatch.watch(*others, store=None, audit_seconds=0.0) as third:
@@ -245,9 +245,9 @@ def test_what_the_store_could_not_keep_is_said(tmp_path, caplog):
         sink.sink.store.begin = lambda: 1 / 0
         train(g, d, steps=20)
         sink.sync()
-        assert f"sink sql: {sink.failures} errors, 0 readings or images given up" in watching.status()
+        assert f"sink sql: {sink.failures} errors, 0 readings or images lost" in watching.status()
     assert sink.dropped > 20
-    assert caplog.messages[-1].endswith(f"after 22 steps, no incident; sink sql did not keep {sink.dropped:,} readings or images")
+    assert caplog.messages[-1].endswith(f"after 22 steps, no incident; sink sql lost {sink.dropped:,} readings or images")
 
 
 def test_disabled_is_nothing_at_all(monkeypatch):

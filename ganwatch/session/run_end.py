@@ -1,0 +1,39 @@
+"""The end of a run: every front end ends its run here, and nowhere else.
+
+``Observer.close`` removes the hooks and passes on the last readings. ``Monitor.finish`` evaluates what is left and calls ``finish`` and
+``close`` of every sink; ``SqlSink.finish`` writes the state and the time of the end to the store. The last line of the log comes then.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ganwatch.session.announce import announce
+
+if TYPE_CHECKING:
+    from ganwatch.session.observer import Observer
+
+
+def end_run(observer: Observer, state: str) -> None:
+    """Write the end of a run to every sink, then one line to the log. A second call does nothing.
+
+    Parameters
+    ----------
+    observer : Observer
+        Closed by this.
+    state : {"finished", "failed", "stopped"}
+    """
+    if not observer.is_open:
+        return
+    observer.close(state)
+    if observer.has_run:
+        announce("%s", end_line(observer, state))
+
+
+def end_line(observer: Observer, state: str) -> str:
+    """Describe an ended run: how it ended, after how many steps, with which incidents, and what the sinks lost."""
+    incidents = observer.monitor.incidents.history
+    codes = ", ".join(sorted({incident.code for incident in incidents}))
+    found = f"{len(incidents)} incident{'s' if len(incidents) > 1 else ''} ({codes})" if incidents else "no incident"
+    lost = "".join(f"; sink {sink.name} lost {sink.dropped:,} readings or images" for sink in observer.monitor.sinks if sink.dropped)
+    return f"ganwatch: run {observer.run.id} {state} after {observer.recorder.index} steps, {found}{lost}"
