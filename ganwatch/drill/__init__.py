@@ -1,7 +1,7 @@
-"""Rehearse: bring the real cause of a failure into a training that runs, at a chosen step.
+"""Drills: bring the real cause of a failure into a running training, at a chosen step.
 
-``inject`` works on any loop, ``Drill`` is the Lightning callback, ``injections`` says what there is, and ``ganwatch drill`` does the
-whole rehearsal on the reference trainer. Nothing of torch is imported before one of the first two is used.
+``inject`` works on any loop, ``Drill`` is the Lightning callback, ``injections`` lists the causes, and ``ganwatch drill`` runs a
+complete drill on the reference trainer. Torch is imported only when one of the first two is used.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 from ganwatch.drill.injection import Injection, injections
 
 if TYPE_CHECKING:
+    from ganwatch.drill.active_injection import ActiveInjection, inject
     from ganwatch.drill.callback import Drill
-    from ganwatch.drill.injecting import ActiveInjection, inject
 
 __all__ = ["Drill", "Injected", "Injection", "inject", "injections"]
 
 
 def __getattr__(name: str) -> Any:
     if name in {"inject", "Injected"}:
-        from ganwatch.drill import injecting
+        from ganwatch.drill import active_injection
 
-        return getattr(injecting, name)
+        return getattr(active_injection, name)
     if name == "Drill":
         from ganwatch.drill.callback import Drill
 

@@ -1,4 +1,4 @@
-"""The Lightning callback that brings an injection into a training."""
+"""``Drill``: the Lightning callback that brings an injection into a training."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ganwatch.core.errors import UserError
-from ganwatch.drill.injecting import ActiveInjection
+from ganwatch.drill.active_injection import ActiveInjection
 from ganwatch.drill.injection import make_injection
 from ganwatch.session.lightning_networks import DISCRIMINATOR_NAMES, GENERATOR_NAMES, find_network
 from ganwatch.session.lightning_package import Callback, set_callback_bases
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
 
 
 class Drill(Callback):
-    """Bring the cause of a failure into a training from the generator's step number ``step`` on.
+    """Bring the cause of a failure into a training, from a step of the generator on.
 
     Parameters
     ----------
     failure : str
         One of ``ganwatch.drill.injections()``.
     step : int, >= 1
-        The first of the generator's steps that is interfered with; of a training that goes on from a checkpoint with this callback in
-        it, counted from its start.
+        First step of the generator that is changed. A training that continues from a checkpoint with this callback counts from its
+        start.
     generator, discriminator : str or None
         Attributes of the LightningModule, as for ``GanWatch``.
     **how : float
-        What the injection itself takes.
+        Arguments of the injection.
 
     Raises
     ------
     UserError
-        There is no such injection, or an argument does not fit; before the first step, networks are not found.
+        There is no such injection, or an argument does not fit. Before the first step: networks are not found.
 
     Examples
     --------
@@ -55,34 +55,34 @@ class Drill(Callback):
 
     @property
     def injected_at(self) -> int | None:
-        """The first step in which something was changed; None as long as nothing was."""
+        """First step in which something was changed; None before that."""
         return None if self.injected is None else self.injected.injected_at
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Begin to count, before the first step."""
+        """Install the injection before the first step."""
         _, generator = find_network(pl_module, "generator", self.generator, GENERATOR_NAMES, callback="Drill")
         _, discriminator = find_network(pl_module, "discriminator", self.discriminator, DISCRIMINATOR_NAMES, callback="Drill")
         self.injection = self._make()
-        injected = self.injected = ActiveInjection(self.injection, generator, discriminator, self.step, deliveries=False)
+        injected = self.injected = ActiveInjection(self.injection, generator, discriminator, self.step, loaders_too=False)
         deliver = trainer.strategy.batch_to_device
 
-        def delivered(*args: Any, **kwargs: Any) -> Any:
+        def change_and_deliver(*args: Any, **kwargs: Any) -> Any:
             batch = deliver(*args, **kwargs)
-            return injected.batch(batch) if trainer.training else batch
+            return injected.change_batch(batch) if trainer.training else batch
 
-        trainer.strategy.batch_to_device = delivered  # type: ignore[method-assign]  # all that is delivered passes there
+        trainer.strategy.batch_to_device = change_and_deliver  # type: ignore[method-assign]  # every batch passes there
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002  # Lightning's signature
-        """A checkpoint is restored."""
+        """Count on from a restored checkpoint."""
         if self.injected is not None:
             self.injected.steps = self._before
 
     def on_exception(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException) -> None:  # noqa: ARG002  # Lightning's signature
-        """Leave nothing behind; there is no teardown then."""
+        """Remove the injection; after an exception Lightning calls no teardown."""
         self._close(trainer)
 
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:  # noqa: ARG002  # Lightning's signature
-        """Leave nothing behind."""
+        """Remove the injection."""
         self._close(trainer)
 
     def _close(self, trainer: lightning.Trainer) -> None:
@@ -91,9 +91,9 @@ class Drill(Callback):
             vars(trainer.strategy).pop("batch_to_device", None)
 
     def state_dict(self) -> dict[str, Any]:
-        """Steps so far, for the Lightning checkpoint."""
+        """State for the Lightning checkpoint: the steps so far."""
         return {"steps": self._before if self.injected is None else self.injected.steps}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Count on from a checkpoint."""
+        """Keep the steps of a checkpoint until the training starts."""
         self._before = state_dict["steps"]

@@ -1,4 +1,4 @@
-"""What an injection is, and which ones there are."""
+"""The ``Injection`` base class, and a registry of all injections."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
 
 class Injection:
-    """A real cause of a failure, brought into a training that runs.
+    """A real cause of a failure, brought into a running training.
 
-    A subclass overrides what it interferes with; everything else passes unchanged. Nothing of it may draw random numbers or change a
-    tensor of the loop's in place, other than weights and gradients. What its constructor takes are keyword arguments, positive numbers.
+    A subclass overrides the methods that it needs; everything else passes unchanged. An injection must not draw random numbers, and must
+    not change tensors of the loop in place, except weights and gradients. Its constructor takes keyword arguments, positive numbers.
 
     Attributes
     ----------
     name : str
-        By which it is asked for.
+        Name on the command line and in ``inject``.
     label : str
-        The failure that comes of it.
+        The failure that it causes.
     codes : tuple of str
-        Codes of the incidents that explain it rightly, the best first.
+        Codes of the incidents that name the cause correctly, the best first.
     cause : str
-        What is wrong then, in a sentence.
+        The fault, in one sentence.
     step : int
-        From which on ``ganwatch drill`` injects it unless told otherwise.
+        Default step at which ``ganwatch drill`` injects it.
     """
 
     name: ClassVar[str]
@@ -41,41 +41,41 @@ class Injection:
     cause: ClassVar[str]
     step: ClassVar[int] = 600
 
-    def settings(self, role: str, group: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002  # for those that override it
-        """What differs in an optimizer's parameter group of network ``role`` (``g`` or ``d``) for one step, such as its ``lr``."""
+    def settings(self, role: str, group: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002  # for subclasses
+        """Return the settings to change in an optimizer's parameter group of ``role`` (``g`` or ``d``) for one step, such as its ``lr``."""
         return {}
 
     def before_step(self, role: str, parameters: Sequence[nn.Parameter]) -> bool:  # noqa: ARG002  # as above
-        """Interfere with weights or gradients right before an optimizer steps; whether anything was done."""
+        """Change weights or gradients right before an optimizer steps; return True if anything was changed."""
         return False
 
-    def batch(self, batch: Any) -> Any:
-        """What is delivered in place of a batch of real data, which may be any nest of tensors."""
+    def change_batch(self, batch: Any) -> Any:
+        """Return the batch to deliver in place of a batch of real data, which may be any nest of tensors."""
         return batch
 
-    def latents(self, latents: Tensor) -> Tensor:
-        """What the generator is given in place of its latents ``(N, …)``."""
+    def change_latents(self, latents: Tensor) -> Tensor:
+        """Return the latents that the generator gets in place of its own ``(N, …)``."""
         return latents
 
 
 @cache
 def injections() -> dict[str, type[Injection]]:
-    """Every injection of the modules in ``ganwatch.drill.causes``, by name.
+    """Return every injection of the modules in ``ganwatch.drill.causes``, by name.
 
     >>> "stall" in injections()
     True
     """
-    found = [cls for cls in discover("ganwatch.drill.causes", Injection) if "name" in vars(cls)]
-    return {cls.name: cls for cls in sorted(found, key=lambda cls: (cls.codes, cls.name))}
+    classes = [cls for cls in discover("ganwatch.drill.causes", Injection) if "name" in vars(cls)]
+    return {cls.name: cls for cls in sorted(classes, key=lambda cls: (cls.codes, cls.name))}
 
 
 def make_injection(name: str, **how: float) -> Injection:
-    """The injection of that name.
+    """Create the injection of that name.
 
     Raises
     ------
     UserError
-        There is none, or ``how`` does not fit it.
+        The name is unknown, or ``how`` does not fit the injection.
 
     Examples
     --------
@@ -95,7 +95,7 @@ def make_injection(name: str, **how: float) -> Injection:
 
 
 def repeat_rows(few: Tensor, size: int) -> Tensor:
-    """As many rows as that, those that are there again and again.
+    """Repeat the rows of ``few`` in turn up to ``size`` rows.
 
     >>> import torch
     >>> repeat_rows(torch.tensor([[1], [2]]), 3).tolist()

@@ -1,4 +1,4 @@
-"""What a drill has shown: was the failure found, by its right name, how soon, and whom would that have called."""
+"""Result of a drill: was the failure found, under the right name, after how many steps, and who gets the alert."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from ganwatch.drill.injection import Injection
 
 
 def evaluate_drill(injection: Injection, injected: int | None, incidents: Sequence[Incident]) -> dict[str, Any]:
-    """Judge a drill by the incidents that fired from the injection on, in plain types.
+    """Compare the incidents that fired from the injection on with those that the injection should cause.
 
-    The first is the one that no other explains; where there are several, that which fired earliest.
+    The first incident is the one that no other explains; if there are several, the earliest.
 
     Parameters
     ----------
     injection : Injection
     injected : int or None
-        Step from which on it acted; None where it never did.
+        First step that was changed; None if the training ended before.
     incidents : sequence of Incident
-        All of the run.
+        All incidents of the run.
 
     Returns
     -------
     dict
-        ``failure``, ``label``, ``cause``, ``codes`` and ``injected`` as given; ``right``, whether the first incident has one of the codes;
-        ``incidents``, each with ``code``, ``title``, ``onset``, ``fired``, ``delay`` in steps, and the ``alert`` that goes out; ``before``,
-        codes that had fired before.
+        Plain types: ``failure``, ``label``, ``cause``, ``codes`` and ``injected`` as given; ``right``, True if the first incident has one
+        of the codes; ``incidents``, each with ``code``, ``title``, ``onset``, ``fired``, ``delay`` in steps, and the ``alert`` that is
+        sent; ``before``, codes that fired before the injection.
     """
-    found = sorted((one for one in incidents if one.fired is not None), key=lambda one: (one.cause is not None, one.fired))
-    since = [one for one in found if injected is not None and (one.fired or 0) >= injected]
-    shown = [_incident_facts(one, (one.fired or 0) - (injected or 0), {other.id: other.code for other in incidents}) for one in since]
+    fired = sorted((one for one in incidents if one.fired is not None), key=lambda one: (one.cause is not None, one.fired))
+    since = [one for one in fired if injected is not None and (one.fired or 0) >= injected]
+    rows = [_incident_facts(one, (one.fired or 0) - (injected or 0), {other.id: other.code for other in incidents}) for one in since]
     return {
         "failure": injection.name,
         "label": injection.label,
@@ -43,24 +43,24 @@ def evaluate_drill(injection: Injection, injected: int | None, incidents: Sequen
         "codes": list(injection.codes),
         "injected": injected,
         "right": bool(since) and since[0].cause is None and since[0].code in injection.codes,
-        "incidents": shown,
-        "before": [one.code for one in found if one not in since],
+        "incidents": rows,
+        "before": [one.code for one in fired if one not in since],
     }
 
 
 def format_report(result: Mapping[str, Any]) -> str:
-    """The outcome for people."""
+    """Format the result of a drill for people."""
     lines = [f"Drill {result['failure']}: {result['cause']}.", ""]
-    facts = [("injected", "never: the training ended before" if result["injected"] is None else f"step {result['injected']}")]
+    facts = [("injected", "never: the training ended before that step" if result["injected"] is None else f"step {result['injected']}")]
     if result["before"]:
         facts.append(("before", f"{', '.join(result['before'])} had fired already"))
-    wanted = " or ".join(result["codes"])
+    expected = " or ".join(result["codes"])
     first = next(iter(result["incidents"]), None)
     if first is None:
-        facts.append(("found", f"nothing; {wanted} would have been right"))
+        facts.append(("found", f"nothing; expected {expected}"))
     else:
         facts.append(("found", f"{first['code']} {first['title']} at step {first['fired']}, {first['delay']} steps later"))
-        facts.append(("right", "yes" if result["right"] else f"no, {wanted} would have been"))
+        facts.append(("right", "yes" if result["right"] else f"no; expected {expected}"))
         for one in result["incidents"][1:]:
             because = f", explained by {one['because']}" if one["because"] else ""
             facts.append(("also", f"{one['code']} {one['title']} at step {one['fired']}{because}"))
@@ -85,21 +85,21 @@ def _incident_facts(incident: Incident, delay: int, codes: Mapping[str, str]) ->
             "name": alert.name,
             "severity": str(alert.severity),
             "owner": alert.owner,
-            "receiver": receiver({"severity": str(alert.severity), "owner": alert.owner}),
+            "receiver": find_receiver({"severity": str(alert.severity), "owner": alert.owner}),
             "runbook": incident.runbook,
         },
         "remedies": " ".join(incident.remedies.split()),
     }
 
 
-def receiver(labels: Mapping[str, str]) -> str:
-    """Who gets an alert with these labels by the routes in ``alerts/alertmanager.yml``.
+def find_receiver(labels: Mapping[str, str]) -> str:
+    """Find the receiver of an alert with these labels, by the routes in ``alerts/alertmanager.yml``.
 
-    >>> receiver({"owner": "model", "severity": "page"})
+    >>> find_receiver({"owner": "model", "severity": "page"})
     'model-page'
     """
     import yaml
 
     route: dict[str, Any] = yaml.safe_load((packaged_folder("alerts") / "alertmanager.yml").read_text("utf-8"))["route"]
-    given = {f'{name}="{value}"' for name, value in labels.items()}
-    return str(next((way["receiver"] for way in route["routes"] if given.issuperset(way["matchers"])), route["receiver"]))
+    matchers = {f'{name}="{value}"' for name, value in labels.items()}
+    return str(next((child["receiver"] for child in route["routes"] if matchers.issuperset(child["matchers"])), route["receiver"]))

@@ -113,7 +113,7 @@ def test_an_error_ends_the_drill_and_not_the_training(alone, monkeypatch, caplog
     run = train(lambda g, d: inject("stall", G=g, D=d, step=STEP))
     assert run.states == alone.states
     assert run.drill.injected_at is None
-    assert "the drill stall had an error" in caplog.text
+    assert "drill: stall failed" in caplog.text
 
 
 def test_nothing_is_broken_where_ganwatch_is_turned_off(alone, monkeypatch):

@@ -1,1 +1,1 @@
-"""What can be injected, by what it interferes with: found by being here."""
+"""Injections, one module per part of the training that they change. Every class here is found automatically."""

@@ -1,7 +1,7 @@
-"""A sampler whose latents have lost what makes samples differ.
+"""Faults of the latent sampler: too few different latents.
 
-Where something was seen, it was on the runs that ``rates.py`` tells of. What is drawn from latents as the loop has them then is poor at
-once; from fresh latents the generator goes on drawing other kinds for some time. Latents that are merely smaller (by 0.3) do no harm.
+Observations were made on the runs that ``rates.py`` describes. Samples of the loop's own latents are poor at once; from fresh latents the
+generator keeps other modes for some time. Latents that are merely smaller (by 0.3) do no harm.
 """
 
 from __future__ import annotations
@@ -15,37 +15,37 @@ if TYPE_CHECKING:
 
 
 class FewLatents(Injection):
-    """The generator is trained on the first few latents that come, for ever.
+    """Trains the generator on the first few latents only.
 
-    Seen: no more different samples than latents. From fresh latents the digits keep all kinds for 600 steps.
+    Observed: no more different samples than latents. From fresh latents all ten digits remain for 600 steps.
 
     Parameters
     ----------
     latents : int
-        How many different ones are left.
+        Number of different latents that remain.
     """
 
     name, label, codes = "few-latents", "latent-fault", ("GW504",)
-    cause = "the generator is trained on the same few latents for ever, as where every worker has the same seed"
+    cause = "the generator is trained on the same few latents only, as if every worker had the same seed"
 
     def __init__(self, *, latents: int = 5) -> None:
         self._count = int(latents)
-        self._kept: Tensor | None = None
+        self._first: Tensor | None = None
 
-    def latents(self, latents: Tensor) -> Tensor:
-        if self._kept is None:
-            self._kept = latents[: self._count].detach().clone()
-        return repeat_rows(self._kept, len(latents))
+    def change_latents(self, latents: Tensor) -> Tensor:
+        if self._first is None:
+            self._first = latents[: self._count].detach().clone()
+        return repeat_rows(self._first, len(latents))
 
 
 class ConstantLatents(FewLatents):
-    """The generator is trained on the first latent that comes, for ever.
+    """Trains the generator on the first latent only.
 
-    Seen: one sample is all that is drawn in training. From fresh latents five to nine kinds of digits are left after 350 to 550 steps.
+    Observed: in training all samples are the same. From fresh latents five to nine digits remain after 350 to 550 steps.
     """
 
     name = "constant-latents"
-    cause = "every latent is the same, as where a generator of random numbers is seeded anew for each"
+    cause = "every latent is the same, as if the random number generator were seeded again for each"
 
     def __init__(self) -> None:
         super().__init__(latents=1)

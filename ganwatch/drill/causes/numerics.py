@@ -1,6 +1,6 @@
-"""Weights and gradients that go wrong: the learning signal dies out or overflows.
+"""Faults of weights and gradients: gradients vanish, explode or become non-finite.
 
-Where something was seen, it was on the runs that ``rates.py`` tells of.
+Observations were made on the runs that ``rates.py`` describes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Decay(Injection):
-    """All weights and scales of one network change by a share of themselves at each of its steps.
+    """Changes all weights and scales of one network by a share of themselves at each of its steps.
 
     Parameters
     ----------
@@ -38,9 +38,9 @@ class Decay(Injection):
 
 
 class VanishingGradient(Decay):
-    """The generator's weights are halved at each step.
+    """Halves the generator's weights at each step.
 
-    Seen: one digit, or one point of the ring, is left within 50 steps, whatever the loss and for all batch normalisation.
+    Observed: one digit, or one point of the ring, remains within 50 steps, with every loss and despite batch normalisation.
     """
 
     name, label, codes = "vanishing-gradient", "vanishing-gradient", ("GW301",)
@@ -52,12 +52,12 @@ class VanishingGradient(Decay):
 
 
 class ExplodingGradient(Decay):
-    """The discriminator's weights grow by a twentieth at each step.
+    """Lets the discriminator's weights grow by a twentieth at each step.
 
-    Seen: gradients of both networks grow tenfold every 10 to 15 steps, until they overflow on the ring; after 200 steps the digits have
-    one or two kinds left (minimax, hinge, Wasserstein; the relativistic loss nine), the ring one. Spectral normalisation undoes the
-    growth of weights: there it is the discriminator that stops learning, which is generator domination. Learning rates a hundred times
-    too high do not explode on digits: the generator saturates at once, and its gradient is zero.
+    Observed: gradients of both networks grow tenfold every 10 to 15 steps, until they overflow on the ring. After 200 steps one or two
+    digits remain (minimax, hinge, Wasserstein; with the relativistic loss nine), of the ring one point. Spectral normalisation undoes the
+    growth of weights: the discriminator then stops learning, which is generator domination. Learning rates a hundred times too high do
+    not explode on digits: the generator saturates at once, and its gradient is zero.
     """
 
     name, label, codes = "exploding-gradient", "exploding-gradient", ("GW302", "GW303")
@@ -69,9 +69,9 @@ class ExplodingGradient(Decay):
 
 
 class NonFinite(Injection):
-    """One element of one gradient of the discriminator is infinite, once.
+    """Makes one element of one gradient of the discriminator infinite, once.
 
-    Seen: with Adam one weight is NaN after that step and everything else a step later.
+    Observed: with Adam one weight is NaN after that step and everything else a step later.
     """
 
     name, label, codes = "non-finite", "non-finite", ("GW303",)

@@ -1,8 +1,8 @@
-"""Learning rates and momentum that do not fit: the two networks lose their balance, or stand still.
+"""Faults of learning rates and momentum: the two networks lose their balance, or stop learning.
 
-What is said to have been seen was seen, with one seed or two, on the bundled digits (six losses, injected at step 600 unless told
-otherwise, samples judged by a classifier) and on the ring of 8 Gaussians (with the R1 penalty, injected at step 1,500, judged by the
-nearest centre).
+Observations were made, with one seed or two, on the bundled digits (six losses, injected at step 600 unless stated otherwise, samples
+labelled by a classifier) and on the ring of 8 Gaussians (with the R1 penalty, injected at step 1,500, samples labelled by the nearest
+centre).
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from ganwatch.drill.injection import Injection
 
 
 class Rates(Injection):
-    """The learning rates are multiplied, whatever a scheduler sets them to.
+    """Multiplies the learning rates, also those that a scheduler sets.
 
     Parameters
     ----------
     g, d : float, >= 0
-        Factors of the learning rates of generator and discriminator; None takes the injection's own.
+        Factors of the learning rates of generator and discriminator; None takes the injection's default.
     """
 
     factors: ClassVar[Mapping[str, float]]
@@ -33,10 +33,10 @@ class Rates(Injection):
 
 
 class ModeCollapse(Rates):
-    """The balance is lost to the generator.
+    """Lets the generator learn much faster than the discriminator.
 
-    Seen: of ten digits five to seven are left after 100 steps and one to four after 300, whatever the loss; the ring falls to one point
-    within 50. Factors of 20 and 0.1 cost the digits one or two kinds.
+    Observed: of ten digits five to seven remain after 100 steps and one to four after 300, with every loss; of the ring one point within
+    50. Factors of 20 and 0.1 cost one or two digits.
     """
 
     name, label, codes = "mode-collapse", "mode-collapse", ("GW101",)
@@ -45,10 +45,10 @@ class ModeCollapse(Rates):
 
 
 class DiscriminatorDomination(Rates):
-    """The balance is lost to the discriminator before the generator is ready.
+    """Lets the discriminator learn much faster before the generator has learned the data.
 
-    Seen: injected at step 150, when a generator of digits shows five to seven kinds and one of them in two thirds of its samples, it
-    stays there, and every real sample is ranked above every generated one. A generator that has learned all kinds keeps them.
+    Observed: at step 150 a generator of digits covers five to seven digits, one of them in two thirds of its samples. Injected then, it
+    stays there, and every real sample is scored above every generated one. A generator that has learned all digits keeps them.
     """
 
     name, label, codes = "discriminator-domination", "discriminator-domination", ("GW201",)
@@ -58,10 +58,10 @@ class DiscriminatorDomination(Rates):
 
 
 class GeneratorDomination(Rates):
-    """Nobody judges what the generator makes any more.
+    """Freezes the discriminator.
 
-    Seen: every generated sample is ranked above every real one within 200 steps; the digits lose half of their kinds in 200 to 400 steps
-    (slower with the relativistic and the Wasserstein loss), the ring all but one within 200.
+    Observed: every generated sample is scored above every real one within 200 steps. Half of the digits are lost in 200 to 400 steps
+    (slower with the relativistic and the Wasserstein loss), all but one point of the ring within 200.
     """
 
     name, label, codes = "generator-domination", "generator-domination", ("GW202",)
@@ -70,9 +70,9 @@ class GeneratorDomination(Rates):
 
 
 class Stall(Rates):
-    """Everything stands still before the generator is ready.
+    """Stops both networks before the generator has learned the data.
 
-    Seen: from step 150 on samples of digits stay as poor as they were. A generator that has learned all kinds loses nothing by it.
+    Observed: injected at step 150, samples of digits stay as poor as they were. A generator that has learned all digits loses nothing.
     """
 
     name, label, codes = "stall", "stall", ("GW403",)
@@ -82,17 +82,17 @@ class Stall(Rates):
 
 
 class Oscillation(Rates):
-    """Rates that are too high, with a momentum that is too high and a second moment that forgets too soon.
+    """Sets learning rates and momentum too high, and the decay of the second moment too low.
 
-    Seen: on digits the share of real samples that are ranked above generated ones swings between 0.2 and 1 with a period of about 80 steps,
-    and six to nine kinds are left. It goes on with the non-saturating loss; with hinge it narrows after 150 steps, and eight to ten
-    kinds are left. Twice those rates collapse for 200 steps first; the higher momentum alone dies away within 300. The ring with its R1
-    penalty does not swing: at four times the rates it loses kinds instead.
+    Observed: on digits the share of real samples scored above generated ones swings between 0.2 and 1 with a period of about 80 steps,
+    and six to nine digits remain. With the non-saturating loss the swings go on; with hinge they narrow after 150 steps, and eight to ten
+    digits remain. Twice those rates collapse for 200 steps first; with the higher momentum alone the swings end within 300. The ring with
+    its R1 penalty does not swing: at four times the rates it loses points instead.
 
     Parameters
     ----------
     momentum, second : float, in [0, 1)
-        Of both optimizers: their betas, or the momentum alone where that is all they have.
+        Betas of both optimizers; only the momentum for optimizers without a second moment.
     """
 
     name, label, codes = "oscillation", "oscillation", ("GW304",)

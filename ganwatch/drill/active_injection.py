@@ -1,4 +1,4 @@
-"""Brings an injection into a loop: counts the generator's steps, and from the chosen one on interferes."""
+"""``inject``: brings an injection into a loop, from a chosen step of the generator on."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from ganwatch.capture.taps import loaders, optimizer_steps
 from ganwatch.capture.updates import Updates
 from ganwatch.core.errors import UserError
 from ganwatch.drill.injection import Injection, make_injection
-from ganwatch.session.run_start import active_drills
 from ganwatch.session.arguments import Networks, parse_networks
+from ganwatch.session.run_start import active_drills
 
 log = logging.getLogger("ganwatch")
 
 
 @dataclass(slots=True)
 class _SavedSettings:
-    """What an optimizer's groups had before a step that has begun."""
+    """Settings of an optimizer before a step that has begun, to restore after it."""
 
     optimizer: torch.optim.Optimizer
     roles: set[str]
@@ -39,58 +39,61 @@ class _SavedSettings:
 
 
 class ActiveInjection:
-    """An injection in a loop, until ``close`` or the end of a ``with`` block; made by ``inject``.
+    """An injection in a loop, until ``close`` or the end of a ``with`` block; created by ``inject``.
 
-    Settings of optimizers are changed for the time of a step alone, so that a scheduler goes on as if nothing were and cannot undo it. An
-    error of its own ends the drill and not the training. With GANWATCH_DISABLED=1 it does nothing.
+    It changes settings of an optimizer only during a step: a scheduler works as usual and cannot undo the change. An error of the drill
+    ends the drill, not the training. With GANWATCH_DISABLED=1 it does nothing.
 
     Attributes
     ----------
     injection : Injection
     step : int
-        The first step of the generator that is interfered with, from 1; all that came before is bit for bit as without.
+        First step of the generator that is changed, from 1; everything before it is bit for bit as without the injection.
     steps : int
         Steps of the generator so far.
-    fired_at : int or None
-        The first step in which something was changed; None as long as nothing was.
+    injected_at : int or None
+        First step in which something was changed; None before that.
     """
 
-    def __init__(self, injected: Injection, generator: nn.Module, discriminator: nn.Module, step: int, *, deliveries: bool = True) -> None:
-        self.injection, self.step = injected, step
+    def __init__(
+        self, injection: Injection, generator: nn.Module, discriminator: nn.Module, step: int, *, loaders_too: bool = True
+    ) -> None:
+        self.injection, self.step = injection, step
         self.steps = 0
         self.injected_at: int | None = None
         self._generators = members(generator)
-        self._updates = Updates({"g": generator, "d": discriminator}, timed=self._run_guarded, begun=lambda _: (), ended=self._on_update_end)
+        networks = {"g": generator, "d": discriminator}
+        self._updates = Updates(networks, timed=self._run_guarded, begun=lambda _: (), ended=self._on_update_end)
         self._saved: list[_SavedSettings] = []
         self._dataset: Any = None
-        self._deliveries = deliveries
+        self._changes_loaders = loaders_too
         self._is_open, self._is_disabled = True, os.environ.get("GANWATCH_DISABLED") == "1"
         self._updates.hook()
-        optimizer_steps.surround(before=self._before, after=self._after)
-        self._handle = register_module_forward_pre_hook(self._on_generator_call)  # type: ignore[arg-type]  # what it returns is used
-        if deliveries:
+        optimizer_steps.surround(before=self._before_step, after=self._after_step)
+        self._handle = register_module_forward_pre_hook(self._on_generator_call)  # type: ignore[arg-type]  # the hook may return None
+        if loaders_too:
             loaders.alter(self._on_batch)
-        self._description = {"name": injected.name, "step": step}
+        self._description = {"name": injection.name, "step": step}
         active_drills.append(self._description)
 
     @property
     def is_acting(self) -> bool:
-        """Whether the chosen step has come."""
+        """True from the chosen step on."""
         return self._is_open and not self._is_disabled and self.steps >= self.step - 1
 
-    def batch(self, batch: Any) -> Any:
-        """What a loop without a ``DataLoader`` should use in place of a batch of real data."""
-        return self._apply_change(self.injection.batch, batch) if self.is_acting else batch
+    def change_batch(self, batch: Any) -> Any:
+        """Return the batch to use in place of a batch of real data, for a loop without a ``DataLoader``."""
+        return self._apply_change(self.injection.change_batch, batch) if self.is_acting else batch
 
     def close(self) -> None:
-        """Leave nothing behind. A second call does nothing."""
+        """Remove all hooks and restore all settings. A second call does nothing."""
         if not self._is_open:
             return
         self._is_open = False
         self._updates.unhook()
-        optimizer_steps.unlisten(before=self._before, after=self._after)
+        optimizer_steps.unlisten(before=self._before_step, after=self._after_step)
         self._handle.remove()
-        if self._deliveries:
+        if self._changes_loaders:
             loaders.leave(self._on_batch)
         active_drills[:] = [other for other in active_drills if other is not self._description]
         while self._saved:
@@ -103,11 +106,11 @@ class ActiveInjection:
         self.close()
 
     def _run_guarded(self, action: Callable[..., Any], *args: Any) -> Any:
-        """Run it; an error ends the drill and not the training."""
+        """Run a part of the drill; an error ends the drill, not the training."""
         try:
             return action(*args)
         except Exception:
-            log.exception("the drill %s had an error and does nothing any more", self.injection.name)
+            log.exception("drill: %s failed and is off from here on; the training goes on", self.injection.name)
             self._is_disabled = True
 
     def _apply_change(self, change: Callable[[Any], Any], value: Any) -> Any:
@@ -128,17 +131,17 @@ class ActiveInjection:
     def _on_batch(self, dataset: Any, batch: Any) -> Any:
         if self._dataset is None:
             self._dataset = dataset
-        return self.batch(batch) if dataset is self._dataset else batch
+        return self.change_batch(batch) if dataset is self._dataset else batch
 
     def _on_generator_call(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
         if not self.is_acting or not module.training or module not in self._generators or get_ident() != self._updates.thread:
             return None
-        place = next((place for place, x in enumerate(args) if isinstance(x, Tensor) and x.is_floating_point() and x.ndim), None)
-        if place is None:
+        index = next((index for index, x in enumerate(args) if isinstance(x, Tensor) and x.is_floating_point() and x.ndim), None)
+        if index is None:
             return None
-        return (*args[:place], self._apply_change(self.injection.latents, args[place]), *args[place + 1 :])
+        return (*args[:index], self._apply_change(self.injection.change_latents, args[index]), *args[index + 1 :])
 
-    def _before(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
+    def _before_step(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
         if self.is_acting:
             self._run_guarded(self._inject_into_step, optimizer)
 
@@ -146,7 +149,7 @@ class ActiveInjection:
         shares = self._updates.ownership.shares(optimizer)
         if not shares:
             return
-        while any(saved.optimizer is optimizer for saved in self._saved):  # its last step began and never ended
+        while any(saved.optimizer is optimizer for saved in self._saved):  # its previous step did not end
             self._saved.pop().restore()
         inside = {role for saved in self._saved for role in saved.roles}
         shares = [share for share in shares if share.role not in inside]
@@ -166,18 +169,18 @@ class ActiveInjection:
             group.update(settings)
             self._note_first_change()
 
-    def _after(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
+    def _after_step(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
         if any(saved.optimizer is optimizer for saved in self._saved):
             while (saved := self._saved.pop()).optimizer is not optimizer:
                 saved.restore()
             saved.restore()
 
 
-def inject(name: str, *, G: Networks, D: Networks, step: int = 500, **how: float) -> ActiveInjection:  # noqa: N803  # what everybody calls them
-    """Bring the cause of a failure into a loop from the generator's step number ``step`` on.
+def inject(name: str, *, G: Networks, D: Networks, step: int = 500, **how: float) -> ActiveInjection:  # noqa: N803  # the field's own names
+    """Bring the cause of a failure into a loop, from a step of the generator on.
 
-    Say it before ``watch``, or at least before the first step, and the run is called a drill wherever it is shown. Real batches are those
-    of the ``DataLoader`` that delivers first; a loop without one uses ``drill.batch(batch)``. Latents are the first floating tensor that
+    Call it before ``watch``, or at least before the first step: the run is then named a drill everywhere. Real batches are those of the
+    ``DataLoader`` that delivers first; a loop without one uses ``drill.change_batch(batch)``. Latents are the first floating tensor that
     ``G`` is called with in training mode.
 
     Parameters
@@ -187,9 +190,9 @@ def inject(name: str, *, G: Networks, D: Networks, step: int = 500, **how: float
     G, D : nn.Module, or list or dict of them
         Generator and discriminator, as for ``ganwatch.watch``.
     step : int, >= 1
-        The first of the generator's steps that is interfered with.
+        First step of the generator that is changed.
     **how : float
-        What the injection itself takes.
+        Arguments of the injection.
 
     Returns
     -------
@@ -217,7 +220,7 @@ def inject(name: str, *, G: Networks, D: Networks, step: int = 500, **how: float
     >>> drill.injected_at
     2
     """
-    made = make_injection(name, **how)
+    injection = make_injection(name, **how)
     if isinstance(step, bool) or not isinstance(step, int) or step < 1:
         raise UserError(f"step must be an integer >= 1 (steps of the generator), got {step!r}")
-    return ActiveInjection(made, parse_networks("G", G), parse_networks("D", D), step)
+    return ActiveInjection(injection, parse_networks("G", G), parse_networks("D", D), step)
