@@ -1,4 +1,4 @@
-"""Data first: a bounded audit of the real data before the first step, and the identity of a data set."""
+"""Bounded audit of the real data before the first step, and the identity of a data set."""
 
 from ganwatch.audit.engine import audit
 from ganwatch.audit.identity import dataset_identity

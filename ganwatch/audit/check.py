@@ -1,4 +1,4 @@
-"""What a check is, and what it may look at."""
+"""Base class of a check, and the data that it works on."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from ganwatch.audit.report import Finding, Level, Unfinished
 from ganwatch.audit.survey import Survey
 from ganwatch.core.detector import NotApplicable
 
-CheckOutcome = Finding | NotApplicable | Unfinished | None
+CheckResult = Finding | NotApplicable | Unfinished | None
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
-    """What checks work on.
+class CheckInput:
+    """Surveys, samples and settings that every check may use.
 
     Parameters
     ----------
     train : Survey
-        The data.
+        Training data.
     held_out : Survey, NotApplicable or None
-        Data kept from training; the reason where they cannot be read; None where there are none.
+        Data kept from training; the reason if they cannot be read; None without any.
     generated : (N, ...) or None
         Samples of the generator.
     generator_range : (float, float) or None
-        Lowest and highest value the generator can put out.
+        Lowest and highest value that the generator can output.
     batch_size : int or None
-        Items a training step takes.
-    expired : callable
-        Whether time is up; asked between chunks.
+        Items of a training step.
+    is_expired : callable
+        Returns True once the time budget is spent; called between chunks.
     """
 
     train: Survey
@@ -41,41 +41,41 @@ class Material:
     generated: NDArray[Any] | None
     generator_range: tuple[float, float] | None
     batch_size: int | None
-    expired: Callable[[], bool]
+    is_expired: Callable[[], bool]
 
 
 class Check(ABC):
-    """One fault a class, one class a file; found by being there.
+    """Check for one fault of the data: one class a file, discovered by its module.
 
-    ``examine`` gives a finding, a reason why it cannot judge, how far it came in the time, or None where all is well.
+    ``examine`` returns a finding, the reason why the check does not apply, the progress if the time was too short, or None if it passes.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     remedy: ClassVar[str]
     order: ClassVar[int]
-    """Place among the checks; cheap ones come first."""
+    """Position among the checks; cheap ones come first."""
 
     @abstractmethod
-    def examine(self, material: Material) -> CheckOutcome:
-        """Judge the material."""
+    def examine(self, check_input: CheckInput) -> CheckResult:
+        """Look for the fault."""
 
     def finding(
         self, explanation: str, examples: tuple[int | str, ...] = (), *, severity: Level = Level.WARNING, remedy: str | None = None
     ) -> Finding:
-        """A finding with the name, title and remedy of this check."""
+        """Return a finding with the name, title and remedy of this check."""
         return Finding(self.name, self.title, severity, explanation, remedy or self.remedy, examples)
 
     @staticmethod
-    def clean(survey: Survey) -> Unfinished | None:
-        """The outcome where nothing was found: well only if everything that was to be read has been."""
-        return None if survey.complete else Unfinished(survey.looked, survey.wanted)
+    def pass_if_complete(survey: Survey) -> Unfinished | None:
+        """Return the result without a finding: the check passes only if the survey read all that it was to read."""
+        return None if survey.is_complete else Unfinished(survey.read_count, survey.sample_size)
 
 
-def share(part: int, whole: int) -> str:
-    """A count with its share.
+def format_share(part: int, whole: int) -> str:
+    """Format a count with its share.
 
-    >>> share(3, 1200)
+    >>> format_share(3, 1200)
     '3 of 1,200 (0.25 %)'
     """
     percent = float(f"{100 * part / whole:.2g}")

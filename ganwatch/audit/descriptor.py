@@ -1,4 +1,4 @@
-"""A short vector for an item, such that near copies lie near each other."""
+"""Short description vectors of items, close together for near copies."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ganwatch.data.source import channels_first
+from ganwatch.data.source import to_channels_first
 
-SIDE = 12
-"""Pixels a side to which images are brought."""
-BUCKETS = 512
-"""Length to which long vectors are brought."""
+IMAGE_SIDE = 12
+"""Side, in pixels, to which images are averaged down."""
+MAX_LENGTH = 512
+"""Length above which vectors are summed in groups."""
 
 
 def describe(item: NDArray[Any], *, channels: int, side: int) -> NDArray[np.float32]:
     """Describe an item.
 
-    An image is averaged over areas to ``side`` by ``side`` pixels, then its mean is taken away and its norm brought to 1, so
-    that brightness, contrast, size and compression do not count. Anything else is kept as it is up to 512 numbers; longer
-    vectors are summed in 512 consecutive groups with random signs, which keeps distances in expectation (feature hashing,
-    Weinberger et al. 2009, arXiv:0902.2206).
+    An image is averaged over areas to ``side`` by ``side`` pixels. Its mean is then subtracted and its norm brought to 1, so that
+    brightness, contrast, size and compression do not count. Any other item keeps its values, up to 512; longer vectors are summed in 512
+    consecutive groups with random signs, which preserves distances in expectation (feature hashing, Weinberger et al. 2009,
+    arXiv:0902.2206).
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def describe(item: NDArray[Any], *, channels: int, side: int) -> NDArray[np.floa
     ndarray of float32
         ``channels * side * side`` long for an image.
     """
-    image = channels_first(item)
+    image = to_channels_first(item)
     if image is None:
         return _hash(item.reshape(-1).astype(np.float64))
     image = image.astype(np.float64)
@@ -60,9 +60,9 @@ def _resize(image: NDArray[np.float64], size: int, axis: int) -> NDArray[np.floa
 
 
 def _hash(vector: NDArray[np.float64]) -> NDArray[np.float32]:
-    if len(vector) <= BUCKETS:
+    if len(vector) <= MAX_LENGTH:
         return vector.astype(np.float32)
-    sums: NDArray[np.float64] = np.add.reduceat(vector * _signs(len(vector)), np.arange(BUCKETS) * len(vector) // BUCKETS)
+    sums: NDArray[np.float64] = np.add.reduceat(vector * _signs(len(vector)), np.arange(MAX_LENGTH) * len(vector) // MAX_LENGTH)
     return sums.astype(np.float32)
 
 

@@ -1,4 +1,4 @@
-"""Which data a run was trained on: a short description that stays the same as long as the data do."""
+"""Identity of a data set: a short description that changes only if the data do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from ganwatch.core.errors import UserError
 from ganwatch.data.opening import open_source
 from ganwatch.data.source import NotIndexableError
-from ganwatch.isolation.generators import living_generators
+from ganwatch.isolation.generators import find_all_generators
 from ganwatch.isolation.random_state import preserved_random_state
 
 
@@ -20,8 +20,8 @@ def dataset_identity(data: Any, *, sample: int = 256, seed: int = 0) -> dict[str
 
     Parameters
     ----------
-    data : like that of ``audit``
-        Read by index; every random state is put back afterwards.
+    data : as for ``audit``
+        It is read by index; every random state is restored afterwards.
     sample : int, >= 1
         Items to hash, evenly spaced from the first to the last.
     seed : int, >= 0
@@ -58,11 +58,11 @@ def dataset_identity(data: Any, *, sample: int = 256, seed: int = 0) -> dict[str
     first: tuple[list[int], str] | None = None
     labels: list[int | str] = []
     unreadable = 0
-    with preserved_random_state(*living_generators(), seed=seed):
+    with preserved_random_state(*find_all_generators(), seed=seed):
         for index in chosen:
             try:
                 item = source.read(index)
-            except Exception:  # noqa: BLE001  # whatever a data set raises makes its item unreadable
+            except Exception:  # noqa: BLE001  # any error of a data set makes its item unreadable
                 value.update(f"{index} unreadable".encode())
                 unreadable += 1
                 continue

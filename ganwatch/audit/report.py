@@ -1,4 +1,4 @@
-"""What an audit says: findings, and for each check how it ended."""
+"""Report of an audit: findings, and the result of each check."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CODE = "GW503"
 
 
 class Level(StrEnum):
-    """How serious a finding is. An audit warns; it never refuses."""
+    """Severity of a finding. An audit warns; it never stops a training."""
 
     INFO = "info"
     WARNING = "warning"
@@ -25,15 +25,15 @@ class Finding:
     Parameters
     ----------
     check : str
-        Name of the check that speaks, such as ``duplicates``.
+        Name of the check, such as ``duplicates``.
     title : str
         The fault in a few words.
     severity : Level
         ``info`` or ``warning``.
     explanation : str
-        What was seen, with counts and shares.
+        Evidence, with counts and shares.
     remedy : str
-        What to do.
+        Action to take.
     examples : tuple of int or str
         Up to 8 indices, or paths for a folder.
     """
@@ -49,13 +49,13 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """The time budget ended before the check did, and nothing was found so far."""
+    """Progress of a check that found nothing before the time budget was spent."""
 
-    looked: int
-    of: int
+    count: int
+    total: int
 
     def __str__(self) -> str:
-        return f"not finished within budget: looked at {self.looked:,} of {self.of:,}"
+        return f"not finished within budget: examined {self.count:,} of {self.total:,}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,20 +65,22 @@ class Report:
     Parameters
     ----------
     data : str
-        What was audited.
-    size, looked : int
-        Items there are and items read.
+        Name of the data.
+    size : int
+        Items in the data.
+    read_count : int
+        Items that were read.
     findings : tuple of Finding
         Warnings first.
-    outcomes : mapping of str to str
-        For each check ``passed``, ``finding``, ``not applicable: …``, ``not finished within budget: …`` or ``failed: …``.
+    results : mapping of str to str
+        By check: ``passed``, ``finding``, ``not applicable: …``, ``not finished within budget: …`` or ``failed: …``.
     """
 
     data: str
     size: int
-    looked: int
+    read_count: int
     findings: tuple[Finding, ...] = ()
-    outcomes: Mapping[str, str] = field(default_factory=dict)
+    results: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
@@ -86,17 +88,17 @@ class Report:
         return tuple(finding for finding in self.findings if finding.severity is Level.WARNING)
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as plain types that JSON can hold."""
+        """Return the report as plain types that JSON can hold."""
         findings = [asdict(finding) | {"severity": str(finding.severity), "examples": list(finding.examples)} for finding in self.findings]
-        return {"data": self.data, "size": self.size, "looked": self.looked, "findings": findings, "outcomes": dict(self.outcomes)}
+        return {"data": self.data, "size": self.size, "read_count": self.read_count, "findings": findings, "results": dict(self.results)}
 
     def __str__(self) -> str:
-        lines = [f"{self.data}: {self.size:,} items, {self.looked:,} read, {len(self.warnings)} warning(s)"]
+        lines = [f"{self.data}: {self.size:,} items, {self.read_count:,} read, {len(self.warnings)} warning(s)"]
         for finding in self.findings:
             lines += ["", f"{finding.severity.upper()} {finding.code} {finding.check}: {finding.title}"]
             lines += textwrap.wrap(finding.explanation, 110, initial_indent="  ", subsequent_indent="  ")
             if finding.examples:
                 lines.append("  examples: " + ", ".join(map(str, finding.examples)))
             lines += textwrap.wrap(f"do: {finding.remedy}", 110, initial_indent="  ", subsequent_indent="  ")
-        width = max(map(len, self.outcomes), default=0)
-        return "\n".join([*lines, "", *(f"  {name:<{width}}  {outcome}" for name, outcome in self.outcomes.items())])
+        width = max(map(len, self.results), default=0)
+        return "\n".join([*lines, "", *(f"  {name:<{width}}  {outcome}" for name, outcome in self.results.items())])

@@ -1,1 +1,1 @@
-"""What turns a folder, an array, a URL or a dataset into samples, and says what it left out."""
+"""Readers that turn a folder, an array, a URL or a dataset into samples and list what they leave out."""

@@ -8,37 +8,39 @@ from typing import IO, Any
 import numpy as np
 
 from ganwatch.core.errors import UserError
-from ganwatch.data.source import ITEM_KEYS, LABEL_KEYS, Item, Source, as_label, to_array
+from ganwatch.data.source import ITEM_KEYS, LABEL_KEYS, Item, Source, to_array, to_label
 
 SUFFIXES = (".npy", ".npz")
 
 
-def open_arrays(items: Any, labels: Any, name: str, argument: str, *, values: tuple[float, float] | None = None) -> Source:
-    """The rows of an array or a tensor, with one label a row where there are labels."""
+def open_arrays(items: Any, labels: Any, name: str, argument: str, *, value_range: tuple[float, float] | None = None) -> Source:
+    """Open the rows of an array or a tensor as items, with one label each where there are labels."""
     if items.ndim == 0:
         raise UserError(f"{argument} must have a first axis that counts items, got a single number")
     if isinstance(items, np.ndarray) and items.dtype.kind not in "biuf":
         raise UserError(f"{argument} must hold real numbers, got dtype {items.dtype}")
-    known: list[int | str] | None = None
+    classes: list[int | str] | None = None
     if labels is not None:
         if len(labels) != len(items):
             raise UserError(f"{argument} must have one label an item, got {len(items)} items and {len(labels)} labels")
-        plain = [as_label(label) for label in labels]
-        known = None if any(label is None for label in plain) else [label for label in plain if label is not None]
+        plain = [to_label(label) for label in labels]
+        classes = None if any(label is None for label in plain) else [label for label in plain if label is not None]
 
     def read(index: int) -> Item:
-        return Item(to_array(items[index]), known[index] if known else None)
+        return Item(to_array(items[index]), classes[index] if classes else None)
 
-    return Source(name, len(items), read, labels=known, values=values)
+    return Source(name, len(items), read, labels=classes, value_range=value_range)
 
 
 def open_file(file: Path | IO[bytes], name: str, argument: str) -> Source:
-    """The array of an ``.npy`` file, which stays on disk where it is given by its path, or the array and labels of an ``.npz`` file.
+    """Open the array of an ``.npy`` file, or the array and labels of an ``.npz`` file.
+
+    An ``.npy`` file that is given by its path is mapped into memory, so its values stay on disk.
 
     Raises
     ------
     UserError
-        It is no NumPy file, holds pickled objects, or no array under a name that says that it holds the items.
+        The file is no NumPy file, holds pickled objects, or has no array under a name of ``ITEM_KEYS``.
     """
     mapped = isinstance(file, Path) and file.suffix == ".npy"
     try:

@@ -14,15 +14,15 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", 
 
 
 def open_folder(path: Path, argument: str = "data") -> Source:
-    """The images below a folder, sorted by path. Where each lies in a subfolder, the first subfolder's name is its label.
+    """Open the images below a folder, sorted by path; if all lie in subfolders, the first subfolder's name is the label.
 
     Raises
     ------
     UserError
-        There is no image below the folder.
+        The folder has no image below it.
     """
-    found = (file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and not file.name.startswith("."))
-    files = sorted(file for file in found if not file.is_dir())  # a link that leads nowhere is there and unreadable
+    images = (file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and not file.name.startswith("."))
+    files = sorted(file for file in images if not file.is_dir())  # keeps a dangling link, which counts as unreadable
     parts = [file.relative_to(path).parts for file in files]
     children = sorted(child.name for child in path.iterdir() if child.is_dir() and not child.name.startswith("."))
     return open_files(files, parts, Path, str(path), argument, folders=tuple(children))
@@ -37,7 +37,7 @@ def open_files(
     *,
     folders: tuple[str, ...] = (),
 ) -> Source:
-    """Image files and their paths relative to the folder, part by part; ``folders`` are the subfolders that may be empty."""
+    """Open image files, given with the parts of their paths below the folder; ``folders`` are its subfolders, which may be empty."""
     if not files:
         raise UserError(f"{argument} must be a folder with images ({', '.join(sorted(SUFFIXES))}), got none below {name!r}")
     grouped = all(len(part) > 1 for part in parts) and len({part[0] for part in parts}) > 1

@@ -1,7 +1,7 @@
-"""One image file: its pixels as they are stored, and the stated rules that make 8-bit pixels of them.
+"""Pixels of an image file as they are stored, and the rules that turn them into 8-bit pixels.
 
 ========================== =======================================================================
-grey, RGB                  as they are
+grey, RGB                  unchanged
 palette, CMYK, YCbCr, Lab  converted to RGB by Pillow
 transparent                composited on white
 16 bits a channel          divided by 257 and rounded; of 16-bit RGB, Pillow reads the upper 8 bits
@@ -10,8 +10,8 @@ animated, several pages    the first frame
 over 67,108,864 pixels     skipped before they are decoded
 ========================== =======================================================================
 
-An orientation in the metadata is not applied. The kind of a file is told by its first bytes, and only PNG, JPEG, BMP, GIF, WebP, TIFF
-and PPM are read, whatever else Pillow could open.
+An orientation in the metadata is not applied. The first bytes of a file tell its format. Only PNG, JPEG, BMP, GIF, WebP, TIFF and PPM are
+read, whatever else Pillow could open.
 """
 
 from __future__ import annotations
@@ -29,57 +29,58 @@ if TYPE_CHECKING:
     from PIL import Image
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
-PIXELS = 2**26
-_AS_THEY_ARE = frozenset({"L", "RGB", "RGBA", "I;16", "I;16B", "I", "F"})
+MAX_PIXELS = 2**26
+"""Pixels of an image that is read at most."""
+_NATIVE_MODES = frozenset({"L", "RGB", "RGBA", "I;16", "I;16B", "I", "F"})
 _ALPHA = frozenset({"LA", "PA", "La", "RGBa"})
-_DEEPEST = 65535
+_MAX_16_BIT = 65535
 
 
 def read_image(file: Path | IO[bytes], label: int | str | None = None) -> Item:
-    """Pixels as stored: (H, W), (H, W, 3), or (H, W, 4) with transparency.
+    """Read the pixels as stored: (H, W), (H, W, 3), or (H, W, 4) with transparency.
 
     Raises
     ------
     Exception
-        Whatever Pillow raises for what it cannot read, and ValueError for an image of more than ``PIXELS`` pixels.
+        The error of Pillow for a file that it cannot read, or ValueError for an image of more than ``MAX_PIXELS`` pixels.
     """
     from PIL.Image import open as open_image
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what Pillow remarks about metadata is not about pixels
+        warnings.simplefilter("ignore")  # Pillow warns about metadata, not about pixels
         with open_image(file, formats=FORMATS) as image:
-            if image.width * image.height > PIXELS:
-                raise ValueError(f"an image must have at most {PIXELS:,} pixels, got {image.width:,} x {image.height:,}")
-            return of_pillow(image, label)
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(f"an image must have at most {MAX_PIXELS:,} pixels, got {image.width:,} x {image.height:,}")
+            return from_pillow(image, label)
 
 
-def of_pillow(image: Image.Image, label: int | str | None = None) -> Item:
-    """The pixels of an image of Pillow's; (H, W), (H, W, 3), or (H, W, 4) with transparency."""
+def from_pillow(image: Image.Image, label: int | str | None = None) -> Item:
+    """Return the pixels of a Pillow image: (H, W), (H, W, 3), or (H, W, 4) with transparency."""
     frames = int(getattr(image, "n_frames", 1))
     image.load()
     mode = image.mode
     if mode in _ALPHA or ("transparency" in image.info and not mode.startswith("I")):
         pixels = image.convert("RGBA")
     else:
-        pixels = image if mode in _AS_THEY_ARE else image.convert("L" if mode == "1" else "RGB")
+        pixels = image if mode in _NATIVE_MODES else image.convert("L" if mode == "1" else "RGB")
     return Item(np.array(pixels), label, mode, frames)
 
 
-def eight_bit(item: Item) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
-    """The pixels of an image as (1, H, W) or (3, H, W), and which rules changed them.
+def to_eight_bit(item: Item) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """Return the pixels of an image as (1, H, W) or (3, H, W), and the rules that changed them.
 
     Raises
     ------
     ValueError
-        No rule says what the pixels mean.
+        No rule covers the pixels.
     """
     pixels: NDArray[Any] = item.array
-    rules = [f"{item.mode} converted to RGB"] if item.mode in {"CMYK", "YCbCr", "LAB", "HSV"} else []
+    rules = [f"{item.pixel_mode} converted to RGB"] if item.pixel_mode in {"CMYK", "YCbCr", "LAB", "HSV"} else []
     if item.frames > 1:
         rules.append("first frame taken of several")
     if pixels.dtype != np.uint8:
-        if pixels.dtype.kind == "f" or pixels.min(initial=0) < 0 or pixels.max(initial=0) > _DEEPEST:
-            raise ValueError(f"pixels must have 8 or 16 bits, got mode {item.mode} from {pixels.min():g} to {pixels.max():g}")
+        if pixels.dtype.kind == "f" or pixels.min(initial=0) < 0 or pixels.max(initial=0) > _MAX_16_BIT:
+            raise ValueError(f"pixels must have 8 or 16 bits, got mode {item.pixel_mode} from {pixels.min():g} to {pixels.max():g}")
         pixels = np.rint(pixels / 257.0).astype(np.uint8)
         rules.append("16 bits scaled to 8")
     if pixels.ndim == 2:  # height and width

@@ -1,4 +1,4 @@
-"""Whatever a person names as data, opened for reading by index."""
+"""One entrance for every supported kind of data: ``open_source`` makes it readable by index."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ganwatch.data.folder import open_folder
 from ganwatch.data.source import Source, is_tensor
 from ganwatch.data.urls import open_url
 
-NAMES = f"a folder of images, an .npy or .npz file, a URL of either, {', '.join(BUNDLED)}, or package.module:attribute"
+SUPPORTED_SOURCES = f"a folder of images, an .npy or .npz file, a URL of either, {', '.join(BUNDLED)}, or package.module:attribute"
 _PART = re.compile(rf"({'|'.join(BUNDLED)})(?::(\d+)/(\d+))?")
 
 
@@ -27,15 +27,15 @@ def open_source(data: Any, argument: str = "data") -> Source:
     Parameters
     ----------
     data : Dataset, DataLoader, tensor, ndarray, pair of arrays, path, URL, or name
-        A name is ``digits``, ``ring`` or ``grid``, or one of so many disjoint random parts of these, such as ``digits:1/3``; or
+        A name is ``digits``, ``ring`` or ``grid``; one of n disjoint random parts of these, such as ``digits:1/3``; or
         ``package.module:attribute``, a dataset or a callable that returns one.
     argument : str
-        What an error calls the data.
+        Name of the data in errors.
 
     Raises
     ------
     UserError
-        The data are empty, do not exist, or are of a kind that cannot be read.
+        The data are empty, do not exist, or are not supported.
     NotIndexableError
         The data can only be iterated.
 
@@ -65,9 +65,9 @@ def _open(data: Any, argument: str) -> Source:
 def _open_name(data: str | Path, argument: str) -> Source:
     name = str(data)
     if not name:
-        raise UserError(f"{argument} must be an existing path, or {NAMES}, got an empty text")
-    if found := _PART.fullmatch(name):
-        return _open_part(name, argument, *found.groups())
+        raise UserError(f"{argument} must be an existing path, or {SUPPORTED_SOURCES}, got an empty text")
+    if match := _PART.fullmatch(name):
+        return _open_part(name, argument, *match.groups())
     if "://" in name:
         return open_url(name, argument)
     path = Path(data)
@@ -75,11 +75,11 @@ def _open_name(data: str | Path, argument: str) -> Source:
         return open_folder(path, argument)
     if path.exists():
         if path.suffix not in SUFFIXES:
-            raise UserError(f"{argument} must be {NAMES}, got {name!r}")
+            raise UserError(f"{argument} must be {SUPPORTED_SOURCES}, got {name!r}")
         return open_file(path, path.name, argument)
     if re.fullmatch(r"[\w.]+:[\w.]+", name):
         return replace(_open(import_dataset(name, argument), argument), name=name)
-    raise UserError(f"{argument} must be an existing path, or {NAMES}, got {name!r}")
+    raise UserError(f"{argument} must be an existing path, or {SUPPORTED_SOURCES}, got {name!r}")
 
 
 def _open_part(name: str, argument: str, bundled: str, part: str | None, parts: str | None) -> Source:
@@ -91,5 +91,5 @@ def _open_part(name: str, argument: str, bundled: str, part: str | None, parts: 
     rows = np.sort(np.random.default_rng(0).permutation(source.size)[int(part) - 1 :: int(parts)]).tolist()
     labels = None if source.labels is None else [source.labels[row] for row in rows]
     return replace(
-        source, name=name, size=len(rows), labels=labels, read=lambda index: source.read(rows[index]), where=lambda index: int(rows[index])
+        source, name=name, size=len(rows), labels=labels, read=lambda index: source.read(rows[index]), locate=lambda index: int(rows[index])
     )

@@ -1,4 +1,4 @@
-"""What vectors lose as they become float32: those far from 0 and close together can no longer be told apart."""
+"""Check that float32 still tells vectors apart: rounding merges values that are far from 0 and close together."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from ganwatch.core.errors import UserError
 if TYPE_CHECKING:
     from torch import Tensor
 
-MOST = 0.1
-"""Rounding of a column in its standard deviations, from which on nothing may be measured."""
-_CONSTANT = 1e-12
-"""Of its mean, the standard deviation that rounding gives to a column of one value."""
+MAX_ROUNDING = 0.1
+"""Rounding of a column, in its standard deviations, above which nothing may be measured."""
+_CONSTANT_SPREAD = 1e-12
+"""Standard deviation, as a share of the mean, that rounding gives to a column of equal values."""
 
 
-def single(rows: Tensor, what: str) -> Tensor:
-    """Rows ``(N, D)`` as float32.
+def to_float32(rows: Tensor, what: str) -> Tensor:
+    """Return rows ``(N, D)`` as float32.
 
     Raises
     ------
     UserError
-        They are float64, and float32 does not tell them apart.
+        The rows are float64 and float32 does not tell them apart.
     """
     if rows.dtype.itemsize > np.dtype(np.float32).itemsize and len(rows):
-        rounding = Rounding()
+        rounding = RoundingCheck()
         rounding.add(rows.cpu().numpy())
         rounding.check(what)
     return rows.float()
 
 
-class Rounding:
-    """Standard deviations of the columns of a stream, and of what rounding changes in them.
+class RoundingCheck:
+    """Standard deviations of the columns of a stream, and of the error that rounding to float32 makes in them.
 
     Examples
     --------
-    >>> rounding = Rounding()
+    >>> rounding = RoundingCheck()
     >>> rounding.add(np.linspace(0, 1, 50)[:, None] + 1e8)
     >>> rounding.check("fresh")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
@@ -52,7 +52,7 @@ class Rounding:
         self._lost: Any = 0.0
 
     def add(self, exact: NDArray[Any]) -> None:
-        """Take rows ``(N, D)`` float64, N >= 1."""
+        """Add rows ``(N, D)`` float64, N >= 1."""
         mean, total = exact.mean(0), self._count + len(exact)
         shift = mean - self._mean
         self._scatter += np.square(exact - mean).sum(0) + self._count * len(exact) / total * shift**2
@@ -61,11 +61,11 @@ class Rounding:
         self._count = total
 
     def check(self, what: str) -> None:
-        """Raise a UserError where a column is lost."""
+        """Raise a UserError if rounding merges the values of a column."""
         if not self._count:
             return
-        spreads = self._scatter > self._count * np.square(_CONSTANT * self._mean)
-        lost = np.flatnonzero(spreads & (self._lost > MOST**2 * self._scatter))
+        spreads = self._scatter > self._count * np.square(_CONSTANT_SPREAD * self._mean)
+        lost = np.flatnonzero(spreads & (self._lost > MAX_ROUNDING**2 * self._scatter))
         if len(lost):
             about, spread = float(self._mean[lost[0]]), float(np.sqrt(self._scatter[lost[0]] / self._count))
             got = f"column {lost[0]} about {about:.3g} with a standard deviation of {spread:.2g}"

@@ -1,4 +1,4 @@
-"""Items by index, whatever the data are: never through an iterator of the user's."""
+"""Access to items by index for every kind of data, never through an iterator of the user's."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _CHANNELS = (1, 2, 3, 4)
 
 
 class NotIndexableError(Exception):
-    """The data can only be iterated, which would consume them or move random state."""
+    """The data can only be iterated, which would consume them or change random state."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One item as an array, with its label and, for an image file, the mode of its pixels and how many frames it has."""
+    """One item as an array, with its label and, for an image file, Pillow's mode of its pixels and the number of frames."""
 
     array: NDArray[Any]
     label: int | str | None = None
-    mode: str = ""
+    pixel_mode: str = ""
     frames: int = 1
 
 
@@ -36,46 +36,46 @@ class Source:
     Parameters
     ----------
     name : str
-        For people.
+        Name of the data, for people.
     size : int
-        Items there are.
+        Items in the data.
     read : callable
-        Index to ``Item``; whatever it raises means that the item is unreadable.
-    where : callable
-        Index to what a person knows the item by: the index itself, or a path.
+        Index to ``Item``; any exception means that the item is unreadable.
+    locate : callable
+        Index to the location that a person knows: the index itself, or a path.
     labels : sequence or None
-        Every label, where they are known without reading the items.
+        Every label, if they are known without reading the items.
     classes : tuple of int or str
         Declared labels, which may have no items.
     batch_size : int or None
-        Of the DataLoader that was given.
+        Batch size of the DataLoader, if the data came as one.
     files : bool
-        Items are image files, whose 8-bit pixels a loader will rescale.
+        True if items are image files, whose 8-bit pixels a loader will rescale.
     weighted : bool
-        A sampler draws with weights, so that labels do not come as often as they are stored.
-    values : (low, high) or None
-        Range that values are known to lie in; None where the data do not say.
+        True if a sampler draws with weights, so that labels come more or less often than they are stored.
+    value_range : (low, high) or None
+        Range that values are known to lie in; None where the data give none.
     """
 
     name: str
     size: int
     read: Callable[[int], Item]
-    where: Callable[[int], int | str] = int
+    locate: Callable[[int], int | str] = int
     labels: Sequence[int | str] | None = None
     classes: tuple[int | str, ...] = ()
     batch_size: int | None = None
     files: bool = False
     weighted: bool = False
-    values: tuple[float, float] | None = None
+    value_range: tuple[float, float] | None = None
 
 
 def to_array(value: Any) -> NDArray[Any]:
-    """An item as an array of at least one axis; 16-bit floats become 32-bit.
+    """Return an item as an array of at least one axis; 16-bit floats become 32-bit.
 
     Raises
     ------
     TypeError
-        It does not hold real numbers.
+        The item does not hold real numbers.
     """
     if is_tensor(value):
         value = value.detach().cpu()
@@ -87,10 +87,10 @@ def to_array(value: Any) -> NDArray[Any]:
     return array.reshape(1) if array.ndim == 0 else array
 
 
-def channels_first(item: NDArray[Any]) -> NDArray[Any] | None:
-    """An image as (C, H, W), or None where the item is not an image: fewer than two axes, more than three, or no channel axis.
+def to_channels_first(item: NDArray[Any]) -> NDArray[Any] | None:
+    """Return an image as (C, H, W), or None if the item is no image: fewer than two axes, more than three, or no channel axis.
 
-    >>> channels_first(np.zeros((8, 8))).shape, channels_first(np.zeros((8, 8, 3))).shape, channels_first(np.zeros(2))
+    >>> to_channels_first(np.zeros((8, 8))).shape, to_channels_first(np.zeros((8, 8, 3))).shape, to_channels_first(np.zeros(2))
     ((1, 8, 8), (3, 8, 8), None)
     """
     if item.ndim == 2:  # height and width
@@ -102,8 +102,8 @@ def channels_first(item: NDArray[Any]) -> NDArray[Any] | None:
     return np.moveaxis(item, -1, 0) if item.shape[-1] in _CHANNELS else None
 
 
-def as_label(value: Any) -> int | str | None:
-    """A class as an int or a string; None for what is no class, such as a second image or a real number."""
+def to_label(value: Any) -> int | str | None:
+    """Return a class as an int or a string; None for a value that is no class, such as a second image or a real number."""
     if value is None or isinstance(value, str):
         return value
     if getattr(value, "ndim", 0) or getattr(value, "size", 1) == 0 or not hasattr(value, "__int__"):
@@ -112,6 +112,6 @@ def as_label(value: Any) -> int | str | None:
 
 
 def is_tensor(value: Any) -> bool:
-    """Whether it is a tensor of torch, which is not imported for the answer."""
+    """Return True if the value is a tensor; torch is not imported to find out."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.Tensor)

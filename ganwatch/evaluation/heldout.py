@@ -15,7 +15,7 @@ from ganwatch.core.errors import UserError
 from ganwatch.data.opening import open_source
 from ganwatch.data.source import NotIndexableError
 from ganwatch.evaluation.resolution import Preparation
-from ganwatch.isolation.generators import living_generators
+from ganwatch.isolation.generators import find_all_generators
 from ganwatch.isolation.random_state import preserved_random_state
 
 log = logging.getLogger("ganwatch")
@@ -83,7 +83,7 @@ def read_heldout(data: Any) -> Heldout | None:
     """
     if data is None:
         return None
-    with preserved_random_state(*living_generators(), seed=0):
+    with preserved_random_state(*find_all_generators(), seed=0):
         try:
             source = open_source(data, "heldout")
         except NotIndexableError as error:

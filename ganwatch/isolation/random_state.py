@@ -1,4 +1,4 @@
-"""Random state that ganwatch borrows and gives back."""
+"""Random state that is restored after ganwatch has drawn random numbers."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import Any
 
 import numpy as np
 
-_DEPTH, _ATTRIBUTES = 4, 256
+_MAX_DEPTH, _MAX_ATTRIBUTES = 4, 256
 
 
 @contextmanager
 def preserved_random_state(*owners: object, seed: int | None = None) -> Iterator[None]:
-    """Run a block that may draw random numbers, then put every random state back as it was.
+    """Run a block that may draw random numbers, then restore every random state.
 
-    Covers the global generators of Python, NumPy, torch (where it is already imported) and CUDA (where it is already in use; a
-    device that the block itself brings up is not covered), and generators that ``owners`` keep in their attributes.
+    It covers the global generators of Python, NumPy, torch (if it is already imported) and CUDA (if it is already in use), and generators
+    that ``owners`` keep in their attributes. A CUDA device that the block itself initialises is not covered.
 
     Parameters
     ----------
     *owners : object
-        Generators, or what has some of its own: searched four attributes deep.
+        Generators, or objects that hold some, which are searched four attributes deep.
     seed : int or None, >= 0
-        Seed of the global CPU generators inside the block; None goes on from where they are.
+        Seed of the global CPU generators inside the block; None leaves their state.
 
     Examples
     --------
@@ -37,10 +37,10 @@ def preserved_random_state(*owners: object, seed: int | None = None) -> Iterator
     True
     """
     torch = sys.modules.get("torch")
-    python, numpy = random.getstate(), np.random.get_state(legacy=False)  # noqa: NPY002  # the global state is what must not move
+    python, numpy = random.getstate(), np.random.get_state(legacy=False)  # noqa: NPY002  # the global state is to be restored
     cpu = torch.get_rng_state() if torch else None
     cuda = torch.cuda.get_rng_state_all() if torch and torch.cuda.is_initialized() else None
-    own = [(generator, state) for generator in generators(*owners) if (state := _get(generator)) is not None]
+    own = [(generator, state) for generator in find_generators(*owners) if (state := _get_state(generator)) is not None]
     try:
         if seed is not None:
             random.seed(seed)
@@ -56,8 +56,8 @@ def preserved_random_state(*owners: object, seed: int | None = None) -> Iterator
         if torch and cuda is not None:
             torch.cuda.set_rng_state_all(cuda)
         for generator, state in own:
-            with suppress(Exception):  # a class of somebody's own may not take what it gave
-                _set(generator, state)
+            with suppress(Exception):  # a user's class may refuse the state that it returned
+                _set_state(generator, state)
 
 
 def _is_torch_generator(value: object) -> bool:
@@ -65,12 +65,12 @@ def _is_torch_generator(value: object) -> bool:
     return torch is not None and isinstance(value, torch.Generator)
 
 
-def generators(*owners: object) -> list[Any]:
-    """Generators that objects keep in their attributes, or are themselves; a long search, so find them once where it is done often."""
+def find_generators(*owners: object) -> list[Any]:
+    """Find the generators among objects and in their attributes; the search is slow, so callers keep its result."""
     found: list[Any] = []
     seen: set[int] = set()
     level = list(owners)
-    for _ in range(_DEPTH + 1):
+    for _ in range(_MAX_DEPTH + 1):
         below: list[object] = []
         for value in level:
             if id(value) in seen:
@@ -79,17 +79,17 @@ def generators(*owners: object) -> list[Any]:
             if isinstance(value, random.Random | np.random.Generator | np.random.RandomState) or _is_torch_generator(value):
                 found.append(value)
             elif isinstance(value, list | tuple):
-                below += value[:_ATTRIBUTES]
+                below += value[:_MAX_ATTRIBUTES]
             elif isinstance(value, dict):
-                below += list(value.values())[:_ATTRIBUTES]
+                below += list(value.values())[:_MAX_ATTRIBUTES]
             elif hasattr(value, "__dict__") and not isinstance(value, type):
-                below += list(vars(value).values())[:_ATTRIBUTES]
+                below += list(vars(value).values())[:_MAX_ATTRIBUTES]
         level = below
     return found
 
 
-def _get(generator: Any) -> Any:
-    """Its state; None where it has none to give, as the operating system's has not."""
+def _get_state(generator: Any) -> Any:
+    """Return the state of a generator; None if it has none, as the operating system's."""
     with suppress(Exception):
         if isinstance(generator, random.Random):
             return generator.getstate()
@@ -99,7 +99,7 @@ def _get(generator: Any) -> Any:
     return None
 
 
-def _set(generator: Any, state: Any) -> None:
+def _set_state(generator: Any, state: Any) -> None:
     if isinstance(generator, random.Random):
         generator.setstate(state)
     elif isinstance(generator, np.random.Generator):

@@ -17,7 +17,7 @@ from ganwatch.capture.step import Call, Step
 from ganwatch.core.errors import UserError
 from ganwatch.core.probe import Probe
 from ganwatch.core.readings import SampleImages
-from ganwatch.data.sides import usual_range
+from ganwatch.data.sample_format import find_common_range
 from ganwatch.evaluation.gallery import to_pixels
 from ganwatch.evaluation.generator_sampler import EvaluationContext, FixedInputs, GeneratorSampler, labels_in
 from ganwatch.evaluation.heldout import Heldout
@@ -309,7 +309,7 @@ class Quality(Probe):
         share, error = nearer_to_training(training, self._unseen, fake)
         return {"memorisation": share, "memorisation_error": error, "copy_share": copying(training, self._unseen, fake).share}
 
-    def pinned(self, code: str, step: int, incident: str) -> SampleImages | None:
+    def incident_samples(self, code: str, step: int, incident: str) -> SampleImages | None:
         """Real samples of the kinds that are missing."""
         if code != "GW102" or self._pixels is None or not self._missing:
             return None
@@ -366,7 +366,7 @@ def _labels_of(call: Call) -> Tensor | None:
 def _limits(reals: Tensor) -> tuple[float, float]:
     """The range that images were meant to have: a usual one where they fit in, else their own."""
     low, high = float(reals.min()), float(reals.max())
-    return usual_range(low, high) or (low, high if high > low else low + 1.0)
+    return find_common_range(low, high) or (low, high if high > low else low + 1.0)
 
 
 def _measured(measure: Any, made: Tensor) -> dict[str, float]:

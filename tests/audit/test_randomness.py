@@ -1,4 +1,5 @@
 import random
+from functools import partial
 from types import ModuleType
 
 import numpy as np
@@ -6,11 +7,13 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Subset
 
-from ganwatch.audit import audit, dataset_identity
-from ganwatch.isolation.generators import living_generators
+from ganwatch.audit import audit as timed_audit
+from ganwatch.audit import dataset_identity
+from ganwatch.isolation.generators import find_all_generators
 from ganwatch.isolation.random_state import preserved_random_state
 
-NUMPY, PYTHON, TORCH = np.random.default_rng(0), random.Random(0), torch.Generator()
+audit = partial(timed_audit, clock=lambda: 0.0)
+"""The audit with a clock that stands still, so that no budget is ever spent."""
 
 
 class Owner:
@@ -42,6 +45,14 @@ def test_every_generator_is_put_back_even_after_an_error():
     assert _draw(owner) != expected
 
 
+DRAWING = """
+import random
+import numpy as np
+import torch
+
+NUMPY, PYTHON, TORCH = np.random.default_rng(0), random.Random(0), torch.Generator()
+
+
 class Drawing(torch.utils.data.Dataset):
     def __len__(self):
         return 8
@@ -50,13 +61,25 @@ class Drawing(torch.utils.data.Dataset):
         return NUMPY.random(4) + PYTHON.random() + torch.rand(4, generator=TORCH).numpy()
 
 
+def transform(item):
+    return item + NUMPY.random(4)
+"""
+
+
+def _new_module():
+    """A module that holds generators, and is younger than the test."""
+    module = ModuleType("drawing")
+    exec(DRAWING, vars(module))  # noqa: S102  # the text above
+    return module
+
+
 class Transforming(torch.utils.data.Dataset):
-    """As if written in another module than its transform."""
+    """Lives in another module than its transform."""
 
     __module__ = "elsewhere"
 
     def __init__(self):
-        self.transforms = [lambda item: item + NUMPY.random(4)]
+        self.transforms = [_new_module().transform]
 
     def __len__(self):
         return 8
@@ -66,7 +89,10 @@ class Transforming(torch.utils.data.Dataset):
 
 
 class OfAClass(Transforming):
-    generators = random.Random(0), np.random.default_rng(0), np.random.RandomState(0), torch.Generator()
+    generators = ()
+
+    def __init__(self):
+        type(self).generators = random.Random(0), np.random.default_rng(0), np.random.RandomState(0), torch.Generator()
 
     def __getitem__(self, index):
         return _drawn(*self.generators)
@@ -89,7 +115,7 @@ class OfAClosure(Transforming):
 class OfAnotherModule(Transforming):
     def __init__(self):
         helper = ModuleType("helper")
-        helper.generators = OfAClass.generators
+        helper.generators = random.Random(0), np.random.default_rng(0), np.random.RandomState(0), torch.Generator()
         helper.draw = lambda item: item + _drawn(*helper.generators)
         self.transforms = [helper.draw]
 
@@ -99,16 +125,23 @@ def _drawn(python, numpy, old, of_torch):
 
 
 DATA = {
-    "module": Drawing(), "wrapped": Subset(Drawing(), range(8)), "loader": DataLoader(Drawing()), "transform": Transforming(),
-    "class": OfAClass(), "instance": OfAnInstance(), "closure": OfAClosure(), "other module": OfAnotherModule(),
-}  # fmt: skip
+    "module": lambda: _new_module().Drawing(),
+    "wrapped": lambda: Subset(_new_module().Drawing(), range(8)),
+    "loader": lambda: DataLoader(_new_module().Drawing()),
+    "transform": Transforming,
+    "class": OfAClass,
+    "instance": OfAnInstance,
+    "closure": OfAClosure,
+    "other module": OfAnotherModule,
+}
 
 
 @pytest.mark.parametrize("read", [audit, dataset_identity], ids=["audit", "identity"])
-@pytest.mark.parametrize("data", DATA.values(), ids=DATA)
-def test_every_generator_is_put_back_wherever_the_data_keep_it(read, data):
+@pytest.mark.parametrize("make", DATA.values(), ids=DATA)
+def test_every_generator_is_put_back_wherever_the_data_keep_it(read, make):
+    data = make()
     dataset = getattr(data, "dataset", data)
-    with preserved_random_state(*living_generators()):
+    with preserved_random_state(*find_all_generators()):
         expected = dataset[0].tolist()
         assert dataset[0].tolist() != expected
     read(data)

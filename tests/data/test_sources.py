@@ -63,14 +63,14 @@ def test_every_image_is_read_by_a_stated_rule_or_listed(folder):
     assert samples.rules == {
         "16 bits scaled to 8": 1, "CMYK converted to RGB": 1, "transparency composited on white": 1, "first frame taken of several": 1
     }  # fmt: skip
-    names = [os.path.basename(one.where).partition(".")[0] for one in samples.skipped]  # noqa: PTH119  # a path as text
+    names = [os.path.basename(one.location).partition(".")[0] for one in samples.skipped]  # noqa: PTH119  # a path as text
     assert names == ["h-corrupt", "i-empty", "j-huge", "k-floating", "l-postscript", "m-unreadable"]
     reasons = dict(zip(names, (one.reason.partition(":")[0] for one in samples.skipped), strict=True))
     assert reasons["j-huge"] == "DecompressionBombError"
     assert reasons["l-postscript"] == reasons["i-empty"] == "UnidentifiedImageError"
     report = samples.report()
     assert (report["size"], report["read"], report["skipped"]) == (13, 7, 6)
-    assert report["list"][0]["where"].endswith("h-corrupt.png")
+    assert report["list"][0]["location"].endswith("h-corrupt.png")
 
 
 def test_an_image_is_refused_by_its_size_before_its_pixels_are_decoded(tmp_path, monkeypatch):
@@ -115,11 +115,11 @@ def test_order_and_choice_depend_on_data_and_seed_alone():
 
 def test_parts_of_the_digits_are_disjoint_and_whole():
     parts = [open_source(f"digits:{part}/3") for part in (1, 2, 3)]
-    rows = [part.where(index) for part in parts for index in range(part.size)]
+    rows = [part.locate(index) for part in parts for index in range(part.size)]
     assert sorted(rows) == list(range(1797))
     whole = open_source("digits")
-    np.testing.assert_array_equal(parts[1].read(5).array, whole.read(parts[1].where(5)).array)
-    assert parts[1].labels[5] == whole.labels[parts[1].where(5)]
+    np.testing.assert_array_equal(parts[1].read(5).array, whole.read(parts[1].locate(5)).array)
+    assert parts[1].labels[5] == whole.labels[parts[1].locate(5)]
     for wrong in ("digits:0/3", "digits:4/3", "digits:1/1798"):
         with pytest.raises(UserError, match="data must name part 1 to n of n"):
             open_source(wrong)
@@ -142,7 +142,7 @@ def test_a_loader_is_read_by_index_without_moving_random_state():
     assert [batch.shape for batch in first] == [(4, 1, 4, 4), (1, 1, 4, 4)]
     assert all(torch.equal(one, other) for one, other in zip(first, again, strict=True))
     assert random.getstate() == state
-    assert [(one.where, one.reason) for one in samples.skipped] == [(4, "ValueError: 16 of 16 values are not finite")]
+    assert [(one.location, one.reason) for one in samples.skipped] == [(4, "ValueError: 16 of 16 values are not finite")]
 
 
 def test_large_images_come_few_at_a_time():

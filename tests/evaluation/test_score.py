@@ -1,6 +1,5 @@
 """``ganwatch score``: two sides of any kind, one extractor, every measure with its uncertainty."""
 
-import argparse
 import json
 import pickle
 import re
@@ -11,13 +10,12 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from ganwatch.commands import score as command
+from ganwatch.cli import parser
 from ganwatch.core.errors import UserError
-from ganwatch.data.batches import SampleBatches
 from ganwatch.evaluation.score import MEASURES
 from ganwatch.features.penultimate import Penultimate
 from ganwatch.features.random_conv import RandomConv
-from ganwatch.trainer.checkpoint import Generated
+from ganwatch.trainer.checkpoint import GeneratedBatches
 from ganwatch.trainer.data import GANData
 from ganwatch.trainer.module import GAN
 from ganwatch.trainer.run import fit
@@ -30,10 +28,9 @@ def call(tmp_path, capsys):
     """Runs the command on words; with ``--json`` what was printed, as an object, else as text."""
 
     def run(*words):
-        parser = argparse.ArgumentParser()
-        command.add_arguments(parser)
+        args = parser().parse_args(["score", *map(str, words), "--cache", str(tmp_path / "cache")])
         capsys.readouterr()
-        assert command.run(parser.parse_args([*map(str, words), "--cache", str(tmp_path / "cache")])) == 0
+        assert args.handler(args) == 0
         out = capsys.readouterr().out
         return json.loads(out, parse_constant=pytest.fail) if "--json" in words else out
 
@@ -102,7 +99,7 @@ def test_files_arrays_and_data_sets_meet_in_one_range(call, tmp_path):
     assert first["provenance"]["ranges"] == {"REAL": [0.0, 255.0], "FAKE": [0.0, 1.0]}
     skipped = first["provenance"]["samples"]["REAL"]
     assert (skipped["read"], skipped["skipped"]) == (150, 1)
-    assert skipped["list"][0]["where"].endswith("broken.png")
+    assert skipped["list"][0]["location"].endswith("broken.png")
     text = call(tmp_path / "images", "digits", "--samples", 151)
     assert "REAL: 150 samples of" in text
     assert "1 left out" in text
@@ -122,7 +119,7 @@ def test_a_checkpoint_is_drawn_from_its_averaged_weights(call, checkpoint):
     drawn = found["provenance"]["samples"]["FAKE"]
     assert (drawn["read"], drawn["averaged_weights"], drawn["updates"]) == (200, True, 4)
     state = torch.get_rng_state()
-    [batch] = Generated(path, count=50, seed=7)
+    [batch] = GeneratedBatches(path, count=50, seed=7)
     assert torch.equal(torch.get_rng_state(), state)
     torch.manual_seed(7)
     assert torch.equal(batch, model.sample(50))
@@ -140,7 +137,7 @@ def test_features_may_be_those_of_the_checkpoints_discriminator(call, checkpoint
     assert found["extractor"]["weights"] == Penultimate(model.discriminator).provenance()["weights"]
     assert found["extractor"]["preprocessing"]["wanted"] == [0.0, 1.0]  # what it was trained on
     seen = model.discriminator.features(torch.from_numpy(DIGITS[:5, None]) / 2 + 0.5)
-    made = Generated(path, count=1).discriminator_features((-1.0, 1.0))(torch.from_numpy(DIGITS[:5, None]))
+    made = GeneratedBatches(path, count=1).discriminator_features((-1.0, 1.0))(torch.from_numpy(DIGITS[:5, None]))
     torch.testing.assert_close(made, seen.detach())
 
 
@@ -154,9 +151,9 @@ def test_ranges_are_known_said_or_shared(call, array):
     assert score(wide, unit)["provenance"]["ranges"]["FAKE"] == score(wide, unit)["provenance"]["ranges"]["REAL"]
     assert score(pixels, unit)["frechet"]["value"] < 1e-3
     assert score(pixels, wide, "--range", -3, 3)["frechet"]["value"] < 1e-3
-    with pytest.raises(UserError, match=r"values of FAKE must have a range that is known, got -3 to 3; say it with --range"):
+    with pytest.raises(UserError, match=r"values of FAKE must have a range that is known, got -3 to 3; give it with --range"):
         score(pixels, wide)
-    with pytest.raises(UserError, match=r"values of FAKE must lie in 0 to 1, got -3 to .*; say the range with --range"):
+    with pytest.raises(UserError, match=r"values of FAKE must lie in 0 to 1, got -3 to .*; give the range with --range"):
         score(pixels, wide, "--range", 0, 1)
 
 
@@ -207,20 +204,6 @@ def test_a_checkpoint_is_never_unpickled(call, tmp_path):
             call("digits", tmp_path / name)
 
 
-def test_progress_goes_to_standard_error_and_counts_what_was_left_out(capsys, monkeypatch):
-    samples = SampleBatches(np.concatenate([DIGITS[:9], np.full((1, 8, 8), np.nan)]), batch_size=4, argument="REAL")
-    sizes = [len(batch) for batch in samples]
-    command.Bar()(samples, sum(sizes))
-    assert capsys.readouterr() == ("", "REAL 10/10 samples\n")
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    bar = command.Bar()
-    bar(samples, 4)
-    bar(samples, 5)
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err == f"\r{'█' * 12}{'░' * 12} REAL 5/10 samples\r{'█' * 24} REAL 10/10 samples\n"
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -257,8 +240,8 @@ def test_what_would_be_measured_wrongly_is_refused(call, array, real, message):
     ("real", "fake", "note"),
     [
         (DIGITS[:1], DIGITS, "The value of frechet, .*, vendi_ratio is unknown: REAL has too few samples, 1."),
-        (DIGITS[:4], DIGITS, "What two real samples would give is unknown of frechet: that takes 128 samples"),
-        (DIGITS[:90], DIGITS[10:90], "REAL and FAKE share 80 of 80 samples; intervals and real against real hold for independent ones."),
+        (DIGITS[:4], DIGITS, "Real against real is unknown for frechet: it takes 128 samples"),
+        (DIGITS[:90], DIGITS[10:90], "REAL and FAKE share 80 of 80 samples; intervals and real against real hold for independent samples"),
         (np.full((90, 3), 0.1), np.full((60, 3), 0.1), "All samples of FAKE have the same features."),
     ],
 )

@@ -1,8 +1,8 @@
-"""Labels that come unequally often.
+"""Imbalanced labels.
 
-Against equal shares: a chi-squared test says whether chance explains the differences, and two effect sizes whether they matter: Cohen's w
-(1988; 0.1 small, 0.5 large) and the rarest label's share of what is even. A warning needs p < 0.001 together with w >= 0.5 or a label below
-a fifth of its even share.
+Labels are compared with equal shares. A chi-squared test tells if chance explains the differences. Two effect sizes tell if they matter:
+Cohen's w (1988; 0.1 small, 0.5 large) and the rarest label's fraction of its even share. A warning needs p < 0.001 together with w >= 0.5
+or a label below a fifth of its even share.
 """
 
 from __future__ import annotations
@@ -10,35 +10,40 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-from ganwatch.audit.check import Check, CheckOutcome, Material
+from ganwatch.audit.check import Check, CheckInput, CheckResult
 from ganwatch.audit.report import Level
 from ganwatch.core.detector import NotApplicable
 
-SIGNIFICANT, SMALL, LARGE, RARE = 0.001, 0.1, 0.5, 0.2
+SIGNIFICANCE = 0.001
+"""p-value below which chance does not explain the differences."""
+SMALL_EFFECT, LARGE_EFFECT = 0.1, 0.5
+"""Cohen's w of an info and of a warning."""
+RARE_SHARE = 0.2
+"""Fraction of its even share below which a label is rare."""
 
 
 class Balance(Check):
-    """Speaks when labels are unequal beyond chance: info from w = 0.1, warning from w = 0.5 or a label below a fifth of its even share."""
+    """Reports labels that are unequal beyond chance: info from w = 0.1, warning from w = 0.5 or a label below a fifth of its even share."""
 
-    name, title, order = "balance", "labels come unequally often", 80
-    remedy = "Weight the sampler, collect more of the rare labels, or condition on the label; a GAN drops rare kinds first."
+    name, title, order = "balance", "labels are imbalanced", 80
+    remedy = "Weight the sampler, collect more of the rare labels, or condition on the label; a GAN drops rare modes first."
 
-    def examine(self, material: Material) -> CheckOutcome:
-        """Judge by every label where they are known without reading the items, else by those of the sample."""
+    def examine(self, check_input: CheckInput) -> CheckResult:
+        """Count every label if they are known without reading the items, else those of the items that were read."""
         from scipy.special import chdtrc
 
-        train, labels = material.train, material.train.source.labels
+        train, labels = check_input.train, check_input.train.source.labels
         if train.source.weighted:
-            return NotApplicable("a weighted sampler decides how often labels come")
-        known = labels is not None
+            return NotApplicable("a weighted sampler decides how often each label is drawn")
+        are_all_known = labels is not None
         if labels is None:
-            labels = [row.label for row in train.rows if row.label is not None]
-            if len(labels) < len(train.rows):
+            labels = [item.label for item in train.items if item.label is not None]
+            if len(labels) < len(train.items):
                 return NotApplicable("items have no labels that are classes")
         counts = Counter(labels)
         if len(counts) > max(2, len(labels) // 5):
             return NotApplicable(f"{len(counts):,} different labels of {len(labels):,} are identifiers or measurements, not classes")
-        for label in train.source.classes or _gaps(counts):
+        for label in train.source.classes or _find_gaps(counts):
             counts.setdefault(label, 0)
         if len(counts) == 1:
             return NotApplicable("there is one label only")
@@ -46,22 +51,22 @@ class Balance(Check):
         squares = sum((count - even) ** 2 / even for count in counts.values())
         p, w = float(chdtrc(len(counts) - 1, squares)), math.sqrt(squares / len(labels))
         ordered = counts.most_common()
-        rare = [label for label, count in ordered[::-1] if count < RARE * even]
-        if p >= SIGNIFICANT or (w < SMALL and not rare):
-            return None if known else self.clean(train)
+        rare = [label for label, count in ordered[::-1] if count < RARE_SHARE * even]
+        if p >= SIGNIFICANCE or (w < SMALL_EFFECT and not rare):
+            return None if are_all_known else self.pass_if_complete(train)
         (most, high), (least, low) = ordered[0], ordered[-1]
         text = (
-            f"Of {len(labels):,} labels{'' if known else train.sample}, {most!r} comes {high:,} times and {least!r} {low:,} "
+            f"Of {len(labels):,} labels{'' if are_all_known else train.coverage}, {most!r} comes {high:,} times and {least!r} {low:,} "
             f"times ({low / even:.1%} of an even share; {len(rare)} of {len(counts)} labels are below a fifth of it). "
             f"Chi-squared {squares:.4g}, p = {p:.2g}, Cohen's w = {w:.2f}."
         )
-        some = [row for label in rare or [least] for row in train.rows if row.label == label]
-        severity = Level.WARNING if rare or w >= LARGE else Level.INFO
-        return self.finding(text, train.where(some), severity=severity)
+        examples = [item for label in rare or [least] for item in train.items if item.label == label]
+        severity = Level.WARNING if rare or w >= LARGE_EFFECT else Level.INFO
+        return self.finding(text, train.locate(examples), severity=severity)
 
 
-def _gaps(counts: Counter[int | str]) -> list[int]:
-    """Whole numbers that are missing between the labels, if labels are whole numbers that are otherwise dense."""
+def _find_gaps(counts: Counter[int | str]) -> list[int]:
+    """Return the dense range of whole numbers that the labels span; empty if they are no whole numbers or lie far apart."""
     whole = [label for label in counts if isinstance(label, int)]
     if len(whole) != len(counts):
         return []

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from ganwatch.audit.check import Check, CheckOutcome, Material, share
+from ganwatch.audit.check import Check, CheckInput, CheckResult, format_share
 
 
 class NonFinite(Check):
-    """Speaks at the first value that is not finite: one makes every weight NaN."""
+    """Reports the first value that is not finite, because one makes every weight NaN."""
 
     name, title, order = "non-finite", "NaN or infinite values", 40
-    remedy = "Find where they arise (division by zero, missing values); mend or remove the items. One is enough to ruin the weights."
+    remedy = "Find their cause (division by zero, missing values); correct or remove the items. One is enough to ruin the weights."
 
-    def examine(self, material: Material) -> CheckOutcome:
-        """Judge by each item's count of values that are not finite."""
-        train = material.train
-        broken = [row for row in train.rows if row.broken]
-        if not broken:
-            return self.clean(train)
-        values = sum(row.broken for row in broken)
-        return self.finding(f"{share(len(broken), len(train.rows))} items{train.sample} hold {values:,} such values.", train.where(broken))
+    def examine(self, check_input: CheckInput) -> CheckResult:
+        """Count the values that are not finite."""
+        train = check_input.train
+        items = [item for item in train.items if item.nonfinite]
+        if not items:
+            return self.pass_if_complete(train)
+        values = sum(item.nonfinite for item in items)
+        explanation = f"{format_share(len(items), len(train.items))} items{train.coverage} hold {values:,} such values."
+        return self.finding(explanation, train.locate(items))

@@ -1,46 +1,46 @@
 """Too few samples.
 
-Images: below 1,000 a discriminator soon knows its training set by heart; on faces an unaugmented StyleGAN2 goes from FID 5 with 70,000
-images to 100 with 1,000 (Karras et al. 2020, arXiv:2006.06676). Other data: with fewer than two items a value their covariance, and with
-it every Fréchet distance, cannot be estimated; and fewer than 100 are too few to judge any share of kinds. In both cases less than one
-batch gives no step at all where loaders drop the last one.
+Images: a discriminator soon memorises a training set below 1,000. On faces an unaugmented StyleGAN2 goes from FID 5 with 70,000 images to
+100 with 1,000 (Karras et al. 2020, arXiv:2006.06676). Other data: with fewer than two items a value their covariance, and with it every
+Fréchet distance, cannot be estimated; fewer than 100 are too few to estimate the share of any mode. In both cases less than one batch gives
+no step at all if the loader drops the last batch.
 """
 
 from __future__ import annotations
 
 import math
 
-from ganwatch.audit.check import Check, CheckOutcome, Material
+from ganwatch.audit.check import Check, CheckInput, CheckResult
 
-IMAGES, VECTORS, PER_VALUE = 1_000, 100, 2
+MIN_IMAGES, MIN_VECTORS, MIN_VECTORS_PER_VALUE = 1_000, 100, 2
 
 
 class SampleSize(Check):
-    """Speaks below 1,000 images, below max(100, 2 D) vectors of D values, and below one batch."""
+    """Reports fewer than 1,000 images, fewer than max(100, 2 D) vectors of D values, and less than one batch."""
 
     name, title, order = "sample-size", "too few samples", 10
     remedy = "Add data. Failing that: differentiable augmentation in front of the discriminator, a smaller network, an early stop."
 
-    def examine(self, material: Material) -> CheckOutcome:
-        """Judge by the size and the shape of the first item."""
-        size = material.train.source.size
-        if material.batch_size is not None and size < material.batch_size:
+    def examine(self, check_input: CheckInput) -> CheckResult:
+        """Compare the size with the minimum for the shape of the first item."""
+        size = check_input.train.source.size
+        if check_input.batch_size is not None and size < check_input.batch_size:
             return self.finding(
-                f"{size:,} items do not fill one batch of {material.batch_size:,}; a loader that drops the last batch gives no step.",
+                f"{size:,} items do not fill one batch of {check_input.batch_size:,}; a loader that drops the last batch gives no step.",
                 remedy="Lower the batch size or add data.",
             )
-        if material.train.images:
-            if size >= IMAGES:
+        if check_input.train.has_images:
+            if size >= MIN_IMAGES:
                 return None
             return self.finding(
-                f"{size:,} images are fewer than {IMAGES:,}; a discriminator soon knows so few by heart (Karras et al. 2020, "
+                f"{size:,} images are fewer than {MIN_IMAGES:,}; a discriminator soon memorises so few (Karras et al. 2020, "
                 "arXiv:2006.06676: FID 5 with 70,000 faces, 100 with 1,000)."
             )
-        values = math.prod(material.train.rows[0].shape)
-        least = max(VECTORS, PER_VALUE * values)
-        if size >= least:
+        values = math.prod(check_input.train.items[0].shape)
+        minimum = max(MIN_VECTORS, MIN_VECTORS_PER_VALUE * values)
+        if size >= minimum:
             return None
         return self.finding(
-            f"{size:,} items of {values:,} values are fewer than max({VECTORS}, {PER_VALUE} a value) = {least:,}; "
-            "shares of kinds and covariances cannot be estimated from so few."
+            f"{size:,} items of {values:,} values are fewer than max({MIN_VECTORS}, {MIN_VECTORS_PER_VALUE} a value) = {minimum:,}; "
+            "shares of modes and covariances cannot be estimated from so few."
         )

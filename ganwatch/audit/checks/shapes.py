@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 
-from ganwatch.audit.check import Check, CheckOutcome, Material, share
+from ganwatch.audit.check import Check, CheckInput, CheckResult, format_share
 
-_SHOWN = 4
+_MAX_LISTED = 4
 
 
 class Shapes(Check):
-    """Speaks when not every item has the same shape (a batch cannot be stacked), or not every file the same mode (grey, RGB, alpha)."""
+    """Reports items of different shapes, which cannot be stacked to a batch, or files of different pixel modes (grey, RGB, alpha)."""
 
     name, title, order = "shapes", "items of several sizes or pixel modes", 30
-    remedy = "Bring every item to one size and one mode before it is stacked; look first at the rare ones, they are often strays."
+    remedy = "Convert every item to one size and one pixel mode before it is stacked; look first at the rare ones, they are often strays."
 
-    def examine(self, material: Material) -> CheckOutcome:
-        """Judge by each item's shape and mode."""
-        train = material.train
-        kinds = [" ".join(filter(None, (" x ".join(map(str, row.shape)), row.mode))) for row in train.rows]
-        counts = Counter(kinds).most_common()
+    def examine(self, check_input: CheckInput) -> CheckResult:
+        """Count the items of each shape and pixel mode."""
+        train = check_input.train
+        forms = [" ".join(filter(None, (" x ".join(map(str, item.shape)), item.pixel_mode))) for item in train.items]
+        counts = Counter(forms).most_common()
         if len(counts) == 1:
-            return self.clean(train)
-        rare = [row for row, kind in zip(train.rows, kinds, strict=True) if kind != counts[0][0]]
-        listed = ", ".join(f"{count:,} of {kind}" for kind, count in counts[:_SHOWN]) + (", …" if len(counts) > _SHOWN else "")
-        return self.finding(f"{share(len(rare), len(train.rows))}{train.sample} differ from the commonest: {listed}.", train.where(rare))
+            return self.pass_if_complete(train)
+        rare = [item for item, form in zip(train.items, forms, strict=True) if form != counts[0][0]]
+        listed = ", ".join(f"{count:,} of {form}" for form, count in counts[:_MAX_LISTED]) + (", …" if len(counts) > _MAX_LISTED else "")
+        explanation = f"{format_share(len(rare), len(train.items))}{train.coverage} differ from the commonest: {listed}."
+        return self.finding(explanation, train.locate(rare))

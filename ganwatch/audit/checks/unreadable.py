@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from ganwatch.audit.check import Check, CheckOutcome, Material, share
+from ganwatch.audit.check import Check, CheckInput, CheckResult, format_share
 
 
 class Unreadable(Check):
-    """Speaks at the first item that cannot be read: one is enough to end a training."""
+    """Reports the first item that cannot be read, because one is enough to end a training."""
 
     name, title, order = "unreadable", "items that cannot be read", 20
-    remedy = "Restore the files from their origin, or remove them from the data."
+    remedy = "Restore the files from their source, or remove them from the data."
 
-    def examine(self, material: Material) -> CheckOutcome:
-        """Judge by the errors that reading raised."""
-        train = material.train
+    def examine(self, check_input: CheckInput) -> CheckResult:
+        """Count the errors that reading raised."""
+        train = check_input.train
         if not train.unreadable:
-            return self.clean(train)
-        places = tuple(train.source.where(index) for index, _ in train.unreadable[:8])
-        return self.finding(f"{share(len(train.unreadable), train.looked)}{train.sample}; the first says {train.unreadable[0][1]}.", places)
+            return self.pass_if_complete(train)
+        places = tuple(train.source.locate(index) for index, _ in train.unreadable[:8])
+        failed = format_share(len(train.unreadable), train.read_count)
+        return self.finding(f"{failed}{train.coverage}; the first raised {train.unreadable[0][1]}.", places)
