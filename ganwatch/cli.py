@@ -1,4 +1,4 @@
-"""``ganwatch``: every module in ``ganwatch.commands`` is a sub-command."""
+"""``ganwatch``: every module in ``ganwatch.commands`` whose name has no leading underscore is a sub-command."""
 
 from __future__ import annotations
 
@@ -11,34 +11,39 @@ from collections.abc import Sequence
 
 import ganwatch
 from ganwatch import commands
+from ganwatch.commands._terminal import print_text
 from ganwatch.core.errors import UserError
 
 PIPE_CLOSED = 141
-"""What a shell says of a program that SIGPIPE has ended."""
+"""Exit code that a shell reports for a program ended by SIGPIPE."""
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line with all sub-commands; importing none of what they need."""
+    """Build the command line with all sub-commands; none of their dependencies is imported."""
     top = argparse.ArgumentParser(prog="ganwatch", description="Watches GAN training and names the failure, with evidence.")
     top.add_argument("--version", action="version", version=f"ganwatch {ganwatch.__version__}")
     subparsers = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for info in sorted(pkgutil.iter_modules(commands.__path__), key=lambda info: info.name):
+        if info.name.startswith("_"):
+            continue
         module = importlib.import_module(f"{commands.__name__}.{info.name}")
-        sub = subparsers.add_parser(info.name.replace("_", "-"), help=module.HELP, description=module.HELP)
+        sub = subparsers.add_parser(
+            info.name.replace("_", "-"), help=module.HELP, description=module.HELP, parents=getattr(module, "PARENTS", ())
+        )
         module.add_arguments(sub)
         sub.set_defaults(handler=module.run)
     return top
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; 2 for bad input, 141 where nobody reads the output to its end."""
+    """Run one command; return 2 for bad input, 141 if the reader of the output has gone."""
     try:
         try:
             return _run(argv)
         finally:
-            print(end="", flush=True)  # noqa: T201  # where there is no standard output this is nothing
+            print(end="", flush=True)  # noqa: T201  # does nothing without a standard output
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python writes when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python writes at exit
         return PIPE_CLOSED
 
 
@@ -47,7 +52,7 @@ def _run(argv: Sequence[str] | None) -> int:
     try:
         return int(arguments.handler(arguments))
     except UserError as error:
-        print(f"ganwatch {arguments.command}: {error}", file=sys.stderr)  # noqa: T201  # this is the command line
+        print_text(f"ganwatch {arguments.command}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

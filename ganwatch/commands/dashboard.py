@@ -1,4 +1,4 @@
-"""``ganwatch dashboard``: the screens, in a browser, on a store."""
+"""``ganwatch dashboard``: show a store in the browser."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import socket
 import sys
 from typing import TYPE_CHECKING
 
+from ganwatch.commands._arguments import STORE
+from ganwatch.commands._terminal import print_text
 from ganwatch.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HELP = "show the runs in a store in the browser, live"
+PARENTS = (STORE,)
 
 THEME = {
     "base": "light",
@@ -28,14 +31,13 @@ THEME = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """``--store``, ``--port`` and ``--address``."""
-    parser.add_argument("--store", default="runs", metavar="STORE", help="folder, SQLite file or SQLAlchemy URL (default: %(default)s)")
+    """Declare ``--port`` and ``--address``."""
     parser.add_argument("--port", type=int, default=8501, help="port to listen at, 0 for any free one (default: %(default)s)")
     parser.add_argument("--address", default="127.0.0.1", help="address to listen at; the dashboard has no login (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Become the server; never returns unless something is wrong."""
+    """Replace this process by the server; return only after an error."""
     from ganwatch.core.package_data import packaged_folder
     from ganwatch.store.database import open_store
 
@@ -45,13 +47,13 @@ def run(args: argparse.Namespace) -> int:
     port = _free_port(args.address, args.port)
     app = packaged_folder("dashboards") / "app.py"
     host = f"[{args.address}]" if ":" in args.address else args.address
-    print(f"dashboard of {_shown(args.store)} at http://{host}:{port} (Ctrl+C ends it)", flush=True)
-    # S606: no shell on purpose; exec so that signals reach the server itself
-    os.execve(sys.executable, command(app, args.address, port), os.environ | {"GANWATCH_STORE": args.store})  # noqa: S606
+    print_text(f"dashboard of {_mask_password(args.store)} at http://{host}:{port} (Ctrl+C ends it)")
+    # S606: no shell on purpose; exec delivers signals to the server itself
+    os.execve(sys.executable, server_command(app, args.address, port), os.environ | {"GANWATCH_STORE": args.store})  # noqa: S606
 
 
-def command(app: Path, address: str, port: int) -> list[str]:
-    """How the server is started: nothing opened, nothing reported home, nothing watched but the store."""
+def server_command(app: Path, address: str, port: int) -> list[str]:
+    """Return the command line of the server, which opens no browser, reports no usage and watches no source files."""
     options = {
         "server.address": address,
         "server.port": port,
@@ -77,7 +79,7 @@ def _free_port(address: str, port: int) -> int:
         raise UserError(f"--port and --address must be free to listen at, got {address}:{port} ({error.strerror}); try --port 0") from None
 
 
-def _shown(store: str) -> str:
+def _mask_password(store: str) -> str:
     if "://" not in store:
         return store
     from sqlalchemy import make_url

@@ -1,4 +1,4 @@
-"""``ganwatch incidents RUN``: what went wrong in a run, with evidence."""
+"""``ganwatch incidents RUN``: list the incidents of a run with their evidence."""
 
 from __future__ import annotations
 
@@ -9,62 +9,72 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from ganwatch.commands.runs import OPEN_AT_THE_END, in_line, shown, table
+from ganwatch.commands._arguments import JSON, STORE
+from ganwatch.commands._terminal import print_table, print_text, terminal_text
+from ganwatch.commands.runs import UNRESOLVED, format_value
 
 if TYPE_CHECKING:
     from ganwatch.core.detector import Verdict
     from ganwatch.store.queries import IncidentRecord
 
 HELP = "list the incidents of a run with their evidence"
+PARENTS = (STORE, JSON)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """``RUN``, ``--store`` and ``--json``."""
+    """Declare ``RUN``."""
     parser.add_argument("run", metavar="RUN", help="id of a run, the beginning of one, a name, or 'latest'")
-    parser.add_argument("--store", default="runs", metavar="STORE", help="folder, SQLite file or SQLAlchemy URL (default: %(default)s)")
-    parser.add_argument("--json", action="store_true", help="print one JSON array instead of a table")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the incidents."""
     from ganwatch.store import queries
     from ganwatch.store.database import open_store
-    from ganwatch.store.plain import encode
+    from ganwatch.store.strict_json import encode
 
     with open_store(args.store, create=False) as store:
-        meant = queries.resolve(store, args.run)
-        found = queries.incidents(store, meant.id)
-        namesakes = [one.id for one in queries.runs(store) if one.name == args.run != meant.id]
+        record = queries.find_run(store, args.run)
+        incidents = queries.incidents(store, record.id)
+        namesakes = [one.id for one in queries.runs(store) if one.name == args.run != record.id]
     if len(namesakes) > 1:
-        others = ", ".join(one for one in namesakes if one != meant.id)
-        print(f"{len(namesakes)} runs are named {args.run!r}: this is {meant.id}, the newest; the others are {others}", file=sys.stderr)
+        others = ", ".join(one for one in namesakes if one != record.id)
+        note = f"{len(namesakes)} runs are named {args.run!r}: this is {record.id}, the newest; the others are {others}"
+        print_text(note, file=sys.stderr)
     if args.json:
-        print(json.dumps([encode(asdict(one)) for one in found], allow_nan=False, indent=2))
+        print(json.dumps([encode(asdict(one)) for one in incidents], allow_nan=False, indent=2))
         return 0
-    count = f"{len(found) or 'no'} incident{'s' * (len(found) != 1)}"
-    print(f"run {meant.id} ({in_line(meant.name)}), {meant.state}, step {shown(meant.last_step)}: {count}")
-    if found:
-        running = meant.state == "running"
+    count = f"{len(incidents) or 'no'} incident{'s' * (len(incidents) != 1)}"
+    print_text(f"run {record.id} ({terminal_text(record.name)}), {record.state}, step {format_value(record.last_step)}: {count}")
+    if incidents:
+        running = record.state == "running"
         rows = [
-            [one.id, one.title, _state(one, running=running), one.onset, one.opened, shown(one.resolved), shown(one.cause)] for one in found
+            [
+                one.id,
+                one.title,
+                _format_state(one, running=running),
+                one.onset,
+                one.opened,
+                format_value(one.resolved),
+                format_value(one.cause),
+            ]
+            for one in incidents
         ]
-        print(table(["INCIDENT", "TITLE", "STATE", "ONSET", "OPENED", "RESOLVED", "CAUSE"], rows))
-    for one in found:
+        print_table(["INCIDENT", "TITLE", "STATE", "ONSET", "OPENED", "RESOLVED", "CAUSE"], rows)
+    for one in incidents:
         if one.evidence is not None:
-            print(f"\n{one.id}: {_measured(one.evidence)}")
-            print(f"  {one.evidence.explanation}")
+            print_text(f"\n{one.id}: {_format_evidence(one.evidence)}\n  {one.evidence.explanation}")
             if one.runbook:
-                print(f"  runbook: {one.runbook}")
+                print_text(f"  runbook: {one.runbook}")
     return 0
 
 
-def _state(incident: IncidentRecord, *, running: bool) -> str:
+def _format_state(incident: IncidentRecord, *, running: bool) -> str:
     if incident.superseded:
         return "superseded"
-    return {"firing": "open" if running else OPEN_AT_THE_END}.get(str(incident.state), str(incident.state))
+    return {"firing": "open" if running else UNRESOLVED}.get(str(incident.state), str(incident.state))
 
 
-def _measured(verdict: Verdict) -> str:
-    """The evidence in one line; what is not finite crosses no threshold."""
+def _format_evidence(verdict: Verdict) -> str:
+    """Format the evidence in one line; a value that is not finite has no threshold."""
     bound = f" against {verdict.threshold:.4g}" if math.isfinite(verdict.value) else ""
     return f"{verdict.signal} = {verdict.value:.4g}{bound} over {verdict.window} step{'s' * (verdict.window != 1)} ({verdict.origin})"

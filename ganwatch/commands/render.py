@@ -1,10 +1,12 @@
-"""Write or verify the alert files that are rendered from the detectors."""
+"""``ganwatch render``: write or check the alert files that are rendered from the detectors."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ganwatch.commands._terminal import print_text
 
 if TYPE_CHECKING:
     import argparse
@@ -14,13 +16,13 @@ HELP = "write the alert rules, their tests and the runbooks from the detectors"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 and name the files that are not up to date")
+    parser.add_argument("--check", action="store_true", help="write nothing; name the files that are out of date, with exit code 1")
     parser.add_argument("--output", type=Path, metavar="DIR", help="folder of the alert files (default: alerts/ of this checkout)")
-    parser.add_argument("--runbook-base", metavar="URL", help="what runbook links start with (default: the path in the checkout)")
+    parser.add_argument("--runbook-base", metavar="URL", help="prefix of runbook links (default: the path in the checkout)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Render, or compare."""
+    """Write the files, or compare them with --check."""
     import ganwatch
     from ganwatch.alerting import render
     from ganwatch.core.detector import Detector
@@ -35,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     differing = render.stale(rendered, folder)
     if args.check:
         for path in differing:
-            print(f"{folder / path} is not up to date: run `ganwatch render`", file=sys.stderr)
+            print_text(f"{folder / path} is not up to date: run `ganwatch render`", file=sys.stderr)
         return int(bool(differing))
     for path in differing:
         target = folder / path
@@ -44,5 +46,5 @@ def run(args: argparse.Namespace) -> int:
             target.write_text(rendered[path], "utf-8")
         else:
             target.unlink()
-        print(target)
+        print_text(str(target))
     return 0

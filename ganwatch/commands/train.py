@@ -1,9 +1,11 @@
-"""Train the reference GAN from a configuration file."""
+"""``ganwatch train``: train the reference GAN from a configuration file."""
 
 from __future__ import annotations
 
 import argparse
 from typing import TYPE_CHECKING, Any
+
+from ganwatch.commands._terminal import print_text
 
 if TYPE_CHECKING:
     from lightning import Callback
@@ -14,20 +16,20 @@ HELP = "train the reference GAN from a configuration file"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Leave every argument, ``--help`` too, to LightningCLI, whose options are the keys of the configuration."""
-    parser.prefix_chars = "\0"  # without it argparse takes the options that come first for its own and refuses them
+    """Pass all arguments, ``--help`` too, to LightningCLI, whose options are the keys of the configuration."""
+    parser.prefix_chars = "\0"  # otherwise argparse refuses leading options as unknown ones of its own
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, or go on training, then say what was seen; 130 after Ctrl-C."""
+    """Train or resume, and print a summary; return 130 after Ctrl-C."""
     from ganwatch.session.lightning import GanWatch
     from ganwatch.trainer.cli import TrainCLI
-    from ganwatch.trainer.run import quiet
+    from ganwatch.trainer.run import silence_lightning
     from ganwatch.trainer.summary import report, summary
 
     stopped = False
-    with quiet():
+    with silence_lightning():
         cli = TrainCLI(args.arguments, build_callbacks=build_callbacks)
         try:
             cli.fit()
@@ -35,15 +37,15 @@ def run(args: argparse.Namespace) -> int:
             stopped = True
     watch = next(callback for callback in cli.trainer.callbacks if isinstance(callback, GanWatch))  # type: ignore[attr-defined]  # set by a connector
     if watch.observer is not None:
-        print("\n" + report(summary(watch), cli.config.store, stopped=stopped))
+        print_text("\n" + report(summary(watch), cli.config.store, stopped=stopped))
     elif not (watch.disabled or stopped):
-        print(f"Nothing is left of {cli.config.steps} steps: say --steps to go further.")
-    print(f"{cli.model.g_updates} updates of the generator in {cli.root}")
+        print(f"All {cli.config.steps} steps are done: pass a larger --steps to continue.")
+    print_text(f"{cli.model.g_updates} updates of the generator in {cli.root}")
     return 130 if stopped else 0
 
 
 def build_callbacks(config: Any, data: GANData) -> list[Callback]:
-    """The observer and the progress of a run.
+    """Create the observer and the progress bar of a run.
 
     Parameters
     ----------

@@ -1,7 +1,8 @@
-"""A progress bar that shows what matters while a GAN trains."""
+"""Progress of a GAN training with its main signals and open incidents."""
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
 import lightning
@@ -11,53 +12,57 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 if TYPE_CHECKING:
     from ganwatch.session.lightning import GanWatch
 
-SHOWN = {"loss/g": "loss G", "loss/d": "loss D", "d_auc": "AUC", "pairwise_ratio": "diversity", "energy_distance": "distance"}
-REFRESH = 10
-"""Steps between two redrawings."""
+SIGNAL_LABELS = {"loss/g": "loss G", "loss/d": "loss D", "d_auc": "AUC", "pairwise_ratio": "diversity", "energy_distance": "distance"}
+"""Displayed signals with their labels."""
+STEPS_PER_REDRAW = 10
+"""Number of steps between two redraws of the bar."""
+LINES_PER_RUN = 10
+"""Number of lines that are printed over a run without a terminal."""
 
 
 class SignalBar(lightning.Callback):
-    """Progress in steps of the generator, with the main signals and the open incidents beside it.
+    """Progress in steps of the generator, with the main signals and the open incidents.
 
     Parameters
     ----------
     watch : GanWatch
-        Whose step count and latest values are shown.
+        Callback that gives the step count and the latest readings.
     steps : int
-        Planned steps.
+        Planned number of steps.
     file : text stream or None
-        None takes standard error. On a terminal a bar is redrawn; elsewhere a line is printed at every tenth of the way.
+        Output, by default standard error. A terminal gets a bar, any other output a line at every tenth of the steps.
     """
 
     def __init__(self, watch: GanWatch, steps: int, file: TextIO | None = None) -> None:
         self.watch, self.steps = watch, steps
-        console = Console(file=file, stderr=True)
-        self._live = console.is_terminal
+        is_terminal = (file or sys.stderr).isatty()
+        console = Console(file=file, stderr=True, force_terminal=None if is_terminal else False)
+        self._live = console.is_interactive
         self._console = console
         self._bar = Progress(
-            TextColumn("step"),
+            TextColumn("step", markup=False),
             MofNCompleteColumn(),
             BarColumn(20),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[signals]}"),
+            TextColumn("{task.fields[signals]}", markup=False),
             console=console,
         )
         self._task = self._bar.add_task("", total=steps, signals="")
-        self._shown = 0
+        self._drawn_step = 0
 
     def on_train_start(self, *_: Any) -> None:
-        """Begin to draw, at the step that a checkpoint brought."""
-        self._shown = self._step
-        if self._shown:
-            self._console.print(f"resumed at step {self._shown}", markup=False, highlight=False)
-            self._bar.reset(self._task, completed=self._shown)
+        """Start the bar at the current step, which a checkpoint may have set."""
+        self._drawn_step = self._step
+        if self._drawn_step:
+            self._console.print(f"resumed at step {self._drawn_step}", markup=False, highlight=False)
+            self._bar.reset(self._task, completed=self._drawn_step)
         if self._live:
             self._bar.start()
 
     def on_train_batch_end(self, *_: Any) -> None:
-        """Redraw where enough has happened."""
-        stride = REFRESH if self._live else max(self.steps // 10, 1)
-        if self._step // stride > self._shown // stride:
+        """Redraw after enough steps."""
+        stride = STEPS_PER_REDRAW if self._live else max(self.steps // LINES_PER_RUN, 1)
+        if self._step // stride > self._drawn_step // stride:
             self._draw()
 
     @property
@@ -65,11 +70,11 @@ class SignalBar(lightning.Callback):
         return self.watch.observer.recorder.index if self.watch.observer is not None else 0
 
     def _draw(self) -> None:
-        if self.watch.observer is None or self._step == self._shown:
+        if self.watch.observer is None or self._step == self._drawn_step:
             return
-        self._shown = step = self._step
+        self._drawn_step = step = self._step
         monitor = self.watch.observer.monitor
-        text = "  ".join(f"{label} {monitor.latest[name]:.3g}" for name, label in SHOWN.items() if name in monitor.latest)
+        text = "  ".join(f"{label} {monitor.latest[name]:.3g}" for name, label in SIGNAL_LABELS.items() if name in monitor.latest)
         text += "".join(f"  [{incident.code} {incident.title}]" for incident in monitor.incidents.firing)
         if self._live:
             self._bar.update(self._task, completed=step, signals=text)
@@ -77,11 +82,11 @@ class SignalBar(lightning.Callback):
             self._console.print(f"step {step}/{self.steps}  {text}".rstrip(), markup=False, highlight=False, soft_wrap=True)
 
     def on_train_end(self, *_: Any) -> None:
-        """Leave the last state on the screen."""
+        """Draw the last state and leave it on the screen."""
         self._end()
 
     def on_exception(self, *_: Any) -> None:
-        """Give the terminal back."""
+        """Draw the last state and give the terminal back."""
         self._end()
 
     def _end(self) -> None:

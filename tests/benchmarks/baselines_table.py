@@ -21,10 +21,10 @@ from typing import Any
 
 from ganwatch.calibration.judged import Judged, judge_all
 from ganwatch.calibration.rates import Share, failing, false_alarms, found, found_of
-from ganwatch.commands.replay import add_reading, counted, opened
-from ganwatch.commands.runs import table
+from ganwatch.commands._arguments import JOBS, RECORDINGS, select_sources
+from ganwatch.commands._terminal import count_items, format_table
 from ganwatch.core.detector import Detector
-from ganwatch.core.detector_settings import made
+from ganwatch.core.detector_settings import create_detectors
 from ganwatch.core.discovery import discover
 from ganwatch.core.errors import UserError
 from ganwatch.session.defaults import default_detectors
@@ -56,22 +56,20 @@ def _share(share: Share) -> list[str]:
 
 def main() -> int:
     """Parse, judge, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, parents=[RECORDINGS, JOBS])
     parser.add_argument("sources", nargs="+", metavar="SOURCE")
-    add_reading(parser)
     parser.add_argument("--label", help="what runs are that do not say it")
-    parser.add_argument("--jobs", type=int, default=1, help="processes (default: %(default)s)")
     args = parser.parse_args()
     rules = baselines()
-    variants = [default_detectors, *(partial(made, [cls]) for cls in rules)]
+    variants = [default_detectors, *(partial(create_detectors, [cls]) for cls in rules)]
     try:
-        judged = list(counted(judge_all(opened(args), variants, label=args.label, jobs=args.jobs)))
+        judged = list(count_items(judge_all(select_sources(args), variants, label=args.label, jobs=args.jobs), "runs"))
     except UserError as error:
         parser.error(str(error))
     names = [("ganwatch", None), *((cls.title, cls.claims) for cls in rules)]
     lines = [row for place, (title, claims) in enumerate(names) for row in rows(title, [run[place] for run in judged], claims)]
     left = sum(one.label != "healthy" and not failing(one) for one, *_ in judged)
-    print(table(HEAD, lines))
+    print(format_table(HEAD, lines))
     print(f"{len(judged)} runs, {left} of them in no rate because it is not known whether they are healthy")
     return 0
 

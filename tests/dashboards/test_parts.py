@@ -21,7 +21,7 @@ from PIL import Image
 from ganwatch.commands import dashboard
 from ganwatch.core.detector import Severity
 from ganwatch.core.incidents import Incident, State
-from ganwatch.core.signals import family
+from ganwatch.core.signals import find_signal
 
 SCREENS = """
 import sys
@@ -61,7 +61,7 @@ def test_empty_and_missing_stores_say_what_to_do(tmp_path: Path) -> None:
 def test_the_last_verdict_on_fresh_data_is_on_the_overview(tmp_path: Path) -> None:
     from ganwatch.core.readings import Readings, Run
     from ganwatch.drift.record import record_check
-    from ganwatch.drift.verdict import judge
+    from ganwatch.drift.verdict import decide
     from ganwatch.sinks.sql import SqlSink
     from ganwatch.store.database import open_store
 
@@ -73,7 +73,7 @@ def test_the_last_verdict_on_fresh_data_is_on_the_overview(tmp_path: Path) -> No
     with open_store(tmp_path) as store:
         for shift in (0.0, 3.0):
             columns = {"width": baseline[:, 0]}, {"width": baseline[:, 0] + shift}
-            record_check(store, "run", judge(baseline, baseline + shift, columns=columns))
+            record_check(store, "run", decide(baseline, baseline + shift, columns=columns))
     overview, curves = draw(tmp_path, "overview", "curves")
     assert "moved: width" in overview
     assert "retrain" in overview
@@ -97,11 +97,9 @@ def test_what_a_loop_logs_has_a_curve_of_its_own_each(tmp_path: Path) -> None:
 
 
 def options(**given: object) -> object:
-    import argparse
+    from ganwatch.cli import parser
 
-    parser = argparse.ArgumentParser()
-    dashboard.add_arguments(parser)
-    return parser.parse_args([f"--{name}={value}" for name, value in given.items()])
+    return parser().parse_args(["dashboard", *(f"--{name}={value}" for name, value in given.items())])
 
 
 def test_command_refuses_what_cannot_be_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +118,7 @@ def test_command_refuses_what_cannot_be_shown(tmp_path: Path, monkeypatch: pytes
 
 
 def test_server_listens_where_told_and_reports_nothing_home(tmp_path: Path) -> None:
-    command = dashboard.command(tmp_path / "app.py", "127.0.0.1", 8501)
+    command = dashboard.server_command(tmp_path / "app.py", "127.0.0.1", 8501)
     expected = {"--browser.gatherUsageStats=false", "--server.headless=true", "--server.address=127.0.0.1", "--server.port=8501"}
     assert expected <= set(command)
 
@@ -180,6 +178,6 @@ def test_chart_marks_incidents_and_broken_readings() -> None:
     assert titles(curve_chart(curves, steps=(1, 5), unit="value"))["y"] == {None}
     drawn = {count: curve_chart({"": (np.arange(count), np.ones(count))}, steps=(1, 50)).spec["layer"] for count in (1, 50)}
     assert {n: any(layer["mark"].get("point") for layer in layers) for n, layers in drawn.items()} == {1: True, 50: False}
-    assert wants_log(family("grad_norm/g"), curves)
-    assert not wants_log(family("d_auc"), curves)
-    assert not wants_log(family("grad_norm/g"), {"g": (steps, np.zeros(5))})
+    assert wants_log(find_signal("grad_norm/g"), curves)
+    assert not wants_log(find_signal("d_auc"), curves)
+    assert not wants_log(find_signal("grad_norm/g"), {"g": (steps, np.zeros(5))})

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import os
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ganwatch.commands import incidents, runs
+from ganwatch.cli import parser
 from ganwatch.core.detector import Severity, Verdict
 from ganwatch.core.errors import UserError
 from ganwatch.core.incidents import Incident, State
@@ -30,17 +29,16 @@ def folder(tmp_path: Path) -> str:
     return str(tmp_path)
 
 
-def call(command: object, *words: str) -> int:
-    parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
-    return command.run(parser.parse_args(words))
+def call(*words: str) -> int:
+    args = parser().parse_args(words)
+    return args.handler(args)
 
 
 def test_tables_for_people(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert call(runs, "--store", folder) == 0
+    assert call("runs", "--store", folder) == 0
     line = capsys.readouterr().out.splitlines()[1]
     assert (line.split()[:3], line.endswith("  1 open at the end")) == (["abc123", "digits", "finished"], True)
-    assert call(incidents, "abc", "--store", folder) == 0
+    assert call("incidents", "abc", "--store", folder) == 0
     out = capsys.readouterr().out
     assert "run abc123 (digits), finished, step 40: 1 incident\n" in out
     assert "GW101-1   mode collapse  open at the end  20     30" in out
@@ -52,14 +50,14 @@ def test_of_several_runs_of_a_name_the_newest_is_taken_and_the_others_are_named(
     sink.start(Run("def456", "digits", started=2e9))
     sink.incident(Incident("GW501-1", "GW501", "range mismatch", Severity.PAGE, State.FIRING, 1, 2))
     sink.close()
-    call(incidents, "digits", "--store", folder)
+    call("incidents", "digits", "--store", folder)
     out, err = capsys.readouterr()
     assert "run def456 (digits), running" in out
     assert "GW501-1   range mismatch  open " in out
     assert err == "2 runs are named 'digits': this is def456, the newest; the others are abc123\n"
-    call(incidents, "abc123", "--store", folder)
+    call("incidents", "abc123", "--store", folder)
     assert capsys.readouterr().err == ""
-    call(runs, "--store", folder)
+    call("runs", "--store", folder)
     assert capsys.readouterr().out.splitlines()[1].endswith("  1 open")
 
 
@@ -67,10 +65,10 @@ def test_json_for_programs(folder: str, capsys: pytest.CaptureFixture[str]) -> N
     def strict(text: str) -> object:
         return json.loads(text, parse_constant=pytest.fail)
 
-    call(runs, "--json", "--store", folder)
+    call("runs", "--json", "--store", folder)
     (run,) = strict(capsys.readouterr().out)
     assert (run["id"], run["state"], run["last_step"], run["open_incidents"], run["silent"]) == ("abc123", "finished", 40, 1, False)
-    call(incidents, "latest", "--json", "--store", folder)
+    call("incidents", "latest", "--json", "--store", folder)
     (incident,) = strict(capsys.readouterr().out)
     assert (incident["code"], incident["state"], incident["evidence"]["value"]) == ("GW101", "firing", None)
     assert incident["nonfinite"] == [[["evidence", "value"], "nan"]]
@@ -80,9 +78,9 @@ def test_a_name_of_several_lines_stays_in_its_row(folder: str, capsys: pytest.Ca
     sink = SqlSink(folder)
     sink.start(Run("def456", "two\nlines", started=2e9))
     sink.close()
-    call(runs, "--store", folder)
+    call("runs", "--store", folder)
     assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()[1:]] == [["def456", "two\\nlines"], ["abc123", "digits"]]
-    call(incidents, "def456", "--store", folder)
+    call("incidents", "def456", "--store", folder)
     assert capsys.readouterr().out.startswith("run def456 (two\\nlines), ")
 
 
@@ -98,6 +96,6 @@ def test_a_reader_who_has_had_enough_is_no_error(folder: str, words: list[str]) 
 
 def test_an_unknown_run_or_store_is_an_error_of_the_user(folder: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"got 'zzz', and the store holds 1 run$"):
-        call(incidents, "zzz", "--store", folder)
+        call("incidents", "zzz", "--store", folder)
     with pytest.raises(UserError, match="store must exist"):
-        call(runs, "--store", str(tmp_path / "nowhere"))
+        call("runs", "--store", str(tmp_path / "nowhere"))

@@ -14,9 +14,9 @@ from scipy.stats import binomtest
 
 from ganwatch.calibration.judged import HEALTHY, Judged, Variant, judge_all
 from ganwatch.calibration.rates import failing, false_alarms
-from ganwatch.commands.runs import table
+from ganwatch.commands._terminal import format_table
 from ganwatch.core.detector import Detector
-from ganwatch.core.detector_settings import made, own_detectors, setting
+from ganwatch.core.detector_settings import create_detectors, discover_detectors, arguments_at
 from ganwatch.core.readings import Readings
 from ganwatch.recordings import Recording, read_recordings
 from ganwatch.recordings.sources import Source, open_sources
@@ -72,10 +72,10 @@ class Report:
     def __str__(self) -> str:
         """As it is printed."""
         parts = [
-            table(*failures(self.own)),
+            format_table(*failures(self.own)),
             "\n".join([*summary(self.own, self.facts), *self.scale]),
-            table(*detectors(self.own)),
-            table(*self.rules),
+            format_table(*detectors(self.own)),
+            format_table(*self.rules),
             "\n".join(not_found(self.own)),
         ]
         return "\n\n".join(parts)
@@ -85,7 +85,7 @@ def report(paths: Sequence[Path], jobs: int) -> Report:
     """Judge the runs of some files."""
     sources = open_sources([str(path) for path in paths])
     rules = baselines()
-    variants: list[Variant] = [default_detectors, *(partial(stricter, one) for one in STRICTER), *(partial(made, [rule]) for rule in rules)]
+    variants: list[Variant] = [default_detectors, *(partial(stricter, one) for one in STRICTER), *(partial(create_detectors, [rule]) for rule in rules)]
     judged = list(judge_all(sources, variants, jobs=jobs))
     own = [run[0] for run in judged]
     facts = {run.name: run.facts for path in paths for run in read_recordings(path)}
@@ -97,8 +97,8 @@ def report(paths: Sequence[Path], jobs: int) -> Report:
 
 def stricter(strictness: float) -> list[Detector]:
     """All detectors as strict as that."""
-    classes = own_detectors()
-    return made(classes, {cls.code: setting(cls, strictness) for cls in classes if cls.tunable})
+    classes = discover_detectors()
+    return create_detectors(classes, {cls.code: arguments_at(cls, strictness) for cls in classes if cls.tunable})
 
 
 def others(judged: Sequence[tuple[Judged, ...]], rules: Sequence[type[Detector]]) -> Table:

@@ -1,0 +1,78 @@
+"""Options that several commands share, as parent parsers, and what they select."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from ganwatch.core.errors import UserError
+
+if TYPE_CHECKING:
+    from ganwatch.core.detector import Detector
+    from ganwatch.recordings.sources import Source
+
+DISCRIMINATOR = "discriminator"
+"""Name of the features of a checkpoint's own discriminator."""
+FEATURE_NAMES = f"random-conv, pretrained, identity, FILE.pt2@SHA256, package.module:attribute, or {DISCRIMINATOR}, that of the checkpoint"
+"""Names of extractors, for help texts."""
+STORE_FORMS = "folder, SQLite file or SQLAlchemy URL"
+"""Forms in which a store is named."""
+
+
+def _parent() -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(add_help=False)
+
+
+STORE = _parent()
+STORE.add_argument("--store", default="runs", metavar="STORE", help=f"{STORE_FORMS} that holds the runs (default: %(default)s)")
+
+JSON = _parent()
+JSON.add_argument("--json", action="store_true", help="print the result as JSON")
+
+SEED = _parent()
+SEED.add_argument("--seed", type=int, default=0, help="seed of all random choices (default: %(default)s)")
+
+PROMETHEUS = _parent()
+PROMETHEUS.add_argument("--prometheus-port", type=int, metavar="PORT", help="export to Prometheus at this port of 127.0.0.1")
+
+FEATURES = _parent()
+FEATURES.add_argument("--features", metavar="NAME", help=f"{FEATURE_NAMES} (default: random-conv for images, the values of vectors)")
+FEATURES.add_argument("--size", type=int, metavar="PIXELS", help="side to which images are resized (default: the extractor's own)")
+
+RECORDINGS = _parent()
+RECORDINGS.add_argument("--store", metavar="STORE", help=f"{STORE_FORMS}; a SOURCE that is no path is then a run of this store")
+RECORDINGS.add_argument(
+    "--map", action="append", default=[], metavar="THEIRS=OURS", help="name of a series in the sources and here, such as errG=loss/g"
+)
+RECORDINGS.add_argument("--map-file", metavar="FILE", help="TOML file of such names, one per line: errG = 'loss/g'")
+
+DETECTORS = _parent()
+DETECTORS.add_argument(
+    "--detectors", action="append", metavar="D", help="code or package.module:attribute, may be repeated (default: all of ganwatch)"
+)
+
+JOBS = _parent()
+JOBS.add_argument("--jobs", type=int, default=1, metavar="N", help="number of processes (default: %(default)s)")
+
+
+def select_sources(args: argparse.Namespace) -> list[Source]:
+    """Open the sources that ``RECORDINGS`` and ``JOBS`` describe.
+
+    Raises
+    ------
+    UserError
+        An argument breaks a rule, or a source cannot be opened.
+    """
+    from ganwatch.recordings.names import read_names
+    from ganwatch.recordings.sources import open_sources
+
+    if args.jobs < 1:
+        raise UserError(f"--jobs must be >= 1 (processes), got {args.jobs}")
+    return open_sources(args.sources, names=read_names(args.map, args.map_file), store=args.store)
+
+
+def select_detectors(args: argparse.Namespace) -> list[type[Detector]]:
+    """Return the detectors that ``--detectors`` names, or all of ganwatch."""
+    from ganwatch.core.detector_settings import discover_detectors, find_detectors
+
+    return discover_detectors() if args.detectors is None else find_detectors(args.detectors)
