@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -27,6 +28,36 @@ def test_the_verdict_follows_from_what_moved(fresh: float, generated: float, ver
     assert None not in {found.world, found.to_baseline, found.to_fresh, found.regression}
     assert found.to_baseline.low > 0  # a generator always differs
     assert json.loads(json.dumps(found.as_dict(), allow_nan=False))["world"]["effect"] == found.world.effect
+
+
+def borderline(seed: int) -> list[np.ndarray]:
+    """Baseline, fresh, generated and reference with small changes."""
+    sizes = {0.0: 100, 0.1: 90, 0.45: 80, 0.35: 70}
+    return [np.random.default_rng([seed, size]).normal(mean, size=(size, 3)) for mean, size in sizes.items()]
+
+
+@pytest.mark.parametrize(("seed", "verdict"), [(2, "world_moved"), (0, "generator_regressed")])
+def test_the_world_and_the_generator_get_half_of_the_level_each(seed: int, verdict: str) -> None:
+    sides = borderline(seed)
+    found = decide(*sides, level=0.5)
+    change = found.regression
+    smallest = {  # share of the level from which on each test finds a change
+        "world_moved": found.world.p_value,
+        "generator_regressed": max(change.p_value, NormalDist().cdf(-change.difference / change.error)),
+    }
+    share = smallest.pop(verdict)
+    [other] = smallest.values()
+    assert other > 2 * share
+    assert decide(*sides, level=1.5 * share).verdict == "unchanged"  # its half is too small, all of it would do
+    assert decide(*sides, level=2.01 * share).verdict == verdict
+
+
+def test_without_a_reference_the_world_gets_all_of_the_level() -> None:
+    baseline, fresh, generated, _ = borderline(2)
+    p_value = decide(baseline, fresh, level=0.5).world.p_value
+    assert decide(baseline, fresh, level=p_value).verdict == "world_moved"
+    assert decide(baseline, fresh, generated, level=p_value).verdict == "world_moved"
+    assert decide(baseline, fresh, level=p_value / 1.01).verdict == "unchanged"
 
 
 def test_a_better_generator_has_not_regressed() -> None:
