@@ -24,6 +24,22 @@ def test_clusters_are_as_tight_as_those_of_scikit_learn_and_the_seed_decides():
     assert not torch.equal(centres, kmeans(samples, 8, seed=2))
 
 
+def test_every_seed_finds_the_modes_of_a_mixture():
+    draw = torch.Generator().manual_seed(0)
+    modes = 3.0 * torch.randn(20, 64, generator=draw)
+    samples = modes[torch.arange(500) % 20] + torch.randn(500, 64, generator=draw)
+
+    def ratios(**options):
+        centres = [kmeans(samples, 20, seed=seed, **options) for seed in range(10)]
+        inertias = [float((samples - each[assign(samples, each)]).square().sum()) for each in centres]
+        return [inertia / (500 * 64) for inertia in inertias]
+
+    assert max(ratios()) < 1.0  # the variance within the modes is 1
+    assert max(ratios(starts=1)) > 1.1
+    with pytest.raises(ValueError, match="starts must be >= 1, got 0"):
+        kmeans(samples, 20, starts=0)
+
+
 def test_fewer_distinct_samples_than_clusters():
     assert sorted(kmeans(torch.tensor([[1.0], [1.0], [2.0]]), 3).squeeze(1).tolist()) == [1.0, 2.0]
     with pytest.raises(ValueError, match="got 4 of 3"):
