@@ -2,7 +2,7 @@
 
     python tests/benchmarks/features.py run --out runs/features            # resumable; one thread, a quarter of an hour
     python tests/benchmarks/features.py show --out runs/features           # prints the table
-    python tests/benchmarks/features.py show --out runs/features --publish # and writes it into CONTRIBUTING.md and beside this file
+    python tests/benchmarks/features.py show --out runs/features --publish # and writes it into docs/feature-extractors.md and beside this file
 
 For each of so many seeds, 200 samples of real data are compared with 200 others, once as they are and once spoiled. A cell is the
 probability that the spoiled ones give the larger distance (area under the ROC curve, 0.5 is chance), averaged over the Fréchet and the
@@ -31,7 +31,7 @@ from ganwatch.metrics.kernel import kernel_distance
 SEEDS, SAMPLES, POOL = 30, 200, 800
 AFFORDABLE = 2000.0
 RESULTS = Path(__file__).with_suffix(".json")
-DOCUMENT = Path(__file__).parents[2] / "CONTRIBUTING.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "feature-extractors.md"
 BEGIN, END = "<!-- features -->", "<!-- /features -->"
 FAULTS = ("dropped", "collapse", "blur", "noise", "copies")
 
@@ -286,7 +286,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("action", choices=("run", "show"))
     parser.add_argument("--out", type=Path, default=Path("runs/features"))
-    parser.add_argument("--publish", action="store_true", help="write the table into CONTRIBUTING.md and its rows beside this file")
+    parser.add_argument("--publish", action="store_true", help="write the table into docs/feature-extractors.md and its rows beside this file")
     args = parser.parse_args()
     return run(args) if args.action == "run" else show(args)
 
