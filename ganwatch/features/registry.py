@@ -13,7 +13,7 @@ from ganwatch.features.preprocessing import Preprocessing
 
 NAMES = ("random-conv", "pretrained", "identity")
 DEFAULT = "random-conv"
-"""For images, by the table in CONTRIBUTING.md; vectors are their own features."""
+"""For images, by the table in docs/feature-extractors.md; vectors are their own features."""
 RULE = f"{', '.join(NAMES)}, a program as FILE.pt2@SHA256 or URL@SHA256, or package.module:attribute"
 _PROGRAMS = (".pt2", ".pt", ".ts", ".pth", ".jit")
 
