@@ -13,7 +13,6 @@ from ganwatch.distributed.merging import MAX_STEPS_AHEAD, RankMerger, reduce_ran
 from ganwatch.distributed.rank_detection import current_rank, is_distributed
 from ganwatch.distributed.transport import MessageClient, MessageServer
 
-
 SECONDS = 60.0
 """Longest wait for another thread; reached only where a test fails."""
 

@@ -1,4 +1,4 @@
-"""Two ranks: the same bit for bit, readings those of one process on the whole batch, written once, and no rank waits for another."""
+"""Two ranks train the same bit for bit, their readings are those of one process, written once, and no rank waits for another."""
 
 import os
 import re
@@ -21,14 +21,14 @@ EQUAL = {
     "loss", "grad_norm", "layer_grad_norm", "grad_first_to_last", "weight_norm", "update_to_weight", "learning_rate", "updates",
     "batch_size", "d_output", "output_gradient", "data_min", "data_max", "data_mean", "data_constant", "data_repeated", "data_nonfinite",
 }  # fmt: skip
-"""Families that mathematics allows to be the same on two half batches as on the whole."""
+"""Families whose values on two half batches are those on the whole batch."""
 
 
-def launch(*arguments, how=()):
+def launch(*arguments, launcher=()):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     environment = os.environ | {"OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    command = [sys.executable, *how, SCRIPT, *arguments]
+    command = [sys.executable, *launcher, SCRIPT, *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -48,19 +48,11 @@ def read(store):
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory):
-    """One process on the whole batch."""
-    out = tmp_path_factory.mktemp("alone")
-    launch("main", out, "alone")
-    return read(out / "alone" / "runs0")[1]
-
-
-@pytest.fixture(scope="module")
 def together(tmp_path_factory):
     """Trainings one after another, by two processes of torchrun."""
     out = tmp_path_factory.mktemp("together")
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
-    launch("main", out, "uneven:0", "uneven:10", "plain", "nested", "fabric", how=torchrun)
+    launch("main", out, "uneven:0", "uneven:10", "plain", "nested", "fabric", launcher=torchrun)
     return out
 
 
@@ -74,10 +66,17 @@ def by_lightning(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def forked(tmp_path_factory):
-    """Pairs of processes that nobody watches over."""
+    """One process on the whole batch, then pairs of processes without a launcher."""
     out = tmp_path_factory.mktemp("forked")
-    launch("forked", out, "fail:no", "fail:yes", "late")
+    launch("forked", out, "alone", "fail:no", "fail:yes", "late")
     return out
+
+
+@pytest.fixture(scope="module")
+def alone(forked):
+    """The series of one process on the whole batch."""
+    assert (forked / "alone" / "code0.txt").read_text() == "0", (forked / "alone" / "errors0.txt").read_text()
+    return read(forked / "alone" / "runs0")[1]
 
 
 @pytest.mark.parametrize(("mode", "launched"), [("plain", "together"), ("fabric", "together"), ("lightning", "by_lightning")])

@@ -1,9 +1,10 @@
-"""Trainings on one or two ranks, started by the tests: ``training.py main OUT MODE …``, by torchrun or not, or ``forked OUT late``.
+"""Trainings on one or two ranks, started by the tests: ``training.py main OUT MODE …``, by torchrun or not, or ``forked OUT RUN …``.
 
 Every rank works in a folder of its own, trains once without and once with ganwatch, and leaves its weights and what it printed there.
 """
 
 import contextlib
+import importlib
 import os
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import ganwatch
 
 STEPS, BATCH, LATENT, FEATURES = 40, 16, 4, 6
+LATE_IMPORTS = ("ganwatch.session.watch", "ganwatch.session.run_start", "ganwatch.metrics.conditioning", "ganwatch.sinks.sql")
 
 
 class Networks:
@@ -31,7 +33,7 @@ class Networks:
 
 
 def batches(rank=0, size=1, steps=STEPS):
-    """This rank's share of every batch of reals, from a loader, and of latents."""
+    """This rank's part of every batch of reals, from a loader, and of latents."""
     torch.manual_seed(2)
     real, latent = torch.rand(STEPS, size, BATCH // size, FEATURES) - 0.2, torch.randn(STEPS, size, BATCH // size, LATENT)
     loader = DataLoader(TensorDataset(real[:steps, rank].flatten(0, 1)), BATCH // size)
@@ -192,21 +194,24 @@ def fail(out, watched):
 
 
 def forked(out, *runs):
-    """Both ranks as processes that nobody watches over, for one run (``name`` or ``name:argument``) after the other.
+    """Runs one after the other (``name`` or ``name:argument``), each of two processes without a launcher, or of one if it is ``alone``.
 
-    Each leaves its errors and its exit code in a file.
+    Each process leaves its errors and its exit code in a file.
     """
     for run in runs:
         name, *arguments = run.split(":")
         folder = Path(out) / run
         folder.mkdir()
         children = {}
-        for rank in (0, 1):
+        for rank in (0,) if name == "alone" else (0, 1):
             child = os.fork()
             if not child:
-                os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2"}
                 os.dup2(os.open(folder / f"errors{rank}.txt", os.O_CREAT | os.O_WRONLY), 2)
-                globals()[name](folder, *arguments)
+                if name == "alone":
+                    main(out, name)
+                else:
+                    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2"}
+                    globals()[name](folder, *arguments)
                 return
             children[child] = rank
         for _ in children:
@@ -215,5 +220,8 @@ def forked(out, *runs):
 
 
 if __name__ == "__main__":
-    torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)  # what torch imports late, it imports before the fork
+    if sys.argv[1] == "forked":  # modules that are imported late are imported once, before the fork
+        torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
+        for module in LATE_IMPORTS:
+            importlib.import_module(module)
     globals()[sys.argv[1]](*sys.argv[2:])
