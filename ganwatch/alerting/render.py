@@ -1,12 +1,12 @@
-"""The files below ``alerts/`` that follow from the detectors: rules, their tests for ``promtool test rules``, and runbooks."""
+"""Renders the files in ``alerts/`` from the detectors: rules, their tests for ``promtool test rules``, and runbooks."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ganwatch.alerting.alerts import of_detector, operational, sections
+from ganwatch.alerting.alerts import detector_alert, operational_alerts, runbook_sections
 from ganwatch.core.errors import UserError
-from ganwatch.core.signals import family
+from ganwatch.core.signals import find_signal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -15,93 +15,93 @@ if TYPE_CHECKING:
     from ganwatch.alerting.alerts import Alert
     from ganwatch.core.detector import Detector
 
-RUNBOOKS = "alerts/runbooks"
-"""Where runbook links point by default: relative to the checkout."""
+RUNBOOK_BASE = "alerts/runbooks"
+"""Default prefix of runbook links, relative to the checkout."""
 
 RULES, RULE_TESTS = "ganwatch.rules.yml", "ganwatch.rules.test.yml"
 
-_MARK = "Rendered by `ganwatch render` from the detectors: change those, not this file."
+_MARKER = "Rendered by `ganwatch render` from the detectors: change those, not this file."
 _DIAGNOSIS = """\
-The run id is in the alert. `ganwatch incidents RUN` shows the evidence: value, threshold, window and onset, and the incident that
-explains this one, if any. Then compare the samples pinned to the incident with real ones in the dashboard's gallery."""
+The alert contains the run id. `ganwatch incidents RUN` prints the evidence (value, threshold, window and onset) and the incident that
+explains this one, if any. Then compare the samples pinned to the incident with real ones in the gallery of the dashboard."""
 
 
-def alerts(detectors: Iterable[type[Detector]], scale: float = 1.0) -> list[Alert]:
-    """Every alert: the detectors' by code, then the operational ones.
+def all_alerts(detectors: Iterable[type[Detector]], scale: float = 1.0) -> list[Alert]:
+    """Build every alert: those of the detectors by code, then the operational ones.
 
     Raises
     ------
     UserError
-        Two detectors would give alerts of one name, or a detector's docstring lacks a section.
+        Two detectors have alerts of the same name, or a detector's docstring lacks a section.
     """
     by_code = sorted(detectors, key=lambda detector: detector.code)
-    found = [*(of_detector(detector, scale) for detector in by_code), *operational(scale)]
-    names = [alert.name for alert in found]
+    alerts = [*(detector_alert(detector, scale) for detector in by_code), *operational_alerts(scale)]
+    names = [alert.name for alert in alerts]
     for name in names:
         if names.count(name) > 1:
             raise UserError(f"detector titles must be unique, got two that give the alert {name}")
-    return found
+    return alerts
 
 
-def rules(detectors: Iterable[type[Detector]], *, base: str = RUNBOOKS, scale: float = 1.0) -> str:
-    """The rule file.
+def render_rules(detectors: Iterable[type[Detector]], *, base: str = RUNBOOK_BASE, scale: float = 1.0) -> str:
+    """Render the rule file.
 
     Parameters
     ----------
     detectors : iterable of Detector classes
     base : str
-        What runbook links start with: a path or a URL.
+        Prefix of runbook links: a path or a URL.
     scale : float
-        Every duration is multiplied by it, so that a rehearsal need not last minutes.
+        Factor of every duration, so that a rehearsal takes less than minutes.
 
     Raises
     ------
     UserError
-        As ``alerts``.
+        Same cases as in ``all_alerts``.
     """
-    found = [alert.rule(base, scale) for alert in alerts(detectors, scale)]
-    groups = {"ganwatch-incidents": [rule for rule in found if "ganwatch_incident" in rule["expr"]]}
-    groups["ganwatch-operation"] = [rule for rule in found if rule not in groups["ganwatch-incidents"]]
+    rules = [alert.as_rule(base, scale) for alert in all_alerts(detectors, scale)]
+    groups = {"ganwatch-incidents": [rule for rule in rules if "ganwatch_incident" in rule["expr"]]}
+    groups["ganwatch-operation"] = [rule for rule in rules if rule not in groups["ganwatch-incidents"]]
     return _yaml({"groups": [{"name": name, "rules": members} for name, members in groups.items()]})
 
 
-def rule_tests(detectors: Iterable[type[Detector]], *, base: str = RUNBOOKS) -> str:
-    """The file for ``promtool test rules``."""
-    cases = [case for alert in alerts(detectors) for case in alert.tests(base)]
+def render_rule_tests(detectors: Iterable[type[Detector]], *, base: str = RUNBOOK_BASE) -> str:
+    """Render the file for ``promtool test rules``."""
+    cases = [case for alert in all_alerts(detectors) for case in alert.as_tests(base)]
     return _yaml({"rule_files": [RULES], "evaluation_interval": "15s", "tests": cases})
 
 
-def runbook(detector: type[Detector]) -> str:
-    """The page of one code, in Markdown."""
-    guide, alert = sections(detector), of_detector(detector)
-    exported = [(name, signal) for name in detector.inputs if (signal := family(name)) is not None]
-    table = [f"| `{name}` | `{signal.metric}` | {signal.help} |" for name, signal in exported if signal.exported]
+def render_runbook(detector: type[Detector]) -> str:
+    """Render the page of one code, in Markdown."""
+    sections, alert = runbook_sections(detector), detector_alert(detector)
+    exported = [(name, signal) for name in detector.inputs if (signal := find_signal(name)) is not None]
+    table = [f"| `{name}` | `{signal.exported_name}` | {signal.help} |" for name, signal in exported if signal.exported]
     return "\n\n".join([
-        f"<!-- {_MARK} -->",
+        f"<!-- {_MARKER} -->",
         f"# {detector.code} {detector.title}",
         f"Alert `{alert.name}`, severity {alert.severity}, owner {alert.owner}.",
-        f"## Meaning\n\n{guide['summary']}\n\n{guide['How it is detected']}",
-        f"## Impact\n\n{guide['Why it matters']}",
+        f"## Meaning\n\n{sections['summary']}\n\n{sections['How it is detected']}",
+        f"## Impact\n\n{sections['Why it matters']}",
         f"## Diagnosis\n\n{_DIAGNOSIS}",
-        "### Likely causes\n\n" + guide["Likely causes"],
+        "### Likely causes\n\n" + sections["Likely causes"],
         "### Signals\n\n" + "\n".join(["| signal | exported as | meaning |", "|---|---|---|", *table]),
-        f"## Mitigation\n\n{guide['What to do']}",
-        *(f"## {heading}\n\n{guide[heading]}" for heading in ("Blind spots", "Calibration", "References")),
+        f"## Mitigation\n\n{sections['What to do']}",
+        *(f"## {heading}\n\n{sections[heading]}" for heading in ("Blind spots", "Calibration", "References")),
     ]) + "\n"
 
 
-def files(detectors: Iterable[type[Detector]], *, base: str = RUNBOOKS) -> dict[str, str]:
-    """Every rendered file by its path below ``alerts/``."""
+def render_files(detectors: Iterable[type[Detector]], *, base: str = RUNBOOK_BASE) -> dict[str, str]:
+    """Render every file. Returns texts by path in ``alerts/``."""
     chosen = list(detectors)
-    pages = {f"runbooks/{detector.code}.md": runbook(detector) for detector in chosen}
-    return {RULES: rules(chosen, base=base), RULE_TESTS: rule_tests(chosen, base=base), **pages}
+    pages = {f"runbooks/{detector.code}.md": render_runbook(detector) for detector in chosen}
+    return {RULES: render_rules(chosen, base=base), RULE_TESTS: render_rule_tests(chosen, base=base), **pages}
 
 
-def stale(rendered: Mapping[str, str], folder: Path) -> list[str]:
-    """Paths below the folder that differ from what is rendered, are missing, or belong to no detector any more."""
+def outdated_files(rendered: Mapping[str, str], folder: Path) -> list[str]:
+    """List the paths in the folder that differ from the rendered texts, are missing, or belong to no detector any more."""
     differing = [path for path, text in rendered.items() if not (folder / path).is_file() or (folder / path).read_text("utf-8") != text]
-    left = {f"runbooks/{page.name}" for page in (folder / "runbooks").glob("*.md") if _MARK in page.read_text("utf-8")}
-    return sorted({*differing, *left - rendered.keys()})
+    orphaned = {f"runbooks/{page.name}" for page in (folder / "runbooks").glob("*.md") if _MARKER in page.read_text("utf-8")}
+    return sorted({*differing, *orphaned - rendered.keys()})
 
 
 def _yaml(document: Mapping[str, Any]) -> str:
@@ -109,4 +109,4 @@ def _yaml(document: Mapping[str, Any]) -> str:
         import yaml
     except ImportError as error:
         raise UserError("rendering needs PyYAML: pip install 'ganwatch[lightning]'") from error
-    return f"# {_MARK}\n" + yaml.safe_dump(document, sort_keys=False, width=2**16, allow_unicode=True)
+    return f"# {_MARKER}\n" + yaml.safe_dump(document, sort_keys=False, width=2**16, allow_unicode=True)

@@ -105,7 +105,7 @@ class Rehearsal:
         self._thread.start()
         self.prometheus, self.alertmanager = f"127.0.0.1:{self.free_port()}", f"127.0.0.1:{self.free_port()}"
         (folder / "targets").mkdir()
-        (folder / render.RULES).write_text(render.rules(detectors, scale=scale), "utf-8")
+        (folder / render.RULES).write_text(render.render_rules(detectors, scale=scale), "utf-8")
         self._write("alertmanager.yml", self._routes)
         self._write("prometheus.yml", self._scrapes)
 

@@ -40,7 +40,7 @@ def render_command(*arguments: str) -> int:
 
 
 def test_shipped_files_are_up_to_date():
-    assert render.stale(render.files(discover("ganwatch.detectors", Detector)), ALERTS) == []
+    assert render.outdated_files(render.render_files(discover("ganwatch.detectors", Detector)), ALERTS) == []
 
 
 def test_every_shipped_alert_is_static_routed_and_has_a_runbook():
@@ -59,13 +59,13 @@ def test_every_shipped_alert_is_static_routed_and_has_a_runbook():
 def test_every_shipped_detector_has_an_alert_on_its_own_gauge():
     rules = {rule["alert"]: rule for rule in rules_of((ALERTS / render.RULES).read_text("utf-8"))}
     for detector in discover("ganwatch.detectors", Detector):
-        rule = rules[alerting.of_detector(detector).name]
+        rule = rules[alerting.detector_alert(detector).name]
         assert f'ganwatch_incident{{code="{detector.code}"}}' in rule["expr"]
         assert rule["labels"]["severity"] == detector.severity
 
 
 def test_a_detector_dropped_into_a_package_gets_alert_test_and_runbook(detectors):
-    rendered = render.files(detectors)
+    rendered = render.render_files(detectors)
     assert rules_of(rendered[render.RULES])[0] | {"annotations": ...} == {
         "alert": "GanwatchModeCollapse",
         "expr": 'max without (severity) (last_over_time(ganwatch_incident{code="GW101"}[15m])) == 1'
@@ -82,27 +82,27 @@ def test_a_detector_dropped_into_a_package_gets_alert_test_and_runbook(detectors
 
 
 def test_links_start_with_the_base(detectors):
-    rules = rules_of(render.rules(detectors, base="https://wiki.example/gan/"))
+    rules = rules_of(render.render_rules(detectors, base="https://wiki.example/gan/"))
     assert {rule["annotations"]["runbook_url"].rpartition("/")[0] for rule in rules} == {"https://wiki.example/gan"}
 
 
-@pytest.mark.parametrize("section", alerting.SECTIONS)
+@pytest.mark.parametrize("section", alerting.REQUIRED_SECTIONS)
 def test_a_section_that_is_missing_is_named(make_detectors, section):
     found = make_detectors((section, "Something else"))
-    with pytest.raises(UserError, match=f"must say '{section}' .*GW101"):
-        render.files(found)
+    with pytest.raises(UserError, match=f"must have the section '{section}' .*GW101"):
+        render.render_files(found)
 
 
 def test_two_detectors_of_one_title_are_refused(detectors, make_detectors):
     twin = make_detectors(("GW101", "GW102"), name="detectors_of_another")
     with pytest.raises(UserError, match=r"titles must be unique.*GanwatchModeCollapse"):
-        render.files([*detectors, *twin])
+        render.render_files([*detectors, *twin])
 
 
 def test_order_of_detectors_does_not_matter(detectors, make_detectors):
     twin = make_detectors(("GW101", "GW901"), ("mode collapse", "own fault"), name="detectors_of_another")
-    assert render.files([*detectors, *twin]) == render.files([*twin, *detectors])
-    assert alerting.of_detector(twin[0]).owner == "platform"
+    assert render.render_files([*detectors, *twin]) == render.render_files([*twin, *detectors])
+    assert alerting.detector_alert(twin[0]).owner == "platform"
 
 
 def test_the_command_writes_verifies_and_removes(tmp_path, capsys):
@@ -111,7 +111,7 @@ def test_the_command_writes_verifies_and_removes(tmp_path, capsys):
     (tmp_path / render.RULES).write_text("groups: []")
     (tmp_path / "runbooks").mkdir(exist_ok=True)
     left, own = tmp_path / "runbooks" / "GW998.md", tmp_path / "runbooks" / "by-hand.md"
-    left.write_text(f"<!-- {render._MARK} -->")
+    left.write_text(f"<!-- {render._MARKER} -->")
     own.write_text("# mine")
     capsys.readouterr()
     assert render_command("--output", str(tmp_path), "--check") == 1
@@ -140,7 +140,7 @@ def test_promtool_passes_the_shipped_rules_with_two_cases_each():
 def test_the_rule_tests_pass_and_notice_every_weakened_rule(detectors, tmp_path):
     folder = tmp_path / "alerts"
     folder.mkdir()
-    write(folder, render.files(detectors))
+    write(folder, render.render_files(detectors))
     assert promtool(folder, "test", "rules", render.RULE_TESTS).returncode == 0
     rules = (folder / render.RULES).read_text("utf-8")
     tests = yaml.safe_load((folder / render.RULE_TESTS).read_text("utf-8"))
@@ -167,6 +167,6 @@ def test_the_rule_tests_pass_and_notice_every_weakened_rule(detectors, tmp_path)
 
 @pytest.mark.service
 def test_scaled_rules_are_valid_and_shorter(detectors, tmp_path):
-    (tmp_path / "scaled.yml").write_text(render.rules(detectors, scale=1 / 60), "utf-8")
+    (tmp_path / "scaled.yml").write_text(render.render_rules(detectors, scale=1 / 60), "utf-8")
     assert promtool(tmp_path, "check", "rules", "scaled.yml").returncode == 0
     assert rules_of((tmp_path / "scaled.yml").read_text())[0]["keep_firing_for"] == "5s"
