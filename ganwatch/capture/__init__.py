@@ -1,1 +1,1 @@
-"""How ganwatch sees a loop that it did not write: optimizer hooks, forward wrappers, back-propagated losses."""
+"""Capture of a loop that ganwatch did not write: optimizer hooks, forward wrappers, back-propagated losses."""

@@ -1,4 +1,4 @@
-"""Turns forward calls of the two networks into ``Call`` records."""
+"""Builds ``Call`` records from forward calls of the two networks, and assigns them to D's or G's phase."""
 
 from __future__ import annotations
 
@@ -8,34 +8,36 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ganwatch.capture.attribution.batch_origin import EVERYTHING, BatchOrigin, Part, place
+from ganwatch.capture.attribution.batch_origin import ALL_SAMPLES, BatchOrigin, Selection, storage_address
 from ganwatch.capture.options import Options
-from ganwatch.capture.step import Arguments, Call, detached, score_leaf, tensors
+from ganwatch.capture.step import Arguments, Call, detach_nest, find_score, find_tensors
 
-UNKNOWN = 3
-"""Batches of unknown origin that are kept a phase: one of them may turn out to be real."""
+MAX_UNKNOWN_CALLS = 3
+"""Calls on batches of unknown origin that are kept per phase: one of them may turn out to be real."""
 
 
-def generated(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any, *, index: int, whole: bool) -> Call:
-    """The record of a generator's call; with its arguments as they were given where the ``whole`` is wanted."""
-    made = tensors(output)
+def build_generator_call(
+    module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any, *, index: int, needs_arguments: bool
+) -> Call:
+    """Return the record of a generator's call, with its positional and keyword arguments if they are needed."""
+    outputs = find_tensors(output)
     return Call(
         "g",
-        tuple(map(_bare, _given(args, kwargs))),
-        [_bare(x) for x in made],
+        tuple(map(_detach, _find_inputs(args, kwargs))),
+        [_detach(x) for x in outputs],
         "latent",
         module.training,
         index,
-        graded=any(x.requires_grad for x in made),
-        arguments=_arguments(args, kwargs) if whole else None,
+        has_graph=any(x.requires_grad for x in outputs),
+        arguments=_detach_arguments(args, kwargs) if needs_arguments else None,
     )
 
 
-Judged = tuple[Tensor, list[tuple[Any, Call]]]
-"""A score and, for each kind of batch in it, its place and its record."""
+ScoreCalls = tuple[Tensor, list[tuple[Any, Call]]]
+"""A score and, for each origin in its batch, the index of its scores and its record."""
 
 
-def judged(
+def build_discriminator_calls(
     module: nn.Module,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
@@ -44,133 +46,133 @@ def judged(
     index: int,
     batch_origin: BatchOrigin,
     options: Options,
-) -> list[Judged]:
-    """What a discriminator's call says: one score, or two where real and fake were given side by side."""
-    given = _given(args, kwargs)
-    leaf, channel = options.score(output)
-    candidates = batch_origin.candidates([_bare(x) for x in given])
+) -> list[ScoreCalls]:
+    """Return the records of a discriminator's call: for one score, or for two if it got a real and a fake batch."""
+    inputs = _find_inputs(args, kwargs)
+    leaf, channel = options.find_score(output)
+    candidates = batch_origin.find_candidates([_detach(x) for x in inputs])
     if leaf is None or not candidates:
         return []
-    probing = wants_slope(given)
-    attached = not probing and any(x.requires_grad for x in given)
+    has_leaf = has_grad_leaf(inputs)
+    in_g_phase = not has_leaf and any(x.requires_grad for x in inputs)
 
-    graded = any(x.requires_grad for x in [leaf, *tensors(output)])
+    has_graph = any(x.requires_grad for x in [leaf, *find_tensors(output)])
 
-    def record(score: Tensor, samples: Tensor, parts: Sequence[tuple[str, Part]]) -> Judged:
-        others = tuple(_bare(x) for x in given if x.shape != samples.shape or place(x) != place(samples))
-        inputs = (batch_origin.without_condition(samples), *others)
+    def build(score: Tensor, samples: Tensor, parts: Sequence[tuple[str, Selection]]) -> ScoreCalls:
+        conditions = tuple(_detach(x) for x in inputs if x.shape != samples.shape or storage_address(x) != storage_address(samples))
+        whole = (batch_origin.strip_condition(samples), *conditions)
         calls: list[tuple[Any, Call]] = []
-        for batch, part in parts:
-            if probing and batch == "unknown":  # a point between real and fake, to penalise the slope there
+        for origin, part in parts:
+            if has_leaf and origin == "unknown":  # a point between real and fake, for a gradient penalty
                 continue
-            seen, scored = inputs, _bare(score) if channel is None else _bare(score)[:, channel]
-            if part is not EVERYTHING:
-                seen = tuple(x[part] if x.ndim else x for x in inputs)
-                part = _scores_of(part, len(samples), scored)  # noqa: PLW2901  # from here on of the score
-                scored = scored[part] if scored.ndim else scored
-            call = Call("d", seen, scored, batch, module.training, index, attached, graded, probing=probing)
+            seen, scores = whole, _detach(score) if channel is None else _detach(score)[:, channel]
+            if part is not ALL_SAMPLES:
+                seen = tuple(x[part] if x.ndim else x for x in whole)
+                part = _to_score_index(part, len(samples), scores)  # noqa: PLW2901  # an index of the scores from here on
+                scores = scores[part] if scores.ndim else scores
+            call = Call("d", seen, scores, origin, module.training, index, in_g_phase, has_graph, has_grad_leaf=has_leaf)
             calls.append((part if channel is None else (part, channel), call))
         return score, calls
 
-    each = [batch_origin.parts(x) for x in candidates]
+    parts = [batch_origin.identify(x) for x in candidates]
     if len(candidates) == 1:
-        return [record(leaf, candidates[0], each[0])]
-    kinds = [parts[0][0] if len(parts) == 1 else "unknown" for parts in each]
-    scores = _side_by_side(output) if batch_origin.judges_pairs(kinds) else []
+        return [build(leaf, candidates[0], parts[0])]
+    origins = [each[0][0] if len(each) == 1 else "unknown" for each in parts]
+    scores = _find_pair_of_scores(output) if batch_origin.is_pair(origins) else []
     if scores:
-        return [record(score, samples, parts) for score, samples, parts in zip(scores, candidates, each, strict=True)]
-    at, kind = batch_origin.one_of(kinds)
-    return [record(leaf, candidates[at], [(kind, EVERYTHING)])]
+        return [build(score, samples, each) for score, samples, each in zip(scores, candidates, parts, strict=True)]
+    number, origin = batch_origin.choose_candidate(origins)
+    return [build(leaf, candidates[number], [(origin, ALL_SAMPLES)])]
 
 
-def _side_by_side(output: Any) -> list[Tensor]:
-    """The scores of two batches that were judged together: what is said of the second follows what is said of the first, twice alike.
+def _find_pair_of_scores(output: Any) -> list[Tensor]:
+    """Return the scores of two batches that were scored in one call: outputs of the second follow those of the first, twice alike.
 
     >>> import torch
     >>> scores, features = [torch.zeros(2, 1)], [torch.zeros(2, 8), torch.zeros(2, 4)]
-    >>> len(_side_by_side((scores, scores, features, features))), _side_by_side((scores, features))
+    >>> len(_find_pair_of_scores((scores, scores, features, features))), _find_pair_of_scores((scores, features))
     (2, [])
     """
-    said_of = list(output.values()) if isinstance(output, Mapping) else output
-    if not isinstance(said_of, list | tuple) or not said_of or len(said_of) % 2:
+    items = list(output.values()) if isinstance(output, Mapping) else output
+    if not isinstance(items, list | tuple) or not items or len(items) % 2:
         return []
-    shapes = [[x.shape for x in tensors(said)] for said in said_of]
-    scores = [score for said in said_of[:2] if (score := score_leaf(said)) is not None]
+    shapes = [[x.shape for x in find_tensors(item)] for item in items]
+    scores = [score for item in items[:2] if (score := find_score(item)) is not None]
     return scores if shapes[::2] == shapes[1::2] and len(scores) == 2 else []
 
 
-def _scores_of(part: Part, samples: int, score: Tensor) -> Part:
-    """Where the scores of some of the samples are; several samples may share one score.
+def _to_score_index(part: Selection, n_samples: int, score: Tensor) -> Selection:
+    """Return the index of the scores of some of the samples; several samples may share one score.
 
     >>> import torch
-    >>> _scores_of(slice(8, 16), 16, torch.zeros(4, 1))
+    >>> _to_score_index(slice(8, 16), 16, torch.zeros(4, 1))
     slice(2, 4, None)
     """
-    together = samples // len(score) if score.ndim and 0 < len(score) < samples and samples % len(score) == 0 else 1
+    per_score = n_samples // len(score) if score.ndim and 0 < len(score) < n_samples and n_samples % len(score) == 0 else 1
     if isinstance(part, Tensor):
-        return part[::together] // together
-    return slice(part.start // together, part.stop // together)
+        return part[::per_score] // per_score
+    return slice(part.start // per_score, part.stop // per_score)
 
 
-def keep(calls: list[Call], call: Call) -> None:
-    """Of calls that differ in nothing but time the last one stays, the last few of unknown ones, so that not many batches are held.
+def add_call(calls: list[Call], call: Call) -> None:
+    """Add a call; keep the latest one per network, origin and phase (the latest few of unknown origin), so that few batches are held.
 
-    One that only looks, such as at reals for comparison in G's phase or for the slope there, does not replace one that trains; the
-    latter in the same step.
+    A call that does not train never replaces one that does, such as one on reals for comparison in G's phase. A call for a gradient
+    penalty does not replace one that trains in the same step.
     """
-    kind = (call.network, call.batch, call.attached)
-    alike = [place for place, other in enumerate(calls) if (other.network, other.batch, other.attached) == kind]
-    if len(alike) >= (UNKNOWN if call.batch == "unknown" else 1):
-        before = calls[alike[0]]
-        if before.graded and (not call.graded or (call.probing and before.index == call.index)):
+    key = (call.network, call.origin, call.in_g_phase)
+    same = [place for place, other in enumerate(calls) if (other.network, other.origin, other.in_g_phase) == key]
+    if len(same) >= (MAX_UNKNOWN_CALLS if call.origin == "unknown" else 1):
+        before = calls[same[0]]
+        if before.has_graph and (not call.has_graph or (call.has_grad_leaf and before.index == call.index)):
             return
-        del calls[alike[0]]
+        del calls[same[0]]
     calls.append(call)
 
 
-def claim(calls: list[Call], index: int) -> None:
-    """The discriminator alone has stepped: what it has just been trained on belongs to its own phase, also fakes with their graph."""
+def assign_to_d_phase(calls: list[Call], index: int) -> None:
+    """Assign the step's calls so far to D's phase, also those on fakes with their graph, because D alone has stepped."""
     for call in calls:
         if call.network == "d" and call.index == index:
-            call.trained = True
-            if call.attached and (call.batch != "unknown" or call.output_grad is not None):
-                call.attached, call.claimed = False, True
+            call.precedes_d_update = True
+            if call.in_g_phase and (call.origin != "unknown" or call.output_grad is not None):
+                call.in_g_phase, call.is_reassigned = False, True
 
 
-def release(calls: list[Call], index: int) -> None:
-    """The generator has stepped: where it has no call of its own since then, those that were claimed are its own.
+def restore_g_phase(calls: list[Call], index: int) -> None:
+    """Return reassigned calls to G's phase if it has no call of its own since then, because G has stepped.
 
-    They are the discriminator's too where both losses went through them and it has no others; whose slope is there is not known then.
+    They count for both phases if both losses went through them and D has no others. Then their gradient is of neither phase alone.
     """
-    of_d = [call for call in calls if call.network == "d" and call.index == index]
-    if any(call.attached and call.graded for call in of_d):
+    d_calls = [call for call in calls if call.network == "d" and call.index == index]
+    if any(call.in_g_phase and call.has_graph for call in d_calls):
         return
-    claimed = [call for call in of_d if call.claimed]
-    if all(call.claimed or not call.graded for call in of_d) and any(call.shared for call in claimed):
-        for call in claimed:
+    reassigned = [call for call in d_calls if call.is_reassigned]
+    is_shared = all(call.is_reassigned or not call.has_graph for call in d_calls) and any(call.has_several_backwards for call in reassigned)
+    if is_shared:
+        for call in reassigned:
             call.output_grad = call.family = None
-        calls += [replace(call, attached=True, claimed=False) for call in claimed]
+        calls += [replace(call, in_g_phase=True, is_reassigned=False) for call in reassigned]
         return
-    for call in claimed:
-        call.attached, call.claimed = True, False
+    for call in reassigned:
+        call.in_g_phase, call.is_reassigned = True, False
 
 
-def wants_slope(given: Iterable[Any]) -> bool:
-    """Whether one of a call's arguments is a leaf that wants a gradient: the slope there may be penalised."""
-    return any(isinstance(x, Tensor) and x.requires_grad and x.is_leaf for x in given)
+def has_grad_leaf(arguments: Iterable[Any]) -> bool:
+    """Return True if an argument is a leaf that requires a gradient: the call may serve a gradient penalty."""
+    return any(isinstance(x, Tensor) and x.requires_grad and x.is_leaf for x in arguments)
 
 
-def _bare(tensor: Tensor) -> Tensor:
-    """The tensor without its graph."""
+def _detach(tensor: Tensor) -> Tensor:
     return tensor.detach() if tensor.requires_grad else tensor
 
 
-def _given(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
-    return tensors(args) + tensors(kwargs) if kwargs else tensors(args)
+def _find_inputs(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
+    return find_tensors(args) + find_tensors(kwargs) if kwargs else find_tensors(args)
 
 
-def _arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Arguments | None:
+def _detach_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Arguments | None:
     try:
-        return detached(args), detached(kwargs)
+        return detach_nest(args), detach_nest(kwargs)
     except TypeError:
         return None

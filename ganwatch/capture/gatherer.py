@@ -1,4 +1,4 @@
-"""Brings 0-d tensors to the host in one asynchronous copy a step and gives them back at a fixed lag."""
+"""Copies 0-d tensors to the host, one asynchronous copy a step, and returns them after a fixed lag."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from torch import Tensor
 
 
 @dataclass(slots=True)
-class _Pending:
+class _PendingStep:
+    """A step whose values are not returned yet."""
+
     step: int
     wall_time: float
     values: dict[str, float]
@@ -20,13 +22,13 @@ class _Pending:
 
 
 class Gatherer:
-    """Queue of steps in flight.
+    """Queue of pending steps.
 
     Parameters
     ----------
     lag : int, steps
-        A step's values are given back when ``lag`` further steps were handed in. Fixed, so that a replay sees the same stream;
-        on an accelerator long enough for the copy to be complete without waiting.
+        Number of further steps after which a step's values are returned. It is fixed, so that a replay sees the same stream. On an
+        accelerator it must be long enough for the copy to complete without waiting.
 
     Examples
     --------
@@ -41,25 +43,25 @@ class Gatherer:
         if lag < 0:
             raise ValueError(f"lag must be >= 0 (steps), got {lag}")
         self.lag = lag
-        self._pending: deque[_Pending] = deque()
+        self._pending: deque[_PendingStep] = deque()
 
     def put(self, step: int, values: Mapping[str, Any], wall_time: float) -> list[tuple[int, dict[str, float], float]]:
-        """Hand in the values of a step, floats or 0-d tensors; the steps that are complete by now."""
+        """Add the values of a step, floats or 0-d tensors, and return the steps that are complete now."""
         floats: dict[str, float] = {}
         tensors: dict[tuple[torch.device, torch.dtype], tuple[list[str], list[Tensor]]] = {}
         for name, value in values.items():
             if isinstance(value, Tensor):
-                names, alike = tensors.setdefault((value.device, value.dtype), ([], []))
+                names, values_of_type = tensors.setdefault((value.device, value.dtype), ([], []))
                 names.append(name)
-                alike.append(value if value.ndim == 0 else value.reshape(()))
+                values_of_type.append(value if value.ndim == 0 else value.reshape(()))
             else:
                 floats[name] = float(value)
-        copies = [_copy(names, alike) for names, alike in tensors.values()]
-        self._pending.append(_Pending(step, wall_time, floats, copies))
+        copies = [_copy(names, values_of_type) for names, values_of_type in tensors.values()]
+        self._pending.append(_PendingStep(step, wall_time, floats, copies))
         return [self._complete() for _ in range(len(self._pending) - self.lag)]
 
     def flush(self) -> list[tuple[int, dict[str, float], float]]:
-        """Give back everything that is in flight, in order."""
+        """Return all pending steps, in order."""
         return [self._complete() for _ in range(len(self._pending))]
 
     def _complete(self) -> tuple[int, dict[str, float], float]:
@@ -72,7 +74,7 @@ class Gatherer:
 
 
 def _copy(names: list[str], values: list[Tensor]) -> tuple[list[str], Tensor | list[float], Any]:
-    """Begin the transfer of 0-d tensors of one device and type."""
+    """Begin the copy of 0-d tensors of one device and type."""
     if values[0].device.type != "cuda":
         return names, [value.item() for value in values], None
     stacked = torch.stack(values).detach()

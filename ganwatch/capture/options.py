@@ -1,4 +1,4 @@
-"""What a user may say about a training instead of leaving it to be found out; checked before anything begins."""
+"""Facts about a training that a user gives instead of leaving them to inference; checked before anything begins."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ganwatch.capture.step import score_leaf
+from ganwatch.capture.step import find_score
 from ganwatch.core.errors import UserError
 
 if TYPE_CHECKING:
-    from ganwatch.evaluation.heldout import Heldout
+    from ganwatch.evaluation.heldout import HeldoutSamples
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """As said by the user.
+    """Options of the user.
 
     Parameters
     ----------
     optimizers : mapping of str to list of Optimizer
         By role (``g``, ``d``): only these count as updates of it.
     logits : tuple of int and str, callable, or None
-        Where in the discriminator's output the score is.
+        Path to the score in the discriminator's output.
     sample : callable or None
         Turns the generator's output into a sample.
     fixed : tuple of Tensor
-        What the generator is given for the gallery.
+        Inputs of the generator for the gallery.
     ema : nn.Module or None
-        Averaged weights of the generator, which quality is measured with.
-    heldout : Heldout or None
+        Averaged weights of the generator, of which quality is measured.
+    heldout : HeldoutSamples or None
         Reals that the training never sees.
     """
 
@@ -41,10 +41,10 @@ class Options:
     sample: Callable[[Any], Any] | None = None
     fixed: tuple[Tensor, ...] = ()
     ema: nn.Module | None = None
-    heldout: Heldout | None = None
+    heldout: HeldoutSamples | None = None
 
-    def score(self, output: Any) -> tuple[Tensor | None, int | None]:
-        """The tensor of a discriminator's output that judges, and the channel of it where only one does.
+    def find_score(self, output: Any) -> tuple[Tensor | None, int | None]:
+        """Return the score in a discriminator's output, and its channel if only one channel is the score.
 
         Raises
         ------
@@ -54,35 +54,35 @@ class Options:
         Examples
         --------
         >>> output = {"scale": [torch.zeros(2, 8), torch.ones(2, 3)]}
-        >>> Options(logits=("scale", 1, 0)).score(output)
+        >>> Options(logits=("scale", 1, 0)).find_score(output)
         (tensor([[1., 1., 1.],
                 [1., 1., 1.]]), 0)
         """
         if self.logits is None:
-            return score_leaf(output), None
-        found, channel = output, None
+            return find_score(output), None
+        leaf, channel = output, None
         if not isinstance(self.logits, tuple):
             with torch.no_grad():
-                found = self.logits(output)
+                leaf = self.logits(output)
         else:
-            for place in self.logits:
-                if isinstance(found, Tensor) and found.ndim > 1 and channel is None and place in range(found.shape[1]):
-                    channel = int(place)
+            for key in self.logits:
+                if isinstance(leaf, Tensor) and leaf.ndim > 1 and channel is None and key in range(leaf.shape[1]):
+                    channel = int(key)
                 else:
-                    found = _within(found, place)
-        if not isinstance(found, Tensor) or not found.is_floating_point():
-            raise UserError(f"logits must lead to a floating tensor in what D returns, got {type(found).__name__}")
-        return found, channel
+                    leaf = _get_item(leaf, key)
+        if not isinstance(leaf, Tensor) or not leaf.is_floating_point():
+            raise UserError(f"logits must lead to a floating tensor in what D returns, got {type(leaf).__name__}")
+        return leaf, channel
 
 
-NOTHING_SAID = Options()
+NO_OPTIONS = Options()
 
 
-def _within(nest: Any, place: int | str) -> Any:
-    by_name = isinstance(place, str) and not isinstance(nest, Mapping)
+def _get_item(nest: Any, key: int | str) -> Any:
+    is_attribute = isinstance(key, str) and not isinstance(nest, Mapping)
     try:
         if not isinstance(nest, Tensor):
-            return getattr(nest, str(place)) if by_name else nest[place]
+            return getattr(nest, str(key)) if is_attribute else nest[key]
     except (LookupError, AttributeError, TypeError):
         pass
-    raise UserError(f"logits must lead to a floating tensor in what D returns, got {place!r}, which is not in its {type(nest).__name__}")
+    raise UserError(f"logits must lead to a floating tensor in what D returns, got {key!r}, which is not in its {type(nest).__name__}")

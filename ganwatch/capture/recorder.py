@@ -1,8 +1,6 @@
-"""Builds a ``Step`` from what happens to two networks: calls, back-propagated losses, optimizer steps.
+"""Builds a ``Step`` from the events of two networks: calls, back-propagated losses, optimizer steps.
 
-A step ends with the generator's optimizer step. Which batch the discriminator saw is recognised by storage first (what the
-generator returned, detached or not, and what the loader delivered), then by value (clones, and real and fake in one call);
-what is neither, or both, stays ``unknown``.
+A step ends with the generator's optimizer step.
 """
 
 from __future__ import annotations
@@ -10,81 +8,72 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from itertools import chain
-from threading import get_ident
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from ganwatch.capture.attribution.batch_origin import BatchOrigin
-from ganwatch.capture.attribution.origin_from_loss import OriginFromLoss
-from ganwatch.capture.attribution.parameter_ownership import OwnedParameters, Ownership, members
-from ganwatch.capture.calls import claim, generated, judged, keep, release
-from ganwatch.capture.findings import Findings
-from ganwatch.capture.logged_values import logged
-from ganwatch.capture.options import NOTHING_SAID, Options
+from ganwatch.capture.attribution.parameter_ownership import OwnedParameters, Ownership
+from ganwatch.capture.call_recorder import CallRecorder
+from ganwatch.capture.calls import assign_to_d_phase
+from ganwatch.capture.discriminator_cadence import MAX_CALL_AGE, DiscriminatorCadence
+from ganwatch.capture.logged_readings import parse_reading
+from ganwatch.capture.options import NO_OPTIONS, Options
 from ganwatch.capture.schedule import Schedule
-from ganwatch.capture.step import Call, Step, Update, tensors
-from ganwatch.capture.taps import backward_losses, forward_calls, loss_graph
-from ganwatch.capture.taps.submodule_calls import ByParts
-from ganwatch.capture.updates import AppliedUpdate, Updates
+from ganwatch.capture.step import Step, Update
+from ganwatch.capture.taps import forward_calls
+from ganwatch.capture.updates import AppliedUpdate, UpdateTracker
 from ganwatch.core.probe import Probe
-from ganwatch.isolation.isolated_call import IsolatedCall
 
-PATIENCE = 2
-"""Looks without a call of a network after which its parts are watched."""
-WAITING = 20
-"""Steps that are handed on together at most."""
-CADENCE = 20
-"""Steps between two looks at the most."""
-AHEAD = 4
-"""Steps before one that somebody looks at which are recorded too at most, where the discriminator is updated more seldom."""
-MISSED = 6
-"""Looks in a row at which the discriminator was not updated, though it is in between, after which other steps are looked at."""
-CARRIED = 20
-"""Steps for which a discriminator's calls stand for those that follow without one: it may be updated more seldom than the generator."""
+MAX_PENDING_STEPS = 20
+"""Most steps that are delivered together."""
 
 
 class Recorder:
     """Watches one generator and one discriminator until ``close``.
 
-    Calls are recorded only in steps that somebody looks at. Of the others no more is kept than losses and, where that has helped to
-    recognise a batch, what the generator returned. They are handed on together with the next step that
-    is looked at; the one after it, whose coming makes its values complete, does not wait either.
+    Calls are recorded in sampled steps only. Of other steps it keeps losses and, if that has helped to recognise a batch, the generator's
+    outputs. Such steps are delivered together with the next sampled step. The step after a sampled one does not wait either, because it
+    completes the values of the latter.
 
     Parameters
     ----------
     networks : mapping of str to nn.Module
-        ``{"g": generator, "d": discriminator}``; either may be a ``Several``, whose first member is the one whose calls are recorded.
+        ``{"g": generator, "d": discriminator}``; either may be a ``NetworkGroup``, whose first member is the one with recorded calls.
     probes : sequence of Probe
         Those that are due see updates as they happen.
     on_step : callable
         Gets every finished ``Step``, in order.
-    on_handed : callable
-        Called when it has got all that waited.
     guard : callable
         Runs a part of ganwatch so that no error of it reaches the loop.
-    looks : callable
-        Whether somebody beside the probes wants the calls of a step, by its index.
+    on_flush : callable
+        Called after all pending steps were delivered.
+    is_sampled : callable
+        Returns True for the index of a step whose calls are needed for something else than the probes.
     options : Options
-        What the user has said about the training.
+        Options of the user.
 
     Attributes
     ----------
     index : int
         Steps counted so far.
+    networks : dict of str to nn.Module
     probes : list of Probe
-    recognition, findings, updates
-        What was real or fake, what was found out about the loop, and what its optimizers do.
-    remembering : bool
-        Whether batches of steps that nobody looks at are remembered, to recognise them later.
-    reviews : tuple of int and callable, or None
-        What is called after every so many optimizer steps.
-    open : bool
+    updates : UpdateTracker
+        Steps of the optimizers.
+    call_recorder : CallRecorder
+        Calls of the networks.
+    batch_origin, loop_facts
+        Those of ``call_recorder``.
+    cadence : DiscriminatorCadence
+        Shift of the sampled steps.
+    periodic_check : tuple of int and callable, or None
+        Number of optimizer steps between two calls, and the function to call.
+    is_open : bool
         False after ``close``.
-    spent : float, seconds
-        Time that observation has taken in the training thread so far.
+    is_paused : bool
+        True while calls are ganwatch's own.
+    observer_time : float, seconds
+        Time that ganwatch has taken in the training thread so far.
 
     Raises
     ------
@@ -100,291 +89,195 @@ class Recorder:
         on_step: Callable[[Step], None],
         guard: Callable[[str, Callable[[], Any]], Any],
         on_flush: Callable[[], None] = lambda: None,
-        looks: Callable[[int], bool] = lambda _: False,
-        options: Options = NOTHING_SAID,
+        is_sampled: Callable[[int], bool] = lambda _: False,
+        options: Options = NO_OPTIONS,
     ) -> None:
-        self.networks = dict(networks)
-        self._members = {role: [getattr(each, "_orig_mod", each) for each in members(network)] for role, network in networks.items()}
-        self.on_step, self.on_flush, self.guard, self.looks = on_step, on_flush, guard, looks
+        self.networks, self.probes = dict(networks), list(probes)
+        self.on_step, self.on_flush, self.guard, self.is_sampled = on_step, on_flush, guard, is_sampled
         self.index = 0
-        self.paused = False
-        self.remembering = True
-        self.findings = Findings()
-        self.options = options
-        self.reviews: tuple[int, Callable[[], None]] | None = None
-        self._sample = None if options.sample is None else IsolatedCall(options.sample)
-        self.batch_origin = BatchOrigin()
-        self._origin_from_loss = OriginFromLoss()
-        self.probes = list(probes)
+        self.is_open, self.is_paused = True, False
+        self.periodic_check: tuple[int, Callable[[], None]] | None = None
+        self.observer_time = self._observer_time_before = 0.0
+        self.cadence = DiscriminatorCadence()
         self._schedule = Schedule(self.probes, guard)
-        self._recording = True
-        self._waiting: list[Step] = []
-        self._looked = True
-        self._restarted = True
-        self._seldom = self._missed = 0
-        """Steps in a row without a call of the discriminator: the most that were seen, and the latest ones."""
-        self.shift = 0
-        """By how much the steps that are looked at come before the multiples of the cadences."""
-        self._idle_looks = self._updated = 0
-        """Looks in a row at which the discriminator was not updated, and the last step in which it was."""
-        self._shown: set[str] = set()
-        self._noted: dict[str, Any] = {}
-        """Readings that the last step was given."""
-        self._current = Step(1)
-        self.spent = 0.0
-        self._spent_before = 0.0
-        self.open = True
-        self.updates = Updates(networks, options.optimizers, timed=self._timed, begun=self._begun, ended=self._ended)
-        self._plan()
-        self._by_parts: dict[str, ByParts] = {}
-        self._hook()
+        self._pending_steps: list[Step] = []
+        self._was_sampled = self._is_first_step = True
+        """True for the previous step if it was sampled, and for the current one if it is the first after the start or a restart."""
+        self._probed_networks: set[str] = set()
+        """Networks whose update the probes have seen in the current step."""
+        self._last_logged: dict[str, Any] = {}
+        """Readings that were logged for the last step."""
+        self._step = Step(1)
+        self.updates = UpdateTracker(
+            networks, options.optimizers, run=self._run, before_step=self._before_optimizer_step, after_step=self._after_optimizer_step
+        )
+        self.call_recorder = CallRecorder(networks, updates=self.updates, options=options, run=self._run)
+        self.batch_origin, self.loop_facts = self.call_recorder.batch_origin, self.call_recorder.loop_facts
+        self._plan_step()
+        self.attach_taps()
 
     @property
     def ownership(self) -> Ownership:
-        """Which optimizer has what."""
+        """Parameters of the networks, by optimizer."""
         return self.updates.ownership
 
     def restart(self, index: int) -> None:
-        """Count on from a number of steps, with nothing pending."""
+        """Continue to count from a number of steps, with nothing pending."""
         self.index = index
-        self._current = Step(index + 1)
-        self.updates.drop()
-        self._waiting.clear()
-        self._restarted = True
-        self._plan()
+        self._step = Step(index + 1)
+        self.updates.drop_pending()
+        self._pending_steps.clear()
+        self._is_first_step = True
+        self._plan_step()
 
-    def _plan(self, *, lacking: bool = False) -> None:
-        """Find out who looks at the step that begins; ``lacking`` means that the last look missed a phase or a network."""
-        self._current.shift = self.shift
-        self._plan_now = plan = self._schedule.plan(self._current.tick)
-        self._current.due = plan.due
-        self.batch_origin.now = self._current.index
-        soon = range(self._current.tick + 1, self._current.tick + 1 + self._seldom) if self._seldom <= AHEAD else ()
-        ahead = bool(soon) and any(self._schedule.plan(step).needs_calls for step in soon)
-        self._recording = lacking or ahead or self._restarted or plan.needs_calls or self.looks(self._current.index)
-        self._wants_slopes = plan.needs_output_grads or lacking or ahead or self._restarted
-        self.updates.looked_at = self._current.index if plan.watching else None
-        if self._recording:
-            forward_calls.refresh()
+    def _plan_step(self, *, is_incomplete: bool = False) -> None:
+        """Plan the step that begins; ``is_incomplete`` means that the last sampled one lacked a phase or a network."""
+        step, calls = self._step, self.call_recorder
+        step.shift = self.cadence.shift
+        self._plan = plan = self._schedule.plan(step.tick)
+        step.due = plan.due
+        self.batch_origin.current_step = step.index
+        soon = range(step.tick + 1, step.tick + 1 + self.cadence.lead)
+        is_soon_sampled = bool(soon) and any(self._schedule.plan(tick).needs_calls for tick in soon)
+        calls.step = step
+        calls.is_recording = is_incomplete or is_soon_sampled or self._is_first_step or plan.needs_calls or self.is_sampled(step.index)
+        calls.needs_output_grads = plan.needs_output_grads or is_incomplete or is_soon_sampled or self._is_first_step
+        calls.needs_arguments = plan.needs_arguments or self._is_first_step
+        self.updates.sampled_index = step.index if plan.update_probes else None
+        if calls.is_recording:
+            forward_calls.wrap_compiled_modules()
 
     def close(self) -> bool:
-        """Leave no hook behind and hand on what waits; False where that was done before."""
-        if not self.open:
+        """Remove all hooks and deliver pending steps; return False if it was closed before."""
+        if not self.is_open:
             return False
-        self.open = False
-        self._unhook()
+        self.is_open = False
+        self.detach_taps()
         self.flush()
         return True
 
-    def _hook(self) -> None:
-        for role, modules in self._members.items():
-            for module in modules:
-                forward_calls.watch(module, self._on_judged if role == "d" else self._on_generated)
-        for by_parts in self._by_parts.values():
-            by_parts.watch()
-        self.updates.hook()
+    def attach_taps(self) -> None:
+        """Begin to watch the networks and optimizers."""
+        self.call_recorder.attach()
+        self.updates.attach()
 
-    def _unhook(self) -> None:
-        for module in chain(*self._members.values()):
-            forward_calls.unwatch(module)
-        for by_parts in self._by_parts.values():
-            by_parts.unwatch()
-        self.updates.unhook()
+    def detach_taps(self) -> None:
+        """Remove all hooks; ``attach_taps`` continues."""
+        self.call_recorder.detach()
+        self.updates.detach()
 
-    def _look_at_parts(self, role: str) -> None:
-        """Calls of the whole network do not come: it may be called part by part."""
-        network, on_call = self._members[role][0], self._on_judged if role == "d" else self._on_generated
-        self._by_parts[role] = ByParts(network, judges=role == "d", on_call=on_call, batch_origin=self.batch_origin, options=self.options)
-        self._by_parts[role].watch()
+    def on_real_batch(self, batch: Any, waiting_time: float) -> None:
+        """Mark data that the loop is about to use as real: a tensor, or a nest whose floating tensors are samples.
 
-    def on_real_batch(self, batch: Any, waited: float) -> None:
-        """Say that what the loop is about to use is real data: a tensor, or a nest whose floating tensors are samples.
-
-        ``waited`` is the time in seconds that the loop waited for it.
+        ``waiting_time`` is the time in seconds that the loop waited for it.
         """
-        self._current.data_time = (self._current.data_time or 0.0) + waited
-        if self._recording or self.remembering:
-            self._timed(self.batch_origin.remember, "real", batch)
-        elif not self.paused:
-            self.batch_origin.note("real", batch)
+        self._step.data_time = (self._step.data_time or 0.0) + waiting_time
+        if self.call_recorder.is_recording or self.call_recorder.remembers_batches:
+            self._run(self.batch_origin.remember, "real", batch)
+        elif not self.is_paused:
+            self.batch_origin.remember_deferred("real", batch)
 
     def on_fake_batch(self, batch: Any) -> None:
-        """Say that what the loop is about to use is generated."""
-        self._timed(self.batch_origin.remember, "fake", batch)
+        """Mark data that the loop is about to use as generated."""
+        self._run(self.batch_origin.remember, "fake", batch)
 
     def log(self, name: Any, value: Any) -> None:
-        """Note a reading of the loop's own at the step that is going on."""
-        series, kept = logged(name, value)
-        self._current.logged[series] = kept
+        """Add a reading of the loop's own to the current step."""
+        series, parsed = parse_reading(name, value)
+        self._step.logged[series] = parsed
 
     def add_readings(self, readings: Mapping[str, Any]) -> None:
-        """Take readings of somebody else's at the last step, or at the next one where that has been handed on."""
-        (self._waiting[-1] if self._waiting else self._current).logged |= readings
+        """Add readings from outside to the last step, or to the current one if the last was delivered."""
+        (self._pending_steps[-1] if self._pending_steps else self._step).logged |= readings
 
-    def said_since(self) -> Step | None:
-        """Readings that were given after the last step and that it does not have, as of that step; None where there are none."""
-        logged = {series: value for series, value in self._current.logged.items() if series not in self._noted}
+    def build_final_step(self) -> Step | None:
+        """Return a step with the index of the last one and the readings that were logged after it; None if there are none."""
+        logged = {series: value for series, value in self._step.logged.items() if series not in self._last_logged}
         return Step(self.index, logged=logged, wall_time=time.time()) if logged and self.index else None
 
-    def _timed(self, action: Callable[..., Any], *args: Any) -> Any:
-        if self.paused:
+    def _run(self, action: Callable[..., Any], *args: Any) -> Any:
+        """Run a part of ganwatch unless paused, add its time, and pass errors to the guard."""
+        if self.is_paused:
             return None
         start, result = time.perf_counter(), None
         try:
             result = action(*args)
-        except Exception as error:  # noqa: BLE001  # handed on to the guard, without a closure on the hot path
+        except Exception as error:  # noqa: BLE001  # passed to the guard, without a closure on the hot path
             self.guard("capture", partial(_raise, error))
-        self.spent += time.perf_counter() - start
+        self.observer_time += time.perf_counter() - start
         return result
 
-    def _on_judged(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        if get_ident() != self.updates.thread:
-            return
-        if torch.is_grad_enabled():
-            self.updates.update_kinds.judged((*args, *kwargs.values()) if kwargs else args)
-        if self._recording and module is self._members["d"][0]:
-            self._timed(self._record_judged, module, args, kwargs, output)
-
-    def _on_generated(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        if get_ident() != self.updates.thread:
-            return
-        if self._recording and module is self._members["g"][0]:
-            self._timed(self._record_generated, module, args, kwargs, output)
-        elif self._recording or self.remembering:
-            self._timed(self._remember_made, output)
-
-    def _remember_made(self, output: Any) -> Any:
-        """Remember what a generator returned, and give the samples in it."""
-        self.batch_origin.remember("fake", output)
-        if self._sample is None:
-            return output
-        self.batch_origin.remember("fake", samples := self._sample(output))
-        return samples
-
-    def _record_generated(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        made = tensors(self._remember_made(output))
-        self.batch_origin.shape = next((x.shape[1:] for x in made if x.ndim >= 2 and x.is_floating_point()), None)
-        call = generated(module, args, kwargs, output, index=self._current.index, whole=self._restarted or self._plan_now.needs_arguments)
-        keep(self._current.calls, call)
-        self.findings.generated(call)
-
-    def _record_judged(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        now, known = self._current.index, self.batch_origin
-        self.findings.called["d"] += 1
-        for score, calls in judged(module, args, kwargs, output, index=now, batch_origin=known, options=self.options):
-            for _, call in calls:
-                keep(self._current.calls, call)
-            self.findings.judged([call for _, call in calls], output)
-            if score.requires_grad and score.ndim and self._wants_slopes:
-                marked = loss_graph.mark(score) if self.findings.gathering else None
-                score.register_hook(partial(self._on_slope, calls, marked))  # type: ignore[no-untyped-call]  # torch publishes no type here
-
-    def _on_slope(self, calls: Sequence[tuple[Any, Call]], marked: object, grad: Tensor) -> None:
-        self._timed(_take_slope, calls, marked, grad)
-
-    def _begun(self, updates: Sequence[Update]) -> Sequence[Update]:
-        fresh = [update for update in updates if update.network not in self._shown]
+    def _before_optimizer_step(self, updates: Sequence[Update]) -> Sequence[Update]:
+        """Pass the first update of each network in a step to the probes, and return those that were passed."""
+        fresh = [update for update in updates if update.network not in self._probed_networks]
         for update in fresh:
-            self._shown.add(update.network)
-            self._show("before_update", update)
+            self._probed_networks.add(update.network)
+            self._notify_probes("before_update", update)
         return fresh
 
-    def _ended(
+    def _after_optimizer_step(
         self,
         updates: Sequence[Update],
-        moved: Sequence[AppliedUpdate],
-        shares: Sequence[OwnedParameters],
-        resembled: Sequence[str],
+        applied: Sequence[AppliedUpdate],
+        owned: Sequence[OwnedParameters],
+        similar_roles: Sequence[str],
         *,
-        late: Tensor | None,
-        ends: bool,
+        late_d_loss: Tensor | None,
+        ends_step: bool,
     ) -> None:
         for update in updates:
-            self._show("after_update", update)
-        current = self._current
-        if late is not None and "d" in current.losses:
-            current.losses["d"] = current.losses["d"] + late
-        for one in moved:
-            role, group = one.share.role, one.share.group
+            self._notify_probes("after_update", update)
+        step = self._step
+        if late_d_loss is not None and "d" in step.losses:
+            step.losses["d"] = step.losses["d"] + late_d_loss
+        for one in applied:
+            role, group = one.owned.role, one.owned.group
             if one.loss is not None:
-                current.losses[one.network] = one.loss
-            current.updates[role] = current.updates.get(role, 0) + 1
-            if not one.kind.counts:
-                self.findings.auxiliary[role] += 1
+                step.losses[one.network] = one.loss
+            step.updates[role] = step.updates.get(role, 0) + 1
+            if not one.kind.is_main:
+                self.loop_facts.auxiliary_updates[role] += 1
             if "lr" in group:
-                current.learning_rates[role] = group["lr"]
-        roles = [one.share.role for one in moved]
-        together = len(moved) > 1 and all(one.kind.counts for one in moved)
-        self.findings.stepped(roles, shares, resembled, together=together)
-        if self.reviews is not None and self.findings.steps % self.reviews[0] == 0:
-            self.guard("status", self.reviews[1])
-        if self._recording and roles == ["d"]:
-            claim(current.calls, current.index)
-        if ends:
+                step.learning_rates[role] = group["lr"]
+        roles = [one.owned.role for one in applied]
+        is_joint = len(applied) > 1 and all(one.kind.is_main for one in applied)
+        self.loop_facts.add_optimizer_step(roles, owned, similar_roles, is_joint=is_joint)
+        if self.periodic_check is not None and self.loop_facts.steps % self.periodic_check[0] == 0:
+            self.guard("status", self.periodic_check[1])
+        if self.call_recorder.is_recording and roles == ["d"]:
+            assign_to_d_phase(step.calls, step.index)
+        if ends_step:
             self._finish_step()
 
-    def _show(self, moment: str, update: Update) -> None:
-        for probe in self._plan_now.watching:
-            self.guard(f"probe {probe.name}", partial(getattr(probe, moment), update))
+    def _notify_probes(self, method: str, update: Update) -> None:
+        for probe in self._plan.update_probes:
+            self.guard(f"probe {probe.name}", partial(getattr(probe, method), update))
 
     def _finish_step(self) -> None:
-        step, self.index = self._current, self.index + 1
-        self._noted = step.logged
+        step, self.index = self._step, self.index + 1
+        self._last_logged = step.logged
         step.wall_time = time.time()
-        step.observer_time, self._spent_before = self.spent - self._spent_before, self.spent
-        judged, fresh = step.calls, []  # carried on
-        if self._recording:
-            release(step.calls, step.index)
-            judged = [call for call in step.calls if call.network == "d" and not call.attached]
-            fresh = [call for call in judged if call.index == step.index]
-        if fresh:  # what is unknown with no memory of earlier steps may be known with it
-            self.remembering = self.batch_origin.reached_back or (not self.remembering and any(c.batch == "unknown" for c in fresh))
-            self.batch_origin.reached_back = False
-            self._origin_from_loss.settle([call for call in step.calls if call.index == step.index])
-        if self._recording:
-            self.findings.looked([call for call in step.calls if call.index == step.index], step.updates)
-            for role in ("g", "d"):
-                if self.findings.uncalled[role] == PATIENCE and role not in self._by_parts:
-                    self._look_at_parts(role)
-        if self._recording:
-            self._seldom, self._missed = (max(self._seldom, self._missed), 0) if fresh else (self._seldom, min(self._missed + 1, CARRIED))
-        self._realign(step)
-        lacking = self._recording and (not fresh or self._origin_from_loss.undecided or 0 < self.findings.uncalled["g"] <= PATIENCE)
-        self._current = Step(self.index + 1, calls=[call for call in judged if call.index > self.index - CARRIED])
-        self._restarted = False
-        self._shown.clear()
-        self._waiting.append(step)
-        looked, self._looked = self._looked, self._recording or not self._plan_now.deferrable
-        if looked or self._looked or len(self._waiting) >= WAITING:
+        step.observer_time, self._observer_time_before = self.observer_time - self._observer_time_before, self.observer_time
+        is_recording = self.call_recorder.is_recording
+        d_phase, has_d_call = self.call_recorder.finish_step() if is_recording else (step.calls, False)
+        self.cadence.add_step(step, has_call=has_d_call if is_recording else None, samples_updates=bool(self._plan.update_probes))
+        is_incomplete = is_recording and (not has_d_call or self.call_recorder.is_inconclusive)
+        recent = [call for call in d_phase if call.index > self.index - MAX_CALL_AGE]
+        self._step = self.call_recorder.step = Step(self.index + 1, calls=recent)
+        self._is_first_step = False
+        self._probed_networks.clear()
+        self._pending_steps.append(step)
+        was_sampled, self._was_sampled = self._was_sampled, is_recording or not self._plan.deferrable
+        if was_sampled or self._was_sampled or len(self._pending_steps) >= MAX_PENDING_STEPS:
             self.flush()
-        self._plan(lacking=lacking)
-
-    def _realign(self, step: Step) -> None:
-        """Look at other steps where the cadence never meets an update of the discriminator, which has one of its own."""
-        if "d" in step.updates:
-            self._updated = step.index
-        if self._plan_now.watching:
-            self._idle_looks = 0 if "d" in step.updates else self._idle_looks + 1
-        if self._idle_looks >= MISSED and self._updated > 0:
-            self.shift = (self.shift + step.index - self._updated) % CADENCE
-            self._idle_looks = 0
+        self._plan_step(is_incomplete=is_incomplete)
 
     def flush(self) -> None:
-        """Give ``on_step`` what waits."""
-        waiting, self._waiting = self._waiting, []
-        for step in waiting:
+        """Deliver pending steps to ``on_step``."""
+        pending, self._pending_steps = self._pending_steps, []
+        for step in pending:
             self.on_step(step)
         self.on_flush()
-
-
-def _take_slope(calls: Sequence[tuple[Any, Call]], marked: object, grad: Tensor) -> None:
-    if torch.is_grad_enabled():
-        return
-    scale, loss = backward_losses.scale(), backward_losses.loss()
-    output_grad = grad.detach() if scale is None else grad.detach().float() / scale
-    family = None if marked is None or loss is None else loss_graph.family(marked, loss)
-    for part, call in calls:
-        call.output_grad, call.family, call.shared = output_grad[part], family, call.output_grad is not None
 
 
 def _raise(error: Exception) -> None:

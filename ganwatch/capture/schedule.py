@@ -1,4 +1,4 @@
-"""Who looks at which step."""
+"""Plan of each step: the probes that are due, and what they need."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any
 
 from ganwatch.core.probe import Probe
 
-PERIOD = 1000
-"""Longest common period of cadences, in steps, whose plans are kept."""
+MAX_PERIOD = 1000
+"""Longest common period of cadences, in steps, for which plans are cached."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One step's."""
+    """Probes that are due at one step, and what they need."""
 
     due: tuple[Probe, ...] = ()
-    watching: tuple[Probe, ...] = ()
-    """Those of them that see updates as they happen."""
+    update_probes: tuple[Probe, ...] = ()
+    """Due probes that see updates as they happen."""
     needs_calls: bool = False
     needs_output_grads: bool = False
     needs_arguments: bool = False
@@ -28,7 +28,7 @@ class Plan:
 
 
 class Schedule:
-    """Plans by step; found out once where they repeat.
+    """Plans by step, computed once where they repeat.
 
     Examples
     --------
@@ -41,25 +41,27 @@ class Schedule:
 
     def __init__(self, probes: Sequence[Probe], guard: Callable[[str, Callable[[], Any]], Any]) -> None:
         self.probes, self.guard = probes, guard
-        regular = all(_inherits(probe, "due") for probe in probes)
-        self._period = math.lcm(*(probe.every for probe in probes)) if regular else 0
+        is_periodic = all(_uses_default(probe, "is_due") for probe in probes)
+        self._period = math.lcm(*(probe.every for probe in probes)) if is_periodic else 0
         self._plans: dict[int, Plan] = {}
-        self._watching = [probe for probe in probes if not (_inherits(probe, "before_update") and _inherits(probe, "after_update"))]
+        self._update_probes = [
+            probe for probe in probes if not (_uses_default(probe, "before_update") and _uses_default(probe, "after_update"))
+        ]
 
     def plan(self, step: int) -> Plan:
-        """Who is due at a step, and what they want."""
-        if not 0 < self._period <= PERIOD:
-            return self._make(step)
+        """Return the plan of a step."""
+        if not 0 < self._period <= MAX_PERIOD:
+            return self._build_plan(step)
         plan = self._plans.get(step % self._period)
         if plan is None:
-            plan = self._plans[step % self._period] = self._make(step)
+            plan = self._plans[step % self._period] = self._build_plan(step)
         return plan
 
-    def _make(self, step: int) -> Plan:
-        due = tuple(probe for probe in self.probes if self.guard(f"probe {probe.name}", partial(probe.due, step)))
+    def _build_plan(self, step: int) -> Plan:
+        due = tuple(probe for probe in self.probes if self.guard(f"probe {probe.name}", partial(probe.is_due, step)))
         return Plan(
             due=due,
-            watching=tuple(probe for probe in self._watching if probe in due),
+            update_probes=tuple(probe for probe in self._update_probes if probe in due),
             needs_calls=any(probe.needs_calls for probe in due),
             needs_output_grads=any(probe.needs_output_grads for probe in due),
             needs_arguments=any(probe.needs_arguments for probe in due),
@@ -67,5 +69,6 @@ class Schedule:
         )
 
 
-def _inherits(probe: Probe, method: str) -> bool:
+def _uses_default(probe: Probe, method: str) -> bool:
+    """Return True if the probe does not override a method."""
     return getattr(getattr(probe, method), "__func__", None) is getattr(Probe, method)

@@ -1,4 +1,4 @@
-"""What probes see of one step: tensors by reference, nothing copied."""
+"""Record of one step that probes read: tensors by reference, nothing copied."""
 
 from __future__ import annotations
 
@@ -19,33 +19,35 @@ class Call:
     """One forward call of a watched network."""
 
     network: str
+    """Role of the network, ``g`` or ``d``."""
     inputs: tuple[Tensor, ...]
     """The call's tensor arguments, detached (they share storage with the loop's own)."""
     output: Any
-    """Detached likewise; tensors, or the loop's own structure of them."""
-    batch: str
-    """For a discriminator ``real``, ``fake`` or ``unknown``; for a generator ``latent``."""
+    """The output, detached likewise: tensors, or the loop's own structure of them."""
+    origin: str
+    """Origin of the batch: for a discriminator ``real``, ``fake`` or ``unknown``; for a generator ``latent``."""
     training: bool
+    """True if the network was in training mode."""
     index: int
-    """The step (as counted by ganwatch) in which it happened."""
-    attached: bool = False
-    """Whether an input carries a graph: for a discriminator on fakes, the generator's phase."""
-    graded: bool = True
-    """Whether the output carries a graph; a call without one looks and does not train."""
-    claimed: bool = False
-    """Whether the discriminator's own step came next, so that it counts as not attached although it is."""
-    trained: bool = False
-    """Whether the discriminator's own step came after it, within the same step."""
-    probing: bool = False
-    """Whether an input is a leaf that wants a gradient: the call may be there for a penalty on the slope."""
+    """The step (as counted by ganwatch) of the call."""
+    in_g_phase: bool = False
+    """True for a discriminator's call of G's phase: an input carries a graph, and D's optimizer did not step next."""
+    has_graph: bool = True
+    """True if the output carries a graph; a call without one does not train."""
+    is_reassigned: bool = False
+    """True if an input carries a graph but D's optimizer stepped next, so that the call counts for D's phase."""
+    precedes_d_update: bool = False
+    """True if D's optimizer stepped after the call, within the same step."""
+    has_grad_leaf: bool = False
+    """True if an input is a leaf that requires a gradient: the call may serve a gradient penalty."""
     output_grad: Tensor | None = None
-    """dL/d(output) of the backward pass through this call, where it was asked for and happened."""
-    shared: bool = False
-    """Whether several backward passes went through this call, so that the slope is that of the last one."""
+    """dL/d(output) of the backward pass through this call; None if it was not needed or there was none."""
+    has_several_backwards: bool = False
+    """True if several backward passes went through this call; the gradient is that of the last one."""
     family: str | None = None
-    """That of the loss by the operations that led to it from the score, where they were looked at and tell."""
+    """Family of the loss by the operations between the score and it; None if they were not examined or are not conclusive."""
     arguments: Arguments | None = None
-    """For a generator, what it was given by position and by name, tensors detached; None where that cannot be kept."""
+    """For a generator: positional and keyword arguments, tensors detached; None if they cannot be kept."""
 
 
 @dataclass(slots=True)
@@ -53,137 +55,142 @@ class Update:
     """One optimizer step of one network."""
 
     network: str
-    """Its role; with ``_regularised`` behind it where the update compares with such ones only."""
+    """Role of the network; followed by ``_regularised`` for an update that compares with other regularising updates only."""
     index: int
     """The step (as counted by ganwatch) that it belongs to."""
     names: Sequence[str]
+    """Names of the parameters."""
     parameters: Sequence[nn.Parameter]
     """Trainable parameters that have a gradient, in the order of definition."""
     scale: Tensor | None = None
-    """What the optimizer itself divides the gradients by (mixed precision, fused)."""
-    unclipped: Tensor | None = None
-    """L2 norm of each parameter's gradient before it was clipped, shape (P,); None where it was not."""
+    """Divisor that the optimizer itself applies to the gradients (mixed precision, fused)."""
+    unclipped_norms: Tensor | None = None
+    """L2 norm of each parameter's gradient before clipping, shape (P,); None if it was not clipped."""
     _norms: Tensor | None = None
 
     def gradient_norms(self) -> Tensor:
-        """L2 norm of each parameter's gradient, shape (P,), unscaled and before clipping; to be asked for before the step."""
-        return self.applied_norms() if self.unclipped is None else self.unclipped
+        """Return the L2 norm of each parameter's gradient, shape (P,), unscaled and before clipping; valid before the step only."""
+        return self.applied_norms() if self.unclipped_norms is None else self.unclipped_norms
 
     def applied_norms(self) -> Tensor:
-        """Those of the gradients that the step applies, which clipping may have shortened; from one fused call."""
+        """Return the norms of the gradients that the step applies, after clipping if there is any; one fused call computes them."""
         if self._norms is None:
-            norms = norms_of([p.grad for p in self.parameters if p.grad is not None])
+            norms = compute_norms([p.grad for p in self.parameters if p.grad is not None])
             self._norms = norms if self.scale is None else norms / self.scale
         return self._norms
 
 
 @dataclass(slots=True)
 class Step:
-    """One main-phase update of the primary generator and what happened since the previous one."""
+    """One main-phase update of the primary generator, and all that happened since the previous one."""
 
     index: int
     due: Sequence[Probe] = ()
-    """Who measures at this step; where none of them wants calls, those of this step may be missing."""
+    """Probes that measure at this step; if none of them needs calls, those of this step may be missing."""
     calls: list[Call] = field(default_factory=list)
     losses: dict[str, Tensor] = field(default_factory=dict)
+    """Loss of the last update, by network."""
     updates: dict[str, int] = field(default_factory=dict)
+    """Number of updates, by role."""
     learning_rates: dict[str, Any] = field(default_factory=dict)
-    """As the optimizers have them: floats, or tensors."""
+    """Learning rates by role, as the optimizers have them: floats or tensors."""
     logged: dict[str, Any] = field(default_factory=dict)
-    """Readings that the loop itself gave, by series: floats, or tensors."""
+    """Readings that the loop itself logged, by series: floats or tensors."""
     wall_time: float = 0.0
-    """Unix time at which it ended, in seconds."""
+    """Unix time of the step's end, in seconds."""
     data_time: float | None = None
+    """Time that the loop waited for data, in seconds; None if no loader was seen."""
     observer_time: float = 0.0
+    """Time that ganwatch took in the training thread, in seconds."""
     shift: int = 0
-    """By how much cadences run ahead of the index."""
+    """Number of steps by which cadences run ahead of the index."""
 
     @property
     def tick(self) -> int:
-        """What cadences count by."""
+        """Index by which cadences count."""
         return self.index + self.shift
 
-    def last(self, network: str, batch: str, *, attached: bool | None = None) -> Call | None:
-        """The most recent call of a network on a kind of batch, where asked for in one phase only."""
+    def last_call(self, network: str, origin: str, *, in_g_phase: bool | None = None) -> Call | None:
+        """Return the most recent call of a network on a batch of this origin, optionally of one phase only."""
         for call in reversed(self.calls):
-            if call.network == network and call.batch == batch and attached in {None, call.attached}:
+            if call.network == network and call.origin == origin and in_g_phase in {None, call.in_g_phase}:
                 return call
         return None
 
-    def batch(self, kind: str) -> Tensor | None:
-        """The most recent batch of samples: ``real`` or ``fake`` as the discriminator saw them, or ``latent``."""
-        if kind == "latent":
-            call = self.last("g", "latent")
+    def batch(self, origin: str) -> Tensor | None:
+        """Return the most recent batch of samples: ``real`` or ``fake`` as the discriminator got them, or ``latent``."""
+        if origin == "latent":
+            call = self.last_call("g", "latent")
             return call.inputs[0] if call and call.inputs else None
-        call = self.last("d", kind)
+        call = self.last_call("d", origin)
         return call.inputs[0] if call and call.inputs else None
 
 
-def norms_of(gradients: Sequence[Tensor]) -> Tensor:
-    """L2 norm of each, shape (P,)."""
+def compute_norms(gradients: Sequence[Tensor]) -> Tensor:
+    """Return the L2 norm of each gradient, shape (P,)."""
     return torch.stack(torch._foreach_norm(list(gradients)))  # noqa: SLF001
 
 
-def scores(output: Any) -> Tensor | None:
-    """One score a sample from whatever a discriminator returned: shape ``(N,)``, float32. A patch map is averaged."""
-    leaf = score_leaf(output)
+def reduce_to_scores(output: Any) -> Tensor | None:
+    """Return one score per sample of a discriminator's output: shape ``(N,)``, float32. A patch map is averaged."""
+    leaf = find_score(output)
     if leaf is None or leaf.ndim == 0:
         return None
     return leaf.float() if leaf.ndim == 1 else leaf.float().flatten(1).mean(1)
 
 
-def per_sample(output_grad: Tensor) -> Tensor:
-    """dL/d(output) summed over everything but the batch: shape (N,), float32."""
+def sum_per_sample(output_grad: Tensor) -> Tensor:
+    """Return dL/d(output) summed over everything but the batch: shape (N,), float32."""
     return output_grad.float().flatten(1).sum(1) if output_grad.ndim > 1 else output_grad.float()
 
 
-def score_leaf(output: Any) -> Tensor | None:
-    """Of the floating tensors in a nest of tuples, lists and dicts, the one that judges.
+def find_score(output: Any) -> Tensor | None:
+    """Return the tensor with the score among the floating tensors in a nest of tuples, lists and dicts.
 
-    The last with a single channel, because class logits or features may stand beside the score, or else the last, because
-    features come before the score.
+    It is the last one with a single channel, because class logits or features may accompany the score. If there is none, it is the last
+    one, because features come before the score.
     """
     if isinstance(output, Tensor):
         return output if output.is_floating_point() else None
-    leaves = [tensor for tensor in tensors(output) if tensor.is_floating_point()]
+    leaves = [tensor for tensor in find_tensors(output) if tensor.is_floating_point()]
     single = (leaf for leaf in reversed(leaves) if leaf.ndim == 1 or (leaf.ndim > 1 and leaf.shape[1] == 1))
     return next(single, leaves[-1] if leaves else None)
 
 
-def tensors(nest: Any) -> list[Tensor]:
-    """The tensors in a nest of tuples, lists, mappings and data classes, in order."""
+def find_tensors(nest: Any) -> list[Tensor]:
+    """Return the tensors in a nest of tuples, lists, mappings and data classes, in order."""
     if isinstance(nest, Tensor):
         return [nest]
     if not isinstance(nest, list | tuple):
-        nest = list(nest.values()) if isinstance(nest, Mapping) else _fields(nest)
-    found: list[Tensor] = []
+        nest = list(nest.values()) if isinstance(nest, Mapping) else _field_values(nest)
+    tensors: list[Tensor] = []
     for value in nest:
         if isinstance(value, Tensor):
-            found.append(value)
+            tensors.append(value)
         elif value is not None and not isinstance(value, str | int | float):
-            found += tensors(value)
-    return found
+            tensors += find_tensors(value)
+    return tensors
 
 
-def _fields(value: Any) -> list[Any]:
-    known = is_dataclass(value) and not isinstance(value, type)
-    return [getattr(value, field.name) for field in fields(value)] if known else []
+def _field_values(value: Any) -> list[Any]:
+    is_instance = is_dataclass(value) and not isinstance(value, type)
+    return [getattr(value, field.name) for field in fields(value)] if is_instance else []
 
 
-def detached(value: Any) -> Any:
-    """The same nest with every tensor detached; storage is shared, the graph is not kept alive.
+def detach_nest(value: Any) -> Any:
+    """Return the same nest with every tensor detached; storage is shared, the graph is not kept alive.
 
     Raises
     ------
     TypeError
-        There is something in it that is neither a tensor nor a plain value, and might hold a graph of its own.
+        The nest contains something else than tensors and plain values, which might hold a graph.
     """
     if isinstance(value, Tensor):
         return value.detach()
     if isinstance(value, Mapping):
-        return {key: detached(item) for key, item in value.items()}
+        return {key: detach_nest(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [detached(item) for item in value]
+        return [detach_nest(item) for item in value]
     if value is None or isinstance(value, str | bool | int | float):
         return value
     raise TypeError(f"value must be a nest of tensors and plain values, got {type(value).__name__}")

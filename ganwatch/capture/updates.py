@@ -1,4 +1,4 @@
-"""Puts together what belongs to one update: the losses back-propagated before it, the gradients, and the optimizer's step."""
+"""Assembles one update: the losses back-propagated before it, the gradients, and the optimizer's step."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from ganwatch.capture.attribution.parameter_ownership import OwnedParameters, Ownership
 from ganwatch.capture.attribution.step_clock import StepClock
 from ganwatch.capture.attribution.update_kind import AUXILIARY, UpdateKind, UpdateKindTracker
-from ganwatch.capture.attribution.update_losses import Losses
-from ganwatch.capture.step import Update, norms_of
+from ganwatch.capture.attribution.update_losses import PendingLosses
+from ganwatch.capture.step import Update, compute_norms
 from ganwatch.capture.taps import backward_losses, clipping, optimizer_steps
 
 _Arguments = tuple[tuple[Any, ...], dict[str, Any]]
@@ -23,50 +23,57 @@ _Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 @dataclass(slots=True)
 class AppliedUpdate:
-    """What an optimizer's step meant for one network."""
+    """Effect of an optimizer's step on one network."""
 
-    share: OwnedParameters
+    owned: OwnedParameters
     kind: UpdateKind
     loss: Tensor | None
 
     @property
     def network(self) -> str:
-        """The role, or what its regularising updates go by."""
-        return _network(self.share, self.kind)
+        """Name of the network: its role, or another one for its regularising updates."""
+        return _network_name(self.owned, self.kind)
 
 
 @dataclass(slots=True)
-class _Stepping:
-    """An optimizer's step that has begun."""
+class _OpenStep:
+    """An optimizer's step that has begun and not ended."""
 
     optimizer: torch.optim.Optimizer
-    shares: Sequence[OwnedParameters]
+    owned: Sequence[OwnedParameters]
     loss: Tensor | None
-    late: Tensor | None
-    """What belongs to the discriminator's update before."""
-    skipped: bool
+    late_d_loss: Tensor | None
+    """Loss that belongs to the discriminator's previous update."""
+    is_skipped: bool
     updates: Sequence[Update] | None = None
-    """What somebody has taken of it; None where nobody was shown anything."""
+    """Updates that ``before_step`` returned; None if it was not called."""
 
 
-class Updates:
-    """Watches losses, gradients and optimizers from ``hook`` to ``unhook``, of the thread that trains.
+class UpdateTracker:
+    """Tracks losses, gradients and optimizer steps of the thread that trains, from ``attach`` to ``detach``.
 
-    ``looked_at`` is the index of the step while somebody looks at its gradients, else None. ``thread`` is the one that steps an optimizer
-    of the networks, until then the one that this was made in: what others do meanwhile is no part of the training, and reading gradients
-    that another thread is writing ends a process.
+    What other threads do meanwhile is no part of the training, and reading gradients that another thread writes crashes a process.
 
     Parameters
     ----------
     networks : mapping of str to nn.Module
     only : mapping of str to sequence of Optimizer, optional
-        The optimizers that count for a network, where they were named.
-    timed : callable
-        Runs a function with its arguments as a part of ganwatch, and gives what it returned, None after an error.
-    begun, ended : callable
-        Get what an optimizer is about to do to each network, where somebody looks (and give back what of it they took); and, when it has
-        stepped, those updates, what it ``AppliedUpdate``, all that it has, networks that it resembles, a loss of the discriminator that was
-        taken for the generator's until now (``late``), and whether it ``ends`` a step.
+        The optimizers that count for a network, if the user named them.
+    run : callable
+        Runs a function with its arguments as a part of ganwatch, and returns its result, None after an error.
+    before_step : callable
+        Gets an optimizer's updates of the networks at sampled steps, and returns those that it uses.
+    after_step : callable
+        Gets after an optimizer's step: the updates that ``before_step`` returned; a list of ``AppliedUpdate``; all parameters of the
+        networks that the optimizer has; networks with parameters like its own; ``late_d_loss``, a loss of the discriminator that was
+        taken for the generator's until now; and ``ends_step``, true if the step ends a step of the training.
+
+    Attributes
+    ----------
+    sampled_index : int or None
+        Index of the current step while its gradients are sampled.
+    thread : int
+        Identifier of the thread that trains: the one that steps an optimizer of the networks, until then the one that created this.
     """
 
     def __init__(
@@ -74,161 +81,172 @@ class Updates:
         networks: Mapping[str, nn.Module],
         only: Mapping[str, Sequence[torch.optim.Optimizer]] | None = None,
         *,
-        timed: Callable[..., Any],
-        begun: Callable[[Sequence[Update]], Sequence[Update]],
-        ended: Callable[..., None],
+        run: Callable[..., Any],
+        before_step: Callable[[Sequence[Update]], Sequence[Update]],
+        after_step: Callable[..., None],
     ) -> None:
         self.ownership = Ownership(networks, only)
         self.update_kinds = UpdateKindTracker()
         self._networks = dict(networks)
-        self._timed, self._begun, self._ended = timed, begun, ended
-        self.looked_at: int | None = None
-        self._primary = StepClock()
-        self._apart: set[str] = set()
-        """Networks that some optimizer has moved which has nothing of the other one."""
-        self._stepping: list[_Stepping] = []
-        self._stepped: int | None = None
-        self._losses = Losses(self.ownership)
-        self._unclipped: dict[int, Tensor] = {}
+        self._run, self._before_step, self._after_step = run, before_step, after_step
+        self.sampled_index: int | None = None
+        self._step_clock = StepClock()
+        self._separate_roles: set[str] = set()
+        """Networks that some optimizer has updated which has no parameter of the other one."""
+        self._open_steps: list[_OpenStep] = []
+        self._last_optimizer: int | None = None
+        """Identity of the optimizer that stepped last."""
+        self._losses = PendingLosses(self.ownership)
+        self._unclipped_norms: dict[int, Tensor] = {}
         self._listener = backward_losses.Listener(
-            self._losses.before, self._losses.after, self._losses.asked, self.update_kinds.penalised, self._on_scaled_step, get_ident()
+            on_backward=self._losses.before_backward,
+            on_loss=self._losses.after_backward,
+            on_gradient=self._losses.add_without_backward,
+            on_penalty=self.update_kinds.add_penalty,
+            on_scaled_step=self._on_scaled_step,
+            thread=get_ident(),
         )
-        self._around_steps = {"before": partial(timed, self._begin), "after": partial(timed, self._end)}
+        self._step_listeners = {"before": partial(run, self._begin_step), "after": partial(run, self._end_step)}
 
     @property
     def thread(self) -> int:
         """Identifier of the thread that trains."""
         return self._listener.thread
 
-    def hook(self) -> None:
-        """Begin to watch."""
-        backward_losses.listen(self._listener)
-        clipping.listen(self._on_clip)
-        optimizer_steps.listen(**self._around_steps)
+    def attach(self) -> None:
+        """Begin to listen to torch."""
+        backward_losses.add_listener(self._listener)
+        clipping.add_listener(self._on_clip)
+        optimizer_steps.add_listener(**self._step_listeners)
 
-    def unhook(self) -> None:
-        """Leave nothing behind."""
-        backward_losses.unlisten(self._listener)
-        clipping.unlisten(self._on_clip)
-        optimizer_steps.unlisten(**self._around_steps)
+    def detach(self) -> None:
+        """Remove all listeners."""
+        backward_losses.remove_listener(self._listener)
+        clipping.remove_listener(self._on_clip)
+        optimizer_steps.remove_listener(**self._step_listeners)
 
-    def drop(self) -> None:
-        """Forget what waits for an update that will not come."""
+    def drop_pending(self) -> None:
+        """Drop all that waits for an update that will not come."""
         self._losses.clear()
-        self._unclipped.clear()
-        self.update_kinds.drop()
+        self._unclipped_norms.clear()
+        self.update_kinds.drop_phase()
 
-    def _begin(self, optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Arguments | None:
+    def _begin_step(self, optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Arguments | None:
         if get_ident() != self._listener.thread:
-            if not self.ownership.has(optimizer):
+            if not self.ownership.has_first_parameter(optimizer):
                 return None
             self._listener.thread = get_ident()
-        shares = self.ownership.shares(optimizer)
-        loss, late = self._losses.take([share.role for share in shares])
-        skipped = hasattr(optimizer, "found_inf") and _overflowed(optimizer)
-        step = _Stepping(optimizer, shares, loss, late, skipped)
-        if self._stepping:
-            self._stepping = [other for other in self._stepping if other.optimizer is not optimizer]
-        self._stepping.append(step)
-        if self.looked_at is None or skipped:
+        owned = self.ownership.find_owned(optimizer)
+        loss, late_d_loss = self._losses.take([one.role for one in owned])
+        is_skipped = hasattr(optimizer, "found_inf") and _has_overflow(optimizer)
+        step = _OpenStep(optimizer, owned, loss, late_d_loss, is_skipped)
+        if self._open_steps:
+            self._open_steps = [other for other in self._open_steps if other.optimizer is not optimizer]
+        self._open_steps.append(step)
+        if self.sampled_index is None or is_skipped:
             return None
         if (closure := args[1] if len(args) > 1 else kwargs.get("closure")) is None:
-            self._look(step)
+            self._sample_gradients(step)
             return None
-        shown = partial(self._evaluate, step, closure)
-        return ((args[0], shown, *args[2:]), kwargs) if len(args) > 1 else (args, kwargs | {"closure": shown})
+        wrapper = partial(self._run_closure, step, closure)
+        return ((args[0], wrapper, *args[2:]), kwargs) if len(args) > 1 else (args, kwargs | {"closure": wrapper})
 
-    def _evaluate(self, step: _Stepping, closure: Callable[[], Any]) -> Any:
-        """Run the closure that computes the gradients of a step, and show them when it did so first."""
+    def _run_closure(self, step: _OpenStep, closure: Callable[[], Any]) -> Any:
+        """Run the closure that computes the gradients of a step, and sample them after its first run."""
         result = closure()
         if step.updates is None:
-            self._timed(self._look, step)
+            self._run(self._sample_gradients, step)
         return result
 
-    def _look(self, step: _Stepping) -> None:
-        if self.looked_at is None:
+    def _sample_gradients(self, step: _OpenStep) -> None:
+        if self.sampled_index is None:
             return
-        scale, shares = getattr(step.optimizer, "grad_scale", None), step.shares
-        wrapping = [other for other in self._stepping if other is not step]
+        scale, owned = getattr(step.optimizer, "grad_scale", None), step.owned
+        outer_steps = [other for other in self._open_steps if other is not step]
         updates = [
-            share.update(_network(share, self._kind(share, shares)), self.looked_at, scale=scale, unclipped=self._unclipped)
-            for share in _moving(shares, wrapping)
+            one.build_update(
+                _network_name(one, self._classify(one, owned)), self.sampled_index, scale=scale, unclipped_norms=self._unclipped_norms
+            )
+            for one in _select_updated(owned, outer_steps)
         ]
-        step.updates = self._begun(updates)
+        step.updates = self._before_step(updates)
 
-    def _end(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
+    def _end_step(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
         if get_ident() != self._listener.thread:
             return
-        step = self._stepping.pop() if self._stepping and self._stepping[-1].optimizer is optimizer else self._interrupted(optimizer)
-        if step is None or step.skipped or (not step.shares and self.ownership.elsewhere(optimizer)):
+        is_innermost = self._open_steps and self._open_steps[-1].optimizer is optimizer
+        step = self._open_steps.pop() if is_innermost else self._close_abandoned_steps(optimizer)
+        if step is None or step.is_skipped or (not step.owned and self.ownership.is_of_other_watch(optimizer)):
             return
-        if step.shares:
-            step.loss = self._losses.last(step.loss)  # back-propagated by a closure, within the step
-        resembled = () if step.shares else self.ownership.resembled(optimizer)
-        moving = _moving(step.shares, self._stepping)
-        moved = [AppliedUpdate(share, self._kind(share, step.shares), step.loss) for share in moving]
-        counted = [one.share.role for one in moved if one.kind.counts]
-        ends = "g" in counted and self._primary.ends_step(optimizer, alone=counted == ["g"], judged=self.update_kinds.called)
-        self._primary.opposed |= counted == ["d"]
-        if moving:
-            self._stepped = id(optimizer)
-            self.update_kinds.end(moving)
-            if len(step.shares) == 1:
-                self._apart.add(step.shares[0].role)
-            if self._unclipped:
-                for parameter in (p for share in moving for p in share.parameters):
-                    self._unclipped.pop(id(parameter), None)
-        self._ended(step.updates or (), moved, step.shares, resembled, late=step.late, ends=ends)
+        if step.owned:
+            step.loss = self._losses.take_latest(step.loss)  # back-propagated by a closure, within the step
+        similar_roles = () if step.owned else self.ownership.find_similar_roles(optimizer)
+        updated = _select_updated(step.owned, self._open_steps)
+        applied = [AppliedUpdate(one, self._classify(one, step.owned), step.loss) for one in updated]
+        main_roles = [one.owned.role for one in applied if one.kind.is_main]
+        ends_step = "g" in main_roles and self._step_clock.ends_step(
+            optimizer, is_g_only=main_roles == ["g"], has_d_call=self.update_kinds.has_discriminator_call
+        )
+        self._step_clock.has_d_update |= main_roles == ["d"]
+        if updated:
+            self._last_optimizer = id(optimizer)
+            self.update_kinds.end_phase(updated)
+            if len(step.owned) == 1:
+                self._separate_roles.add(step.owned[0].role)
+            if self._unclipped_norms:
+                for parameter in (p for one in updated for p in one.parameters):
+                    self._unclipped_norms.pop(id(parameter), None)
+        self._after_step(step.updates or (), applied, step.owned, similar_roles, late_d_loss=step.late_d_loss, ends_step=ends_step)
 
-    def _interrupted(self, optimizer: torch.optim.Optimizer) -> _Stepping | None:
-        """The step of an optimizer within which others have begun one that never ended; None where it began unwatched."""
-        while any(begun.optimizer is optimizer for begun in self._stepping):
-            step = self._stepping.pop()
+    def _close_abandoned_steps(self, optimizer: torch.optim.Optimizer) -> _OpenStep | None:
+        """Drop steps that began within the optimizer's step and never ended; return the latter, None if its begin was not seen."""
+        while any(step.optimizer is optimizer for step in self._open_steps):
+            step = self._open_steps.pop()
             if step.optimizer is optimizer:
                 return step
         return None
 
-    def _kind(self, share: OwnedParameters, shares: Sequence[OwnedParameters]) -> UpdateKind:
-        """What an update is for; where each network has an optimizer of its own, one of both trains neither of them to be a GAN."""
-        if len(shares) > 1 and self._apart.issuperset(one.role for one in shares):
+    def _classify(self, owned: OwnedParameters, all_owned: Sequence[OwnedParameters]) -> UpdateKind:
+        """Return the kind of an update; if each network has an optimizer of its own, one of both trains neither of them as a GAN."""
+        if len(all_owned) > 1 and self._separate_roles.issuperset(one.role for one in all_owned):
             return AUXILIARY
-        return self.update_kinds.kind(share)
+        return self.update_kinds.classify(owned)
 
     def _on_scaled_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """A scaler has let an optimizer step, or has not; then its losses and calls belong to no update."""
-        if self._stepped != id(optimizer) and self.ownership.shares(optimizer):
-            self.drop()
-        self._stepped = None
+        """Drop losses and calls if a scaler skipped the optimizer's step: they belong to no update."""
+        if self._last_optimizer != id(optimizer) and self.ownership.find_owned(optimizer):
+            self.drop_pending()
+        self._last_optimizer = None
 
     def _on_clip(self, gradients: Sequence[Tensor]) -> None:
-        if self.looked_at is not None and get_ident() == self._listener.thread:
-            self._timed(self._note_unclipped, gradients)
+        if self.sampled_index is not None and get_ident() == self._listener.thread:
+            self._run(self._note_unclipped_norms, gradients)
 
-    def _note_unclipped(self, gradients: Sequence[Tensor]) -> None:
-        clipped = {id(gradient) for gradient in gradients}
-        ours = {
+    def _note_unclipped_norms(self, gradients: Sequence[Tensor]) -> None:
+        ids = {id(gradient) for gradient in gradients}
+        own = {
             id(parameter): parameter.grad
             for network in self._networks.values()
             for parameter in network.parameters()
-            if parameter.grad is not None and id(parameter.grad) in clipped and id(parameter) not in self._unclipped
+            if parameter.grad is not None and id(parameter.grad) in ids and id(parameter) not in self._unclipped_norms
         }
-        if ours:
-            self._unclipped |= zip(ours, norms_of(list(ours.values())).unbind(), strict=True)
+        if own:
+            self._unclipped_norms |= zip(own, compute_norms(list(own.values())).unbind(), strict=True)
 
 
-def _moving(shares: Sequence[OwnedParameters], wrapping: Sequence[_Stepping]) -> list[OwnedParameters]:
-    """What an optimizer moves of what it has, without what others that wrap it are moving just now."""
-    if not wrapping:
-        return [share for share in shares if share.moves]
-    others = {share.role for step in wrapping for share in step.shares}
-    return [share for share in shares if share.role not in others and share.moves]
+def _select_updated(owned: Sequence[OwnedParameters], outer_steps: Sequence[_OpenStep]) -> list[OwnedParameters]:
+    """Return the parameters that an optimizer updates, without those of optimizers that wrap it and are stepping now."""
+    if not outer_steps:
+        return [one for one in owned if one.has_gradient]
+    outer_roles = {one.role for step in outer_steps for one in step.owned}
+    return [one for one in owned if one.role not in outer_roles and one.has_gradient]
 
 
-def _network(share: OwnedParameters, kind: UpdateKind) -> str:
-    return share.role if kind.plain else f"{share.role}_regularised"
+def _network_name(owned: OwnedParameters, kind: UpdateKind) -> str:
+    return owned.role if kind.is_comparable else f"{owned.role}_regularised"
 
 
-def _overflowed(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether a fused optimizer is about to skip its step; on an accelerator that is not waited for."""
-    found: Any = getattr(optimizer, "found_inf", None)
-    return isinstance(found, Tensor) and found.device.type == "cpu" and bool(found)
+def _has_overflow(optimizer: torch.optim.Optimizer) -> bool:
+    """Return True if a fused optimizer is about to skip its step; never waits for an accelerator."""
+    found_inf: Any = getattr(optimizer, "found_inf", None)
+    return isinstance(found_inf, Tensor) and found_inf.device.type == "cpu" and bool(found_inf)

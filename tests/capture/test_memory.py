@@ -32,8 +32,8 @@ def test_memory_is_constant_over_100_000_observed_steps():
     tracemalloc.start()
     for first, last in ((1, 10_000), (10_000, 100_001)):
         for index in range(first, last):
-            monitor.observe(Step(index, due=due))
-            monitor.send()
+            monitor.process_step(Step(index, due=due))
+            monitor.send_readings()
         gc.collect()
         held.append(tracemalloc.get_traced_memory()[0])
     tracemalloc.stop()

@@ -1,4 +1,4 @@
-"""While it watches ganwatch cannot be copied along, and afterwards nothing of it is left."""
+"""A watched network is copied without ganwatch, and after ``close`` no trace of ganwatch is left."""
 
 import copy
 import gc
@@ -12,7 +12,7 @@ from torch import nn
 from torch.optim import optimizer as optimizers
 
 from ganwatch.capture.recorder import Recorder
-from ganwatch.capture.taps import forward_calls
+from ganwatch.capture.taps import forward_calls, loss_graph
 
 
 class Maker(nn.Module):
@@ -38,22 +38,26 @@ class Watched:
         self.d = discriminator or nn.Sequential(nn.Linear(6, 3), nn.Tanh(), nn.Linear(3, 1))
         self.steps = []
         self.recorder = Recorder(
-            {"g": self.g, "d": self.d}, probes=probes, on_step=self.steps.append, guard=guard, looks=lambda index: True
+            {"g": self.g, "d": self.d}, probes=probes, on_step=self.steps.append, guard=guard, is_sampled=lambda index: True
         )
         self.optimizers = {"g": torch.optim.SGD(self.g.parameters(), lr=0.1), "d": torch.optim.SGD(self.d.parameters(), lr=0.1)}
 
-    def batch(self, detach=True):
-        """One update of each network; what the generator made."""
+    def batch(self):
+        """One update of each network; returns the generator's output."""
         real = torch.randn(5, 6)
         self.recorder.on_real_batch(real, 0.0)
         fake = self.g(torch.randn(5, 4))
         self.optimizers["d"].zero_grad()
         (self.d(fake.detach()).mean() - self.d(real).mean()).backward()
         self.optimizers["d"].step()
+        self.g_phase(fake)
+        return fake
+
+    def g_phase(self, fake):
+        """One update of the generator, which ends a step."""
         self.optimizers["g"].zero_grad()
         (-self.d(fake).mean()).backward()
         self.optimizers["g"].step()
-        return fake
 
 
 @pytest.fixture
@@ -95,7 +99,7 @@ def test_a_class_stays_wrapped_until_its_last_instance_is_let_go():
     for watched in (first, third):
         watched.recorder.close()
         second.batch()
-        assert second.steps[-1].last("g", "latent") is not None
+        assert second.steps[-1].last_call("g", "latent") is not None
     second.recorder.close()
     assert Maker.forward is own
     assert "forward" not in vars(Heir)
@@ -124,10 +128,10 @@ def test_copies_work_and_are_not_watched(watched, copied):
     with torch.no_grad():
         for parameter in twin.parameters():
             parameter.add_(1.0)
-    seen = len(watched.recorder._current.calls)
+    calls = watched.recorder.loop_facts.calls["g"]
     z = torch.randn(2, 4)
     assert not torch.equal(twin(z), watched.g.inner(z))
-    assert len(watched.recorder._current.calls) == seen
+    assert watched.recorder.loop_facts.calls["g"] == calls > 0
     watched.recorder.close()
     assert torch.equal(twin(z), twin.inner(z))
 
@@ -152,19 +156,31 @@ def test_no_graph_is_kept_alive(watched):
 
 
 def test_a_long_phase_of_the_critic_alone_takes_no_more_memory(watched):
+    def tensors_after_updates(times):
+        for _ in range(times):
+            loss = watched.d(fake).mean() + watched.d(torch.randn(5, 6)).mean()
+            loss.backward()
+        gc.collect()
+        return sum(issubclass(type(value), torch.Tensor) for value in gc.get_objects())
+
     fake = watched.batch().detach()
-    for _ in range(300):
-        loss = watched.d(fake).mean() + watched.d(torch.randn(5, 6)).mean()
-        loss.backward()
-    assert len(watched.recorder._current.calls) <= 8
-    assert len(watched.recorder.updates._losses._pending) <= 256
+    before, later = tensors_after_updates(300), tensors_after_updates(300)
+    assert later <= before
+
+
+def test_a_long_phase_of_the_critic_alone_is_recorded_in_few_calls(watched):
+    fake = watched.batch().detach()
+    for _ in range(50):
+        (watched.d(fake).mean() + watched.d(torch.randn(5, 6)).mean()).backward()
+    watched.g_phase(watched.g(torch.randn(5, 4)))
+    assert 2 <= len(watched.steps[-1].calls) <= 8
 
 
 def test_errors_in_forward_stay_the_loops_own_and_do_not_blind(watched):
     with pytest.raises(RuntimeError, match="mat1 and mat2"):
         watched.g(torch.randn(2, 3))
     watched.batch()
-    assert watched.steps[-1].last("g", "latent") is not None
+    assert watched.steps[-1].last_call("g", "latent") is not None
 
 
 def test_backward_from_an_edge_of_the_graph_and_from_several_losses(watched):
@@ -173,11 +189,11 @@ def test_backward_from_an_edge_of_the_graph_and_from_several_losses(watched):
     torch.autograd.backward((torch.autograd.graph.get_gradient_edge(watched.d(torch.randn(2, 6)).sum()),))
     torch.autograd.backward(watched.d(torch.randn(2, 6)), grad_tensors=torch.ones(2, 1))
     watched.optimizers["d"].step()
-    assert float(watched.recorder._current.losses["d"]) == pytest.approx(float(first.detach() + second.detach()))
+    watched.g_phase(watched.g(torch.randn(5, 4)))
+    assert float(watched.steps[-1].losses["d"]) == pytest.approx(float(first.detach() + second.detach()))
 
 
-def test_an_error_while_a_slope_is_taken_does_not_reach_the_loop(monkeypatch):
-    from ganwatch.capture import recorder
+def test_an_error_in_a_hook_on_gradients_does_not_reach_the_loop(monkeypatch):
     from ganwatch.probes.gradients import GradientFlow
 
     failed = []
@@ -190,7 +206,7 @@ def test_an_error_while_a_slope_is_taken_does_not_reach_the_loop(monkeypatch):
 
     probe = GradientFlow()
     probe.every = 1
-    monkeypatch.setattr(recorder, "_take_slope", lambda *_: 1 / 0)
+    monkeypatch.setattr(loss_graph, "find_family", lambda *_: 1 / 0)
     watched = Watched(probes=[probe], guard=counting)
     try:
         watched.batch()
@@ -200,7 +216,7 @@ def test_an_error_while_a_slope_is_taken_does_not_reach_the_loop(monkeypatch):
     assert len(watched.steps) == 1
 
 
-def test_a_look_in_the_other_phase_does_not_stand_for_training(watched):
+def test_a_call_without_a_graph_does_not_replace_one_that_trains(watched):
     real = torch.randn(5, 6)
     watched.recorder.on_real_batch(real, 0.0)
     trained = watched.d(real)
@@ -209,13 +225,16 @@ def test_a_look_in_the_other_phase_does_not_stand_for_training(watched):
             parameter.add_(1.0)
         watched.d(real)
     watched.batch()  # its own reals are another batch and come later
-    assert not torch.equal(watched.steps[-1].last("d", "real").output, trained)
+    assert not torch.equal(watched.steps[-1].last_call("d", "real").output, trained)
     watched.recorder.on_real_batch(real, 0.0)
     trained = watched.d(real).detach()
     with torch.no_grad():
+        for parameter in watched.d.parameters():
+            parameter.add_(1.0)
         watched.d(real * 2.0)
-        watched.d(real)
-    assert torch.equal(watched.recorder._current.calls[-2].output, trained)
+        assert not torch.equal(watched.d(real), trained)
+    watched.g_phase(watched.g(torch.randn(5, 4)))
+    assert torch.equal(watched.steps[-1].last_call("d", "real").output, trained)
 
 
 @pytest.mark.parametrize("shared", ["module", "parameter"])
@@ -230,9 +249,9 @@ def test_networks_must_be_two(shared):
 
 def test_updates_of_d_that_are_seldom_stand_for_the_steps_between(watched):
     watched.batch()
-    first = watched.steps[-1].last("d", "real")
+    first = watched.steps[-1].last_call("d", "real")
     for number in range(24):
         (-watched.d(watched.g(torch.randn(5, 4))).mean()).backward()
         watched.optimizers["g"].step()
-        assert (watched.steps[-1].last("d", "real") is first) == (number < 20)
+        assert (watched.steps[-1].last_call("d", "real") is first) == (number < 20)
         assert watched.steps[-1].updates == {"g": 1}

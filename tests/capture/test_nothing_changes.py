@@ -49,7 +49,7 @@ class OftenDrawn(lightning.Callback):
 
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
         if batch_idx % 5 == 0:
-            self.watch.observer.gallery.pin("GW101-1")
+            self.watch.observer.gallery.emit_evidence("GW101-1")
 
 
 def end_of_run(options, callbacks):

@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, TensorDataset
 
 import ganwatch
-from ganwatch.capture.step import scores
+from ganwatch.capture.step import reduce_to_scores
 from ganwatch.core.probe import Probe
 from ganwatch.session.defaults import default_probes
 from ganwatch.session.diagnostics import setup_problems
@@ -1151,10 +1151,10 @@ class Seen(Probe):
 
     def read(self, step):
         for call in step.calls:
-            assert call.network == "g" or len(scores(call.output)) in {len(call.inputs[0]), len(call.inputs[0]) // 2}
+            assert call.network == "g" or len(reduce_to_scores(call.output)) in {len(call.inputs[0]), len(call.inputs[0]) // 2}
         calls = [call for call in step.calls if call.network == "d" and call.index == step.index]
-        self.batches += [(call.batch, call.inputs) for call in calls]
-        self.phases |= {(call.batch, "of g" if call.attached else "of d") for call in calls}
+        self.batches += [(call.origin, call.inputs) for call in calls]
+        self.phases |= {(call.origin, "of g" if call.in_g_phase else "of d") for call in calls}
         return {}
 
 
@@ -1222,9 +1222,9 @@ def test_loop(name):
     assert {"d_auc", "pairwise_ratio"} <= watching.observer.monitor.latest.keys()
 
     assert setup_problems(watching.observer, watching.hints) == {}
-    findings = watching.observer.recorder.findings
-    assert findings.updates["g"] - findings.auxiliary["g"] == sum(network == "g" for network, *_ in loop.events)
-    family = str(findings.loss())
+    findings = watching.observer.recorder.loop_facts
+    assert findings.updates["g"] - findings.auxiliary_updates["g"] == sum(network == "g" for network, *_ in loop.events)
+    family = str(findings.loss_family())
     assert family.startswith(getattr(loop, "family", FAMILIES[loop.loss]))
     assert ("inverted" in family) == (loop.loss == "inverted")
 

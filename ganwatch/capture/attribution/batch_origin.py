@@ -1,4 +1,4 @@
-"""Tells whether a batch is real or fake, by what the loader delivered and what the generator returned."""
+"""Recognises a batch as real or fake, by the batches that the loader delivered and the generator returned."""
 
 from __future__ import annotations
 
@@ -10,195 +10,203 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganwatch.capture.attribution.fingerprints import fingerprints, kinds
-from ganwatch.capture.step import tensors
+from ganwatch.capture.attribution.fingerprints import compute_fingerprints, identify_samples
+from ganwatch.capture.step import find_tensors
 
-REMEMBERED = 24
-"""Batches a side by which others are recognised."""
-BYTES = 64 * 2**20
-"""Memory that they may hold a side, taken to be alike …"""
-LEAST = 2
-"""… but so many batches in any case."""
-MARKS = 8
-"""Values of a sample that are compared before the whole is."""
+MAX_BATCHES = 24
+"""Batches that are remembered per origin."""
+MAX_BYTES = 64 * 2**20
+"""Memory of the remembered batches per origin, in bytes, if all are as large as the latest …"""
+MIN_BATCHES = 2
+"""… but at least so many batches are remembered."""
+PREFILTER_VALUES = 8
+"""Values of a sample that are compared before the whole batch is."""
+MAX_FAILURES = 8
+"""Failed searches sample by sample in a row, after which only one search in so many is made."""
 
-TRIES = 8
-"""Looks at samples one by one that may fail in a row; after so many only every so many-th is taken."""
-
-EVERYTHING = slice(None)
-Part = slice | Tensor
-"""Samples that follow each other, or their places."""
+ALL_SAMPLES = slice(None)
+Selection = slice | Tensor
+"""Consecutive samples of a batch, or their positions."""
 
 
 @dataclass(slots=True)
 class _Batch:
     step: int
     samples: Tensor
-    prints: list[int] | None = None
+    fingerprints: list[int] | None = None
 
 
 class BatchOrigin:
-    """Remembers recent batches by reference.
+    """Origin of batches, by comparison with recent ones, which are remembered by reference.
 
     Examples
     --------
-    >>> known = BatchOrigin()
+    >>> batch_origin = BatchOrigin()
     >>> real, fake = torch.zeros(2, 3), torch.ones(2, 3)
-    >>> known.remember("real", real)
-    >>> known.remember("fake", fake)
-    >>> known.parts(fake.detach()), known.parts(torch.cat([real, fake]))
+    >>> batch_origin.remember("real", real)
+    >>> batch_origin.remember("fake", fake)
+    >>> batch_origin.identify(fake.detach()), batch_origin.identify(torch.cat([real, fake]))
     ([('fake', slice(None, None, None))], [('real', slice(0, 2, None)), ('fake', slice(2, 4, None))])
-    >>> known.parts(real + 2.0)
+    >>> batch_origin.identify(real + 2.0)
     [('unknown', slice(None, None, None))]
     """
 
     def __init__(self) -> None:
-        self.now = 0
-        """The step that batches come and are recognised in."""
-        self.reached_back = False
-        """Whether a batch of an earlier step has been recognised; whoever reads it resets it."""
-        self.shape: torch.Size | None = None
-        """Of one sample, as the generator returned it last."""
-        self._sides: dict[str, deque[_Batch]] = {"fake": deque(), "real": deque()}
-        self._noted: deque[tuple[int, str, Any]] = deque(maxlen=LEAST)
-        self._end: str | None = None
-        self._place: int | None = None
-        self._two_reals = False
-        self._failed = 0
+        self.current_step = 0
+        """Step of the batches that are remembered and identified now."""
+        self.used_earlier_batch = False
+        """True if a batch of an earlier step was recognised; the reader resets it."""
+        self.sample_shape: torch.Size | None = None
+        """Shape of one sample, as the generator returned it last."""
+        self._batches: dict[str, deque[_Batch]] = {"fake": deque(), "real": deque()}
+        self._deferred: deque[tuple[int, str, Any]] = deque(maxlen=MIN_BATCHES)
+        self._sample_end: str | None = None
+        """End of a longer sample, ``first`` or ``last``, at which the sample itself was found."""
+        self._sample_input: int | None = None
+        """Number of the discriminator's input that was fake last."""
+        self._had_two_reals = False
+        """True if several inputs of one call were all real."""
+        self._failures = 0
 
-    def note(self, batch: str, nest: Any) -> None:
-        """Take a batch that nobody is likely to ask about: it is not looked into before somebody does, and only the last ones are kept."""
-        self._noted.append((self.now, batch, nest))
+    def remember_deferred(self, origin: str, nest: Any) -> None:
+        """Add a batch that will hardly be compared: it is not examined before a comparison needs it, and only the latest are kept."""
+        self._deferred.append((self.current_step, origin, nest))
 
-    def remember(self, batch: str, nest: Any) -> None:
-        """Take batches of samples, of shape (N, …), from a nest; tensors of other kinds are passed over."""
-        if self._noted:
-            self._look_into_noted()
-        self._remember(self.now, batch, nest)
+    def remember(self, origin: str, nest: Any) -> None:
+        """Add batches of samples, of shape (N, …), from a nest; other tensors are skipped."""
+        if self._deferred:
+            self._add_deferred()
+        self._add(self.current_step, origin, nest)
 
-    def _look_into_noted(self) -> None:
-        for _ in range(len(self._noted)):
-            self._remember(*self._noted.popleft())
+    def _add_deferred(self) -> None:
+        for _ in range(len(self._deferred)):
+            self._add(*self._deferred.popleft())
 
-    def _remember(self, step: int, batch: str, nest: Any) -> None:
-        for tensor in (nest,) if isinstance(nest, Tensor) else tensors(nest):
+    def _add(self, step: int, origin: str, nest: Any) -> None:
+        for tensor in (nest,) if isinstance(nest, Tensor) else find_tensors(nest):
             if tensor.ndim >= 2 and tensor.is_floating_point() and len(tensor):
-                self._keep(step, batch, tensor)
+                self._add_batch(step, origin, tensor)
 
-    def _keep(self, step: int, batch: str, tensor: Tensor) -> None:
-        side = self._sides[batch]
-        side.append(_Batch(step, tensor.detach()))
-        if len(side) > LEAST and (len(side) > REMEMBERED or len(side) * tensor.nbytes > BYTES):
-            side.popleft()
+    def _add_batch(self, step: int, origin: str, tensor: Tensor) -> None:
+        batches = self._batches[origin]
+        batches.append(_Batch(step, tensor.detach()))
+        if len(batches) > MIN_BATCHES and (len(batches) > MAX_BATCHES or len(batches) * tensor.nbytes > MAX_BYTES):
+            batches.popleft()
 
-    def nonfinite(self, batch: str, step: int) -> float | None:
-        """Largest share of samples with NaN or infinity among batches of a kind that came in a step or the one before it.
+    def nonfinite_share(self, origin: str, step: int) -> float | None:
+        """Return the largest share of samples with NaN or infinity among the batches of a step or the one before it.
 
-        None where none of them is remembered any more.
+        None if none of them is remembered any more.
         """
-        self._look_into_noted()
-        came = [known.samples for known in [*self._sides[batch]] if step - 1 <= known.step <= step]
-        return max((float(1.0 - torch.isfinite(x.flatten(1)).all(1).float().mean()) for x in came), default=None)
+        self._add_deferred()
+        recent = [batch.samples for batch in [*self._batches[origin]] if step - 1 <= batch.step <= step]
+        return max((float(1.0 - torch.isfinite(x.flatten(1)).all(1).float().mean()) for x in recent), default=None)
 
-    def candidates(self, given: Sequence[Tensor]) -> list[Tensor]:
-        """Of what the discriminator was given, what may be samples: what looks like the generator's, or else the first batch."""
-        batches = [x for x in given if x.ndim >= 2 and x.is_floating_point()]
-        return [x for x in batches if x.shape[1:] == self.shape] or batches[:1]
+    def find_candidates(self, arguments: Sequence[Tensor]) -> list[Tensor]:
+        """Return the discriminator's arguments that may be samples: those of the generator's shape, or else the first batch."""
+        batches = [x for x in arguments if x.ndim >= 2 and x.is_floating_point()]
+        return [x for x in batches if x.shape[1:] == self.sample_shape] or batches[:1]
 
-    def one_of(self, kinds: Sequence[str]) -> tuple[int, str]:
-        """Which of several candidates is judged, and what it is: others are its condition, such as the image to translate."""
-        if "fake" in kinds:
-            self._place = kinds.index("fake")
-            return self._place, "fake"
-        self._two_reals |= all(kind == "real" for kind in kinds)
-        place = len(kinds) - 1 if self._place is None else min(self._place, len(kinds) - 1)
-        return place, "real" if all(kind == "real" for kind in kinds) else "unknown"
+    def choose_candidate(self, origins: Sequence[str]) -> tuple[int, str]:
+        """Return the number and the origin of the candidate that is scored; others are its condition, such as the image to translate."""
+        if "fake" in origins:
+            self._sample_input = origins.index("fake")
+            return self._sample_input, "fake"
+        self._had_two_reals |= all(origin == "real" for origin in origins)
+        number = len(origins) - 1 if self._sample_input is None else min(self._sample_input, len(origins) - 1)
+        return number, "real" if all(origin == "real" for origin in origins) else "unknown"
 
-    def judges_pairs(self, kinds: Sequence[str]) -> bool:
-        """Whether a real and a fake batch are judged in one call, rather than a fake with its condition."""
-        return sorted(kinds) == ["fake", "real"] and not self._two_reals
+    def is_pair(self, origins: Sequence[str]) -> bool:
+        """Return True if one call scores a real and a fake batch, rather than a fake with its condition."""
+        return sorted(origins) == ["fake", "real"] and not self._had_two_reals
 
-    def parts(self, samples: Tensor) -> list[tuple[str, Part]]:
-        """What the samples are: one kind as a whole, or several with their places; ``unknown`` where that is not sure."""
-        self._look_into_noted()
-        storage = place(samples)
-        shared = {batch: known.step for batch, side in self._sides.items() for known in [*side] if place(known.samples) == storage}
-        if len(shared) == 1:
-            [(batch, step)] = shared.items()
-            self.reached_back |= step < self.now
-            return [(batch, EVERYTHING)]
-        parts: list[tuple[str, Part]] = []
+    def identify(self, samples: Tensor) -> list[tuple[str, Selection]]:
+        """Return the origin of samples: one for the whole batch, or several with their samples; ``unknown`` if it is not certain."""
+        self._add_deferred()
+        address = storage_address(samples)
+        same_storage = {
+            origin: batch.step
+            for origin, batches in self._batches.items()
+            for batch in [*batches]
+            if storage_address(batch.samples) == address
+        }
+        if len(same_storage) == 1:
+            [(origin, step)] = same_storage.items()
+            self.used_earlier_batch |= step < self.current_step
+            return [(origin, ALL_SAMPLES)]
+        parts: list[tuple[str, Selection]] = []
         start = 0
         while start < len(samples):
-            found = self._beginning(samples[start:])
-            if found is None:
-                return self._one_by_one(samples)
-            batch, length = found
-            parts.append((batch, slice(start, start + length)))
+            match = self._match_beginning(samples[start:])
+            if match is None:
+                return self._identify_each(samples)
+            origin, length = match
+            parts.append((origin, slice(start, start + length)))
             start += length
-        return parts if len(parts) > 1 else [(batch, EVERYTHING) for batch, _ in parts] or [("unknown", EVERYTHING)]
+        return parts if len(parts) > 1 else [(origin, ALL_SAMPLES) for origin, _ in parts] or [("unknown", ALL_SAMPLES)]
 
-    def without_condition(self, samples: Tensor) -> Tensor:
-        """Of samples that are longer than what the generator returns, the end at which that was found."""
-        size = 0 if self.shape is None else self.shape.numel()
-        if self.shape is None or self._end is None or samples[0].numel() <= size:
+    def strip_condition(self, samples: Tensor) -> Tensor:
+        """Return samples without a condition: the known end of those that are longer than the generator's."""
+        size = 0 if self.sample_shape is None else self.sample_shape.numel()
+        if self.sample_shape is None or self._sample_end is None or samples[0].numel() <= size:
             return samples
         flat = samples.reshape(len(samples), -1)
-        return (flat[:, :size] if self._end == "first" else flat[:, -size:]).reshape(len(samples), *self.shape)
+        return (flat[:, :size] if self._sample_end == "first" else flat[:, -size:]).reshape(len(samples), *self.sample_shape)
 
-    def _one_by_one(self, samples: Tensor) -> list[tuple[str, Part]]:
-        self._failed += 1
-        if self.shape is None or (self._failed > TRIES and self._failed % TRIES):
-            return [("unknown", EVERYTHING)]
-        size = self.shape.numel()
-        each, ends = kinds(samples, {batch: self._prints(side, size) for batch, side in self._sides.items()}, size)
-        at = [end for end, found in ends.items() if each[0] in found] if len(ends) == 2 and each[0] != "unknown" else []
-        if len(at) == 1:
-            self._end = at[0]
-        if "unknown" in each:
-            return [("unknown", EVERYTHING)]
-        self._failed = 0
-        self.reached_back = True
-        if len(set(each)) == 1:
-            return [(each[0], EVERYTHING)]
+    def _identify_each(self, samples: Tensor) -> list[tuple[str, Selection]]:
+        self._failures += 1
+        if self.sample_shape is None or (self._failures > MAX_FAILURES and self._failures % MAX_FAILURES):
+            return [("unknown", ALL_SAMPLES)]
+        size = self.sample_shape.numel()
+        known = {origin: self._fingerprints(batches, size) for origin, batches in self._batches.items()}
+        origins, by_end = identify_samples(samples, known, size)
+        ends = [end for end, found in by_end.items() if origins[0] in found] if len(by_end) == 2 and origins[0] != "unknown" else []
+        if len(ends) == 1:
+            self._sample_end = ends[0]
+        if "unknown" in origins:
+            return [("unknown", ALL_SAMPLES)]
+        self._failures = 0
+        self.used_earlier_batch = True
+        if len(set(origins)) == 1:
+            return [(origins[0], ALL_SAMPLES)]
         return [
-            (batch, torch.tensor([at for at, kind in enumerate(each) if kind == batch], device=samples.device))
-            for batch in sorted(set(each))
+            (origin, torch.tensor([position for position, other in enumerate(origins) if other == origin], device=samples.device))
+            for origin in sorted(set(origins))
         ]
 
     @staticmethod
-    def _prints(side: deque[_Batch], size: int) -> list[list[int]]:
-        alike = [known for known in [*side] if known.samples[0].numel() == size]
-        for known in alike:
-            if known.prints is None:
-                known.prints = fingerprints(known.samples.reshape(len(known.samples), -1))
-        return [known.prints for known in alike if known.prints is not None]
+    def _fingerprints(batches: deque[_Batch], size: int) -> list[list[int]]:
+        same_size = [batch for batch in [*batches] if batch.samples[0].numel() == size]
+        for batch in same_size:
+            if batch.fingerprints is None:
+                batch.fingerprints = compute_fingerprints(batch.samples.reshape(len(batch.samples), -1))
+        return [batch.fingerprints for batch in same_size if batch.fingerprints is not None]
 
-    def _beginning(self, samples: Tensor) -> tuple[str, int] | None:
-        """The kind of the samples' beginning and its length; None where no batch, or one of each kind, equals it."""
-        mark = _mark(samples)
-        found: dict[str, tuple[int, int]] = {}
-        for batch, side in self._sides.items():
-            for candidate in [*side][::-1]:
-                known, length = candidate.samples, len(candidate.samples)
-                comparable = known.shape[1:] == samples.shape[1:] and known.dtype == samples.dtype and length <= len(samples)
-                if comparable and _mark(known) == mark and torch.equal(known, samples[:length]):
-                    found[batch] = length, candidate.step
+    def _match_beginning(self, samples: Tensor) -> tuple[str, int] | None:
+        """Return origin and length of the batch that the samples begin with; None if there is none, or one of each origin."""
+        first_values = _first_values(samples)
+        matches: dict[str, tuple[int, int]] = {}
+        for origin, batches in self._batches.items():
+            for batch in [*batches][::-1]:
+                other, length = batch.samples, len(batch.samples)
+                is_comparable = other.shape[1:] == samples.shape[1:] and other.dtype == samples.dtype and length <= len(samples)
+                if is_comparable and _first_values(other) == first_values and torch.equal(other, samples[:length]):
+                    matches[origin] = length, batch.step
                     break
-        if len(found) != 1:
+        if len(matches) != 1:
             return None
-        [(batch, (length, step))] = found.items()
-        self.reached_back |= step < self.now
-        return batch, length
+        [(origin, (length, step))] = matches.items()
+        self.used_earlier_batch |= step < self.current_step
+        return origin, length
 
 
-def place(tensor: Tensor) -> int:
-    """Where its storage is."""
+def storage_address(tensor: Tensor) -> int:
+    """Address of a tensor's storage."""
     return tensor.untyped_storage().data_ptr()
 
 
-def _mark(samples: Tensor) -> list[float]:
-    """A few values of the first sample."""
+def _first_values(samples: Tensor) -> list[float]:
+    """Some values of the first sample."""
     first = samples[0].reshape(-1)
-    values: list[float] = first[:: max(1, len(first) // MARKS)].tolist()
+    values: list[float] = first[:: max(1, len(first) // PREFILTER_VALUES)].tolist()
     return values

@@ -1,6 +1,6 @@
-"""Tells which loss a discriminator is trained with, from what the loss asks of its outputs.
+"""Infers the loss that a discriminator is trained with, from the gradients of its outputs.
 
-Every usual loss gives each output ``s`` a slope ``w = a + b φ(s)`` of a form of its own, whatever it is weighted with:
+Every usual loss gives each output ``s`` a gradient ``w = a + b φ(s)`` of a form of its own, whatever the loss is weighted with:
 
 ====================================  ==============================================================
 binary cross-entropy, softplus        φ is the sigmoid, zero at the label; saturating where b < 0
@@ -10,9 +10,9 @@ hinge                                 constant up to a margin, 0 beyond it
 Wasserstein                           constant
 ====================================  ==============================================================
 
-The form that fits to rounding errors is believed where the others do not fit. A relativistic loss asks of an output what depends on
-other outputs too; it fits none of them, or one whose target moves. There, as where labels are random or outputs few, the operations
-that led from the score to the loss may tell (``loss_graph.py``), or it stays unknown.
+A form is accepted if it fits to rounding errors and the others do not fit. With a relativistic loss the gradient of an output depends on
+other outputs too. It fits none of the forms, or one whose target changes. Then, and if labels are random or outputs few, the operations
+between the score and the loss may give the family (``loss_graph.py``); otherwise it stays unknown.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ganwatch.capture.step import Call, per_sample
+from ganwatch.capture.step import Call, sum_per_sample
 
-EXACT = 6.0
-"""Rounding errors (of the output's type) up to which a form fits."""
-APART = 2.0
-"""How many times that the next best form must be off."""
-FEW = 4
-"""Different outputs that a form is judged by at least."""
-KEPT = 1024
+MAX_ROUNDING_ERRORS = 6.0
+"""Largest deviation from a form that fits, in rounding errors of the output's type."""
+MIN_DEVIATION_RATIO = 2.0
+"""Smallest deviation of every other form, relative to one that fits."""
+MIN_OUTPUTS = 4
+"""Fewest different outputs to which a form is fitted."""
+MAX_OUTPUTS = 1024
 """Outputs of a call that are kept as evidence."""
-FAR = 20.0
-"""A target so far from the outputs is none: Wasserstein with a small penalty on the output."""
-MOVED = 0.005
-"""Difference of two looks' targets from which on they count as moving."""
-MARGIN = 1.0
+MAX_TARGET_RATIO = 20.0
+"""Largest target, relative to the outputs; beyond it the loss is Wasserstein with a small penalty on the output."""
+MAX_TARGET_CHANGE = 0.005
+"""Largest relative difference between the targets of two steps that count as equal."""
+USUAL_MARGIN = 1.0
 """The usual margin of a hinge loss."""
 
 Form = Literal["logistic", "reciprocal", "linear", "step", "constant", "flat", "other"]
@@ -51,34 +51,34 @@ CROSS_ENTROPIES: dict[Form, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """What a loss asks of the outputs of one call."""
+class GradientFit:
+    """Form of a loss's gradient as a function of the outputs of one call."""
 
     form: Form
-    up: bool
-    """Whether it asks the outputs to rise."""
+    raises_outputs: bool
+    """True if a descent step raises the outputs."""
     target: float = math.nan
-    """Where the slope is zero: the label, the least-squares target or the margin."""
-    rising: bool = True
-    """Whether the slope rises with the output, as that of every convex loss does."""
+    """Output at which the gradient is zero: the label, the least-squares target or the margin."""
+    is_increasing: bool = True
+    """True if the gradient increases with the output, as that of every convex loss does."""
     highest: float = math.nan
-    """Highest output in the direction asked for that still has a slope."""
+    """Highest output, in the direction of descent, that still has a gradient."""
 
     @property
-    def height(self) -> float:
-        """Where the outputs are to be: the target, or which side of 0."""
-        label = self.form in CROSS_ENTROPIES
-        return self.target - 0.5 if label else self.target if self.form == "linear" else 1.0 if self.up else -1.0
+    def goal(self) -> float:
+        """Output that the loss aims at: the target, or a side of 0."""
+        is_label = self.form in CROSS_ENTROPIES
+        return self.target - 0.5 if is_label else self.target if self.form == "linear" else 1.0 if self.raises_outputs else -1.0
 
 
 @dataclass(frozen=True, slots=True)
 class LossFamily:
-    """What is known of the loss.
+    """Family and details of a loss.
 
     Parameters
     ----------
     name : str
-        ``unknown`` where nothing fits, or not only one.
+        ``unknown`` if nothing fits, or several families do.
     details : tuple of str
         Targets, margin, saturating or not, polarity.
     """
@@ -90,166 +90,172 @@ class LossFamily:
         return ", ".join((self.name, *self.details))
 
 
-def evidence(calls: Iterable[Call]) -> list[Call]:
-    """Those of the discriminator's calls that a loss asked something of, cut to what tells; copies, without waiting for a device."""
-    kept = []
+def select_evidence(calls: Iterable[Call]) -> list[Call]:
+    """Return copies of the discriminator's calls with an output gradient, reduced to what inference needs, without waiting for a device."""
+    evidence = []
     for call in calls:
         if call.output_grad is not None and isinstance(call.output, Tensor) and call.output_grad.shape == call.output.shape:
-            n = max(1, len(call.output_grad) * KEPT // max(KEPT, call.output_grad.numel()))
-            kept.append(replace(call, inputs=(), output=call.output[:n].clone(), output_grad=call.output_grad[:n].clone()))
-    return kept
+            n = max(1, len(call.output_grad) * MAX_OUTPUTS // max(MAX_OUTPUTS, call.output_grad.numel()))
+            evidence.append(replace(call, inputs=(), output=call.output[:n].clone(), output_grad=call.output_grad[:n].clone()))
+    return evidence
 
 
-def loss_family(looks: Sequence[Sequence[Call]]) -> LossFamily:
-    """The family of the loss by the calls of the discriminator at one or several looks.
+def infer_loss_family(steps: Sequence[Sequence[Call]]) -> LossFamily:
+    """Return the family of the loss by the discriminator's calls at one or several sampled steps.
 
     Examples
     --------
     >>> score = torch.linspace(-2.0, 2.0, 8)
-    >>> def call(batch, output_grad):
-    ...     return Call("d", (), score, batch, True, 1, output_grad=output_grad)
-    >>> print(loss_family(2 * [[call("real", score - 1.0), call("fake", score)]]))
+    >>> def call(origin, output_grad):
+    ...     return Call("d", (), score, origin, True, 1, output_grad=output_grad)
+    >>> print(infer_loss_family(2 * [[call("real", score - 1.0), call("fake", score)]]))
     least squares, targets: real 1, fake 0
     """
-    found = _by_slopes(looks)
-    return _by_operations(looks) if found.name == "unknown" else found
+    family = _infer_from_gradients(steps)
+    return _infer_from_operations(steps) if family.name == "unknown" else family
 
 
-def _by_operations(looks: Sequence[Sequence[Call]]) -> LossFamily:
-    """By what leads from the scores to the loss, where that is the same each time."""
-    own = {call.family for look in looks for call in look if not call.attached or call.claimed}
-    [family] = own if len(own) == 1 else [None]
+def _infer_from_operations(steps: Sequence[Sequence[Call]]) -> LossFamily:
+    """Return the family by the operations between scores and loss, if it is the same for all calls of D's phase."""
+    families = {call.family for calls in steps for call in calls if not call.in_g_phase or call.is_reassigned}
+    [family] = families if len(families) == 1 else [None]
     return LossFamily() if family is None else LossFamily(family)
 
 
-def _by_slopes(looks: Sequence[Sequence[Call]]) -> LossFamily:
-    asked = [(call, asks(call)) for look in looks for call in look]
-    of_d = [(call, ask) for call, ask in asked if not call.attached and ask is not None]
-    surely = [(call, ask) for call, ask in of_d if not call.claimed]  # accumulating, the generator's phase has the discriminator's in it
-    d = [(call.batch, ask) for call, ask in surely or of_d]
-    g = [ask for call, ask in asked if call.attached and call.batch != "real" and ask is not None]
-    forms = {ask.form for _, ask in d}
+def _infer_from_gradients(steps: Sequence[Sequence[Call]]) -> LossFamily:
+    fits = [(call, fit_gradient(call)) for calls in steps for call in calls]
+    d_phase = [(call, fit) for call, fit in fits if not call.in_g_phase and fit is not None]
+    certain = [(call, fit) for call, fit in d_phase if not call.is_reassigned]  # if accumulated, these have G's gradient in them
+    d = [(call.origin, fit) for call, fit in certain or d_phase]
+    g = [fit for call, fit in fits if call.in_g_phase and call.origin != "real" and fit is not None]
+    forms = {fit.form for _, fit in d}
     [form] = forms if len(forms) == 1 else ["other"]
-    if "other" in forms or _moves(d):
+    if "other" in forms or _has_changing_target(d):
         return LossFamily()
     if form in CROSS_ENTROPIES:
-        return LossFamily(CROSS_ENTROPIES[form], (*_phase_of_g(g), *_polarity(d)))
+        return LossFamily(CROSS_ENTROPIES[form], (*_describe_g_phase(g), *_describe_polarity(d)))
     if form == "linear":
-        return _least_squares(d, g) if len(looks) > 1 else LossFamily()  # at a single look a relativistic one has targets like any other
-    return _of_constants(forms, d)
+        return _least_squares(d, g) if len(steps) > 1 else LossFamily()  # in a single step a relativistic one has targets like any other
+    return _hinge_or_wasserstein(forms, d)
 
 
-def _least_squares(d: Sequence[tuple[str, Ask]], g: Sequence[Ask]) -> LossFamily:
-    asked = [*d, *(("G", ask) for ask in g if ask.form == "linear")]
-    targets = {of: f"{of} {round(ask.target, 3) + 0.0:.3g}" for of, ask in asked if of != "unknown"}
-    return LossFamily("least squares", (*(["targets: " + ", ".join(targets.values())] if targets else []), *_polarity(d)))
+def _least_squares(d: Sequence[tuple[str, GradientFit]], g: Sequence[GradientFit]) -> LossFamily:
+    fits = [*d, *(("G", fit) for fit in g if fit.form == "linear")]
+    targets = {name: f"{name} {round(fit.target, 3) + 0.0:.3g}" for name, fit in fits if name != "unknown"}
+    return LossFamily("least squares", (*(["targets: " + ", ".join(targets.values())] if targets else []), *_describe_polarity(d)))
 
 
-def _of_constants(forms: set[Form], d: Sequence[tuple[str, Ask]]) -> LossFamily:
-    beyond = any(ask.highest > MARGIN for _, ask in d if ask.form == "constant")
+def _hinge_or_wasserstein(forms: set[Form], d: Sequence[tuple[str, GradientFit]]) -> LossFamily:
+    exceeds_margin = any(fit.highest > USUAL_MARGIN for _, fit in d if fit.form == "constant")
     if forms == {"constant"}:
-        return LossFamily("Wasserstein" if beyond else "hinge or Wasserstein (no output beyond a margin yet)", _polarity(d))
-    if "step" in forms and forms <= {"step", "flat", "constant"} and not beyond:
-        margin = next(ask.target for _, ask in d if ask.form == "step")
-        return LossFamily("hinge", (f"margin {margin:.3g}", *_polarity(d)))
+        name = "Wasserstein" if exceeds_margin else "hinge or Wasserstein (no output beyond a margin yet)"
+        return LossFamily(name, _describe_polarity(d))
+    if "step" in forms and forms <= {"step", "flat", "constant"} and not exceeds_margin:
+        margin = next(fit.target for _, fit in d if fit.form == "step")
+        return LossFamily("hinge", (f"margin {margin:.3g}", *_describe_polarity(d)))
     return LossFamily()
 
 
-def _polarity(asked: Sequence[tuple[str, Ask]]) -> tuple[str, ...]:
-    """Whether reals are asked to be low and fakes to be high."""
-    real, fake = ([ask.height for batch, ask in asked if batch == kind and ask.form != "flat"] for kind in ("real", "fake"))
+def _describe_polarity(fits: Sequence[tuple[str, GradientFit]]) -> tuple[str, ...]:
+    """Return a detail if reals are to be low and fakes high."""
+    real, fake = ([fit.goal for origin, fit in fits if origin == wanted and fit.form != "flat"] for wanted in ("real", "fake"))
     if real and fake:
-        inverted = max(real) < min(fake)
+        is_inverted = max(real) < min(fake)
     else:
-        inverted = bool(real or fake) and asked[0][1].form != "linear" and (max(real) < 0 if real else min(fake) > 0)
-    return ("inverted: real is the low side",) if inverted else ()
+        is_inverted = bool(real or fake) and fits[0][1].form != "linear" and (max(real) < 0 if real else min(fake) > 0)
+    return ("inverted: real is the low side",) if is_inverted else ()
 
 
-def _phase_of_g(asked: Sequence[Ask]) -> tuple[str, ...]:
-    rising = {ask.rising for ask in asked if ask.form in CROSS_ENTROPIES}
-    if len(rising) != 1:
+def _describe_g_phase(fits: Sequence[GradientFit]) -> tuple[str, ...]:
+    is_increasing = {fit.is_increasing for fit in fits if fit.form in CROSS_ENTROPIES}
+    if len(is_increasing) != 1:
         return ()
-    return ("G's non-saturating",) if rising == {True} else ("G's saturating (minimax)",)
+    return ("G's non-saturating",) if is_increasing == {True} else ("G's saturating (minimax)",)
 
 
-def _moves(asked: Sequence[tuple[str, Ask]]) -> bool:
-    """Whether least-squares targets of one kind of batch differ between looks, as those of a relativistic loss do."""
-    known = [(batch, ask) for batch, ask in asked if batch != "unknown" and ask.form == "linear"]
-    for kind in {batch for batch, _ in known}:
-        targets = [ask.target for batch, ask in known if batch == kind]
-        if max(targets) - min(targets) > MOVED * max(1.0, *map(abs, targets)):
+def _has_changing_target(fits: Sequence[tuple[str, GradientFit]]) -> bool:
+    """Return True if least-squares targets of one origin differ between steps, as those of a relativistic loss do."""
+    linear = [(origin, fit) for origin, fit in fits if origin != "unknown" and fit.form == "linear"]
+    for wanted in {origin for origin, _ in linear}:
+        targets = [fit.target for origin, fit in linear if origin == wanted]
+        if max(targets) - min(targets) > MAX_TARGET_CHANGE * max(1.0, *map(abs, targets)):
             return True
     return False
 
 
-def asks(call: Call) -> Ask | None:
-    """What a loss asks of a call's outputs, each by itself or, for a patch map, each sample's mean; None without evidence enough."""
+def fit_gradient(call: Call) -> GradientFit | None:
+    """Return the form of the gradient of a call's outputs, or of each sample's mean for a patch map; None without enough evidence."""
     assert call.output_grad is not None
     eps = torch.finfo(call.output.dtype).eps
     score, output_grad = call.output.double().cpu(), call.output_grad.double().cpu()
-    found = _ask(score.flatten(), output_grad.flatten(), eps)
-    if found is not None and found.form == "other" and score[0].numel() > 1:
-        return _ask(score.flatten(1).mean(1), per_sample(output_grad).double(), eps)
-    return found
+    fit = _fit(score.flatten(), output_grad.flatten(), eps)
+    if fit is not None and fit.form == "other" and score[0].numel() > 1:
+        return _fit(score.flatten(1).mean(1), sum_per_sample(output_grad).double(), eps)
+    return fit
 
 
-def _ask(score: Tensor, output_grad: Tensor, eps: float) -> Ask | None:
-    """What is asked of scores, shape (N,), float64."""
-    if not (torch.isfinite(score).all() and torch.isfinite(output_grad).all()) or len(set(score.tolist())) < FEW:
+def _fit(score: Tensor, output_grad: Tensor, eps: float) -> GradientFit | None:
+    """Return the form of the gradient of scores, shape (N,), float64."""
+    if not (torch.isfinite(score).all() and torch.isfinite(output_grad).all()) or len(set(score.tolist())) < MIN_OUTPUTS:
         return None
     output_grad = output_grad / output_grad.abs().max().clamp_min(1e-300)
-    sloped = output_grad[output_grad != 0]
-    if not len(sloped):
-        return Ask("flat", up=True)
-    constant = float((sloped - sloped.mean()).abs().max()) <= EXACT * eps
-    return _constant(score, output_grad, eps) if constant else _curve(score, output_grad, eps)
+    nonzero = output_grad[output_grad != 0]
+    if not len(nonzero):
+        return GradientFit("flat", raises_outputs=True)
+    is_constant = float((nonzero - nonzero.mean()).abs().max()) <= MAX_ROUNDING_ERRORS * eps
+    return _fit_constant(score, output_grad, eps) if is_constant else _fit_curve(score, output_grad, eps)
 
 
-def _constant(score: Tensor, output_grad: Tensor, eps: float) -> Ask | None:
-    """Of a slope that is the same wherever it is not 0."""
-    up, sloped = bool(output_grad.sum() < 0), output_grad != 0
-    towards = score if up else -score
-    highest = float(towards[sloped].max())
-    if not sloped.all():
-        lowest = float(towards[~sloped].min())
-        return Ask("step", up, _margin(highest, lowest), highest=highest) if highest <= lowest else Ask("other", up)
-    enough = float(score.max() - score.min()) > FAR * APART * EXACT * eps  # for a slope that changes to show
-    return Ask("constant", up, highest=highest) if enough else None
+def _fit_constant(score: Tensor, output_grad: Tensor, eps: float) -> GradientFit | None:
+    """Return the form of a gradient that is the same wherever it is not 0."""
+    raises, is_nonzero = bool(output_grad.sum() < 0), output_grad != 0
+    along_descent = score if raises else -score
+    highest = float(along_descent[is_nonzero].max())
+    if not is_nonzero.all():
+        lowest = float(along_descent[~is_nonzero].min())
+        if highest > lowest:
+            return GradientFit("other", raises)
+        return GradientFit("step", raises, _margin(highest, lowest), highest=highest)
+    # scores must differ enough to show a gradient that changes with them
+    has_range = float(score.max() - score.min()) > MAX_TARGET_RATIO * MIN_DEVIATION_RATIO * MAX_ROUNDING_ERRORS * eps
+    return GradientFit("constant", raises, highest=highest) if has_range else None
 
 
-def _curve(score: Tensor, output_grad: Tensor, eps: float) -> Ask | None:
-    """Of a slope that changes with the score."""
-    up = bool(output_grad.sum() < 0)
+def _fit_curve(score: Tensor, output_grad: Tensor, eps: float) -> GradientFit | None:
+    """Return the form of a gradient that changes with the score."""
+    raises = bool(output_grad.sum() < 0)
     fits: dict[Form, tuple[float, float, float]] = {
-        "linear": _fit(score, output_grad, eps),
-        "logistic": _fit(torch.sigmoid(score), output_grad, eps),
+        "linear": _fit_line(score, output_grad, eps),
+        "logistic": _fit_line(torch.sigmoid(score), output_grad, eps),
     }
     if bool(((score > 0) & (score < 1)).all()):
         factor = score * (1 - score)
-        fits["reciprocal"] = _fit(score, output_grad * factor / (output_grad * factor).abs().max(), eps)
+        fits["reciprocal"] = _fit_line(score, output_grad * factor / (output_grad * factor).abs().max(), eps)
     best, *others = sorted(fits, key=lambda form: fits[form][0])
-    off, a, b = fits[best]
-    if off > 1.0:
-        return Ask("other", up)
-    if any(fits[form][0] < APART for form in others):
+    deviation, a, b = fits[best]
+    if deviation > 1.0:
+        return GradientFit("other", raises)
+    if any(fits[form][0] < MIN_DEVIATION_RATIO for form in others):
         return None
-    target, rising = -a / b, b > 0
-    if best == "linear" and abs(target) > FAR * max(1.0, float(score.abs().max())):
-        return Ask("constant", up, highest=float((score if up else -score).max()))
-    label = best == "linear" or -0.01 <= target <= 1.01
-    saturating = best != "linear" and min(abs(target), abs(target - 1)) < 0.01
-    return Ask(best, up, target, rising) if (label if rising else saturating) else Ask("other", up)
+    target, is_increasing = -a / b, b > 0
+    if best == "linear" and abs(target) > MAX_TARGET_RATIO * max(1.0, float(score.abs().max())):
+        return GradientFit("constant", raises, highest=float((score if raises else -score).max()))
+    is_label = best == "linear" or -0.01 <= target <= 1.01
+    is_saturating = best != "linear" and min(abs(target), abs(target - 1)) < 0.01
+    is_plausible = is_label if is_increasing else is_saturating
+    return GradientFit(best, raises, target, is_increasing) if is_plausible else GradientFit("other", raises)
 
 
 def _margin(highest: float, lowest: float) -> float:
-    return MARGIN if highest <= MARGIN <= lowest else (highest + lowest) / 2
+    """Margin between the highest output with a gradient and the lowest one without."""
+    return USUAL_MARGIN if highest <= USUAL_MARGIN <= lowest else (highest + lowest) / 2
 
 
-def _fit(feature: Tensor, output_grad: Tensor, eps: float) -> tuple[float, float, float]:
-    """Of ``output_grad = a + b * feature``: how far the worst sample is off, in multiples of what rounding explains, and a and b."""
+def _fit_line(feature: Tensor, output_grad: Tensor, eps: float) -> tuple[float, float, float]:
+    """Fit ``output_grad = a + b * feature``; return the largest deviation, in multiples of what rounding explains, and a and b."""
     x, y = feature.mean(), output_grad.mean()
     spread = (feature - x).square().sum()
     b = ((feature - x) * (output_grad - y)).sum() / spread.clamp_min(1e-300)
     a = y - b * x
     size = max(1.0, abs(float(a)), abs(float(b)) * float(feature.abs().max()))
-    return float((output_grad - a - b * feature).abs().max()) / (EXACT * eps * size), float(a), float(b) or 1e-300
+    return float((output_grad - a - b * feature).abs().max()) / (MAX_ROUNDING_ERRORS * eps * size), float(a), float(b) or 1e-300

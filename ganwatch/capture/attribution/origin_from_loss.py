@@ -1,8 +1,8 @@
-"""Tells real from fake where the batches themselves do not, by where the losses want the discriminator's outputs.
+"""Infers the origin of batches that are not recognised, from the outputs that the losses aim at.
 
-In the generator's phase the loss wants D's output on fakes where that on reals is wanted, or near there. In D's own phase it wants
-the output on reals there and that on fakes elsewhere, whatever the loss and its polarity. The direction alone does not tell: a least
-squares loss lifts outputs on fakes that are below their target, too.
+In the generator's phase the loss aims at an output on fakes that is D's aim on reals, or close to it. In D's own phase it aims there on
+reals and elsewhere on fakes, for every loss and either polarity. The direction of the gradient alone does not suffice: a least squares
+loss also raises outputs on fakes that are below their target.
 """
 
 from __future__ import annotations
@@ -14,150 +14,158 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import Tensor
 
-from ganwatch.capture.attribution.loss_family import EXACT, asks
-from ganwatch.capture.step import Call, per_sample
+from ganwatch.capture.attribution.loss_family import MAX_ROUNDING_ERRORS, fit_gradient
+from ganwatch.capture.step import Call, sum_per_sample
 
-AGREED = 0.75
-"""Share of samples with a slope that must want the same direction."""
-SLOPED = 0.1
-"""Share of samples that must have a slope at all."""
-CLEAR = 1.5
-"""How many times nearer what a loss wants of a batch must be to what it wants of one kind than to that of the other."""
-ELSEWHERE = 0.25
-"""Distance that is none between two labels of one kind, such as 1 and 0.9, on the scale of ``_wanted``."""
-MEMORY = 16
-"""Looks by which it is known what a call at a place means."""
-ENOUGH = 5
-"""Looks that it takes at least."""
-NEARLY = 0.8
-"""Share of them that must agree."""
+MIN_AGREEMENT = 0.75
+"""Smallest share of the samples with a gradient that must have the same direction."""
+MIN_GRADIENT_SHARE = 0.1
+"""Smallest share of samples that must have a gradient."""
+MIN_DISTANCE_RATIO = 1.5
+"""Smallest ratio of the distances between a batch's goal and those of the two origins."""
+MAX_LABEL_DISTANCE = 0.25
+"""Largest distance between two labels of one origin, such as 1 and 0.9, on the scale of ``_find_goal``."""
+HISTORY_LENGTH = 16
+"""Sampled steps that show the usual origin of a call at a position."""
+MIN_HISTORY = 5
+"""Fewest sampled steps that show it."""
+MIN_CONSISTENCY = 0.8
+"""Smallest share of them that must agree."""
 
 
 class OriginFromLoss:
-    """Names batches by what the losses ask, from step to step.
+    """Infers origins of batches from output gradients, step by step.
 
-    One step alone does not tell flipped labels from others, where neither kind is known by its values. There the place of a call in
-    the discriminator's phase must have meant the same kind nearly always. And where one kind is known, no other batch becomes it: it
-    may be a real one with a wrong condition, or one whose label was flipped.
+    A single step does not distinguish flipped labels from others, if neither origin is recognised. Then calls at the same position in the
+    discriminator's phase must nearly always have had the same origin. If one origin is recognised, no other batch gets it: that batch may
+    be a real one with a wrong condition, or one with a flipped label.
 
     Examples
     --------
     >>> import torch
     >>> scores = torch.tensor([-0.3, -0.1])
-    >>> def call(batch, target, attached=False):
-    ...     return Call("d", (torch.zeros(2, 3),), scores, batch, True, 1, attached, trained=not attached, output_grad=scores - target)
+    >>> def call(origin, target, in_g_phase=False):
+    ...     facts = {"precedes_d_update": not in_g_phase, "output_grad": scores - target}
+    ...     return Call("d", (torch.zeros(2, 3),), scores, origin, True, 1, in_g_phase, **facts)
     >>> def step(real, fake):
-    ...     calls = [call("unknown", real), call("unknown", fake), call("fake", 1.0, attached=True)]
-    ...     roles.settle(calls)
-    ...     return [one.batch for one in calls[:2]]
-    >>> roles = OriginFromLoss()
-    >>> [step(1.0, 0.0) for _ in range(ENOUGH)][-2:]
+    ...     calls = [call("unknown", real), call("unknown", fake), call("fake", 1.0, in_g_phase=True)]
+    ...     origin_from_loss.assign_origins(calls)
+    ...     return [one.origin for one in calls[:2]]
+    >>> origin_from_loss = OriginFromLoss()
+    >>> [step(1.0, 0.0) for _ in range(MIN_HISTORY)][-2:]
     [['unknown', 'unknown'], ['real', 'fake']]
     >>> step(0.0, 1.0)  # flipped
     ['unknown', 'unknown']
     """
 
     def __init__(self) -> None:
-        self._meant: dict[int, deque[str]] = {}
-        """What the calls at a place, counted from the end of the phase, were by their slopes alone."""
-        self.undecided = False
-        """Whether further looks would tell more about the step that was settled last."""
+        self._history: dict[int, deque[str]] = {}
+        """Origins of calls by their gradients alone, by position from the end of the phase."""
+        self.needs_more_steps = False
+        """True if further steps can resolve what is unknown in the last one."""
 
-    def settle(self, calls: Sequence[Call]) -> None:
-        """Give every unknown batch of the discriminator's own phase its name, where the steps say so without a contradiction."""
-        self.undecided = False
-        phases = [call for call in calls if call.network == "d" and call.graded and call.output_grad is not None]
-        own = [call for call in phases if _own(call)]
-        known = {call.batch for call in own} - {"unknown"}
-        unknown = [call for call in own if call.batch == "unknown"]
+    def assign_origins(self, calls: Sequence[Call]) -> None:
+        """Set the origin of unknown batches in the discriminator's own phase, if the gradients give it without a contradiction."""
+        self.needs_more_steps = False
+        with_gradient = [call for call in calls if call.network == "d" and call.has_graph and call.output_grad is not None]
+        d_phase = [call for call in with_gradient if _is_d_phase(call)]
+        recognised = {call.origin for call in d_phase} - {"unknown"}
+        unknown = [call for call in d_phase if call.origin == "unknown"]
         if not unknown:
             return
-        named = {id(call): kind for call, kind in _named(phases, known) if kind not in known}
-        if known:
+        inferred = {id(call): origin for call, origin in _infer_origins(with_gradient, recognised) if origin not in recognised}
+        if recognised:
             for call in unknown:
-                call.batch = named.get(id(call), "unknown")
+                call.origin = inferred.get(id(call), "unknown")
             return
-        for place, call in enumerate(reversed(unknown)):
-            if (kind := named.get(id(call), "unknown")) != "unknown":
-                call.batch = self._usual(place, kind)
+        for position, call in enumerate(reversed(unknown)):
+            if (origin := inferred.get(id(call), "unknown")) != "unknown":
+                call.origin = self._confirm(position, origin)
 
-    def _usual(self, place: int, kind: str) -> str:
-        """The kind, if it is what calls at that place nearly always were."""
-        meant = self._meant.setdefault(place, deque(maxlen=MEMORY))
-        meant.append(kind)
-        if len(meant) < ENOUGH:
-            self.undecided = True
+    def _confirm(self, position: int, origin: str) -> str:
+        """Return the origin if calls at that position nearly always had it."""
+        history = self._history.setdefault(position, deque(maxlen=HISTORY_LENGTH))
+        history.append(origin)
+        if len(history) < MIN_HISTORY:
+            self.needs_more_steps = True
             return "unknown"
-        return kind if meant.count(kind) >= NEARLY * len(meant) else "unknown"
+        return origin if history.count(origin) >= MIN_CONSISTENCY * len(history) else "unknown"
 
 
-def _named(phases: Sequence[Call], known: Collection[str]) -> list[tuple[Call, str]]:
-    """What the unknown batches of one step are by what is asked of them."""
-    wanted = [(call, place) for call in phases if (place := _wanted(call, exact={"real", "fake"} <= set(known))) is not None]
-    of_g = [place for call, place in wanted if call.attached]
-    unknown = [(call, place) for call, place in wanted if call.batch == "unknown" and _own(call)]
-    named: dict[int, str] = {}
-    for _ in range(2):  # what is found first helps to find the rest
-        kinds = {kind: [at for call, at in wanted if _own(call) and named.get(id(call), call.batch) == kind] for kind in ("real", "fake")}
-        real = of_g + kinds["real"]
+def _infer_origins(calls: Sequence[Call], recognised: Collection[str]) -> list[tuple[Call, str]]:
+    """Return the origins of the unknown batches of one step by their gradients."""
+    both_recognised = {"real", "fake"} <= set(recognised)
+    goals = [(call, goal) for call in calls if (goal := _find_goal(call, needs_form=both_recognised)) is not None]
+    of_g = [goal for call, goal in goals if call.in_g_phase]
+    unknown = [(call, goal) for call, goal in goals if call.origin == "unknown" and _is_d_phase(call)]
+    origins: dict[int, str] = {}
+    for _ in range(2):  # origins of the first round help to infer the others
+        by_origin = {
+            origin: [goal for call, goal in goals if _is_d_phase(call) and origins.get(id(call), call.origin) == origin]
+            for origin in ("real", "fake")
+        }
+        real = of_g + by_origin["real"]
         if not of_g or min(real) < 0 < max(real):
             return []
-        for call, place in unknown:
-            if named.get(id(call), "unknown") == "unknown":
-                named[id(call)] = _nearer(place, real, kinds["fake"], sure=bool(kinds["real"]))
-    return [(call, named[id(call)]) for call, _ in unknown]
+        for call, goal in unknown:
+            if origins.get(id(call), "unknown") == "unknown":
+                origins[id(call)] = _nearest_origin(goal, real, by_origin["fake"], has_reals=bool(by_origin["real"]))
+    return [(call, origins[id(call)]) for call, _ in unknown]
 
 
-def _own(call: Call) -> bool:
-    """Whether it belongs to the discriminator's own phase; in the generator's, a relativistic loss asks something of reals too."""
-    return call.trained and not call.attached
+def _is_d_phase(call: Call) -> bool:
+    """Return True if a call belongs to D's own phase; in G's, a relativistic loss has gradients on reals too."""
+    return call.precedes_d_update and not call.in_g_phase
 
 
-def _nearer(place: float, real: Sequence[float], fake: Sequence[float], *, sure: bool) -> str:
-    """Whose place it is; where that of fakes is not known, it is taken to be opposite, or anywhere else where that of reals is ``sure``."""
-    to_real = min(abs(place - other) for other in real)
-    to_fake = ELSEWHERE if sure and not fake else min(abs(place - other) for other in fake or [-other for other in real])
-    return "real" if CLEAR * to_real < to_fake else "fake" if CLEAR * to_fake < to_real else "unknown"
+def _nearest_origin(goal: float, real: Sequence[float], fake: Sequence[float], *, has_reals: bool) -> str:
+    """Return the origin with the nearest goal.
+
+    If the goal of fakes is unknown, it is taken to be opposite to that of reals, or anywhere else if reals of D's phase give the latter.
+    """
+    to_real = min(abs(goal - other) for other in real)
+    to_fake = MAX_LABEL_DISTANCE if has_reals and not fake else min(abs(goal - other) for other in fake or [-other for other in real])
+    return "real" if MIN_DISTANCE_RATIO * to_real < to_fake else "fake" if MIN_DISTANCE_RATIO * to_fake < to_real else "unknown"
 
 
-def _wanted(call: Call, *, exact: bool) -> float | None:
-    """Where the loss wants a call's outputs, from -1 for minus infinity to 1; None where that is not sure.
+def _find_goal(call: Call, *, needs_form: bool) -> float | None:
+    """Return the output that the loss aims at, from -1 for minus infinity to 1; None if it is not certain.
 
-    Where only what is ``exact`` counts, outputs of which a loss asks nothing by themselves do not: they may be there for consistency.
+    With ``needs_form`` a gradient without a known form gives None: the outputs may serve a consistency term only.
     """
     assert call.output_grad is not None
     if call.output_grad.shape != call.output.shape:
         return None
-    ask = asks(call)
-    if ask is not None and ask.form == "other" and exact:
+    fit = fit_gradient(call)
+    if fit is not None and fit.form == "other" and needs_form:
         return None
-    if ask is None:
-        place = _crossing(call.output, call.output_grad)
-    elif ask.form in {"constant", "step", "other"} or not ask.rising:
-        place = math.inf * _direction(call.output_grad)
+    if fit is None:
+        goal = _find_zero(call.output, call.output_grad)
+    elif fit.form in {"constant", "step", "other"} or not fit.is_increasing:
+        goal = math.inf * _direction(call.output_grad)
     else:
-        place = math.nan if ask.form == "flat" else ask.height
-    return None if math.isnan(place) else math.copysign(1.0, place) if math.isinf(place) else place / (1.0 + abs(place))
+        goal = math.nan if fit.form == "flat" else fit.goal
+    return None if math.isnan(goal) else math.copysign(1.0, goal) if math.isinf(goal) else goal / (1.0 + abs(goal))
 
 
-def _crossing(score: Tensor, output_grad: Tensor) -> float:
-    """Where the slope would be zero if it changed with the score as it does here; NaN where too few outputs tell."""
+def _find_zero(score: Tensor, output_grad: Tensor) -> float:
+    """Return the score at which the gradient is zero by linear extrapolation; NaN if too few outputs have a gradient."""
     eps = torch.finfo(score.dtype).eps
-    sloped = output_grad != 0
-    s, w = score[sloped].double(), output_grad[sloped].double()
-    least = 2.0 * EXACT * eps  # so far apart, a slope towards a target as near as usual differs by more than rounding
-    if len(s) < max(2.0, SLOPED * score.numel()) or not float(s.max() - s.min()) > least * (1.0 + float(s.abs().max())):
+    has_gradient = output_grad != 0
+    s, w = score[has_gradient].double(), output_grad[has_gradient].double()
+    min_range = 2.0 * MAX_ROUNDING_ERRORS * eps  # over it, a gradient towards a target at a usual distance changes by more than rounding
+    if len(s) < max(2.0, MIN_GRADIENT_SHARE * score.numel()) or not float(s.max() - s.min()) > min_range * (1.0 + float(s.abs().max())):
         return math.nan
-    if float(w.max() - w.min()) <= EXACT * eps * float(w.abs().max()):
+    if float(w.max() - w.min()) <= MAX_ROUNDING_ERRORS * eps * float(w.abs().max()):
         return math.inf * _direction(output_grad)
     b = float(((s - s.mean()) * (w - w.mean())).sum() / (s - s.mean()).square().sum())
     return float(s.mean() - w.mean() / b) if b > 0 else math.inf * _direction(output_grad)
 
 
 def _direction(output_grad: Tensor) -> float:
-    """Sign of the movement that a batch's slopes ask for: 1 up, -1 down, NaN where they do not agree."""
-    each = per_sample(output_grad)
-    up, down = float((each < 0).float().mean()), float((each > 0).float().mean())
-    if up + down < SLOPED or max(up, down) < AGREED * (up + down):
+    """Sign of the change that a descent step makes to the outputs: 1 up, -1 down, NaN if the samples disagree."""
+    sums = sum_per_sample(output_grad)
+    up, down = float((sums < 0).float().mean()), float((sums > 0).float().mean())
+    if up + down < MIN_GRADIENT_SHARE or max(up, down) < MIN_AGREEMENT * (up + down):
         return math.nan
     return 1.0 if up > down else -1.0

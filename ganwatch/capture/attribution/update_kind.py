@@ -1,9 +1,9 @@
-"""Tells the updates that train a network from those that only regularise it, by what happened since the update before.
+"""Distinguishes updates that train a network from those that only regularise it, by the events since the previous update.
 
-A main update of the generator follows a call of the discriminator; one that does not, where most do, regularises. A main update of
-the discriminator follows a call on a plain batch; where it was called on leaves that want a gradient alone, its slope is penalised.
-And where slopes are penalised now and then (lazy regularisation), those updates are regularising ones too: their loss and gradient
-compare with nothing else (Karras et al., 2020, arXiv:1912.04958).
+A main update of the generator follows a call of the discriminator. An update without one regularises, if most updates have one. A main
+update of the discriminator follows a call on a plain batch. If it was called on leaves that require a gradient only, its gradient is
+penalised. If gradients are penalised in a minority of updates (lazy regularisation), those updates regularise too: their loss and
+gradient compare with nothing else (Karras et al., 2020, arXiv:1912.04958).
 """
 
 from __future__ import annotations
@@ -17,95 +17,99 @@ from torch import Tensor
 
 from ganwatch.capture.attribution.parameter_ownership import OwnedParameters
 
-MEMORY = 16
-"""Updates by which the usual is known."""
+HISTORY_LENGTH = 16
+"""Latest updates with which an update is compared."""
 
 
 @dataclass(frozen=True, slots=True)
 class UpdateKind:
-    """What an update is for."""
+    """Purpose of an update."""
 
-    counts: bool = True
-    """Whether it is one of the main ones, by which steps are counted."""
-    plain: bool = True
-    """Whether its loss and gradient compare with those of most others."""
+    is_main: bool = True
+    """True if the update trains the network; steps are counted by such updates."""
+    is_comparable: bool = True
+    """True if its loss and gradient compare with those of most others."""
 
 
-USUAL = UpdateKind()
-"""Of most updates."""
-AUXILIARY = UpdateKind(counts=False, plain=False)
-_MAIN = (False, False)
+MAIN = UpdateKind()
+AUXILIARY = UpdateKind(is_main=False, is_comparable=False)
+_MAIN_EVENTS = (False, False)
 
 
 class UpdateKindTracker:
-    """What happened since the last update, and what usually did before others.
+    """Tracks the events since the last update, and those that preceded earlier ones.
 
     Examples
     --------
-    >>> phases, share = UpdateKindTracker(), OwnedParameters("g", {})
-    >>> phases.judged([])
-    >>> phases.kind(share)
-    Kind(counts=True, plain=True)
-    >>> phases.end([share])
-    >>> phases.kind(share)  # without any call of the discriminator
-    Kind(counts=False, plain=False)
+    >>> tracker, owned = UpdateKindTracker(), OwnedParameters("g", {})
+    >>> tracker.add_discriminator_call([])
+    >>> tracker.classify(owned)
+    UpdateKind(is_main=True, is_comparable=True)
+    >>> tracker.end_phase([owned])
+    >>> tracker.classify(owned)  # without any call of the discriminator
+    UpdateKind(is_main=False, is_comparable=False)
     """
 
     def __init__(self) -> None:
-        self._judged = self._plainly = self._penalised = False
-        self._known: dict[str, deque[tuple[bool, bool]]] = {}
+        self._has_call = self._has_plain_call = self._has_penalty = False
+        self._history: dict[str, deque[tuple[bool, bool]]] = {}
+        """By optimizer and network: for each update, whether it lacked a call and whether it had a penalty."""
 
     @property
-    def called(self) -> bool:
-        """Whether the discriminator was called since the last update."""
-        return self._judged
+    def has_discriminator_call(self) -> bool:
+        """True if the discriminator was called since the last update."""
+        return self._has_call
 
-    def judged(self, given: Iterable[Any]) -> None:
-        """The discriminator was called; on a leaf that wants a gradient, or on anything else."""
-        self._judged = True
-        for x in given:
+    def add_discriminator_call(self, arguments: Iterable[Any]) -> None:
+        """Add a call of the discriminator: on a leaf that requires a gradient, or on other arguments."""
+        self._has_call = True
+        for x in arguments:
             if isinstance(x, Tensor) and x.requires_grad and x.is_leaf:
-                self._penalised = True
+                self._has_penalty = True
                 return
-        self._plainly = True
+        self._has_plain_call = True
 
-    def penalised(self) -> None:
-        """Slopes were computed to be differentiated once more."""
-        self._penalised = True
+    def add_penalty(self) -> None:
+        """Add gradients that were computed in order to be differentiated again."""
+        self._has_penalty = True
 
-    def kind(self, share: OwnedParameters) -> UpdateKind:
-        """What an update now is for."""
-        if self._judged and not self._penalised:
-            return USUAL
-        known = self._known.get(share.key, ())
-        auxiliary = self._lacks(share) and _seldom([lacked for lacked, _ in known])
-        return UpdateKind(not auxiliary, not auxiliary and not (self._penalised and _seldom([penalised for _, penalised in known])))
+    def classify(self, owned: OwnedParameters) -> UpdateKind:
+        """Return the kind of an update that happens now."""
+        if self._has_call and not self._has_penalty:
+            return MAIN
+        history = self._history.get(owned.key, ())
+        is_auxiliary = self._lacks_call(owned) and _is_rare([lacked_call for lacked_call, _ in history])
+        is_penalty = self._has_penalty and _is_rare([had_penalty for _, had_penalty in history])
+        return UpdateKind(not is_auxiliary, not is_auxiliary and not is_penalty)
 
-    def end(self, shares: Iterable[OwnedParameters]) -> None:
-        """The update of these is over, and another phase begins."""
-        for share in shares:
-            known = self._known.get(share.key)
-            if known is None:
-                known = self._known[share.key] = deque(maxlen=MEMORY)
-            known.append(_MAIN if self._judged and not self._penalised else (self._lacks(share), self._penalised))
-        self._judged = self._plainly = self._penalised = False
+    def end_phase(self, owned: Iterable[OwnedParameters]) -> None:
+        """Begin another phase after an update of these parameters."""
+        for one in owned:
+            history = self._history.get(one.key)
+            if history is None:
+                history = self._history[one.key] = deque(maxlen=HISTORY_LENGTH)
+            history.append(_MAIN_EVENTS if self._has_call and not self._has_penalty else (self._lacks_call(one), self._has_penalty))
+        self._has_call = self._has_plain_call = self._has_penalty = False
 
-    def drop(self) -> None:
-        """Another phase begins without an update."""
-        self._judged = self._plainly = self._penalised = False
+    def drop_phase(self) -> None:
+        """Begin another phase without an update."""
+        self._has_call = self._has_plain_call = self._has_penalty = False
 
-    def _lacks(self, share: OwnedParameters) -> bool:
-        return not self._judged if share.role == "g" else self._penalised and not self._plainly
+    def _lacks_call(self, owned: OwnedParameters) -> bool:
+        return not self._has_call if owned.role == "g" else self._has_penalty and not self._has_plain_call
 
     def state_dict(self) -> dict[str, list[list[bool]]]:
-        """Plain types only."""
-        return {key: [list(phase) for phase in known] for key, known in self._known.items()}
+        """Return the history as plain types."""
+        return {key: [list(events) for events in history] for key, history in self._history.items()}
 
     def load_state_dict(self, state: Mapping[str, Sequence[Sequence[bool]]]) -> None:
-        """Go on from a saved state."""
-        self._known = {key: deque(((lacked, penalised) for lacked, penalised in known), MEMORY) for key, known in state.items()}
+        """Continue from a saved history."""
+        self._history = {
+            key: deque(((lacked_call, had_penalty) for lacked_call, had_penalty in history), HISTORY_LENGTH)
+            for key, history in state.items()
+        }
 
 
-def _seldom(history: Sequence[bool]) -> bool:
-    """Whether at most half were so; False where nothing is known."""
+def _is_rare(history: Sequence[bool]) -> bool:
+    """Return True if at most half of the history is true; False for an empty one."""
     return bool(history) and 2 * sum(history) <= len(history)

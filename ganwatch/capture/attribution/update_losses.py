@@ -1,4 +1,4 @@
-"""Whose loss was it? Back-propagated losses wait here for the update that they belong to."""
+"""Assigns back-propagated losses to updates: they wait here for the update that they belong to."""
 
 from __future__ import annotations
 
@@ -11,143 +11,151 @@ from torch import Tensor
 
 from ganwatch.capture.attribution.parameter_ownership import Ownership
 
-KEPT = 256
-"""Losses that may wait."""
-CLEAR = 8
-"""Updates in a row that had one loss each, after which nobody looks any more whom a loss reached."""
+MAX_LOSSES = 256
+"""Most losses that wait."""
+MIN_CLEAR_UPDATES = 8
+"""Updates in a row with one loss each after which losses are no longer traced to networks."""
 
 
 @dataclass(slots=True, eq=False)
 class _Loss:
     value: Tensor
-    reached: set[str] | None
-    """Networks whose gradients it is in; None where nobody looked."""
+    roles: set[str] | None
+    """Networks with gradients of this loss; None if it was not traced."""
 
 
-class Losses:
-    """Losses since the last update that reached a network's gradients, and which.
+class PendingLosses:
+    """Losses that reached a network's gradients since its last update.
 
-    Most loops update a network right after its own losses. Where both kinds wait, those that reach the generator are the generator's;
-    they stay for its update. Should that bring losses of its own, they were the discriminator's after all, on fakes with their graph,
-    unless they did not reach it. A loss whose gradients were set to None before the next one came is in no update. Whom a loss reached is
-    not looked at once each update has had one for a while; where several wait all of a sudden, that update's is unknown, and from then on
-    it is looked at.
+    Most loops update a network right after its own losses. If losses of both networks wait, those that reach the generator are the
+    generator's, and stay for its update. If that update then brings losses of its own, the earlier ones were the discriminator's after
+    all, on fakes with their graph, unless they did not reach it. A loss whose gradients were set to None before the next backward pass
+    belongs to no update.
 
-    Where a network's gradient is asked for without a backward pass, that loss is taken if nothing is back-propagated.
+    Tracing a loss to networks stops once each update has had one loss for a while. If several wait again, the loss of that update is
+    unknown, and tracing resumes for good.
+
+    If a network's gradient is computed without a backward pass, that loss is taken unless one was back-propagated.
     """
 
     def __init__(self, ownership: Ownership) -> None:
         self._ownership = ownership
-        self._before: list[tuple[int, int] | None] = []
-        self._pending: deque[_Loss] = deque(maxlen=KEPT)
-        self._held: list[_Loss] = []
-        self._clear = 0
-        self._doubtful = False
-        self._asked: deque[tuple[Tensor, set[str]]] = deque(maxlen=KEPT)
+        self._gradients_before: list[tuple[int, int] | None] = []
+        self._pending: deque[_Loss] = deque(maxlen=MAX_LOSSES)
+        self._of_other_network: list[_Loss] = []
+        """Losses that were pending at the other network's update and were not its own."""
+        self._clear_updates = 0
+        self._had_several = False
+        self._without_backward: deque[tuple[Tensor, set[str]]] = deque(maxlen=MAX_LOSSES)
+        """Losses with a gradient from ``autograd.grad``, and the networks."""
 
     @property
-    def _sure(self) -> bool:
-        return self._clear >= CLEAR and not self._doubtful
+    def _is_clear(self) -> bool:
+        """True if losses need no tracing."""
+        return self._clear_updates >= MIN_CLEAR_UPDATES and not self._had_several
 
-    def before(self) -> None:
-        """A backward pass begins."""
-        if self._sure:
+    def before_backward(self) -> None:
+        """Note the gradients before a backward pass."""
+        if self._is_clear:
             return
-        self._before = self._gradients()
-        if self._pending or self._held:
-            having = {role for (role, _), gradient in zip(self._ownership.ends, self._before, strict=True) if gradient is not None}
-            for one in (*self._pending, *self._held):
-                if one.reached is not None:
-                    one.reached &= having
+        self._gradients_before = self._gradient_versions()
+        if self._pending or self._of_other_network:
+            ends = zip(self._ownership.end_parameters, self._gradients_before, strict=True)
+            with_gradient = {role for (role, _), gradient in ends if gradient is not None}
+            for one in (*self._pending, *self._of_other_network):
+                if one.roles is not None:
+                    one.roles &= with_gradient
 
-    def after(self, loss: Tensor) -> None:
-        """It is over."""
-        if self._sure:
+    def after_backward(self, loss: Tensor) -> None:
+        """Add the loss of a backward pass, with the networks whose gradients it changed."""
+        if self._is_clear:
             self._pending.append(_Loss(loss, None))
             return
-        changed = zip(self._ownership.ends, self._before, self._gradients(), strict=True)
-        reached = {role for (role, _), before, now in changed if before != now}
-        if reached:
-            self._pending.append(_Loss(loss, reached))
+        changes = zip(self._ownership.end_parameters, self._gradients_before, self._gradient_versions(), strict=True)
+        roles = {role for (role, _), before, now in changes if before != now}
+        if roles:
+            self._pending.append(_Loss(loss, roles))
 
-    def asked(self, loss: Tensor, parameters: Sequence[object]) -> None:
-        """Its gradient in these parameters was computed; where they are all of a network's, to be given to an optimizer by hand."""
-        given = {id(parameter) for parameter in parameters}
-        lacking = {role for role, end in self._ownership.ends if id(end) not in given}
-        if reached := {role for role, _ in self._ownership.ends} - lacking:
-            self._asked.append((loss, reached))
+    def add_without_backward(self, loss: Tensor, parameters: Sequence[object]) -> None:
+        """Add a loss whose gradient was computed by ``autograd.grad``, if the parameters include all of a network's."""
+        ids = {id(parameter) for parameter in parameters}
+        incomplete = {role for role, end in self._ownership.end_parameters if id(end) not in ids}
+        if roles := {role for role, _ in self._ownership.end_parameters} - incomplete:
+            self._without_backward.append((loss, roles))
 
-    def _take_asked(self, roles: Collection[str]) -> list[Tensor]:
-        own = [loss for loss, reached in self._asked if not reached.isdisjoint(roles)]
-        rest = [(loss, reached.difference(roles)) for loss, reached in self._asked]
-        self._asked = deque(((loss, left) for loss, left in rest if left), KEPT)
+    def _take_without_backward(self, roles: Collection[str]) -> list[Tensor]:
+        own = [loss for loss, reached in self._without_backward if not reached.isdisjoint(roles)]
+        rest = [(loss, reached.difference(roles)) for loss, reached in self._without_backward]
+        self._without_backward = deque(((loss, left) for loss, left in rest if left), MAX_LOSSES)
         return own
 
     def take(self, roles: Collection[str]) -> tuple[Tensor | None, Tensor | None]:
-        """The loss of an update of these networks, and what belongs to the discriminator's update before."""
+        """Return the loss of an update of these networks, and a loss that belongs to the discriminator's previous update."""
         if not roles:
-            if self._sure and self._pending:  # it was a third network's
+            if self._is_clear and self._pending:  # it was a third network's
                 self._pending.pop()
-            self._clear = 0
+            self._clear_updates = 0
             return None, None
-        if len(self._pending) == 1 and not self._held:
-            self._clear += 1
-            self._asked.clear()
+        if len(self._pending) == 1 and not self._of_other_network:
+            self._clear_updates += 1
+            self._without_backward.clear()
             loss = self._pending.pop().value
             return loss if loss.ndim == 0 else loss.reshape(()), None
-        if self._asked and not self._pending and not self._held:
-            return _sum(self._take_asked(roles)), None
-        pending = [one for one in self._pending if one.reached is None or one.reached]
-        held = [one for one in self._held if one.reached]
+        if self._without_backward and not self._pending and not self._of_other_network:
+            return _sum(self._take_without_backward(roles)), None
+        pending = [one for one in self._pending if one.roles is None or one.roles]
+        earlier = [one for one in self._of_other_network if one.roles]
         self.clear()
-        self._doubtful |= len(pending) > 1
-        if any(one.reached is None for one in pending):
+        self._had_several |= len(pending) > 1
+        if any(one.roles is None for one in pending):
             return None, None
         if not pending:
-            self._clear = 0
-            return _sum(one.value for one in held), None
-        return self._shared(pending, held, roles)
+            self._clear_updates = 0
+            return _sum(one.value for one in earlier), None
+        return self._take_own(pending, earlier, roles)
 
-    def _shared(self, pending: list[_Loss], held: list[_Loss], roles: Collection[str]) -> tuple[Tensor | None, Tensor | None]:
-        """What of the losses that wait is of these networks; those of the other one are held."""
-        own = [one for one in pending if len(roles) > 1 or _of_g(one) == ("g" in roles)]
+    def _take_own(self, pending: list[_Loss], earlier: list[_Loss], roles: Collection[str]) -> tuple[Tensor | None, Tensor | None]:
+        """Return what ``take`` returns from traced losses, and leave those of the other network pending."""
+        own = [one for one in pending if len(roles) > 1 or _reaches_g(one) == ("g" in roles)]
         own = own or [one for one in pending if _reaches(one, roles)] or pending
-        self._held = [one for one in pending if one not in own]
+        self._of_other_network = [one for one in pending if one not in own]
         values = [one.value for one in own]
         if "g" not in roles:
             return _sum(values), None
-        alone, late = [one.value for one in held if one.reached == {"g"}], [one.value for one in held if one.reached != {"g"}]
-        return _sum([*alone, *values]), _sum(late)
+        of_g = [one.value for one in earlier if one.roles == {"g"}]
+        late_of_d = [one.value for one in earlier if one.roles != {"g"}]
+        return _sum([*of_g, *values]), _sum(late_of_d)
 
-    def last(self, loss: Tensor | None) -> Tensor | None:
-        """The last one that came after they were taken, or else the one given."""
+    def take_latest(self, default: Tensor | None) -> Tensor | None:
+        """Return the latest loss that came since ``take``, or else the default."""
         if not self._pending:
-            return loss
-        newest = self._pending[-1].value.reshape(())
+            return default
+        latest = self._pending[-1].value.reshape(())
         self._pending.clear()
-        return newest
+        return latest
 
     def clear(self) -> None:
-        """Forget them all."""
+        """Drop all losses."""
         self._pending.clear()
-        self._asked.clear()
-        self._held = []
+        self._without_backward.clear()
+        self._of_other_network = []
 
-    def _gradients(self) -> list[tuple[int, int] | None]:
-        gradients = [end.grad for _, end in self._ownership.ends]
+    def _gradient_versions(self) -> list[tuple[int, int] | None]:
+        """Identity and number of writes of each end parameter's gradient."""
+        gradients = [end.grad for _, end in self._ownership.end_parameters]
         return [None if gradient is None else (id(gradient), gradient._version) for gradient in gradients]  # noqa: SLF001  # counts writes
 
 
-def _reaches(one: _Loss, roles: Collection[str]) -> bool:
-    return one.reached is not None and not one.reached.isdisjoint(roles)
+def _reaches(loss: _Loss, roles: Collection[str]) -> bool:
+    return loss.roles is not None and not loss.roles.isdisjoint(roles)
 
 
-def _of_g(one: _Loss) -> bool:
-    return one.reached is not None and "g" in one.reached
+def _reaches_g(loss: _Loss) -> bool:
+    return loss.roles is not None and "g" in loss.roles
 
 
 def _sum(losses: Iterable[Tensor]) -> Tensor | None:
-    each = [loss if loss.ndim == 0 else loss.reshape(()) for loss in losses]
-    if len(each) < 2:
-        return each[0] if each else None
-    return torch.stack([loss.float() for loss in each]).sum()
+    scalars = [loss if loss.ndim == 0 else loss.reshape(()) for loss in losses]
+    if len(scalars) < 2:
+        return scalars[0] if scalars else None
+    return torch.stack([loss.float() for loss in scalars]).sum()

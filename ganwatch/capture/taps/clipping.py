@@ -1,4 +1,4 @@
-"""Sees gradients before they are clipped, by wrapping what every function of ``torch.nn.utils.clip_grad`` looks at them with first."""
+"""Tap on gradient clipping: wraps the helper to which every function of ``torch.nn.utils.clip_grad`` passes the gradients first."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _listeners: list[OnClip] = []
 _original: Callable[..., Any] | None = getattr(clip_grad, _NAME, None)
 
 
-def listen(listener: OnClip) -> None:
-    """Call ``listener(gradients)`` before they are clipped or measured; more than once for one clipping."""
+def add_listener(listener: OnClip) -> None:
+    """Call ``listener(gradients)`` before gradients are clipped or measured; possibly several times for one clipping."""
     if not _listeners and _original is not None:
         setattr(clip_grad, _NAME, _group)
     _listeners.append(listener)
 
 
-def unlisten(listener: OnClip) -> None:
-    """Undo ``listen``."""
+def remove_listener(listener: OnClip) -> None:
+    """Undo ``add_listener``."""
     _listeners.remove(listener)
     if not _listeners and _original is not None:
         setattr(clip_grad, _NAME, _original)

@@ -1,4 +1,4 @@
-"""Sees every batch that a ``DataLoader`` of this process delivers, and how long the loop waited for it."""
+"""Tap on every batch that a ``DataLoader`` of this process delivers, and on the time that the loop waited for it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 from torch.utils.data import dataloader
 
 OnBatch = Callable[[Any, Any, float], None]
-Alter = Callable[[Any, Any], Any]
+Transform = Callable[[Any, Any], Any]
 
 _listeners: list[OnBatch] = []
-_altering: list[Alter] = []
+_transforms: list[Transform] = []
 _original = dataloader._BaseDataLoaderIter.__next__  # noqa: SLF001  # all its iterators share it, and it has no public name
 
 
@@ -21,39 +21,39 @@ _original = dataloader._BaseDataLoaderIter.__next__  # noqa: SLF001  # all its i
 def _next(self: Any) -> Any:
     start = time.perf_counter()
     batch = _original(self)
-    waited = time.perf_counter() - start
-    for alter in tuple(_altering):
-        batch = alter(self._dataset, batch)
+    waiting_time = time.perf_counter() - start
+    for transform in tuple(_transforms):
+        batch = transform(self._dataset, batch)
     for listener in tuple(_listeners):
-        listener(self._dataset, batch, waited)
+        listener(self._dataset, batch, waiting_time)
     return batch
 
 
-def listen(listener: OnBatch) -> None:
-    """Call ``listener(dataset, batch, waited)`` with every batch, ``waited`` in seconds."""
+def add_listener(listener: OnBatch) -> None:
+    """Call ``listener(dataset, batch, waiting_time)`` with every batch; ``waiting_time`` is in seconds."""
     _listeners.append(listener)
-    _wrap()
+    _install()
 
 
-def unlisten(listener: OnBatch) -> None:
-    """Undo ``listen``."""
+def remove_listener(listener: OnBatch) -> None:
+    """Undo ``add_listener``."""
     _listeners.remove(listener)
-    _wrap()
+    _install()
 
 
-def alter(function: Alter) -> None:
-    """Deliver ``function(dataset, batch)`` in place of every batch, to listeners as well."""
-    _altering.append(function)
-    _wrap()
+def add_transform(transform: Transform) -> None:
+    """Deliver ``transform(dataset, batch)`` in place of every batch, to the loop and to the listeners."""
+    _transforms.append(transform)
+    _install()
 
 
-def leave(function: Alter) -> None:
-    """Undo ``alter``."""
-    _altering.remove(function)
-    _wrap()
+def remove_transform(transform: Transform) -> None:
+    """Undo ``add_transform``."""
+    _transforms.remove(transform)
+    _install()
 
 
-def _wrap() -> None:
-    """The iterators' own method where nobody wants anything of it."""
-    wanted = _next if _listeners or _altering else _original
-    dataloader._BaseDataLoaderIter.__next__ = wanted  # type: ignore[method-assign]  # noqa: SLF001  # as above
+def _install() -> None:
+    """Wrap the iterators' method, or restore it where nobody needs it any more."""
+    method = _next if _listeners or _transforms else _original
+    dataloader._BaseDataLoaderIter.__next__ = method  # type: ignore[method-assign]  # noqa: SLF001  # as above

@@ -1,8 +1,8 @@
-"""Tells the family of a loss by the operations between a score and the loss that is back-propagated.
+"""Finds the family of a loss by the operations between a score and the loss that is back-propagated.
 
-The slopes (``loss_family.py``) tell it with targets and polarity, where each output is judged by itself, with one label, among several.
-Random labels, half precision, one or two outputs and relativistic losses leave the operations alone as evidence. Every path from the
-loss to the score must lead through one and the same operation that makes the family; anything unusual on the way, and nothing is told.
+The gradients (``loss_family.py``) give the family with targets and polarity. They need several outputs, each with a loss term of its own
+and the same label. With random labels, half precision, one or two outputs or a relativistic loss, only the operations are evidence. Every
+path from the loss to the score must lead through the same operation that makes the family. An unusual operation on a path gives no result.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from typing import Any, cast
 
 from torch import Tensor
 
-BUDGET = 1000
-"""Operations that are looked through at most."""
-_MARK = "ganwatch"
-_COMBINING = {"Sub", "Rsub", "Add"}
-_CARRYING = _COMBINING.union(
+MAX_OPERATIONS = 1000
+"""Most operations that are searched."""
+_METADATA_KEY = "ganwatch"
+_ADDITIVE = {"Sub", "Rsub", "Add"}
+_LINEAR = _ADDITIVE.union(
     ("Alias", "AsStrided", "Cat", "Clone", "Div", "Expand", "Index", "IndexSelect", "Mean", "Mul", "Neg", "Permute", "ReshapeAlias"),
     ("Select", "Slice", "Split", "SplitWithSizes", "Squeeze", "Stack", "Sum", "T", "ToCopy", "Transpose", "Unbind", "UnsafeView"),
     ("Unsqueeze", "View", "torch::autograd::CopyBackwards"),
 )
-"""What leaves a loss linear in the score."""
+"""Operations that leave a loss linear in the score."""
 _LOGITS, _PROBABILITIES = "binary cross-entropy on logits (softplus)", "binary cross-entropy on probabilities (D ends in a sigmoid)"
 _FAMILIES: Mapping[frozenset[str], str] = {
     **dict.fromkeys(map(frozenset, (["BinaryCrossEntropyWithLogits"], ["Softplus"], ["LogSigmoid"])), _LOGITS),
@@ -32,104 +32,106 @@ _FAMILIES: Mapping[frozenset[str], str] = {
     **dict.fromkeys(map(frozenset, (["Relu"], ["Clamp"], ["ClampMin"], ["Minimum"], ["Maximum"])), "hinge"),
     frozenset(): "Wasserstein",
 }
-_SHIFTED = {"least squares", "hinge", _PROBABILITIES}
-"""Families in which a constant is added to the score or taken from it."""
+_FAMILIES_WITH_OFFSET = {"least squares", "hinge", _PROBABILITIES}
+"""Families in which a constant is added to the score or subtracted from it."""
 
 
-def mark(score: Tensor) -> object:
-    """Make a score known to ``family``, by the mark that is given back; it is on the score's graph and goes with it."""
-    own, node = object(), cast("Any", score.grad_fn)
+def mark_score(score: Tensor) -> object:
+    """Mark a score's node in the autograd graph and return the mark, for ``find_family``; the mark is freed with the graph."""
+    mark, node = object(), cast("Any", score.grad_fn)
     if node is not None:
-        node.metadata[_MARK] = own
-    return own
+        node.metadata[_METADATA_KEY] = mark
+    return mark
 
 
-def family(marked: object, loss: Tensor) -> str | None:
-    """The family of a loss by what is done to a score on the way to it; None where that is not sure.
+def find_family(mark: object, loss: Tensor) -> str | None:
+    """Return the family of a loss by the operations between a marked score and it; None if that is not certain.
 
     Examples
     --------
     >>> import torch
     >>> from torch.nn import functional as F
     >>> real, fake = (torch.zeros(1, requires_grad=True) * 1.0 for _ in range(2))
-    >>> r, f = mark(real), mark(fake)
-    >>> family(r, F.relu(1 - real).mean() + F.relu(1 + fake).mean()), family(f, fake.mean() - real.mean())
+    >>> r, f = mark_score(real), mark_score(fake)
+    >>> find_family(r, F.relu(1 - real).mean() + F.relu(1 + fake).mean()), find_family(f, fake.mean() - real.mean())
     ('hinge', 'Wasserstein')
-    >>> family(r, F.softplus(fake.mean() - real).mean())
+    >>> find_family(r, F.softplus(fake.mean() - real).mean())
     'relativistic, binary cross-entropy on logits (softplus)'
-    >>> family(r, real.mean() + 1e-3 * real.square().mean()), family(r, real.exp().mean())
+    >>> find_family(r, real.mean() + 1e-3 * real.square().mean()), find_family(r, real.exp().mean())
     (None, None)
     """
-    reached = None if loss.grad_fn is None else _scores_below(loss.grad_fn)
-    own = next((node for node in reached or () if node.metadata.get(_MARK) is marked), None)
-    if reached is None or own is None:
+    scores_below = None if loss.grad_fn is None else _find_scores_below(loss.grad_fn)
+    score = next((node for node in scores_below or () if node.metadata.get(_METADATA_KEY) is mark), None)
+    if scores_below is None or score is None:
         return None
-    on_the_way = [node for node, scores in reached.items() if own in scores and node is not own]
-    making = [node for node in on_the_way if _name(node) not in _CARRYING]
-    found = _FAMILIES.get(frozenset(map(_name, making)))
-    if found is None or any(_name(node) == "Pow" and node._saved_exponent != 2 for node in making):  # noqa: SLF001  # a number
+    path = [node for node, scores in scores_below.items() if score in scores and node is not score]
+    nonlinear = [node for node in path if _name(node) not in _LINEAR]
+    family = _FAMILIES.get(frozenset(map(_name, nonlinear)))
+    if family is None or any(_name(node) == "Pow" and node._saved_exponent != 2 for node in nonlinear):  # noqa: SLF001  # a number
         return None
-    if any(_name(node) in {"Mul", "Div"} and len(_compared(node, reached)) > 1 for node in on_the_way):
+    if any(_name(node) in {"Mul", "Div"} and len(_score_operands(node, scores_below)) > 1 for node in path):
         return None
-    if making and _carried(loss.grad_fn, own):
+    if nonlinear and _has_linear_path(loss.grad_fn, score):
         return None
-    below = [node for top in making for node in _below(top, reached) if _name(node) in _COMBINING and own in reached[node]]
-    if any(len(_compared(node, reached)) > 1 for node in below):
-        return None if any(_name(node) == "Add" for node in below if len(_compared(node, reached)) > 1) else f"relativistic, {found}"
-    return found if not below or found in _SHIFTED else None
+    candidates = (node for top in nonlinear for node in _operations_below(top, scores_below))
+    below = [node for node in candidates if _name(node) in _ADDITIVE and score in scores_below[node]]
+    if any(len(_score_operands(node, scores_below)) > 1 for node in below):
+        has_sum = any(_name(node) == "Add" for node in below if len(_score_operands(node, scores_below)) > 1)
+        return None if has_sum else f"relativistic, {family}"
+    return family if not below or family in _FAMILIES_WITH_OFFSET else None
 
 
 def _name(node: Any) -> str:
     return re.sub(r"Backward\d+$", "", node.name())
 
 
-def _next(node: Any) -> list[Any]:
-    return [following for following, _ in node.next_functions if following is not None]
+def _operands(node: Any) -> list[Any]:
+    return [operand for operand, _ in node.next_functions if operand is not None]
 
 
-def _scores_below(root: Any) -> dict[Any, set[Any]] | None:
-    """The marked scores that each operation leads to, beyond which nobody looks; None where there are too many operations."""
-    found: dict[Any, set[Any]] = {}
-    waiting = [(root, False)]
-    while waiting:
-        node, done = waiting.pop()
-        if done:
-            found[node] = set[Any]().union(*(found[following] for following in _next(node)))
-        elif node not in found:
-            if len(found) > BUDGET:
+def _find_scores_below(root: Any) -> dict[Any, set[Any]] | None:
+    """Map each operation to the marked scores below it, without looking below these; None if there are too many operations."""
+    scores_below: dict[Any, set[Any]] = {}
+    stack = [(root, False)]
+    while stack:
+        node, is_expanded = stack.pop()
+        if is_expanded:
+            scores_below[node] = set[Any]().union(*(scores_below[operand] for operand in _operands(node)))
+        elif node not in scores_below:
+            if len(scores_below) > MAX_OPERATIONS:
                 return None
-            score = _MARK in node.metadata
-            found[node] = {node} if score else set()
-            if not score:
-                waiting += [(node, True), *((following, False) for following in _next(node))]
-    return found
+            is_score = _METADATA_KEY in node.metadata
+            scores_below[node] = {node} if is_score else set()
+            if not is_score:
+                stack += [(node, True), *((operand, False) for operand in _operands(node))]
+    return scores_below
 
 
-def _compared(node: Any, reached: Mapping[Any, set[Any]]) -> list[Any]:
+def _score_operands(node: Any, scores_below: Mapping[Any, set[Any]]) -> list[Any]:
     """Operands that depend on scores."""
-    return [following for following in _next(node) if reached[following]]
+    return [operand for operand in _operands(node) if scores_below[operand]]
 
 
-def _below(node: Any, reached: Mapping[Any, set[Any]]) -> set[Any]:
-    """Operations between one and the scores."""
-    found: set[Any] = set()
-    waiting = [node]
-    while waiting:
-        fresh = [following for following in _next(waiting.pop()) if reached[following] and following not in found]
-        fresh = [following for following in fresh if following not in reached[following]]
-        found.update(fresh)
-        waiting += fresh
-    return found
+def _operations_below(node: Any, scores_below: Mapping[Any, set[Any]]) -> set[Any]:
+    """Operations between a node and the scores."""
+    operations: set[Any] = set()
+    stack = [node]
+    while stack:
+        fresh = [operand for operand in _operands(stack.pop()) if scores_below[operand] and operand not in operations]
+        fresh = [operand for operand in fresh if operand not in scores_below[operand]]
+        operations.update(fresh)
+        stack += fresh
+    return operations
 
 
-def _carried(root: Any, score: Any) -> bool:
-    """Whether a score reaches the loss without anything that makes a family, too."""
-    found, waiting = set(), [root]
-    while waiting:
-        node = waiting.pop()
+def _has_linear_path(root: Any, score: Any) -> bool:
+    """Return True if some path from the loss to the score has linear operations alone."""
+    visited, stack = set(), [root]
+    while stack:
+        node = stack.pop()
         if node is score:
             return True
-        if node not in found and _name(node) in _CARRYING:
-            found.add(node)
-            waiting += _next(node)
+        if node not in visited and _name(node) in _LINEAR:
+            visited.add(node)
+            stack += _operands(node)
     return False

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812  # as everybody calls it
 
-from ganwatch.capture.attribution.loss_family import evidence, loss_family
+from ganwatch.capture.attribution.loss_family import infer_loss_family, select_evidence
 from ganwatch.capture.step import Call
 
 LOGITS, PROBABILITIES = "binary cross-entropy on logits (softplus)", "binary cross-entropy on probabilities (D ends in a sigmoid)"
@@ -66,7 +66,7 @@ def look(of_d, of_g, seed, *, shape=(16, 1), weight=1.0, dtype=torch.float32, la
     output_grad = real.grad
     (weight * of_g(reduced(again), reduced(real.detach()))).backward()
     kinds = ((real, output_grad, "real", False), (fake, fake.grad, "fake", False), (again, again.grad, "fake", True))
-    return evidence(Call("d", (), x.detach(), batch, True, 1, attached, output_grad=grad) for x, grad, batch, attached in kinds)
+    return select_evidence(Call("d", (), x.detach(), batch, True, 1, attached, output_grad=grad) for x, grad, batch, attached in kinds)
 
 
 WAYS = {
@@ -89,30 +89,30 @@ def test_every_loss_in_every_way(loss, last, way):
         way = "patches"
     *phases, said = (SIGMOID if last == "sigmoid" else LOSSES)[loss]
     options = WAYS[way] | ({"last": torch.sigmoid} if last == "sigmoid" else {})
-    assert str(loss_family([look(*phases, seed, **options) for seed in range(3)])) == said
+    assert str(infer_loss_family([look(*phases, seed, **options) for seed in range(3)])) == said
 
 
 @pytest.mark.parametrize("loss", ["bce", "least squares", "hinge", "Wasserstein", "relativistic"])
 def test_half_precision_is_evidence_enough(loss):
     *phases, said = LOSSES[loss]
-    found = str(loss_family([look(*phases, seed, shape=(64, 1), dtype=torch.bfloat16) for seed in range(2)]))
+    found = str(infer_loss_family([look(*phases, seed, shape=(64, 1), dtype=torch.bfloat16) for seed in range(2)]))
     assert found == said
 
 
 def test_what_cannot_be_told_apart_is_not_told():
     near = {"last": lambda x: 0.1 * x}
-    assert loss_family([look(*LOSSES["hinge"][:2], 0, **near)]).name.startswith("hinge or Wasserstein")
-    assert loss_family([look(*LOSSES["relativistic least squares"][:2], 0)]).name == "unknown"
-    assert loss_family([look(*LOSSES["least squares"][:2], 0)]).name == "unknown"  # one look is like a relativistic one
-    assert loss_family([look(*LOSSES["bce"][:2], 0), look(*LOSSES["hinge"][:2], 1)]).name == "unknown"
-    assert loss_family([]).name == loss_family([look(*LOSSES["bce"][:2], 0, shape=(2, 1))]).name == "unknown"
+    assert infer_loss_family([look(*LOSSES["hinge"][:2], 0, **near)]).name.startswith("hinge or Wasserstein")
+    assert infer_loss_family([look(*LOSSES["relativistic least squares"][:2], 0)]).name == "unknown"
+    assert infer_loss_family([look(*LOSSES["least squares"][:2], 0)]).name == "unknown"  # one look is like a relativistic one
+    assert infer_loss_family([look(*LOSSES["bce"][:2], 0), look(*LOSSES["hinge"][:2], 1)]).name == "unknown"
+    assert infer_loss_family([]).name == infer_loss_family([look(*LOSSES["bce"][:2], 0, shape=(2, 1))]).name == "unknown"
     broken = look(*LOSSES["bce"][:2], 0)
     for call in broken:
         call.output_grad[0] = float("nan")
-    assert loss_family([broken]).name == "unknown"
+    assert infer_loss_family([broken]).name == "unknown"
 
 
 def test_a_hinge_with_all_reals_beyond_the_margin():
     apart = look(LOSSES["hinge"][0], LOSSES["hinge"][1], 0, last=lambda x: 0.05 * x + 3.0)
-    assert loss_family([apart]).name == "unknown"  # fakes have a slope out there, as Wasserstein's would
-    assert loss_family([[call for call in apart if call.batch == "real"]]).name == "unknown"
+    assert infer_loss_family([apart]).name == "unknown"  # fakes have a slope out there, as Wasserstein's would
+    assert infer_loss_family([[call for call in apart if call.origin == "real"]]).name == "unknown"

@@ -22,7 +22,7 @@ class Wrapping(torch.optim.Optimizer):
 class Broken(Probe):
     name, signals, every = "broken", (), 1
 
-    def due(self, step):
+    def is_due(self, step):
         raise RuntimeError("on purpose")
 
     def read(self, step):

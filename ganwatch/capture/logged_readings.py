@@ -1,4 +1,4 @@
-"""Readings that the loop itself gives."""
+"""Readings that the loop itself logs."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from torch import Tensor
 
 from ganwatch.core.errors import UserError
 
-LONGEST = 100
-"""Characters of a name."""
+MAX_NAME_LENGTH = 100
+"""Longest name of a reading, in characters."""
 
 
-def logged(name: Any, value: Any) -> tuple[str, float | Tensor]:
-    """Series and value of a reading; a tensor is copied where it is, without waiting for it.
+def parse_reading(name: Any, value: Any) -> tuple[str, float | Tensor]:
+    """Return the series and the value of a logged reading; a tensor is copied on its device, without waiting for it.
 
     Raises
     ------
     UserError
-        The name is no text, or the value no single real number.
+        The name is not a text, or the value is not a single real number.
 
     Examples
     --------
-    >>> logged("fid", 3)
+    >>> parse_reading("fid", 3)
     ('logged/fid', 3.0)
     """
-    if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= LONGEST:
-        raise UserError(f"name must be a str of 1 to {LONGEST} printable characters, got {name!r:.200}")
+    if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= MAX_NAME_LENGTH:
+        raise UserError(f"name must be a str of 1 to {MAX_NAME_LENGTH} printable characters, got {name!r:.200}")
     if isinstance(value, Tensor):
         if value.ndim or value.is_complex():
             raise UserError(f"value of {name!r} must be a float or a real 0-d tensor, got {value.dtype} of shape {tuple(value.shape)}")

@@ -1,4 +1,4 @@
-"""Sees every optimizer that is made, by wrapping the constructor of their base class while somebody listens."""
+"""Tap on every new optimizer: wraps the constructor of their base class while somebody listens."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def _init(self: Optimizer, *args: Any, **kwargs: Any) -> None:
         listener(self)
 
 
-def listen(listener: OnOptimizer) -> None:
-    """Call ``listener(optimizer)`` with every optimizer that has got its parameters."""
+def add_listener(listener: OnOptimizer) -> None:
+    """Call ``listener(optimizer)`` with every new optimizer, once it has its parameters."""
     if not _listeners:
         Optimizer.__init__ = _init  # type: ignore[method-assign]
     _listeners.append(listener)
 
 
-def unlisten(listener: OnOptimizer) -> None:
-    """Undo ``listen``."""
+def remove_listener(listener: OnOptimizer) -> None:
+    """Undo ``add_listener``."""
     _listeners.remove(listener)
     if not _listeners:
         Optimizer.__init__ = _original  # type: ignore[method-assign]

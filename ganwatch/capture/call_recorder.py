@@ -1,0 +1,181 @@
+"""Records the forward calls of the two networks in the current step, with the gradients of the discriminator's outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import chain
+from threading import get_ident
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ganwatch.capture.attribution.batch_origin import BatchOrigin
+from ganwatch.capture.attribution.origin_from_loss import OriginFromLoss
+from ganwatch.capture.attribution.parameter_ownership import list_members
+from ganwatch.capture.calls import add_call, build_discriminator_calls, build_generator_call, restore_g_phase
+from ganwatch.capture.loop_facts import LoopFacts
+from ganwatch.capture.options import Options
+from ganwatch.capture.step import Call, Step, find_tensors
+from ganwatch.capture.taps import backward_losses, forward_calls, loss_graph
+from ganwatch.capture.taps.submodule_calls import SubmoduleCalls
+from ganwatch.capture.updates import UpdateTracker
+from ganwatch.isolation.isolated_call import IsolatedCall
+
+MAX_SAMPLES_WITHOUT_CALL = 2
+"""Sampled steps without a call of a network after which its submodules are watched."""
+
+
+class CallRecorder:
+    """Records calls from ``attach`` to ``detach``.
+
+    A discriminator's batch is recognised by storage first (the generator's output, detached or not, and the loader's batches), then by
+    value (clones, and real and fake in one call), then by the loss. If it is neither or both, it stays ``unknown``.
+
+    Parameters
+    ----------
+    networks : mapping of str to nn.Module
+    updates : UpdateTracker
+        Gets to know when the discriminator is called.
+    options : Options
+    run : callable
+        Runs a function with its arguments as a part of ganwatch.
+
+    Attributes
+    ----------
+    step : Step
+        The current step.
+    is_recording : bool
+        True if calls of the current step are recorded.
+    needs_output_grads, needs_arguments : bool
+        True if the gradients of the discriminator's outputs, or the generator's arguments, are recorded with them.
+    remembers_batches : bool
+        True if batches of other steps are remembered too, to recognise them later.
+    batch_origin : BatchOrigin
+    origin_from_loss : OriginFromLoss
+    loop_facts : LoopFacts
+    """
+
+    def __init__(self, networks: Mapping[str, nn.Module], *, updates: UpdateTracker, options: Options, run: Callable[..., Any]) -> None:
+        self._members = {
+            role: [getattr(member, "_orig_mod", member) for member in list_members(network)] for role, network in networks.items()
+        }
+        self._updates, self._options, self._run = updates, options, run
+        self._sample = None if options.sample is None else IsolatedCall(options.sample)
+        self._on_call: dict[str, forward_calls.OnCall] = {"g": self._on_generator_call, "d": self._on_discriminator_call}
+        self._submodule_calls: dict[str, SubmoduleCalls] = {}
+        self.step = Step(1)
+        self.is_recording = self.remembers_batches = True
+        self.needs_output_grads = self.needs_arguments = False
+        self.batch_origin = BatchOrigin()
+        self.origin_from_loss = OriginFromLoss()
+        self.loop_facts = LoopFacts()
+
+    def attach(self) -> None:
+        """Watch the networks."""
+        for role, modules in self._members.items():
+            for module in modules:
+                forward_calls.watch(module, self._on_call[role])
+        for submodule_calls in self._submodule_calls.values():
+            submodule_calls.attach()
+
+    def detach(self) -> None:
+        """Stop watching them."""
+        for module in chain(*self._members.values()):
+            forward_calls.unwatch(module)
+        for submodule_calls in self._submodule_calls.values():
+            submodule_calls.detach()
+
+    def _watch_submodules(self, role: str) -> None:
+        self._submodule_calls[role] = SubmoduleCalls(
+            self._members[role][0],
+            is_discriminator=role == "d",
+            on_call=self._on_call[role],
+            batch_origin=self.batch_origin,
+            options=self._options,
+        )
+        self._submodule_calls[role].attach()
+
+    def _on_discriminator_call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        if get_ident() != self._updates.thread:
+            return
+        if torch.is_grad_enabled():
+            self._updates.update_kinds.add_discriminator_call((*args, *kwargs.values()) if kwargs else args)
+        if self.is_recording and module is self._members["d"][0]:
+            self._run(self._record_discriminator_call, module, args, kwargs, output)
+
+    def _on_generator_call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        if get_ident() != self._updates.thread:
+            return
+        if self.is_recording and module is self._members["g"][0]:
+            self._run(self._record_generator_call, module, args, kwargs, output)
+        elif self.is_recording or self.remembers_batches:
+            self._run(self._remember_fakes, output)
+
+    def _remember_fakes(self, output: Any) -> Any:
+        """Remember the output of a generator, and return the samples in it."""
+        self.batch_origin.remember("fake", output)
+        if self._sample is None:
+            return output
+        self.batch_origin.remember("fake", samples := self._sample(output))
+        return samples
+
+    def _record_generator_call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        samples = find_tensors(self._remember_fakes(output))
+        self.batch_origin.sample_shape = next((x.shape[1:] for x in samples if x.ndim >= 2 and x.is_floating_point()), None)
+        call = build_generator_call(module, args, kwargs, output, index=self.step.index, needs_arguments=self.needs_arguments)
+        add_call(self.step.calls, call)
+        self.loop_facts.add_generator_call(call)
+
+    def _record_discriminator_call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        self.loop_facts.calls["d"] += 1
+        for score, calls in build_discriminator_calls(
+            module, args, kwargs, output, index=self.step.index, batch_origin=self.batch_origin, options=self._options
+        ):
+            for _, call in calls:
+                add_call(self.step.calls, call)
+            self.loop_facts.add_discriminator_calls([call for _, call in calls], output)
+            if score.requires_grad and score.ndim and self.needs_output_grads:
+                mark = loss_graph.mark_score(score) if self.loop_facts.needs_evidence else None
+                score.register_hook(partial(self._run, _store_output_grad, calls, mark))  # type: ignore[no-untyped-call]  # torch publishes no type here
+
+    def finish_step(self) -> tuple[list[Call], bool]:
+        """Complete the record of the current step.
+
+        Returns
+        -------
+        tuple of list of Call and bool
+            The calls of the discriminator's own phase, also those of earlier steps; and True if some are of this step.
+        """
+        step = self.step
+        restore_g_phase(step.calls, step.index)
+        d_phase = [call for call in step.calls if call.network == "d" and not call.in_g_phase]
+        d_phase_now = [call for call in d_phase if call.index == step.index]
+        if d_phase_now:
+            # batches that are unknown without a memory of earlier steps may be known with it
+            has_unknown = any(call.origin == "unknown" for call in d_phase_now)
+            self.remembers_batches = self.batch_origin.used_earlier_batch or (not self.remembers_batches and has_unknown)
+            self.batch_origin.used_earlier_batch = False
+            self.origin_from_loss.assign_origins([call for call in step.calls if call.index == step.index])
+        self.loop_facts.add_sampled_step([call for call in step.calls if call.index == step.index], step.updates)
+        for role in ("g", "d"):
+            if self.loop_facts.samples_without_call[role] == MAX_SAMPLES_WITHOUT_CALL and role not in self._submodule_calls:
+                self._watch_submodules(role)
+        return d_phase, bool(d_phase_now)
+
+    @property
+    def is_inconclusive(self) -> bool:
+        """True if a further step can complete the record of the last one."""
+        return self.origin_from_loss.needs_more_steps or 0 < self.loop_facts.samples_without_call["g"] <= MAX_SAMPLES_WITHOUT_CALL
+
+
+def _store_output_grad(calls: Sequence[tuple[Any, Call]], mark: object, grad: Tensor) -> None:
+    """Store the gradient of a score in its calls, unscaled, and the family of the loss."""
+    if torch.is_grad_enabled():
+        return
+    scale, loss = backward_losses.current_scale(), backward_losses.current_loss()
+    output_grad = grad.detach() if scale is None else grad.detach().float() / scale
+    family = None if mark is None or loss is None else loss_graph.find_family(mark, loss)
+    for part, call in calls:
+        call.output_grad, call.family, call.has_several_backwards = output_grad[part], family, call.output_grad is not None
