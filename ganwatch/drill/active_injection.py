@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from ganwatch.capture.attribution.parameter_ownership import members
+from ganwatch.capture.attribution.parameter_ownership import list_members
 from ganwatch.capture.taps import loaders, optimizer_steps
-from ganwatch.capture.updates import Updates
+from ganwatch.capture.updates import UpdateTracker
 from ganwatch.core.errors import UserError
 from ganwatch.drill.injection import Injection, make_injection
 from ganwatch.session.arguments import Networks, parse_networks
@@ -61,18 +61,18 @@ class ActiveInjection:
         self.injection, self.step = injection, step
         self.steps = 0
         self.injected_at: int | None = None
-        self._generators = members(generator)
+        self._generators = list_members(generator)
         networks = {"g": generator, "d": discriminator}
-        self._updates = Updates(networks, timed=self._run_guarded, begun=lambda _: (), ended=self._on_update_end)
+        self._updates = UpdateTracker(networks, run=self._run_guarded, before_step=lambda _: (), after_step=self._on_update_end)
         self._saved: list[_SavedSettings] = []
         self._dataset: Any = None
         self._changes_loaders = loaders_too
         self._is_open, self._is_disabled = True, os.environ.get("GANWATCH_DISABLED") == "1"
-        self._updates.hook()
-        optimizer_steps.surround(before=self._before_step, after=self._after_step)
+        self._updates.attach()
+        optimizer_steps.add_outermost_listener(before=self._before_step, after=self._after_step)
         self._handle = register_module_forward_pre_hook(self._on_generator_call)  # type: ignore[arg-type]  # the hook may return None
         if loaders_too:
-            loaders.alter(self._on_batch)
+            loaders.add_transform(self._on_batch)
         self._description = {"name": injection.name, "step": step}
         active_drills.append(self._description)
 
@@ -90,11 +90,11 @@ class ActiveInjection:
         if not self._is_open:
             return
         self._is_open = False
-        self._updates.unhook()
-        optimizer_steps.unlisten(before=self._before_step, after=self._after_step)
+        self._updates.detach()
+        optimizer_steps.remove_listener(before=self._before_step, after=self._after_step)
         self._handle.remove()
         if self._changes_loaders:
-            loaders.leave(self._on_batch)
+            loaders.remove_transform(self._on_batch)
         active_drills[:] = [other for other in active_drills if other is not self._description]
         while self._saved:
             self._saved.pop().restore()
@@ -125,8 +125,8 @@ class ActiveInjection:
             self.injected_at = self.steps + 1
             log.warning("drill: %s from step %d on: %s", self.injection.name, self.injected_at, self.injection.cause)
 
-    def _on_update_end(self, *_: Any, ends: bool, **__: Any) -> None:
-        self.steps += ends
+    def _on_update_end(self, *_: Any, ends_step: bool, **__: Any) -> None:
+        self.steps += ends_step
 
     def _on_batch(self, dataset: Any, batch: Any) -> Any:
         if self._dataset is None:
@@ -146,22 +146,22 @@ class ActiveInjection:
             self._run_guarded(self._inject_into_step, optimizer)
 
     def _inject_into_step(self, optimizer: torch.optim.Optimizer) -> None:
-        shares = self._updates.ownership.shares(optimizer)
-        if not shares:
+        parts = self._updates.ownership.find_owned(optimizer)
+        if not parts:
             return
         while any(saved.optimizer is optimizer for saved in self._saved):  # its previous step did not end
             self._saved.pop().restore()
         inside = {role for saved in self._saved for role in saved.roles}
-        shares = [share for share in shares if share.role not in inside]
-        saved = _SavedSettings(optimizer, {share.role for share in shares})
+        parts = [owned for owned in parts if owned.role not in inside]
+        saved = _SavedSettings(optimizer, {owned.role for owned in parts})
         self._saved.append(saved)
-        for share in shares:
-            if share.moves and self.injection.before_step(share.role, share.parameters):
+        for owned in parts:
+            if owned.has_gradient and self.injection.before_step(owned.role, owned.parameters):
                 self._note_first_change()
-            own = set(map(id, share.parameters))
+            own = set(map(id, owned.parameters))
             for group in optimizer.param_groups:
                 if not own.isdisjoint(map(id, group["params"])):
-                    self._set(saved, group, self.injection.settings(share.role, group))
+                    self._set(saved, group, self.injection.settings(owned.role, group))
 
     def _set(self, saved: _SavedSettings, group: dict[str, Any], settings: dict[str, Any]) -> None:
         if settings:

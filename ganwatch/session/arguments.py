@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from ganwatch.capture.attribution.parameter_ownership import Several
+from ganwatch.capture.attribution.parameter_ownership import NetworkGroup
 from ganwatch.capture.options import Options
 from ganwatch.core.errors import UserError
 from ganwatch.distributed.rank_detection import unwrap
@@ -86,7 +86,7 @@ def parse_networks(argument: str, given: Networks) -> nn.Module:
     if len({id(network) for network in named.values()}) < len(named):
         raise UserError(f"{argument} must be different networks, got the same one twice")
     only: nn.Module = next(iter(named.values()))
-    return only if len(named) == 1 else Several(named)
+    return only if len(named) == 1 else NetworkGroup(named)
 
 
 def check_network(argument: str, network: nn.Module, description: str) -> None:

@@ -20,7 +20,7 @@ from typing import Any, Self, TypeVar
 import torch
 from torch import nn
 
-from ganwatch.capture.taps import optimizer_steps, optimizers
+from ganwatch.capture.taps import optimizer_creation, optimizer_steps
 from ganwatch.core.errors import UserError
 from ganwatch.core.incidents import Incident
 from ganwatch.core.readings import Readings, Run, SampleImages
@@ -70,8 +70,8 @@ class Auto(FrontEnd):
         self._warned = False
         self._has_failed = False
         self._is_open = True
-        optimizer_steps.listen(after=self._on_optimizer_step)
-        optimizers.listen(self._on_optimizer)
+        optimizer_steps.add_listener(after=self._on_optimizer_step)
+        optimizer_creation.add_listener(self._on_optimizer)
         atexit.register(self.close)
         gc.collect()  # removes the networks of an earlier training
         for optimizer in _living_instances(torch.optim.Optimizer):
@@ -111,7 +111,7 @@ class Auto(FrontEnd):
     def _start_watch(self) -> None:
         if self.watching is not None:
             self.watching.close()
-        optimizer_steps.unlisten(after=self._on_optimizer_step)
+        optimizer_steps.remove_listener(after=self._on_optimizer_step)
         generators, discriminators = ([candidate.network for candidate in self._candidates[role]] for role in ("g", "d"))
         options = self._options | {name: copy.deepcopy(self._options.get(name)) for name in ("probes", "detectors")}
         watching = watch(generators, discriminators, **options)
@@ -159,8 +159,8 @@ class Auto(FrontEnd):
         if not self._is_open:
             return
         self._is_open = False
-        optimizer_steps.unlisten(after=self._on_optimizer_step)
-        optimizers.unlisten(self._on_optimizer)
+        optimizer_steps.remove_listener(after=self._on_optimizer_step)
+        optimizer_creation.remove_listener(self._on_optimizer)
         if self._steps:
             self._warn_missing()
         if self.watching is not None:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ganwatch.capture.findings import Findings
+from ganwatch.capture.loop_facts import LoopFacts
 from ganwatch.core.signals import catalogue
 from ganwatch.session.observer import Observer
 
@@ -51,18 +51,18 @@ class CodeHints:
 
 def status(observer: Observer, hints: CodeHints) -> str:
     """Describe networks, optimizers, loss, batches, signals and set-up problems, a line each."""
-    recorder, findings = observer.recorder, observer.recorder.findings
+    recorder, facts = observer.recorder, observer.recorder.loop_facts
     lines = [f"step {recorder.index}"]
     for role, network in recorder.networks.items():
         size = sum(parameter.numel() for parameter in network.parameters())
-        lines.append(f"{role.upper()}: {type(network).__name__}, {size:,} parameters, {findings.updates[role]} updates")
-    for name, optimizer in recorder.ownership.optimizers().items():
+        lines.append(f"{role.upper()}: {type(network).__name__}, {size:,} parameters, {facts.updates[role]} updates")
+    for name, optimizer in recorder.ownership.named_optimizers().items():
         lines.append(f"optimizer of {name}: {type(optimizer).__name__}, lr {optimizer.param_groups[0].get('lr')}")
-    lines.append(f"loss family: {findings.loss()}")
-    main = findings.updates - findings.auxiliary
+    lines.append(f"loss family: {facts.loss_family()}")
+    main = facts.updates - facts.auxiliary_updates
     if main["g"]:
         lines.append(f"D updates per G update: {main['d'] / main['g']:.3g}")
-    own, of_g = (", ".join(f"{n} {batch}" for batch, n in sorted(seen.items())) for seen in (findings.seen, findings.seen_by_g))
+    own, of_g = (", ".join(f"{n} {batch}" for batch, n in sorted(seen.items())) for seen in (facts.d_phase_origins, facts.g_phase_origins))
     lines.append(f"D's batches at the last sampled step: {own or 'none'} in its own phase; {of_g or 'none'} in G's phase")
     lines += _signal_lines(observer)
     titles = {detector.code: detector.title for detector in observer.monitor.detectors}
@@ -93,51 +93,51 @@ def _signal_lines(observer: Observer) -> list[str]:
 
 def setup_problems(observer: Observer, hints: CodeHints) -> dict[str, str]:
     """Find clear mistakes in the wiring: by name, what is wrong and the code that solves it."""
-    recorder, findings = observer.recorder, observer.recorder.findings
+    recorder, facts = observer.recorder, observer.recorder.loop_facts
     problems: dict[str, str] = {}
-    if findings.swapped:  # every other finding is then wrong
+    if facts.is_swapped:  # every other finding is then wrong
         line = f"G and D look swapped: the network given as D feeds the one given as G. Exchange them in {hints.both_networks}."
         return {"swapped": line}
     for role in recorder.networks:
-        problems |= _network_problems(role, findings, hints)
-    if findings.steps >= STEPS_BEFORE_ADVICE and 2 * findings.together >= findings.updates["g"] > 0:
+        problems |= _network_problems(role, facts, hints)
+    if facts.steps >= STEPS_BEFORE_ADVICE and 2 * facts.joint_steps >= facts.updates["g"] > 0:
         problems["one optimizer"] = (
             "One optimizer steps parameters of G and of D, so their phases cannot be told apart. Give each network its own: "
             "Adam(G.parameters()) and Adam(D.parameters())."
         )
-    if findings.reconstructs:
+    if facts.d_reconstructs:
         problems["auto-encoder"] = (
             "D returns a reconstruction of its input (an auto-encoder), not a score. Wrap it in a module that returns the score: "
             f"{hints.network['d']} with a module whose forward returns (D(x) - x).abs().flatten(1).mean(1)."
         )
-    if findings.steps >= STEPS_BEFORE_ADVICE and (findings.seen or findings.seen_by_g):
-        if not findings.seen["real"]:
+    if facts.steps >= STEPS_BEFORE_ADVICE and (facts.d_phase_origins or facts.g_phase_origins):
+        if not facts.d_phase_origins["real"]:
             problems["real"] = f"No batch that D gets is known to be real. Call {hints.handle}.real(batch) before D gets it."
-        if not findings.fakes_known and findings.called["g"]:
+        if not facts.has_known_fakes and facts.calls["g"]:
             problems["fake"] = f"No batch that D gets is known to be fake. Call {hints.handle}.fake(batch) before D gets it."
     return problems
 
 
-def _network_problems(role: str, findings: Findings, hints: CodeHints) -> dict[str, str]:
+def _network_problems(role: str, facts: LoopFacts, hints: CodeHints) -> dict[str, str]:
     """Find out if the given network of a role is not the one that is trained and called."""
-    name, code, is_due = role.upper(), hints.network[role], findings.steps >= STEPS_BEFORE_ADVICE
-    if findings.doubles[role] >= STEPS_PER_OPTIMIZER:
+    name, code, is_due = role.upper(), hints.network[role], facts.steps >= STEPS_BEFORE_ADVICE
+    if facts.lookalike_steps[role] >= STEPS_PER_OPTIMIZER:
         return {
             f"double {role}": f"Another network, shaped like {name}, is trained while {name} is not: {name} is a copy (an EMA, a "
             f"deepcopy) or was replaced. Write {code} with the trained network, once it exists."
         }
-    if findings.idle[role] >= STEPS_PER_OPTIMIZER:
+    if facts.steps_without_gradient[role] >= STEPS_PER_OPTIMIZER:
         return {
             f"idle {role}": f"The optimizer of {name} steps, but {name} gets no gradient: the loop calls another network. Write {code} "
             f"with the network that is called, and give its parameters to the optimizer."
         }
-    if is_due and not findings.updates[role]:
+    if is_due and not facts.updates[role]:
         return {
-            f"never {role}": f"{name} was never updated in {findings.steps} optimizer steps: no optimizer that steps has its "
+            f"never {role}": f"{name} was never updated in {facts.steps} optimizer steps: no optimizer that steps has its "
             f"parameters. Write {code} with the network that the optimizer trains."
         }
-    if is_due and findings.uncalled[role] >= MIN_UNCALLED_STEPS:
-        or_fake = "" if role == "d" or findings.fakes_known else f", or call {hints.handle}.fake(batch) before D gets a batch of G"
+    if is_due and facts.samples_without_call[role] >= MIN_UNCALLED_STEPS:
+        or_fake = "" if role == "d" or facts.has_known_fakes else f", or call {hints.handle}.fake(batch) before D gets a batch of G"
         return {
             f"uncalled {role}": f"{name} is trained, but ganwatch sees no call of it: the loop calls a wrapper, a copy or parts of it. "
             f"Write {code} with the module that is called{or_fake}."
@@ -157,7 +157,7 @@ class SetupReporter:
     def __init__(self, observer: Observer, hints: CodeHints) -> None:
         self.observer, self.hints = observer, hints
         self._reported: set[str] = set()
-        observer.recorder.reviews = (STEPS_BEFORE_ADVICE, self._warn)
+        observer.recorder.periodic_check = (STEPS_BEFORE_ADVICE, self._warn)
 
     def _warn(self) -> None:
         if self.observer.ranks.rank:

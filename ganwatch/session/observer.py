@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import nn
 
-from ganwatch.capture.attribution.parameter_ownership import members
+from ganwatch.capture.attribution.parameter_ownership import list_members
 from ganwatch.capture.gatherer import Gatherer
-from ganwatch.capture.options import NOTHING_SAID, Options
+from ganwatch.capture.options import NO_OPTIONS, Options
 from ganwatch.capture.recorder import Recorder
 from ganwatch.capture.step import Step
 from ganwatch.core.detector import Detector
@@ -22,9 +22,10 @@ from ganwatch.core.readings import Run
 from ganwatch.core.sink import Sink
 from ganwatch.distributed.exchange import RankExchange
 from ganwatch.distributed.rank_detection import is_distributed
+from ganwatch.evaluation.context import EvaluationContext
 from ganwatch.evaluation.discriminator_scorer import DiscriminatorScorer
 from ganwatch.evaluation.gallery import Gallery
-from ganwatch.evaluation.generator_sampler import EvaluationContext, GeneratorSampler
+from ganwatch.evaluation.generator_sampler import GeneratorSampler
 
 
 class Observer:
@@ -63,14 +64,14 @@ class Observer:
         sinks: Sequence[Sink],
         reported: Sequence[Incident] = (),
         state: Mapping[str, Any] | None = None,
-        options: Options = NOTHING_SAID,
+        options: Options = NO_OPTIONS,
     ) -> None:
         self._run, self._start_run = run, start_run
         self.ranks = RankExchange(Gatherer(), self._on_step_values)
         self.monitor = Monitor(detectors=detectors, sinks=sinks, gatherer=self.ranks)
-        self.sampler = GeneratorSampler(members(networks["g"])[0], options.sample)
+        self.sampler = GeneratorSampler(list_members(networks["g"])[0], options.sample)
         self.quality_sampler = self.sampler if options.ema is None else GeneratorSampler(options.ema, options.sample)
-        self.scorer = DiscriminatorScorer(members(networks["d"])[0], options)
+        self.scorer = DiscriminatorScorer(list_members(networks["d"])[0], options)
         self.gallery = Gallery(self.sampler, self.monitor.samples, options)
         self._was_nonfinite = False
         self.recorder = Recorder(
@@ -79,7 +80,7 @@ class Observer:
             on_step=self._on_step,
             on_flush=self.monitor.send_readings,
             guard=self.monitor.guard,
-            looks=self.gallery.looks,
+            is_sampled=self.gallery.needs_calls,
             options=options,
         )
         context = EvaluationContext(self.quality_sampler, self.scorer, options.heldout)
@@ -106,7 +107,7 @@ class Observer:
     @property
     def is_open(self) -> bool:
         """True until ``close``."""
-        return self.recorder.open
+        return self.recorder.is_open
 
     def on_real_batch(self, batch: Any, waited: float) -> None:
         """Take a real batch that is about to be used; the loop ``waited`` that many seconds for it."""
@@ -125,24 +126,24 @@ class Observer:
         self.recorder.add_readings(readings)
 
     def _on_step(self, step: Step) -> None:
-        self.recorder.paused = True
+        self.recorder.is_paused = True
         try:
             if not self.ranks.has_connected:
                 self.monitor.guard("ranks", self._join_ranks)
             if self._run is None and self._start_run is not None:
                 self.monitor.guard("start", lambda: self._start(step))
-            if self.ranks.rank == 0 and self.gallery.looks(step.index):
-                self.monitor.guard("gallery", lambda: self.gallery.observe(step))
+            if self.ranks.rank == 0 and self.gallery.needs_calls(step.index):
+                self.monitor.guard("gallery", lambda: self.gallery.on_step(step))
             self.monitor.process_step(step)
         finally:
-            self.recorder.paused = False
+            self.recorder.is_paused = False
 
     def _join_ranks(self) -> None:
         self.ranks.connect()
         for sampler in (self.sampler, self.quality_sampler):
-            sampler.allowed = self.ranks.size == 1 or not any(map(is_distributed, sampler.parts))
-        self.quality_sampler.allowed &= self.ranks.rank == 0
-        self.scorer.allowed = self.ranks.size == 1 or not is_distributed(self.scorer.discriminator)
+            sampler.is_allowed = self.ranks.size == 1 or not any(map(is_distributed, sampler.modules))
+        self.quality_sampler.is_allowed &= self.ranks.rank == 0
+        self.scorer.is_allowed = self.ranks.size == 1 or not is_distributed(self.scorer.discriminator)
 
     def _start(self, step: Step) -> None:
         start_run, self._start_run = self._start_run, None
@@ -162,14 +163,14 @@ class Observer:
         """Measure non-finite values of the real batch when a loss stops being finite, if no probe measured that batch."""
         is_nonfinite = any(not math.isfinite(values.get(f"loss/{role}", 0.0)) for role in self.recorder.networks)
         if is_nonfinite and not self._was_nonfinite and "data_nonfinite/real" not in values:
-            share = self.recorder.batch_origin.nonfinite("real", step)
+            share = self.recorder.batch_origin.nonfinite_share("real", step)
             if share is not None:
                 values["data_nonfinite/real"] = share
         self._was_nonfinite = is_nonfinite
 
     def _on_incident(self, incident: Incident) -> None:
         if incident.state is State.FIRING and incident.fired == incident.seen:
-            self.gallery.pin(incident.id)
+            self.gallery.emit_evidence(incident.id)
             for probe in self.recorder.probes:
                 take_samples = partial(probe.incident_samples, incident.code, incident.seen, incident.id)
                 samples = self.monitor.guard(f"probe {probe.name}", take_samples)
@@ -182,8 +183,8 @@ class Observer:
         return {
             "run": self._run.id if self._run is not None else None,
             "index": self.recorder.index,
-            "remembering": self.recorder.remembering,
-            "shift": self.recorder.shift,
+            "remembers_batches": self.recorder.call_recorder.remembers_batches,
+            "shift": self.recorder.cadence.shift,
             "phases": self.recorder.updates.update_kinds.state_dict(),
             "monitor": self.monitor.state_dict(),
             "gallery": self.gallery.state_dict(),
@@ -192,9 +193,9 @@ class Observer:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a saved state."""
-        self.recorder.shift = state["shift"]
+        self.recorder.cadence.shift = state["shift"]
         self.recorder.restart(state["index"])
-        self.recorder.remembering = state["remembering"]
+        self.recorder.call_recorder.remembers_batches = state["remembers_batches"]
         self.recorder.updates.update_kinds.load_state_dict(state["phases"])
         self.monitor.load_state_dict(state["monitor"])
         self.gallery.load_state_dict(state["gallery"])
@@ -210,7 +211,7 @@ class Observer:
         if self.recorder.close():
             if state != "finished":
                 self.ranks.timeout = 0.0
-            if (last := self.recorder.said_since()) is not None:
+            if (last := self.recorder.build_final_step()) is not None:
                 self.monitor.process_step(last)
             self.monitor.finish(state)
             self.monitor.guard("ranks", self.ranks.close)

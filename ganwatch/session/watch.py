@@ -16,7 +16,7 @@ from typing import Any, Self
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ganwatch.capture.attribution.parameter_ownership import members
+from ganwatch.capture.attribution.parameter_ownership import list_members
 from ganwatch.capture.options import Options
 from ganwatch.capture.step import Step
 from ganwatch.capture.taps import loaders
@@ -89,7 +89,7 @@ class Watch(FrontEnd):
                 sink.close()
             raise
         SetupReporter(self.observer, self.hints)
-        loaders.listen(self._on_batch)
+        loaders.add_listener(self._on_batch)
         _open_watches.add(self)
         atexit.register(self._at_exit)
 
@@ -97,17 +97,17 @@ class Watch(FrontEnd):
         batches = [batch for batch in (step.batch("real"), step.batch("fake")) if batch is not None]
         facts = {
             "networks": {
-                role: [f"{type(network).__module__}.{type(network).__qualname__}" for network in members(group)]
+                role: [f"{type(network).__module__}.{type(network).__qualname__}" for network in list_members(group)]
                 for role, group in self._networks.items()
             },
-            "optimizers": optimizer_settings(self.observer.recorder.ownership.optimizers()),
+            "optimizers": optimizer_settings(self.observer.recorder.ownership.named_optimizers()),
             "batch_size": len(batches[0]) if batches else None,
             "world_size": self.observer.ranks.size,
             "probes": provenance(self.observer.recorder.probes),
             "detectors": non_default_arguments(self.observer.monitor.detectors),
         }
         run, reported = start_run(self.store, self.name, facts, data=self._dataset, audit_seconds=self.audit_seconds, resumed=self._resumed)
-        announce_start(run, {role.upper(): type(members(group)[0]).__name__ for role, group in self._networks.items()}, self.store)
+        announce_start(run, {role.upper(): type(list_members(group)[0]).__name__ for role, group in self._networks.items()}, self.store)
         return run, reported
 
     def _on_batch(self, dataset: Any, batch: Any, waited: float) -> None:
@@ -117,7 +117,7 @@ class Watch(FrontEnd):
 
     def networks(self) -> list[nn.Module]:
         """Return the watched networks."""
-        return [*chain.from_iterable(map(members, self._networks.values()))]
+        return [*chain.from_iterable(map(list_members, self._networks.values()))]
 
     def log(self, name: str, value: float | Tensor) -> None:
         """Add a reading of the loop's own at the current step; a second value of one name replaces the first.
@@ -143,7 +143,7 @@ class Watch(FrontEnd):
         UserError
             The state is not one of ``state_dict``.
         """
-        if self.observer.recorder.findings.steps:
+        if self.observer.recorder.loop_facts.steps:
             log.warning("watching.load_state_dict must be called before the first optimizer step; the state is ignored and steps count on")
         elif not isinstance(state, Mapping) or (state and not {"run", "index", "monitor"} <= set(state)):
             raise UserError(f"state must be what watching.state_dict() gave, or empty, got {type(state).__name__} {str(state)[:80]}")
@@ -156,7 +156,7 @@ class Watch(FrontEnd):
         atexit.unregister(self._at_exit)
         _open_watches.discard(self)
         if self.observer.is_open:
-            loaders.unlisten(self._on_batch)
+            loaders.remove_listener(self._on_batch)
             end_run(self.observer, state)
 
     def __enter__(self) -> Self:
@@ -255,8 +255,8 @@ def watch(
     if os.environ.get("GANWATCH_DISABLED") == "1":
         return DisabledWatch()
     generator, discriminator = parse_networks("G", G), parse_networks("D", D)
-    if {id(network) for network in members(generator)} & {id(network) for network in members(discriminator)}:
-        raise UserError(f"D must be another network than G, got the same {type(members(discriminator)[0]).__name__} twice")
+    if {id(network) for network in list_members(generator)} & {id(network) for network in list_members(discriminator)}:
+        raise UserError(f"D must be another network than G, got the same {type(list_members(discriminator)[0]).__name__} twice")
     if name is not None and not isinstance(name, str):
         raise UserError(f"name must be a string or None, got {type(name).__name__}")
     options = parse_options(
@@ -272,7 +272,7 @@ def watch(
     check_settings(store=store, prometheus_port=prometheus_port, facts=None, audit_seconds=audit_seconds)
     check_real(real)
     settings = parse_preset(preset, detectors)
-    script = Path(sys.argv[0]).stem if sys.argv and sys.argv[0] not in {"", "-c", "-m"} else type(members(generator)[0]).__name__
+    script = Path(sys.argv[0]).stem if sys.argv and sys.argv[0] not in {"", "-c", "-m"} else type(list_members(generator)[0]).__name__
     return Watch(
         generator,
         discriminator,

@@ -96,7 +96,7 @@ class Switch(lightning.Callback):
             self.watch.observer = self.observer
         else:
             self.observer, self.watch.observer = self.watch.observer, None
-        self.observer.recorder._hook() if on else self.observer.recorder._unhook()
+        self.observer.recorder.attach_taps() if on else self.observer.recorder.detach_taps()
 
 
 def compare(taken: dict[bool, list[tuple[float, float]]], bound: float) -> dict[str, Any]:
@@ -178,7 +178,7 @@ def step_time(name: str, seconds: float) -> bool:
 
     class Total(lightning.Callback):
         def on_train_batch_end(self, *_: Any) -> None:
-            total.append((time.perf_counter(), watch.observer.recorder.spent if watch.observer else 0.0))
+            total.append((time.perf_counter(), watch.observer.recorder.observer_time if watch.observer else 0.0))
 
     with tempfile.TemporaryDirectory() as folder:
         probes = [Timed(probe, spent) for probe in default_probes()]
@@ -207,8 +207,8 @@ def nothing_due() -> bool:
     for _ in range(50):
         start = time.perf_counter()
         for step in steps:
-            monitor.observe(step)
-            monitor.send()
+            monitor.process_step(step)
+            monitor.send_readings()
         rounds.append((time.perf_counter() - start) / len(steps))
     taken = min(rounds)
     verdict = "within" if taken <= 50e-6 else "OVER"
@@ -246,7 +246,7 @@ def memory(steps: int = 100_000) -> bool:
         for index in range(first, last):
             values = {name: 1.0 + 0.1 * draws.random() for name in names}
             for step, complete, wall in monitor.gatherer.put(index, values, 0.0):  # type: ignore[union-attr]  # given below
-                monitor.judge(Readings(step, complete, 1, wall))
+                monitor.add_readings(Readings(step, complete, 1, wall))
         gc.collect()
         return tracemalloc.get_traced_memory()[0]
 

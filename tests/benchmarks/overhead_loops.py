@@ -130,8 +130,8 @@ def ring() -> TensorDataset:
 
 def turn(watching: Any, *, on: bool) -> None:
     recorder = watching.observer.recorder
-    recorder._hook() if on else recorder._unhook()
-    loaders.listen(watching._delivered) if on else loaders.unlisten(watching._delivered)
+    recorder.attach_taps() if on else recorder.detach_taps()
+    loaders.add_listener(watching._delivered) if on else loaders.remove_listener(watching._delivered)
 
 
 def measure(name: str, bound: float, loop: Loop, seconds: float) -> bool:
@@ -161,7 +161,7 @@ def measure(name: str, bound: float, loop: Loop, seconds: float) -> bool:
     with ganwatch.watch(G=loop.g, D=loop.d, store=None, probes=[Timed(probe, spent) for probe in probes], audit_seconds=0.0) as watching:
         for _ in range(2 * CYCLE):
             loop.step(batches)
-        own = watching.observer.recorder.spent / (2 * CYCLE)
+        own = watching.observer.recorder.observer_time / (2 * CYCLE)
     print(f"\n{name}: {found['step'] * 1e3:.1f} ms a step, {found['pairs']} pairs of steps with and without")
     kept = True
     for clock in ("wall", "processor"):

@@ -44,7 +44,7 @@ def train(drilled=lambda g, d: nullcontext(), seen=lambda role, optimizer: None)
     run = SimpleNamespace(states=[], delivered=[])
     with drilled(g, d) as run.drill:
         note = lambda optimizer, *_: seen("g" if optimizer is own["g"] else "d", optimizer)
-        optimizer_steps.listen(after=note)
+        optimizer_steps.add_listener(after=note)
         while len(run.states) < STEPS:
             for real, label in DataLoader(data, batch_size=16, shuffle=True):
                 own["d"].zero_grad()
@@ -58,7 +58,7 @@ def train(drilled=lambda g, d: nullcontext(), seen=lambda role, optimizer: None)
                     schedule.step()
                 run.states.append(content([*g.state_dict().values(), *d.state_dict().values(), torch.get_rng_state()]))
                 run.delivered.append(content([real, label]))
-        optimizer_steps.unlisten(after=note)
+        optimizer_steps.remove_listener(after=note)
     run.data, run.settings = content(data.tensors), [settings(optimizer) for optimizer in own.values()]
     return run
 

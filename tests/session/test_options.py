@@ -81,7 +81,7 @@ def test_only_the_named_optimizers_count(named, counted, caplog):
     sink, watching = watched(g, d, optimizers={"G": [of_g[i] for i in named]}, probes=always())
     with watching:
         train(g, d, of_g=of_g, steps=48)
-    assert watching.observer.recorder.findings.updates == {"g": 2 * counted, "d": 48}
+    assert watching.observer.recorder.loop_facts.updates == {"g": 2 * counted, "d": 48}
     assert watching.observer.recorder.index == 48
     assert {reading.values["updates/g"] for reading in sink.steps[1:]} == {float(len(named))}
     assert not [record for record in caplog.records if "G" in record.getMessage() and record.levelname == "WARNING"]
@@ -148,7 +148,7 @@ def test_fakes_are_recognised_as_the_sample_that_d_is_shown(said):
             _, watching = watched(g, d, probes=[calls], sample=decoder if said else None)
             with watching:
                 train(g, d, sample=decoder)
-            first = {call.batch for call in calls.seen if call.index == 1 and not call.attached}
+            first = {call.origin for call in calls.seen if call.index == 1 and not call.in_g_phase}
             assert first == ({"fake", "real"} if said else {"unknown"})
             assert watching.observer.monitor.errors == {}
         else:

@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import ganwatch
-from ganwatch.capture.findings import Findings
+from ganwatch.capture.loop_facts import LoopFacts
 from ganwatch.capture.step import Call
 from ganwatch.core.errors import UserError
 
@@ -138,14 +138,14 @@ def test_an_optimizer_of_both_that_comes_after_the_training_is_none_of_it(caplog
 
 
 def test_memory_that_is_used_again_does_not_swap_the_networks():
-    findings, memory = Findings(), bytearray(32)
+    facts, memory = LoopFacts(), bytearray(32)
     for kept in (False, True):
         score = torch.frombuffer(memory, dtype=torch.float32)
-        findings.judged([], score)
+        facts.add_discriminator_calls([], score)
         if not kept:
             del score
-        findings.generated(Call("g", (torch.frombuffer(memory, dtype=torch.float32),), [], "latent", True, 1))
-        assert findings.swapped == kept
+        facts.add_generator_call(Call("g", (torch.frombuffer(memory, dtype=torch.float32),), [], "latent", True, 1))
+        assert facts.is_swapped == kept
 
 
 def test_a_second_gan_of_the_same_shape_is_no_double(caplog):
@@ -154,7 +154,7 @@ def test_a_second_gan_of_the_same_shape_is_no_double(caplog):
         for _ in range(60):
             train(g, d, steps=1)
             train(*networks(), steps=1)
-        assert watching.observer.recorder.findings.steps == 240
+        assert watching.observer.recorder.loop_facts.steps == 240
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
 
@@ -231,7 +231,7 @@ def test_networks_that_are_frozen_when_it_begins_are_watched():
         for network in (g, d):
             network.requires_grad_(True)
         train(g, d, steps=2)
-    assert watching.observer.recorder.findings.updates == {"g": 2, "d": 2}
+    assert watching.observer.recorder.loop_facts.updates == {"g": 2, "d": 2}
 
 
 def test_what_the_store_could_not_keep_is_said(tmp_path, caplog):

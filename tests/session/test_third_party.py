@@ -200,8 +200,8 @@ class Shown(Probe):
 
     def read(self, step):
         calls = [call for call in step.calls if call.network == "d" and call.index == step.index]
-        self.batches += [(call.batch, call.inputs[0].clone()) for call in calls]
-        self.looks.append({call.batch for call in calls if not call.attached})
+        self.batches += [(call.origin, call.inputs[0].clone()) for call in calls]
+        self.looks.append({call.origin for call in calls if not call.in_g_phase})
         return {}
 
 

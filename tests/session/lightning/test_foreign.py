@@ -26,7 +26,7 @@ class Spy(Probe):
         self.seen = []
 
     def read(self, step):
-        self.seen += [(call.network, call.batch, call.inputs[0].clone()) for call in step.calls]
+        self.seen += [(call.network, call.origin, call.inputs[0].clone()) for call in step.calls]
         return {}
 
 
