@@ -11,7 +11,7 @@ from typing import Any
 
 from ganwatch.core.detector import Detector
 from ganwatch.core.incidents import Incident
-from ganwatch.core.replay import replayed
+from ganwatch.core.replay import replay_monitor
 from ganwatch.recordings.recording import Recording
 from ganwatch.recordings.sources import Source
 
@@ -115,10 +115,10 @@ def judge(recording: Recording, detectors: Sequence[Detector], label: str | None
     (0, True)
     """
     facts, readings = recording.facts, recording.readings
-    monitor = replayed(readings, detectors)
+    monitor = replay_monitor(readings, detectors)
     onset, low = facts.get("onset"), facts.get("onset_low")
     missing = {one.code: tuple(name for name in one.inputs if name not in monitor.latest) for one in detectors}
-    fired = sorted(monitor.incidents.known, key=lambda incident: (incident.fired or 0, incident.id))
+    fired = sorted(monitor.incidents.history, key=lambda incident: (incident.fired or 0, incident.id))
     return Judged(
         name=recording.name,
         label=facts.get("label") or label,

@@ -9,7 +9,7 @@ from functools import partial
 from ganwatch.calibration.judged import Judged, Variant
 from ganwatch.calibration.rates import FalseAlarms, Found, failing, false_alarms, found_of
 from ganwatch.core.detector import Detector
-from ganwatch.core.detector_settings import made, setting
+from ganwatch.core.detector_settings import arguments_at, create_detectors
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Setting:
     @property
     def variant(self) -> Variant:
         """The detector alone, made anew at each call."""
-        return partial(made, [self.cls], {self.cls.code: self.arguments})
+        return partial(create_detectors, [self.cls], {self.cls.code: self.arguments})
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def settings_of(classes: Sequence[type[Detector]], each_way: int) -> list[Settin
     [('GW303', 0.0), ('GW502', -1.0), ('GW502', 0.0), ('GW502', 1.0)]
     """
     return [
-        Setting(cls, strictness, setting(cls, strictness))
+        Setting(cls, strictness, arguments_at(cls, strictness))
         for cls in sorted(classes, key=lambda cls: cls.code)
         for strictness in ([place / each_way for place in range(-each_way, each_way + 1)] if cls.tunable else [0.0])
     ]

@@ -1,4 +1,4 @@
-"""What a detector is: readings in, a verdict out."""
+"""Base class of detectors: readings in, a verdict out."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ganwatch.core.statistics import Stateful
 
 
 class Severity(StrEnum):
-    """How an incident reaches a person: woken now, or with the next look at the queue."""
+    """Urgency of an incident: ``page`` wakes a person, ``ticket`` waits for working hours."""
 
     PAGE = "page"
     TICKET = "ticket"
@@ -25,22 +25,22 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Evidence, now, that a failure is present.
+    """Evidence at this step that a failure is present.
 
     Parameters
     ----------
     value, threshold : float
-        What was measured and the bound that it crossed, in the unit of ``signal``.
+        The measured value and the bound that it crossed, in the unit of ``signal``.
     signal : str
         The series that the value belongs to.
     window : int, steps
-        How much evidence the verdict rests on.
+        Length of the evidence.
     origin : str
-        Where the threshold comes from, such as "the run's own healthy median".
+        Source of the threshold, such as "the run's own healthy median".
     explanation : str
         One sentence for a person.
     onset : int or None, step
-        First step of the evidence; None means ``window`` steps before now.
+        First step of the evidence. None stands for ``window`` steps before now.
     """
 
     value: float
@@ -54,24 +54,26 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class NotApplicable:
-    """The detector cannot judge this run; ``reason`` says what it needs."""
+    """The detector cannot evaluate this run. ``reason`` says what it needs."""
 
     reason: str
 
 
-Outcome = Verdict | NotApplicable | None
+DetectorResult = Verdict | NotApplicable | None
+"""Result of one update. None means that there is no evidence of the failure."""
 
 
 class Detector(Stateful, ABC):
-    """Readings in, verdicts out; one failure a class, one class a file.
+    """Base class of detectors. A detector finds one failure and is one class in one file.
 
-    A detector sees numbers only, is level-triggered (it returns a verdict at every step at which the failure is present) and is
-    called only when at least one of its inputs was measured; between calls its last outcome stands. Whatever an instance keeps
-    must be a number, a string, a list of those or a ``Stateful`` from ``ganwatch.core.statistics``, so that the base can save and
-    restore it.
+    A detector reads numbers only. It is level-triggered: it returns a verdict at every step at which the failure is present. It is
+    updated only at steps at which at least one of its inputs was measured. Between these steps its last result holds.
 
-    The module's docstring is the source of the runbook: sections "How it is detected", "Why it matters", "Likely causes",
-    "What to do", "Blind spots", "Calibration" and "References".
+    An instance keeps only numbers, strings, lists of those, or a ``Stateful`` from ``ganwatch.core.statistics``, so that the base
+    class can save and restore them.
+
+    The docstring of the module is the source of the runbook. Its sections are "How it is detected", "Why it matters",
+    "Likely causes", "What to do", "Blind spots", "Calibration" and "References".
     """
 
     code: ClassVar[str]
@@ -79,45 +81,45 @@ class Detector(Stateful, ABC):
     severity: ClassVar[Severity]
     inputs: ClassVar[tuple[str, ...]]
     fire_after: ClassVar[int] = 0
-    """Steps for which a verdict must stand before its incident fires."""
+    """Steps for which a verdict must last before its incident fires."""
     resolve_after: ClassVar[int] = 100
     """Steps without a verdict after which a firing incident is resolved."""
-    opt_in: ClassVar[bool] = False
-    """Whether most trainings rightly have nothing that it reads, so that ``status`` does not miss it."""
+    is_optional: ClassVar[bool] = False
+    """True if most trainings have no such input, so that ``status`` does not report it as missing."""
     causal_priority: ClassVar[int] = 0
-    """Order among causes of the same hundred; a smaller one explains a larger one."""
+    """Order among causes whose codes have the same hundred. A smaller one explains a larger one."""
     tunable: ClassVar[Mapping[str, tuple[float, float]]] = {}
-    """Arguments that make it more sensitive or stricter: name to its most sensitive and its strictest value, the default between."""
+    """Arguments that make it more sensitive or stricter: name to most sensitive and strictest value, with the default between them."""
 
     @abstractmethod
-    def update(self, readings: Readings) -> Outcome:
-        """Take the readings of one step and judge."""
+    def update(self, readings: Readings) -> DetectorResult:
+        """Take the readings of one step and evaluate them."""
 
     @classmethod
     @abstractmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
-        """A stream that is healthy up to its onset, and the onset."""
+        """Return readings that are healthy up to an onset and show the failure from there, and the onset."""
 
     @classmethod
-    def guide(cls) -> dict[str, str]:
-        """The sections of the module's docstring by heading, the first paragraph under ``summary``."""
-        return parse_guide(inspect.getdoc(sys.modules[cls.__module__]) or "")
+    def runbook_sections(cls) -> dict[str, str]:
+        """Return the sections of the module's docstring by heading. The first paragraph is ``summary``."""
+        return parse_sections(inspect.getdoc(sys.modules[cls.__module__]) or "")
 
     @staticmethod
-    def stream(
+    def simulate(
         seed: int, *, onset: int, before: Mapping[str, float], after: Mapping[str, float], length: int = 400, noise: float = 0.05
     ) -> Iterator[Readings]:
-        """Readings around ``before`` up to ``onset`` and around ``before | after`` from there, with multiplicative noise."""
+        """Yield readings around ``before`` up to ``onset`` and around ``before | after`` from there, with multiplicative noise."""
         rng = random.Random(seed)
         for step in range(1, onset + length + 1):
             values = dict(before) | (dict(after) if step >= onset else {})
             yield Readings(step, {name: value * rng.lognormvariate(0.0, noise) for name, value in values.items()})
 
 
-def parse_guide(text: str) -> dict[str, str]:
-    r"""Split a docstring into its sections: an unindented line followed by an indented block is a heading.
+def parse_sections(text: str) -> dict[str, str]:
+    r"""Split a docstring into its sections. A heading is an unindented line before an indented block.
 
-    >>> parse_guide("It breaks.\n\nWhy it matters\n    It is bad.\n")
+    >>> parse_sections("It breaks.\n\nWhy it matters\n    It is bad.\n")
     {'summary': 'It breaks.', 'Why it matters': 'It is bad.'}
     """
     sections: dict[str, list[str]] = {"summary": []}

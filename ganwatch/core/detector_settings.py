@@ -1,4 +1,4 @@
-"""Which detectors judge, with which arguments: named by a person, read from a preset, or along the way from sensitive to strict."""
+"""Choice of detectors and of their arguments: by name, from a preset, or between sensitive and strict."""
 
 from __future__ import annotations
 
@@ -16,160 +16,160 @@ from ganwatch.core.discovery import discover
 from ganwatch.core.errors import UserError
 
 Settings = Mapping[str, Mapping[str, float]]
-"""Arguments by name, by code."""
+"""Arguments by name, by the detector's code."""
 
 
-def own_detectors() -> list[type[Detector]]:
-    """Every detector of ganwatch."""
+def discover_detectors() -> list[type[Detector]]:
+    """Return every detector of ganwatch."""
     return discover("ganwatch.detectors", Detector)  # type: ignore[type-abstract]  # the base is only compared with
 
 
-def named_detectors(texts: Sequence[str]) -> list[type[Detector]]:
-    """The detectors that a person names.
+def find_detectors(texts: Sequence[str]) -> list[type[Detector]]:
+    """Return the detectors that a person names.
 
     Parameters
     ----------
     texts : sequence of str
-        Codes of ganwatch's own, or ``package.module:attribute``, a Detector class or a sequence of them.
+        Codes of ganwatch's own detectors, or ``package.module:attribute``, a Detector class or a sequence of them.
 
     Raises
     ------
     UserError
-        There is no such detector, or two have one code.
+        A detector does not exist, or two have the same code.
 
     Examples
     --------
-    >>> [cls.__name__ for cls in named_detectors(["GW101", "ganwatch.detectors.non_finite:NonFinite"])]
+    >>> [cls.__name__ for cls in find_detectors(["GW101", "ganwatch.detectors.non_finite:NonFinite"])]
     ['ModeCollapse', 'NonFinite']
     """
-    own = {cls.code: cls for cls in own_detectors()}
-    found: list[type[Detector]] = []
+    own = {cls.code: cls for cls in discover_detectors()}
+    classes: list[type[Detector]] = []
     for text in texts:
         if ":" in text:
-            found += _imported(text)
+            classes += _import_detectors(text)
         elif text in own:
-            found.append(own[text])
+            classes.append(own[text])
         else:
             raise UserError(f"detectors must be codes ({', '.join(sorted(own))}) or package.module:attribute, got {text!r}")
-    codes = [cls.code for cls in found]
-    if twice := sorted({code for code in codes if codes.count(code) > 1}):
-        raise UserError(f"detectors must have codes of their own, got several with {', '.join(twice)}")
-    return found
+    codes = [cls.code for cls in classes]
+    if repeated := sorted({code for code in codes if codes.count(code) > 1}):
+        raise UserError(f"detectors must have different codes, got several with {', '.join(repeated)}")
+    return classes
 
 
-def _imported(text: str) -> list[type[Detector]]:
+def _import_detectors(text: str) -> list[type[Detector]]:
     module, _, attribute = text.partition(":")
     try:
-        given = getattr(importlib.import_module(module), attribute)
+        value = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise UserError(f"detectors must name an importable package.module:attribute, got {text!r}: {error}") from error
-    classes = list(given) if isinstance(given, Iterable) else [given]
+    classes = list(value) if isinstance(value, Iterable) else [value]
     for cls in classes:
         if not (isinstance(cls, type) and issubclass(cls, Detector)):
             raise UserError(f"detectors must be Detector classes or a sequence of them, got {cls!r} from {text!r}")
     return classes
 
 
-def made(classes: Sequence[type[Detector]], settings: Settings | None = None, origin: str = "settings") -> list[Detector]:
-    """One of each class, with its arguments.
+def create_detectors(classes: Sequence[type[Detector]], settings: Settings | None = None, origin: str = "settings") -> list[Detector]:
+    """Create one detector of each class.
 
     Parameters
     ----------
     classes : sequence of Detector classes
     settings : mapping, optional
-        Arguments by code; the rest stays as shipped.
+        Arguments by code. All others keep their defaults.
     origin : str
-        What an error calls them.
+        Name of the settings in an error message.
 
     Raises
     ------
     UserError
-        A code or an argument does not exist, or a value is refused.
+        A code or an argument does not exist, or a detector refuses a value.
     """
     settings = settings or {}
     codes = {cls.code for cls in classes}
     if unknown := sorted(set(settings) - codes):
-        raise UserError(f"{origin} must name detectors that there are ({', '.join(sorted(codes))}), got {', '.join(unknown)}")
-    return [_made(cls, settings.get(cls.code, {}), origin) for cls in classes]
+        raise UserError(f"{origin} must name existing detectors ({', '.join(sorted(codes))}), got {', '.join(unknown)}")
+    return [_create_detector(cls, settings.get(cls.code, {}), origin) for cls in classes]
 
 
-def _made(cls: type[Detector], arguments: Mapping[str, float], origin: str) -> Detector:
-    accepted = defaults(cls)
+def _create_detector(cls: type[Detector], arguments: Mapping[str, float], origin: str) -> Detector:
+    defaults = default_arguments(cls)
     for name, value in arguments.items():
-        if name not in accepted:
-            there = ", ".join(accepted) or "none"
-            raise UserError(f"{origin} must give {cls.code} ({cls.__name__}) arguments that it has ({there}), got {name!r}")
+        if name not in defaults:
+            accepted = ", ".join(defaults) or "none"
+            raise UserError(f"{origin} must give {cls.code} ({cls.__name__}) existing arguments ({accepted}), got {name!r}")
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise UserError(f"{origin} must give {cls.code} a finite number as {name}, got {value!r}")
-        if isinstance(accepted[name], int) and not isinstance(value, int):
+        if isinstance(defaults[name], int) and not isinstance(value, int):
             raise UserError(f"{origin} must give {cls.code} a whole number as {name}, got {value!r}")
     try:
         return cls(**arguments)
     except (TypeError, ValueError) as error:
-        raise UserError(f"{origin} gives {cls.code} ({cls.__name__}) what it refuses: {error}") from error
+        raise UserError(f"{origin} must give {cls.code} ({cls.__name__}) valid arguments: {error}") from error
 
 
-def defaults(cls: type[Detector]) -> dict[str, Any]:
-    """The arguments of a detector with their defaults."""
-    return {name: one.default for name, one in inspect.signature(cls).parameters.items()}
+def default_arguments(cls: type[Detector]) -> dict[str, Any]:
+    """Return the arguments of a detector with their defaults."""
+    return {name: parameter.default for name, parameter in inspect.signature(cls).parameters.items()}
 
 
-def setting(cls: type[Detector], strictness: float) -> dict[str, float]:
-    """The tunable arguments of a detector at a strictness.
+def arguments_at(cls: type[Detector], strictness: float) -> dict[str, float]:
+    """Return the tunable arguments of a detector at a strictness.
 
     Parameters
     ----------
     cls : Detector class
     strictness : float in [-1, 1]
-        -1 is the sensitive end of each argument, 0 as shipped, 1 the strict end. Between them arguments move by ratio where both are
-        positive, else evenly.
+        -1 is the sensitive end of each argument, 0 its default, 1 the strict end. Between these, arguments are interpolated
+        geometrically if both ends are positive, else linearly.
 
     Examples
     --------
     >>> from ganwatch.detectors.bad_batch import BadBatch
-    >>> [setting(BadBatch, strictness)["share"] for strictness in (-1.0, 0.0, 1.0)] == [
-    ...     BadBatch.tunable["share"][0], BadBatch().share, BadBatch.tunable["share"][1]]
+    >>> [arguments_at(BadBatch, strictness)["max_share"] for strictness in (-1.0, 0.0, 1.0)] == [
+    ...     BadBatch.tunable["max_share"][0], BadBatch().max_share, BadBatch.tunable["max_share"][1]]
     True
     """
     if not -1.0 <= strictness <= 1.0:
         raise ValueError(f"strictness must be in [-1, 1], got {strictness}")
-    shipped = defaults(cls)
+    defaults = default_arguments(cls)
     return {
-        name: _between(shipped[name], strict if strictness > 0.0 else sensitive, abs(strictness))
+        name: _interpolate(defaults[name], strict if strictness > 0.0 else sensitive, abs(strictness))
         for name, (sensitive, strict) in cls.tunable.items()
     }
 
 
-def _between(start: float, end: float, part: float) -> float:
-    if part in {0.0, 1.0}:
-        value = end if part else start
+def _interpolate(start: float, end: float, weight: float) -> float:
+    if weight in {0.0, 1.0}:
+        value = end if weight else start
     else:
-        value = start * (end / start) ** part if start > 0.0 and end > 0.0 else start + part * (end - start)
+        value = start * (end / start) ** weight if start > 0.0 and end > 0.0 else start + weight * (end - start)
     return round(value) if isinstance(start, int) else float(f"{value:.6g}")
 
 
-def changed(detectors: Iterable[Detector]) -> dict[str, dict[str, float]]:
-    """By code, the tunable arguments that are not as shipped; what a run is judged by belongs to its provenance.
+def non_default_arguments(detectors: Iterable[Detector]) -> dict[str, dict[str, float]]:
+    """Return by code the tunable arguments that differ from their defaults. They are part of a run's provenance.
 
     >>> from ganwatch.detectors.bad_batch import BadBatch
-    >>> changed([BadBatch(share=0.25)])
-    {'GW502': {'share': 0.25}}
+    >>> non_default_arguments([BadBatch(max_share=0.25)])
+    {'GW502': {'max_share': 0.25}}
     """
-    found = {}
+    changed = {}
     for detector in detectors:
-        shipped = defaults(type(detector))
-        others = {name: getattr(detector, name, shipped[name]) for name in detector.tunable}
-        found[detector.code] = {name: value for name, value in others.items() if value != shipped[name]}
-    return {code: arguments for code, arguments in found.items() if arguments}
+        defaults = default_arguments(type(detector))
+        arguments = {name: getattr(detector, name, defaults[name]) for name in detector.tunable}
+        changed[detector.code] = {name: value for name, value in arguments.items() if value != defaults[name]}
+    return {code: arguments for code, arguments in changed.items() if arguments}
 
 
 def read_preset(path: str | Path) -> dict[str, dict[str, float]]:
-    """The arguments by code that a preset holds.
+    """Return the arguments by code of a preset.
 
     Raises
     ------
     UserError
-        The file cannot be read, or is no preset.
+        The file cannot be read or is not a preset.
     """
     try:
         content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
@@ -182,7 +182,7 @@ def read_preset(path: str | Path) -> dict[str, dict[str, float]]:
 
 
 def write_preset(path: str | Path, settings: Settings, provenance: Mapping[str, str | int | float]) -> None:
-    """Write arguments by code, and where they come from, as TOML; in place of a file that is there, once it is complete."""
+    """Write arguments by code and their provenance as TOML. An existing file is replaced once the new one is complete."""
     lines = ["# Arguments of detectors, for GanWatch(preset=…), watch(…, preset=…) and ganwatch replay --preset.", "", "[provenance]"]
     lines += [f"{name} = {json.dumps(value)}" for name, value in provenance.items()]
     for code, arguments in sorted(settings.items()):

@@ -1,4 +1,4 @@
-"""Finds detectors, probes and checks by the modules of a package."""
+"""Discovery of detectors, probes and checks in the modules of a package."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def discover(package: str | ModuleType, base: type[T]) -> list[type[T]]:
-    """Every concrete subclass of ``base`` that a module of the package defines, sorted by module name.
+    """Return every concrete subclass of ``base`` that a module of the package defines, sorted by module name.
 
     Raises
     ------
@@ -20,12 +20,12 @@ def discover(package: str | ModuleType, base: type[T]) -> list[type[T]]:
         A module of the package cannot be imported.
     """
     root = importlib.import_module(package) if isinstance(package, str) else package
-    found: list[type[T]] = []
+    classes: list[type[T]] = []
     for info in sorted(pkgutil.iter_modules(root.__path__), key=lambda info: info.name):
         module = importlib.import_module(f"{root.__name__}.{info.name}")
-        found += [
+        classes += [
             cls
             for cls in vars(module).values()
             if isinstance(cls, type) and issubclass(cls, base) and cls.__module__ == module.__name__ and not inspect.isabstract(cls)
         ]
-    return found
+    return classes

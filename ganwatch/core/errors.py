@@ -1,7 +1,7 @@
-"""What is raised for mistakes that a person can mend."""
+"""Error for mistakes that a person can correct."""
 
 from __future__ import annotations
 
 
 class UserError(ValueError):
-    """Bad input, known before the first step; the message names the argument, the rule and what was got."""
+    """Invalid input, found before the first step. The message names the argument, the rule and the value."""

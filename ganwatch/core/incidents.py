@@ -1,4 +1,4 @@
-"""Verdicts become incidents here, and only here: hold, deduplication, resolution, cause before symptom."""
+"""Incidents from verdicts: when one fires, when it is resolved, and which incident explains it."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from ganwatch.core.detector import Detector, Outcome, Severity, Verdict
+from ganwatch.core.detector import Detector, DetectorResult, Severity, Verdict
 
 CAUSAL_ORDER = "53214"
-"""Hundreds of the codes: data, numerics, balance, diversity, quality."""
+"""Third characters of the codes in causal order: data, numerics, balance, diversity, quality."""
 CAUSAL_WINDOW = 300
-"""Steps within which onsets count as simultaneous, so that the order of kinds decides."""
-SLACK = 60
-"""Steps that an onset may come after a symptom was found, and still be that of its cause: onsets are told by a window."""
+"""Steps within which onsets count as simultaneous, so that the causal order decides."""
+ONSET_TOLERANCE = 60
+"""Steps by which the onset of a cause may follow the alarm of its symptom, because onsets are estimated from a window."""
 
 
 class State(StrEnum):
-    """Life of an incident."""
+    """State of an incident."""
 
     PENDING = "pending"
     FIRING = "firing"
@@ -30,7 +30,7 @@ class State(StrEnum):
 class Incident:
     """Verdicts of one detector over time.
 
-    ``id`` is deterministic (code and ordinal within the run), so that a resumed run speaks of the same incident.
+    ``id`` consists of the code and the ordinal within the run, so that a resumed run gives the same incident the same id.
     ``cause`` is the id of the incident that explains this one, or None.
     """
 
@@ -49,7 +49,7 @@ class Incident:
     runbook: str = ""
     fired: int | None = None
     seen: int = 0
-    """Last step with a verdict."""
+    """Latest step with a verdict."""
     extras: dict[str, Any] = field(default_factory=dict)
 
 
@@ -70,11 +70,11 @@ class IncidentBook:
         self.causal_window = causal_window
         self._incidents: dict[str, Incident] = {}
         self._active: dict[str, Incident] = {}
-        self._ranks: dict[str, int] = {}
+        self._priorities: dict[str, int] = {}
 
     @property
-    def known(self) -> list[Incident]:
-        """Incidents that fire or have fired, in the order in which they were opened."""
+    def history(self) -> list[Incident]:
+        """Incidents that are firing or have fired, in the order in which they were opened."""
         return [incident for incident in self._incidents.values() if incident.state is not State.PENDING]
 
     @property
@@ -83,20 +83,20 @@ class IncidentBook:
         return self._active
 
     @property
-    def open(self) -> list[Incident]:
-        """Incidents that are firing now."""
+    def firing(self) -> list[Incident]:
+        """Incidents that are firing."""
         return [incident for incident in self._active.values() if incident.state is State.FIRING]
 
-    def update(self, step: int, detector: type[Detector] | Detector, outcome: Outcome) -> list[Incident]:
-        """Take a detector's outcome at a step; the incidents that changed, none while all is well."""
+    def update(self, step: int, detector: type[Detector] | Detector, result: DetectorResult) -> list[Incident]:
+        """Take a detector's result at a step. Return the incidents that changed."""
         incident = self._active.get(detector.code)
-        if isinstance(outcome, Verdict):
+        if isinstance(result, Verdict):
             if incident is None:
-                incident = self._open(step, detector, outcome)
-            incident.seen, incident.evidence = step, outcome
+                incident = self._open(step, detector, result)
+            incident.seen, incident.evidence = step, result
             if incident.state is State.PENDING and step - incident.opened >= detector.fire_after:
                 incident.state, incident.fired = State.FIRING, step
-                return [incident, *self._explain(besides=incident)]
+                return [incident, *self._assign_causes(fired=incident)]
             return []
         if incident is None:
             return []
@@ -110,46 +110,47 @@ class IncidentBook:
         return []
 
     def _open(self, step: int, detector: type[Detector] | Detector, verdict: Verdict) -> Incident:
-        earlier = [known for known in self._incidents.values() if known.code == detector.code]
+        earlier = [each for each in self._incidents.values() if each.code == detector.code]
         onset = verdict.onset if verdict.onset is not None else max(1, step - verdict.window + 1)
-        guide = detector.guide()
+        sections = detector.runbook_sections()
         incident = Incident(
             id=f"{detector.code}-{len(earlier) + 1}",
             code=detector.code,
             title=detector.title,
             severity=detector.severity,
             state=State.PENDING,
-            onset=max([onset, *(known.resolved + 1 for known in earlier if known.resolved is not None)]),
+            onset=max([onset, *(each.resolved + 1 for each in earlier if each.resolved is not None)]),
             opened=step,
-            likely_causes=guide.get("Likely causes", ""),
-            remedies=guide.get("What to do", ""),
+            likely_causes=sections.get("Likely causes", ""),
+            remedies=sections.get("What to do", ""),
             runbook=f"alerts/runbooks/{detector.code}.md",
         )
-        self._ranks[detector.code] = detector.causal_priority
+        self._priorities[detector.code] = detector.causal_priority
         self._incidents[incident.id] = self._active[detector.code] = incident
         return incident
 
-    def _explain(self, besides: Incident) -> list[Incident]:
-        """Hang every incident of a cluster that overlaps in time on the one that explains it."""
+    def _assign_causes(self, fired: Incident) -> list[Incident]:
+        """Set the cause of every incident to the root of its cluster. Return the incidents other than ``fired`` that changed."""
         changed = []
         for cluster in self._clusters():
             first = min(cluster, key=lambda incident: (incident.onset, incident.id))
             latest = first.onset + self.causal_window
             if first.fired is not None:
-                latest = min(latest, first.fired + SLACK)
+                latest = min(latest, first.fired + ONSET_TOLERANCE)
             root = min((i for i in cluster if i.onset <= latest), key=self._causal_key)
             for incident in cluster:
                 cause = None if incident is root else root.id
                 if incident.cause != cause:
                     incident.cause = cause
-                    if incident is not besides:
+                    if incident is not fired:
                         changed.append(incident)
         return changed
 
     def _clusters(self) -> list[list[Incident]]:
+        """Return groups of incidents that overlap in time."""
         clusters: list[list[Incident]] = []
         end = -math.inf
-        for incident in sorted(self.known, key=lambda known: (known.onset, known.id)):
+        for incident in sorted(self.history, key=lambda each: (each.onset, each.id)):
             if incident.onset > end:
                 clusters.append([])
                 end = -math.inf
@@ -158,30 +159,29 @@ class IncidentBook:
         return clusters
 
     def _causal_key(self, incident: Incident) -> tuple[int, int, int, str]:
-        kind = incident.code[2]
-        order = CAUSAL_ORDER.find(kind)
-        return (order if order >= 0 else len(CAUSAL_ORDER), self._ranks.get(incident.code, 0), incident.onset, incident.code)
+        order = CAUSAL_ORDER.find(incident.code[2])
+        return (order if order >= 0 else len(CAUSAL_ORDER), self._priorities.get(incident.code, 0), incident.onset, incident.code)
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain types only."""
-        return {"incidents": [incident_to_plain(incident) for incident in self._incidents.values()], "ranks": dict(self._ranks)}
+        """Return the state as plain types."""
+        return {"incidents": [incident_to_plain(incident) for incident in self._incidents.values()], "priorities": dict(self._priorities)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a saved state."""
+        """Continue from a saved state."""
         incidents = [incident_from_plain(plain) for plain in state["incidents"]]
         self._incidents = {incident.id: incident for incident in incidents}
         self._active = {incident.code: incident for incident in incidents if incident.state is not State.RESOLVED}
-        self._ranks = dict(state["ranks"])
+        self._priorities = dict(state["priorities"])
 
 
 def incident_to_plain(incident: Incident) -> dict[str, Any]:
-    """An incident as JSON types; numbers that are not finite stay floats."""
+    """Return an incident as JSON types. Numbers that are not finite stay floats."""
     plain = asdict(incident)
     return plain | {"severity": str(incident.severity), "state": str(incident.state)}
 
 
 def incident_from_plain(plain: Mapping[str, Any]) -> Incident:
-    """The inverse of ``incident_to_plain``."""
+    """Return the incident of ``incident_to_plain``."""
     evidence = plain["evidence"]
     return Incident(
         **dict(plain)

@@ -1,4 +1,4 @@
-"""The loop's counterpart: probes in, readings through detectors, incidents and sinks out. Knows contracts only."""
+"""Monitor of one run: probes measure, detectors evaluate, incidents follow, sinks receive. It knows only their base classes."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import lru_cache, partial
+from operator import methodcaller
 from typing import Any, Protocol
 
-from ganwatch.core.detector import Detector, NotApplicable, Outcome, Verdict
+from ganwatch.core.detector import Detector, DetectorResult, NotApplicable, Verdict
 from ganwatch.core.incidents import Incident, IncidentBook, State
 from ganwatch.core.probe import Probe
 from ganwatch.core.readings import Readings, Run, SampleImages
@@ -21,34 +22,34 @@ OBSERVER_EVERY = 100
 """Steps between two readings of ganwatch's own errors and drops."""
 
 
-_Judge = tuple[Detector, str, frozenset[str], str]
-"""A detector, its code, its inputs, and what an error of it is counted under."""
+_Entry = tuple[Detector, str, frozenset[str], str]
+"""A detector, its code, its inputs, and the name under which its errors are counted."""
 
 
 class Gatherer(Protocol):
-    """Takes values that may still be on a device and gives them back as floats, complete, at a fixed lag."""
+    """Takes values that may still be on a device and returns them as floats, complete, at a fixed lag."""
 
     def put(self, step: int, values: Mapping[str, Any], wall_time: float) -> list[tuple[int, dict[str, float], float]]:
-        """Hand in the values of a step; steps that are complete by now."""
+        """Take the values of a step. Return the steps that have become complete."""
 
     def flush(self) -> list[tuple[int, dict[str, float], float]]:
-        """Steps that have not been given back yet."""
+        """Return the steps that have not been returned yet."""
 
 
 class Monitor:
-    """Judges one run.
+    """Runs the probes, detectors and sinks of one run.
 
-    ``observe`` is for live runs, ``judge`` is all that a replay needs. An error in a probe, a detector or a sink is counted,
-    logged once and goes no further.
+    A live run calls ``process_step``, a replay ``add_readings``. An error in a probe, a detector or a sink is counted, logged once
+    and goes no further.
 
     Parameters
     ----------
     detectors, sinks : sequences
-        Parts to run, in this order of calls.
+        Parts to run, in the order in which they are called.
     gatherer : Gatherer or None
-        Needed by ``observe`` only.
+        Needed by ``process_step`` only.
     attempt : int
-        Which start of the process this is.
+        Number of the start of the process, from 1.
     """
 
     def __init__(
@@ -66,154 +67,153 @@ class Monitor:
         self.errors: Counter[str] = Counter()
         self.latest: dict[str, float] = {}
         self.listeners: list[Callable[[Incident], None]] = []
-        self._judges = [(detector, detector.code, frozenset(detector.inputs), f"detector {detector.code}") for detector in self.detectors]
-        self._asked = lru_cache(maxsize=256)(partial(_asked, self._judges))
-        self._outcomes: dict[str, Outcome] = {}
-        self._stepped = 0
+        self._entries = [(detector, detector.code, frozenset(detector.inputs), f"detector {detector.code}") for detector in self.detectors]
+        self._entries_for = lru_cache(maxsize=256)(partial(_select_entries, self._entries))
+        self._results: dict[str, DetectorResult] = {}
+        self._step = 0
         self._unsent: list[Readings] = []
 
     def start(self, run: Run, reported: Iterable[Incident] = ()) -> None:
-        """Tell every sink which run this is, and what earlier attempts at it have reported already.
+        """Start the run at every sink, and restore there the incidents that earlier attempts have reported.
 
         Parameters
         ----------
         run : Run
         reported : iterable of Incident
-            From the store. Those that lie ahead of a resumed run again are passed on as pending.
+            From the store. An incident that the resumed run has not reached again is restored as pending.
         """
         self.attempt = run.attempt
-        self._each_sink("start", run)
+        self._call_sinks("start", run)
         ahead = {incident.id: replace(incident, state=State.PENDING) for incident in reported}
-        for incident in (ahead | {incident.id: replace(incident) for incident in self.incidents.known}).values():
-            self._each_sink("restore", incident)
+        for incident in (ahead | {incident.id: replace(incident) for incident in self.incidents.history}).values():
+            self._call_sinks("restore", incident)
 
-    def observe(self, step: Any) -> None:
-        """Let the probes that are due at a captured step measure, and judge what has become complete; ``send`` follows. Never raises."""
+    def process_step(self, step: Any) -> None:
+        """Run the probes that are due at a captured step and evaluate the steps that have become complete.
+
+        ``send_readings`` follows. An error never reaches the caller.
+        """
         values: dict[str, Any] = dict(step.logged)
         for probe in step.due:
-            values.update(self.guard(f"probe {probe.name}", partial(_measure, probe, step)) or {})
+            values.update(self.guard(f"probe {probe.name}", partial(_read_probe, probe, step)) or {})
         if step.index % OBSERVER_EVERY == 0:
             values["observer_errors"] = float(self.errors.total() + sum(sink.failures for sink in self.sinks))
             values["observer_dropped"] = float(sum(sink.dropped for sink in self.sinks))
             values["store_failures"] = float(sum(sink.failures for sink in self.sinks if sink.name == "sql"))
         if self.gatherer is not None and values:
-            self._deliver(self.guard("gatherer", partial(self.gatherer.put, step.index, values, step.wall_time)) or ())
+            self._evaluate_steps(self.guard("gatherer", partial(self.gatherer.put, step.index, values, step.wall_time)) or ())
 
     def flush(self) -> None:
-        """Judge every step that the gatherer still holds."""
+        """Evaluate every step that the gatherer still holds, and send its readings."""
         if self.gatherer is not None:
-            self._deliver(self.guard("gatherer", self.gatherer.flush) or ())
-        self.send()
+            self._evaluate_steps(self.guard("gatherer", self.gatherer.flush) or ())
+        self.send_readings()
 
-    def send(self) -> None:
-        """Hand the readings that were judged to every sink."""
+    def send_readings(self) -> None:
+        """Send the evaluated readings to every sink."""
         if self._unsent:
             unsent, self._unsent = self._unsent, []
-            self._each_sink("readings", unsent)
+            self._call_sinks("readings", unsent)
 
-    def _deliver(self, complete: Iterable[tuple[int, dict[str, float], float]]) -> None:
-        for step, values, wall_time in complete:
-            self._judge(Readings(step, values, self.attempt, wall_time))
-
-    def judge(self, readings: Readings) -> list[Incident]:
-        """Run detectors over complete readings and tell the sinks; the incidents that changed."""
-        changed = self._judge(readings)
-        self.send()
+    def add_readings(self, readings: Readings) -> list[Incident]:
+        """Evaluate the complete readings of a step and send them to the sinks. Return the incidents that changed."""
+        changed = self._evaluate(readings)
+        self.send_readings()
         return changed
 
-    def _judge(self, readings: Readings) -> list[Incident]:
+    def _evaluate_steps(self, complete: Iterable[tuple[int, dict[str, float], float]]) -> None:
+        for step, values, wall_time in complete:
+            self._evaluate(Readings(step, values, self.attempt, wall_time))
+
+    def _evaluate(self, readings: Readings) -> list[Incident]:
         self._unsent.append(readings)
         self.latest.update(readings.values)
-        self._stepped = readings.step
+        self._step = readings.step
         changed: list[Incident] = []
         measured, active = readings.values, self.incidents.active
-        for detector, code, inputs, part in self._judges if active else self._asked(tuple(measured)):
+        for detector, code, inputs, part in self._entries if active else self._entries_for(tuple(measured)):
             if not inputs.isdisjoint(measured):
-                self.guard(part, partial(self._ask, detector, readings))
-            outcome = self._outcomes.get(code)
-            if outcome is not None or code in active:
-                changed += self.guard(part, partial(self.incidents.update, readings.step, detector, outcome)) or []
+                self.guard(part, partial(self._update_detector, detector, readings))
+            result = self._results.get(code)
+            if result is not None or code in active:
+                changed += self.guard(part, partial(self.incidents.update, readings.step, detector, result)) or []
         if changed:
-            self.send()
+            self.send_readings()
         for incident in changed:
-            self._each_sink("incident", replace(incident))
+            self._call_sinks("incident", replace(incident))
             for listener in self.listeners:
                 self.guard("listener", partial(listener, incident))
         return changed
 
-    def _ask(self, detector: Detector, readings: Readings) -> None:
-        self._outcomes[detector.code] = None
-        self._outcomes[detector.code] = detector.update(readings)
+    def _update_detector(self, detector: Detector, readings: Readings) -> None:
+        self._results[detector.code] = None
+        self._results[detector.code] = detector.update(readings)
 
     def samples(self, samples: SampleImages) -> None:
-        """Hand images to every sink."""
-        self._each_sink("samples", samples)
+        """Send images to every sink."""
+        self._call_sinks("samples", samples)
 
     def not_applicable(self) -> dict[str, str]:
-        """Detector code to what it needs, for those that cannot judge this run; not for those that few runs have anything for."""
-        missing = {}
+        """Return by code what a detector lacks, for those that cannot evaluate this run. Optional detectors without inputs are left out."""
+        reasons = {}
         for detector in self.detectors:
-            outcome = self._outcomes.get(detector.code)
-            if isinstance(outcome, NotApplicable):
-                missing[detector.code] = outcome.reason
-            elif detector.code not in self._outcomes and not detector.opt_in:
-                missing[detector.code] = f"needs one of {', '.join(detector.inputs)}"
-        return missing
+            result = self._results.get(detector.code)
+            if isinstance(result, NotApplicable):
+                reasons[detector.code] = result.reason
+            elif detector.code not in self._results and not detector.is_optional:
+                reasons[detector.code] = f"needs one of {', '.join(detector.inputs)}"
+        return reasons
 
     def finish(self, state: str) -> None:
-        """The run ended; flush, tell the sinks and close them."""
+        """Flush, then report the end of the run to every sink and close it."""
         self.guard("monitor", self.flush)
-        self._each_sink("finish", state)
-        self._each_sink("close")
+        self._call_sinks("finish", state)
+        self._call_sinks("close")
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain types only; what has been measured is judged first, so nothing is lost between save and resume."""
+        """Return the state as plain types. Flush first, so that no measured step is lost between save and resume."""
         self.guard("monitor", self.flush)
-        self._each_sink("sync")
+        self._call_sinks("sync")
         states = {detector.code: self.guard(f"detector {detector.code}", detector.state_dict) for detector in self.detectors}
         return {
-            "step": self._stepped,
+            "step": self._step,
             "detectors": {code: state for code, state in states.items() if state is not None},
-            "outcomes": {code: asdict(outcome) for code, outcome in self._outcomes.items() if outcome is not None},
+            "results": {code: asdict(result) for code, result in self._results.items() if result is not None},
             "incidents": self.incidents.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a saved state; a detector that was unknown then starts afresh."""
-        self._stepped = state["step"]
+        """Continue from a saved state. A detector without a saved state starts from its beginning."""
+        self._step = state["step"]
         self.incidents.load_state_dict(state["incidents"])
         for detector in self.detectors:
             if detector.code in state["detectors"]:
                 detector.load_state_dict(state["detectors"][detector.code])
-            outcome = state["outcomes"].get(detector.code)
-            if outcome is not None:
-                self._outcomes[detector.code] = Verdict(**outcome) if "value" in outcome else NotApplicable(**outcome)
+            result = state["results"].get(detector.code)
+            if result is not None:
+                self._results[detector.code] = Verdict(**result) if "value" in result else NotApplicable(**result)
 
     def guard(self, part: str, action: Callable[[], Any]) -> Any:
-        """Run a part of ganwatch so that its error is counted, logged once, and goes no further."""
+        """Run a part of ganwatch. An error of it is counted, logged once, and goes no further."""
         try:
             return action()
         except Exception:
             if not self.errors[part]:
-                log.exception("%s failed; training goes on, further errors of it are counted only", part)
+                log.exception("%s failed; training continues, and further errors of it are only counted", part)
             self.errors[part] += 1
             return None
 
-    def _each_sink(self, method: str, *args: Any) -> None:
+    def _call_sinks(self, method: str, *args: Any) -> None:
         for sink in self.sinks:
-            self.guard(f"sink {sink.name}", partial(_tell, sink, method, *args))
+            self.guard(f"sink {sink.name}", partial(methodcaller(method, *args), sink))
 
 
-def _asked(judges: Sequence[_Judge], measured: tuple[str, ...]) -> list[_Judge]:
-    """Those with an input among the series that were measured."""
-    return [judge for judge in judges if not judge[2].isdisjoint(measured)]
+def _select_entries(entries: Sequence[_Entry], measured: tuple[str, ...]) -> list[_Entry]:
+    """Return the entries with an input among the measured series."""
+    return [entry for entry in entries if not entry[2].isdisjoint(measured)]
 
 
-def _tell(sink: Sink, method: str, *args: Any) -> None:
-    getattr(sink, method)(*args)
-
-
-def _measure(probe: Probe, step: Any) -> dict[str, Any]:
+def _read_probe(probe: Probe, step: Any) -> dict[str, Any]:
     values = dict(probe.read(step))
     for series, value in values.items():
         if getattr(value, "ndim", 0):

@@ -1,4 +1,4 @@
-"""Where the folders are that lie beside the package in a checkout: the dashboard and the alert files."""
+"""Location of the dashboards and the alert files, which are not Python packages."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from ganwatch.core.errors import UserError
 
 
 def packaged_folder(name: Literal["alerts", "dashboards"]) -> Path:
-    """The folder: inside the package where a wheel is installed, beside it in a checkout or an editable installation.
+    """Return the folder. A wheel has it inside the package; a checkout or an editable installation has it next to the package.
 
     Raises
     ------
     UserError
-        The installation does not have it.
+        The installation lacks it.
 
     Examples
     --------
@@ -25,4 +25,4 @@ def packaged_folder(name: Literal["alerts", "dashboards"]) -> Path:
     for folder in (package / name, package.parent / name):
         if folder.is_dir():
             return folder
-    raise UserError(f"the installed ganwatch must carry the folder {name!r}, got none; pip install --force-reinstall ganwatch")
+    raise UserError(f"the installed ganwatch must have the folder {name!r}, got none; pip install --force-reinstall ganwatch")

@@ -1,4 +1,4 @@
-"""What a run was made with: plain JSON types, gathered once, before the first step."""
+"""Provenance of a run as plain JSON types, collected once, before the first step."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from typing import Any
 
 PACKAGES = ("ganwatch", "torch", "lightning", "pytorch-lightning", "torchmetrics", "numpy", "scipy")
 SECRET = re.compile(r"passw|passphrase|secret|credential|api_?key|(^|_)(pwd?|auth|authorization|token|access_key|private_key)$")
-"""Names whose values are not kept, with hyphens read as underscores."""
+"""Names whose values are masked. Hyphens count as underscores."""
 URL_PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):[^@\s]*@")
 QUERY_PASSWORD = re.compile(r"(?i)([?&](?:password|passwd|pwd|token|secret)=)[^&\s]*")
-ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+MEMORY_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
-def provenance(**facts: Any) -> dict[str, Any]:
-    """Arguments, versions, code, device and process of this run, with the given facts added.
+def collect_provenance(**facts: Any) -> dict[str, Any]:
+    """Return arguments, versions, code, device and process of this run, and further facts.
 
     Parameters
     ----------
     **facts
-        Anything that belongs to the run (configuration, optimizers, seed, dataset identity). Values that JSON cannot hold become
-        their ``repr``; values whose name speaks of a secret become ``"***"``.
+        Further facts about the run (configuration, optimizers, seed, identity of the data set). Values that JSON cannot hold become
+        their ``repr``. Values whose name is that of a secret become ``"***"``.
     """
-    gathered: dict[str, Any] = plain(
+    collected: dict[str, Any] = to_plain(
         {
             "arguments": _arguments(),
             "script": sys.argv[0] if sys.argv else "",
@@ -40,23 +40,23 @@ def provenance(**facts: Any) -> dict[str, Any]:
             "code": _code_version(),
             "python": platform.python_version(),
             "platform": platform.platform(),
-            "packages": versions(),
+            "packages": package_versions(),
             "device": _device(),
             "host": socket.gethostname(),
             "process": os.getpid(),
         }
         | facts
     )
-    return gathered
+    return collected
 
 
-def versions() -> dict[str, str]:
-    """Of ganwatch and of what numbers depend on, as installed."""
+def package_versions() -> dict[str, str]:
+    """Return the installed versions of ganwatch and of the packages that numbers depend on."""
     return {name: version for name in PACKAGES if (version := _version(name))}
 
 
-def optimizers(named: Mapping[str, Any]) -> dict[str, Any]:
-    """Class and settings of each optimizer, parameters left out."""
+def optimizer_settings(named: Mapping[str, Any]) -> dict[str, Any]:
+    """Return class and settings of each optimizer, without its parameters."""
     return {
         name: {
             "class": f"{type(optimizer).__module__}.{type(optimizer).__qualname__}",
@@ -67,56 +67,56 @@ def optimizers(named: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def fingerprint(facts: Mapping[str, Any]) -> str:
-    """A hash that two starts of the same training share: arguments, script, directory, configuration, name, module, seed."""
-    kept = {key: facts.get(key) for key in ("arguments", "script", "directory", "configuration", "name", "module", "seed")}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True, default=repr).encode()).hexdigest()[:16]
+    """Return a hash of arguments, script, directory, configuration, name, module and seed, the same for two starts of one training."""
+    identity = {key: facts.get(key) for key in ("arguments", "script", "directory", "configuration", "name", "module", "seed")}
+    return hashlib.sha256(json.dumps(identity, sort_keys=True, default=repr).encode()).hexdigest()[:16]
 
 
-def plain(value: Any, name: str = "") -> Any:
-    """The same value in JSON types, secrets masked.
+def to_plain(value: Any, name: str = "") -> Any:
+    """Return a value in JSON types, with secrets masked.
 
-    >>> plain({"lr": 1e-3, "db_password": "x", "betas": (0.5, 0.9)})
+    >>> to_plain({"lr": 1e-3, "db_password": "x", "betas": (0.5, 0.9)})
     {'lr': 0.001, 'db_password': '***', 'betas': [0.5, 0.9]}
     """
-    if secret(name):
+    if is_secret(name):
         return "***"
     if isinstance(value, Mapping):
-        return {str(key): plain(item, str(key)) for key, item in value.items()}
+        return {str(key): to_plain(item, str(key)) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [plain(item) for item in value]
+        return [to_plain(item) for item in value]
     if isinstance(value, str):
-        return masked(value)
+        return mask_passwords(value)
     if isinstance(value, bool | int | float) or value is None:
         return value
-    return masked(ADDRESS.sub("", repr(value)))
+    return mask_passwords(MEMORY_ADDRESS.sub("", repr(value)))
 
 
-def secret(name: str) -> bool:
-    """Whether a name speaks of a secret.
+def is_secret(name: str) -> bool:
+    """Return True if a name is that of a secret.
 
-    >>> secret("--api-key"), secret("num_tokens")
+    >>> is_secret("--api-key"), is_secret("num_tokens")
     (True, False)
     """
     return SECRET.search(name.lower().strip("-").replace("-", "_")) is not None
 
 
-def masked(text: str) -> str:
-    """The text without the passwords of URLs in it.
+def mask_passwords(text: str) -> str:
+    """Mask the passwords of URLs in a text.
 
-    >>> masked("postgresql://bob:hidden@host/db?sslmode=require&password=hidden")
+    >>> mask_passwords("postgresql://bob:hidden@host/db?sslmode=require&password=hidden")
     'postgresql://bob:***@host/db?sslmode=require&password=***'
     """
     return QUERY_PASSWORD.sub(r"\1***", URL_PASSWORD.sub(r"\1:***@", text))
 
 
 def _arguments() -> list[str]:
-    kept, hide = [], False
+    arguments, hides_next = [], False
     for argument in sys.argv[1:]:
         key, equals, _ = argument.partition("=")
-        hidden = key.startswith("-") and secret(key)
-        kept.append("***" if hide else f"{key}=***" if hidden and equals else masked(argument))
-        hide = hidden and not equals
-    return kept
+        hides = key.startswith("-") and is_secret(key)
+        arguments.append("***" if hides_next else f"{key}=***" if hides and equals else mask_passwords(argument))
+        hides_next = hides and not equals
+    return arguments
 
 
 def _version(package: str) -> str | None:
@@ -129,10 +129,10 @@ def _version(package: str) -> str | None:
 def _code_version() -> dict[str, Any]:
     def git(*arguments: str) -> str | None:
         try:
-            done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=5, check=True)  # noqa: S603, S607  # fixed words, no shell
+            completed = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=5, check=True)  # noqa: S603, S607  # fixed words, no shell
         except (OSError, subprocess.SubprocessError):
             return None
-        return done.stdout.strip()
+        return completed.stdout.strip()
 
     commit = git("rev-parse", "HEAD")
     return {"commit": commit, "modified": bool(git("status", "--porcelain", "--untracked-files=no"))} if commit else {"commit": None}

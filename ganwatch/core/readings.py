@@ -1,4 +1,4 @@
-"""What flows through ganwatch: plain, immutable records without a tensor in them."""
+"""Records that flow through ganwatch: plain, immutable and without tensors."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any, TypeGuard
 
 @dataclass(frozen=True, slots=True)
 class Readings:
-    """The values of one observed step.
+    """The values of one step.
 
     Parameters
     ----------
     step : int
         Main-phase updates of the primary generator so far, counted by ganwatch, from 1.
     values : mapping of str to float
-        Series name to value. Only what was measured at this step is present; a value may be NaN or infinite.
+        Series name to value. Only series that were measured at this step are present. A value may be NaN or infinite.
     attempt : int
-        Which start of the process produced it, from 1. Of two readings of one step the higher attempt wins.
+        Number of the start of the process that produced them, from 1. If two attempts have the same step, the later one counts.
     wall_time : float, seconds
         Unix time at which the step ended.
 
@@ -36,19 +36,19 @@ class Readings:
     wall_time: float = 0.0
 
     def get(self, name: str) -> float | None:
-        """The value of a series, or None where it was not measured at this step."""
+        """Return the value of a series, or None if it was not measured at this step."""
         return self.values.get(name)
 
     def select(self, names: Sequence[str]) -> tuple[float | None, ...]:
-        """The values of several series, None for each that was not measured."""
+        """Return the values of several series, None for each that was not measured."""
         return tuple(map(self.values.get, names))
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One training, however often its process was started.
+    """One training. Its process may have been started several times.
 
-    ``provenance`` holds plain JSON types only: configuration, optimizers, arguments, seed, versions, device, dataset.
+    ``provenance`` holds plain JSON types only: configuration, optimizers, arguments, seed, versions, device, data set.
     """
 
     id: str
@@ -65,16 +65,16 @@ class SampleImages:
     Parameters
     ----------
     step : int
-        The observed step that they belong to.
+        Step that they belong to.
     kind : str
         ``fixed`` (from the fixed latents), ``real``, ``fake`` (the loop's own batch), ``pinned`` (evidence of an incident) or ``missing``
-        (real samples of kinds that are not generated).
+        (real samples of modes that are not generated).
     shape : (N, H, W, C)
         C is 1 or 3.
     pixels : bytes
         uint8, C order, ``N*H*W*C`` of them.
     incident : str or None
-        The incident that they are evidence of, for ``pinned`` and ``missing``.
+        Incident that they are evidence of, for ``pinned`` and ``missing``.
     """
 
     step: int
@@ -88,6 +88,6 @@ class SampleImages:
             raise ValueError(f"pixels must hold N*H*W*C = {math.prod(self.shape)} bytes, got {len(self.pixels)}")
 
 
-def finite(value: float | None) -> TypeGuard[float]:
-    """Whether a value was measured and is neither NaN nor infinite."""
+def is_finite(value: float | None) -> TypeGuard[float]:
+    """Return True if a value was measured and is neither NaN nor infinite."""
     return value is not None and math.isfinite(value)

@@ -1,4 +1,4 @@
-"""Judge a recorded run again: the detectors see what they saw live, thousands of times faster."""
+"""Replay of a recorded run: the detectors get the readings that they got live, thousands of times faster."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ganwatch.core.readings import Readings
 
 
 def replay(readings: Iterable[Readings], detectors: Sequence[Detector]) -> list[Incident]:
-    """The incidents that these detectors open on a recorded run, in the order in which they were opened.
+    """Return the incidents that these detectors raise on a recorded run, in the order in which they were opened.
 
     Examples
     --------
@@ -20,12 +20,12 @@ def replay(readings: Iterable[Readings], detectors: Sequence[Detector]) -> list[
     >>> [incident.onset == onset for incident in replay(stream, [NonFinite()])]
     [True]
     """
-    return replayed(readings, detectors).incidents.known
+    return replay_monitor(readings, detectors).incidents.history
 
 
-def replayed(readings: Iterable[Readings], detectors: Sequence[Detector]) -> Monitor:
-    """The monitor of a run after these readings, with what it knows beside the incidents."""
+def replay_monitor(readings: Iterable[Readings], detectors: Sequence[Detector]) -> Monitor:
+    """Return the monitor of a run after these readings."""
     monitor = Monitor(detectors=detectors)
-    for one in readings:
-        monitor.judge(one)
+    for step_readings in readings:
+        monitor.add_readings(step_readings)
     return monitor

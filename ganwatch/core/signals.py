@@ -1,7 +1,7 @@
-"""The catalogue of signals: one entry per family of scalar series.
+"""Catalogue of signals: one entry per family of scalar series.
 
-Gauge help, dashboard labels and documents are read from here. A series is named ``family`` or ``family/label``, for
-example ``loss/g``; the label's meaning (network, layer, batch) is part of the entry.
+The help of gauges, the labels of dashboards and the runbooks are read from it. A series is named ``family`` or ``family/label``, for
+example ``loss/g``. The entry says what the label names (network, layer, batch).
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-Better = Literal["higher", "lower", "neither"]
 Reduction = Literal["mean", "rms", "sum", "min", "max"]
 
 
@@ -23,23 +22,21 @@ class Signal:
     name : str
         Family name, snake case.
     help : str
-        One sentence, shown wherever the signal is.
+        One sentence that is displayed with the signal.
     unit : str
         ``ratio``, ``seconds``, ``bytes``, ``nats``, ``norm``, ``value`` or ``count``.
     label : str
-        What the part after the slash names (``network``, ``layer``, ``batch``, ``kind``, ``name``), empty where there is none.
+        Meaning of the part after the slash (``network``, ``layer``, ``batch``, ``label``, ``group``, ``name``); empty if there is none.
     low, high : float
         Range of finite values.
-    better : {"higher", "lower", "neither"}
-        Which way is better while a run is healthy.
     exported : bool
-        Whether Prometheus gets it. Layer-wise series stay in the store.
+        True if Prometheus gets it. Series by layer stay in the store.
     group : str
-        The heading under which screens show it.
+        Heading under which dashboards display it.
     reduce : {"mean", "rms", "sum", "min", "max"}
-        How the values of several ranks become one; ``rms`` is the root of the mean square. With equal batches a loss, a gradient norm,
-        a share, an extreme, a count and a slope are those of one process on the total batch; a rank statistic (``d_auc``), a
-        diversity or a spread is the average over the ranks' own batches.
+        Reduction of the values of several ranks to one; ``rms`` is the root of the mean square. With equal batches a loss, a gradient
+        norm, a share, an extreme, a count and an output gradient are those of one process on the total batch. A rank statistic
+        (``d_auc``), a diversity or a spread is the average over the ranks' own batches.
     """
 
     name: str
@@ -48,14 +45,13 @@ class Signal:
     label: str = ""
     low: float = float("-inf")
     high: float = float("inf")
-    better: Better = "neither"
     exported: bool = True
     group: str = "other"
     reduce: Reduction = "mean"
 
     @property
-    def metric(self) -> str:
-        """The name as a Prometheus gauge, with the unit as suffix where Prometheus' conventions name one."""
+    def exported_name(self) -> str:
+        """Name of the exported series. Its suffix is the unit if Prometheus' conventions name one."""
         suffix = f"_{self.unit}" if self.unit in {"seconds", "bytes", "ratio"} and not self.name.endswith(self.unit) else ""
         name = re.sub(r"^d_", "discriminator_", self.name)  # Prometheus' linter reads a lone d as days
         return f"ganwatch_{name}{suffix}"
@@ -78,14 +74,14 @@ def register(*signals: Signal) -> None:
 
 
 def catalogue() -> dict[str, Signal]:
-    """Every family by name, in the order of registration."""
+    """Return every family by name, in the order of registration."""
     return dict(_CATALOGUE)
 
 
-def family(series: str) -> Signal | None:
-    """The entry of a series, or None where the catalogue does not know it.
+def find_signal(series: str) -> Signal | None:
+    """Return the entry of a series, or None if the catalogue has none.
 
-    >>> family("loss/g").label
+    >>> find_signal("loss/g").label
     'network'
     """
     return _CATALOGUE.get(series.partition("/")[0])
@@ -104,12 +100,11 @@ register(
     _positive("layer_grad_norm", "L2 norm of one layer's gradient.", unit="norm", label="layer", group="layers", exported=False),
     _positive("grad_first_to_last", "Gradient of the first layer against the last, per root of the parameter count.", unit="ratio",
               label="network", group="gradients"),
-    _positive("grad_to_output", "Gradient norm against the norm of the loss's slope at the discriminator's output.", unit="ratio",
+    _positive("grad_to_output", "Gradient norm against the norm of the loss's gradient at the discriminator's output.", unit="ratio",
               label="network", group="gradients"),
-    _positive("output_gradient", "Root mean square slope of the loss at the discriminator's output, per sample.", label="network",
+    _positive("output_gradient", "Root mean square gradient of the loss at the discriminator's output, per sample.", label="network",
               group="gradients", reduce="rms"),
-    _positive("update_to_weight", "Norm of one update against the norm of the weights.", unit="ratio", label="network",
-              group="gradients"),
+    _positive("update_to_weight", "Norm of one update against the norm of the weights.", unit="ratio", label="network", group="gradients"),
     _positive("weight_norm", "L2 norm of the network's trained weights.", unit="norm", label="network", group="gradients"),
     _positive("learning_rate", "Learning rate of the network's first parameter group.", label="network", group="training"),
     _positive("batch_size", "Samples in the batch.", unit="count", label="batch", group="training", reduce="sum"),
@@ -118,58 +113,56 @@ register(
     Signal("d_auc", "Probability that the discriminator ranks a real sample above a fake one.", unit="ratio", low=0.0, high=1.0,
            group="discriminator"),
     Signal("d_margin", "Difference of the mean outputs on real and fake, in pooled standard deviations.", group="discriminator"),
-    Signal("d_saturation", "Share of outputs at which the loss has no slope left.", unit="ratio", low=0.0, high=1.0, label="batch",
+    Signal("d_saturation", "Share of outputs at which the loss has no gradient left.", unit="ratio", low=0.0, high=1.0, label="batch",
            group="discriminator"),
     Signal("d_heldout_auc", "Probability that the discriminator ranks a training real above a held-out one.", unit="ratio", low=0.0,
            high=1.0, group="overfitting"),
-    _positive("d_heldout_error", "Standard error of that ranking without overfitting.", unit="ratio", group="overfitting", exported=False),
+    _positive("d_heldout_error", "Standard error of this probability without overfitting.", unit="ratio", group="overfitting",
+              exported=False),
     Signal("d_heldout_gap", "Part of the way from training reals to fakes by which the mean output on held-out reals has moved.",
            unit="ratio", group="overfitting"),
-    _positive("memorisation", "Share of generated samples whose nearest real sample is a training one rather than a held-out one, of as "
-              "many of each; 0.5 without memorisation.", unit="ratio", high=1.0, better="lower", group="overfitting"),
-    _positive("memorisation_error", "Standard error of that.", unit="ratio", group="overfitting", exported=False),
+    _positive("memorisation",
+              "Share of generated samples whose nearest real sample is a training one rather than a held-out one, of as many of each; "
+              "0.5 without memorisation.",
+              unit="ratio", high=1.0, group="overfitting"),
+    _positive("memorisation_error", "Standard error of the memorisation share.", unit="ratio", group="overfitting", exported=False),
     _positive("copy_share", "Share of generated samples that are near copies of a training sample; one in a hundred is so by chance.",
-              unit="ratio", high=1.0, better="lower", group="overfitting"),
+              unit="ratio", high=1.0, group="overfitting"),
     _positive("pairwise_ratio", "Mean pairwise distance of fakes against that of reals, same sample size.", unit="ratio",
-              better="higher", group="diversity"),
-    _positive("vendi_ratio", "Vendi score of fakes against that of reals, same sample size.", unit="ratio", better="higher",
               group="diversity"),
-    Signal("energy_distance", "Normalised energy distance of fakes to reals: 0 equal, 1 apart.", unit="ratio", high=1.0,
-           better="lower", group="quality"),
+    _positive("vendi_ratio", "Vendi score of fakes against that of reals, same sample size.", unit="ratio", group="diversity"),
+    Signal("energy_distance", "Normalised energy distance of fakes to reals: 0 equal, 1 apart.", unit="ratio", high=1.0, group="quality"),
     _positive("fake_shift", "Distance of the mean of the fakes from that of 20 steps before, in units of the spread of the reals.",
-              unit="ratio", better="lower", group="quality"),
-    _positive("frechet", "Fréchet distance of generated to real features, on the same inputs and reals each time.", better="lower",
-              group="evaluation"),
+              unit="ratio", group="quality"),
+    _positive("frechet", "Fréchet distance of generated to real features, on the same inputs and reals each time.", group="evaluation"),
     _positive("frechet_error", "Standard error of the Fréchet distance.", group="evaluation", exported=False),
-    Signal("kernel_distance", "Kernel distance (squared MMD, unbiased) of generated to real features.", better="lower", group="evaluation"),
+    Signal("kernel_distance", "Kernel distance (squared MMD, unbiased) of generated to real features.", group="evaluation"),
     _positive("kernel_distance_error", "Standard error of the kernel distance.", group="evaluation", exported=False),
-    _positive("precision", "Share of generated samples within the neighbourhood of real ones.", unit="ratio", high=1.0, better="higher",
-              group="evaluation"),
-    _positive("recall", "Share of real samples within the neighbourhood of generated ones.", unit="ratio", high=1.0, better="higher",
-              group="evaluation"),
+    _positive("precision", "Share of generated samples within the neighbourhood of real ones.", unit="ratio", high=1.0, group="evaluation"),
+    _positive("recall", "Share of real samples within the neighbourhood of generated ones.", unit="ratio", high=1.0, group="evaluation"),
     _positive("density", "Neighbourhoods of real samples that a generated one lies in, about 1 for equal distributions.",
-              better="higher", group="evaluation"),
-    _positive("coverage", "Share of real samples with a generated one in their neighbourhood.", unit="ratio", high=1.0, better="higher",
               group="evaluation"),
-    _positive("reference", "Which set of real samples is compared with; another one is taken where their shape or resolution grows.",
+    _positive("coverage", "Share of real samples with a generated one in their neighbourhood.", unit="ratio", high=1.0, group="evaluation"),
+    _positive("reference",
+              "Number of the set of real samples that quality is compared with; a new one begins when their shape or resolution grows.",
               unit="count", group="evaluation", exported=False),
     _positive("modes", "Modes of the real data: its labels, or else its clusters.", unit="count", group="evaluation"),
     _positive("modes_missing", "Modes of the real data of which at least half is missing among the generated samples.", unit="count",
-              better="lower", group="evaluation"),
-    _positive("label_agreement", "Share of samples that are classified as the label asked for.", unit="ratio", high=1.0, label="batch",
-              better="higher", group="conditioning"),
+              group="evaluation"),
+    _positive("label_agreement", "Share of samples that are classified as the requested label.", unit="ratio", high=1.0, label="batch",
+              group="conditioning"),
     _positive("label_agreement_error", "Standard error of the label agreement.", unit="ratio", label="batch", group="conditioning",
               exported=False),
-    Signal("label_distance", "Kernel distance of generated to real features within a label.", label="kind", better="lower",
-           group="conditioning", exported=False),
-    _positive("group_share", "Share of a group among the generated samples.", unit="ratio", high=1.0, label="kind", group="groups"),
-    _positive("groups_off_target", "Groups whose share cannot be the declared one.", unit="count", better="lower", group="groups"),
-    Signal("score", "Own measure of generated samples of which more is better.", label="name", better="higher", group="measures"),
-    Signal("cost", "Own measure of generated samples of which less is better.", label="name", better="lower", group="measures"),
+    Signal("label_distance", "Kernel distance of generated to real features within a label.", label="label", group="conditioning",
+           exported=False),
+    _positive("group_share", "Share of a group among the generated samples.", unit="ratio", high=1.0, label="group", group="groups"),
+    _positive("groups_off_target", "Groups whose share cannot be the declared one.", unit="count", group="groups"),
+    Signal("score", "Own measure of generated samples; higher is better.", label="name", group="measures"),
+    Signal("cost", "Own measure of generated samples; lower is better.", label="name", group="measures"),
     Signal("measure", "Own measure of generated samples.", label="name", group="measures"),
     _positive("measure_error", "Standard error of an own measure.", label="name", group="measures", exported=False),
-    _positive("drift_score", "Distance of fresh real data from the baseline against what repeated checks allow for.", group="drift"),
-    _positive("drift_effect", "Distance of fresh real data from the baseline, 0 for none.", better="lower", group="drift"),
+    _positive("drift_score", "Distance of fresh real data from the baseline, divided by the threshold of repeated checks.", group="drift"),
+    _positive("drift_effect", "Distance of fresh real data from the baseline, 0 for none.", group="drift"),
     Signal("data_min", "Smallest value in the batch.", label="batch", group="data", reduce="min"),
     Signal("data_max", "Largest value in the batch.", label="batch", group="data", reduce="max"),
     Signal("data_mean", "Mean value of the batch.", label="batch", group="data"),
@@ -181,19 +174,16 @@ register(
               group="data"),
     _positive("latent_scale", "Standard deviation of the latents.", group="latents", reduce="rms"),
     _positive("latent_repeated", "Share of latents that repeat another one of the batch.", unit="ratio", high=1.0, group="latents"),
-    _positive("step_time", "Wall time from one step to the next.", unit="seconds", better="lower", group="resources", reduce="max"),
-    _positive("data_time", "Time spent waiting for data since the previous step.", unit="seconds", better="lower", group="resources",
+    _positive("step_time", "Wall time from one step to the next.", unit="seconds", group="resources", reduce="max"),
+    _positive("data_time", "Time spent waiting for data since the previous step.", unit="seconds", group="resources", reduce="max"),
+    _positive("observer_time", "ganwatch's own time in the training thread since the previous step.", unit="seconds", group="resources",
               reduce="max"),
-    _positive("observer_time", "ganwatch's own time in the training thread since the previous step.", unit="seconds", better="lower",
-              group="resources", reduce="max"),
     _positive("process_memory", "Resident memory of the training process.", unit="bytes", group="resources", reduce="max"),
     _positive("gpu_memory", "Memory allocated by torch on the accelerator.", unit="bytes", group="resources", reduce="max"),
-    Signal("logged", "Value that the training loop gave to log().", label="name", group="logged"),
-    _positive("observer_errors", "Errors inside ganwatch so far, all isolated from the training.", unit="count", better="lower",
-              group="observer", reduce="sum"),
-    _positive("observer_dropped", "Records that a full queue dropped so far.", unit="count", better="lower", group="observer",
+    Signal("logged", "Value that the training loop passed to log().", label="name", group="logged"),
+    _positive("observer_errors", "Errors inside ganwatch so far, all isolated from the training.", unit="count", group="observer",
               reduce="sum"),
-    _positive("store_failures", "Writes to the store that failed so far.", unit="count", better="lower", group="observer", reduce="sum"),
-    _positive("ranks", "Ranks of a data-parallel training whose values stand behind the step's readings.", unit="count", better="higher",
-              group="observer"),
+    _positive("observer_dropped", "Records that a full queue dropped so far.", unit="count", group="observer", reduce="sum"),
+    _positive("store_failures", "Writes to the store that failed so far.", unit="count", group="observer", reduce="sum"),
+    _positive("ranks", "Ranks of a data-parallel training that contributed to the step's readings.", unit="count", group="observer"),
 )

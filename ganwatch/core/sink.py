@@ -1,4 +1,4 @@
-"""What a sink is: the place where readings, incidents and samples go."""
+"""Base class of sinks, which receive readings, incidents and samples."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ from ganwatch.core.readings import Readings, Run, SampleImages
 
 
 class Sink(ABC):
-    """Where records go. Called from a background thread; may be slow, may raise."""
+    """Base class of sinks. A sink is called from a background thread. It may be slow and may raise."""
 
     name: ClassVar[str] = "sink"
     failures: int = 0
-    """Errors so far that the training did not notice."""
+    """Errors so far that were kept from the training."""
     dropped: int = 0
-    """Readings and sets of samples given up so far."""
+    """Readings and sets of samples dropped so far."""
 
     def start(self, run: Run) -> None:  # noqa: B027  # optional
-        """A run (or a further attempt at it) begins."""
+        """Begin a run or a further attempt at it."""
 
     @abstractmethod
     def readings(self, readings: Sequence[Readings]) -> None:
-        """Readings in order of step."""
+        """Take readings in the order of their steps."""
 
     @abstractmethod
     def incident(self, incident: Incident) -> None:
-        """An incident was opened or changed. The same id may come again: the last one holds."""
+        """Take an incident that was opened or has changed. The same id may come again; the latest state counts."""
 
     def restore(self, incident: Incident) -> None:  # noqa: B027  # optional
-        """An earlier attempt at this run has reported this incident. Told after ``start``, with the state that holds now:
-        ``pending`` where the resumed run has yet to come to it again. Nobody needs to be notified a second time.
+        """Take an incident that an earlier attempt at this run has reported.
+
+        Called after ``start`` with the state that the incident has now. The state is ``pending`` if the resumed run has not reached
+        the incident again. A sink need not notify anybody a second time.
         """
 
     def samples(self, samples: SampleImages) -> None:  # noqa: B027  # optional
-        """Images of a step."""
+        """Take the images of a step."""
 
     def sync(self) -> None:  # noqa: B027  # optional
-        """A checkpoint is being saved: whatever was told so far is to be kept when this returns, because a resumed run goes on
-        behind it. May wait for a few seconds, no longer.
-        """
+        """Write everything received so far, because a checkpoint is being saved. May wait for a few seconds, no longer."""
 
     def finish(self, state: str) -> None:  # noqa: B027  # optional
-        """The run ended: ``finished``, ``failed`` or ``stopped``."""
+        """End the run. ``state`` is ``finished``, ``failed`` or ``stopped``."""
 
     def close(self) -> None:  # noqa: B027  # optional
-        """Write what is left and let go of files and sockets."""
+        """Write the rest and release files and sockets."""

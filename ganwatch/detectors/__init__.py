@@ -1,1 +1,1 @@
-"""Readings in, verdicts out: one failure a file, found by being here."""
+"""Detectors: each finds one failure and is one file, discovered by its place here."""

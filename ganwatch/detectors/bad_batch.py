@@ -30,20 +30,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ganwatch.core.detector import Detector, Outcome, Severity, Verdict
+from ganwatch.core.detector import Detector, DetectorResult, Severity, Verdict
 from ganwatch.core.readings import Readings
 from ganwatch.core.statistics import Window
 
 
 class BadBatch(Detector):
-    """Fire when real batches hold what no training should see.
+    """Fire when real batches are constant, repeated or not finite.
 
     Parameters
     ----------
-    share : float, in (0, 1]
-        Of constant or repeated samples, above which a batch counts as bad.
+    max_share : float, in (0, 1]
+        Share of constant or repeated samples above which a batch counts as bad.
     window : int, steps
-        All readings of which must be bad, for constant and repeated samples.
+        Steps over which every reading must be bad, for constant and repeated samples.
 
     Examples
     --------
@@ -57,32 +57,32 @@ class BadBatch(Detector):
     title = "bad input batch"
     severity = Severity.TICKET
     inputs = ("data_nonfinite/real", "data_constant/real", "data_repeated/real")
-    tunable = {"share": (0.1, 0.9), "window": (10, 120)}
+    tunable = {"max_share": (0.1, 0.9), "window": (10, 120)}
 
-    def __init__(self, *, share: float = 0.5, window: int = 30) -> None:
-        self.share, self.window = share, window
+    def __init__(self, *, max_share: float = 0.5, window: int = 30) -> None:
+        self.max_share, self.window = max_share, window
         self._constant, self._repeated = Window(window), Window(window)
 
-    def update(self, readings: Readings) -> Outcome:
+    def update(self, readings: Readings) -> DetectorResult:
         nonfinite, constant, repeated = readings.select(self.inputs)
         if constant is not None:
-            self._constant.push(readings.step, constant)
+            self._constant.add(readings.step, constant)
         if repeated is not None:
-            self._repeated.push(readings.step, repeated)
+            self._repeated.add(readings.step, repeated)
         if nonfinite:
-            return self._verdict("data_nonfinite/real", nonfinite, 0.0, 1, "hold values that are not finite")
-        if self._constant.full and self._constant.low > self.share:
-            return self._verdict("data_constant/real", self._constant.median, self.share, self.window, "are constant")
-        if self._repeated.full and self._repeated.low > self.share:
-            return self._verdict("data_repeated/real", self._repeated.median, self.share, self.window, "repeat another one")
+            return self._verdict("data_nonfinite/real", nonfinite, 0.0, 1, "hold NaN or infinity")
+        if self._constant.is_full and self._constant.low > self.max_share:
+            return self._verdict("data_constant/real", self._constant.median, self.max_share, self.window, "are constant")
+        if self._repeated.is_full and self._repeated.low > self.max_share:
+            return self._verdict("data_repeated/real", self._repeated.median, self.max_share, self.window, "repeat another one")
         return None
 
     @staticmethod
-    def _verdict(signal: str, value: float, threshold: float, window: int, what: str) -> Verdict:
-        return Verdict(value, threshold, signal, window, "definition", f"Of the samples in the real batch {value:.1%} {what}.")
+    def _verdict(signal: str, value: float, threshold: float, window: int, defect: str) -> Verdict:
+        return Verdict(value, threshold, signal, window, "definition", f"{value:.1%} of the samples in the real batch {defect}.")
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
-        """A stream that is healthy up to its onset, and the onset."""
+        """Simulate real batches that begin to hold NaN. Return the readings and the onset."""
         before = {"data_nonfinite/real": 0.0, "data_constant/real": 0.0, "data_repeated/real": 0.0}
-        return cls.stream(seed, onset=200, before=before, after={"data_nonfinite/real": 0.02}), 200
+        return cls.simulate(seed, onset=200, before=before, after={"data_nonfinite/real": 0.02}), 200

@@ -32,7 +32,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ganwatch.core.detector import Detector, Outcome, Severity, Verdict
+from ganwatch.core.detector import Detector, DetectorResult, Severity, Verdict
 from ganwatch.core.readings import Readings
 from ganwatch.core.statistics import HealthyMedian, Window
 
@@ -42,20 +42,20 @@ class DiscriminatorDomination(Detector):
 
     Parameters
     ----------
-    level : float, in (0.5, 1)
-        Share of pairs ranked right from which on D counts as ahead.
-    lead : float, in (0.5, 1)
-        The same against a generator that is held back.
-    slowed : float, ratio
-        Update-to-weight norm of G, against its own healthy median, below which it is held back while D is not.
-    apart : float, ratio
-        The same against that of D.
-    far : float, in (0, 1)
-        Energy distance below which the generator is good enough to be let alone.
-    gain : float, ratio
+    min_auc : float, in (0.5, 1)
+        Share of pairs that D ranks right from which it counts as dominating.
+    min_auc_slow : float, in (0.5, 1)
+        The same while G hardly moves.
+    slow_ratio : float, ratio
+        Update-to-weight norm of G against its own healthy median below which G hardly moves.
+    slow_ratio_to_d : float, ratio
+        Update-to-weight norm of G against that of D below which G hardly moves.
+    min_distance : float, in (0, 1)
+        Energy distance below which the generator is good enough not to fire.
+    min_improvement : float, ratio
         Reduction of the energy distance from one window to the next that counts as improvement.
     window : int, steps
-        Two of these make the evidence.
+        Half the length of the evidence.
 
     Examples
     --------
@@ -71,78 +71,79 @@ class DiscriminatorDomination(Detector):
     severity = Severity.TICKET
     inputs = ("d_auc", "energy_distance", "update_to_weight/g", "update_to_weight/d")
     tunable = {
-        "level": (0.9, 0.999),
-        "lead": (0.5, 0.95),
-        "slowed": (0.3, 0.01),
-        "apart": (0.1, 1e-3),
-        "far": (0.03, 0.4),
-        "gain": (0.3, 0.03),
+        "min_auc": (0.9, 0.999),
+        "min_auc_slow": (0.5, 0.95),
+        "slow_ratio": (0.3, 0.01),
+        "slow_ratio_to_d": (0.1, 1e-3),
+        "min_distance": (0.03, 0.4),
+        "min_improvement": (0.3, 0.03),
         "window": (100, 400),
     }
 
     def __init__(
         self,
         *,
-        level: float = 0.98,
-        lead: float = 0.6,
-        slowed: float = 0.1,
-        apart: float = 0.02,
-        far: float = 0.1,
-        gain: float = 0.1,
+        min_auc: float = 0.98,
+        min_auc_slow: float = 0.6,
+        slow_ratio: float = 0.1,
+        slow_ratio_to_d: float = 0.02,
+        min_distance: float = 0.1,
+        min_improvement: float = 0.1,
         window: int = 200,
     ) -> None:
-        self.level, self.lead, self.slowed, self.apart = level, lead, slowed, apart
-        self.far, self.gain, self.window = far, gain, window
+        self.min_auc, self.min_auc_slow, self.slow_ratio, self.slow_ratio_to_d = min_auc, min_auc_slow, slow_ratio, slow_ratio_to_d
+        self.min_distance, self.min_improvement, self.window = min_distance, min_improvement, window
         self._auc = Window(window)
-        self._energy = Window(window)
-        self._past = Window(window)
-        self._moved = [Window(window), Window(window)]
-        self._healthy = [HealthyMedian(warmup=5), HealthyMedian(warmup=5)]
+        self._distance = Window(window)
+        self._distance_before = Window(window)
+        self._updates = [Window(window), Window(window)]
+        self._healthy_updates = [HealthyMedian(warmup=5), HealthyMedian(warmup=5)]
 
-    def update(self, readings: Readings) -> Outcome:
-        auc, energy, *moved = readings.select(self.inputs)
+    def update(self, readings: Readings) -> DetectorResult:
+        auc, distance, *updates = readings.select(self.inputs)
         if auc is not None:
-            self._auc.push(readings.step, auc)
-        if energy is not None:
-            if self._energy.full:
-                self._past.push(readings.step, self._energy.oldest)
-            self._energy.push(readings.step, energy)
-        for window, healthy, value in zip(self._moved, self._healthy, moved, strict=True):
+            self._auc.add(readings.step, auc)
+        if distance is not None:
+            if self._distance.is_full:
+                self._distance_before.add(readings.step, self._distance.oldest)
+            self._distance.add(readings.step, distance)
+        for window, healthy, value in zip(self._updates, self._healthy_updates, updates, strict=True):
             if value is not None:
-                window.push(readings.step, value)
-                healthy.learn(value, unless=healthy.ready and value < self.slowed * healthy.value)
-        if not (self._auc.full and self._past.full):
+                window.add(readings.step, value)
+                healthy.update(value, exclude=healthy.is_ready and value < self.slow_ratio * healthy.value)
+        if not (self._auc.is_full and self._distance_before.is_full):
             return None
-        ahead, distance, before = self._auc.quantile(0.25), self._energy.median, self._past.median
-        held_back = ahead >= self.lead and self._held_back()
-        if not held_back and (ahead < self.level or distance < self.far or distance < (1.0 - self.gain) * before):
+        ranked, now, before = self._auc.quantile(0.25), self._distance.median, self._distance_before.median
+        slow = ranked >= self.min_auc_slow and self._generator_is_slow()
+        if not slow and (ranked < self.min_auc or now < self.min_distance or now < (1.0 - self.min_improvement) * before):
             return None
-        why = f"; one update moves {self._moved[0].median:.1g} of G's weights and {self._moved[1].median:.1g} of D's" if held_back else ""
+        g_update, d_update = (window.median for window in self._updates)
+        detail = f"; one update changes {g_update:.1g} of G's weights and {d_update:.1g} of D's" if slow else ""
         return Verdict(
-            value=ahead,
-            threshold=self.lead if held_back else self.level,
+            value=ranked,
+            threshold=self.min_auc_slow if slow else self.min_auc,
             signal="d_auc",
             window=2 * self.window,
             origin="ranking of real above fake; the generator's progress over the same window",
             explanation=(
-                f"D ranks {ahead:.1%} of pairs right, and the distance of fakes to reals went from {before:.2f} to {distance:.2f} "
-                f"in {self.window} steps{why}."
+                f"D ranks {ranked:.1%} of pairs right, and the distance of fakes to reals went from {before:.2f} to {now:.2f} "
+                f"in {self.window} steps{detail}."
             ),
             onset=max(1, readings.step - self.window + 1),
         )
 
-    def _held_back(self) -> bool:
-        """Whether G hardly moves for a whole window, and D as it did."""
-        (of_g, of_d), (healthy_g, healthy_d) = self._moved, self._healthy
-        if not (of_g.full and of_d.full and healthy_g.ready):
+    def _generator_is_slow(self) -> bool:
+        """Return True if G hardly moved for a whole window while D moved as before."""
+        (g_updates, d_updates), (g_healthy, d_healthy) = self._updates, self._healthy_updates
+        if not (g_updates.is_full and d_updates.is_full and g_healthy.is_ready):
             return False
-        most = max(self.slowed * healthy_g.value, self.apart * of_d.median)
-        return of_g.high < most and of_d.median >= 0.5 * healthy_d.value
+        limit = max(self.slow_ratio * g_healthy.value, self.slow_ratio_to_d * d_updates.median)
+        return g_updates.high < limit and d_updates.median >= 0.5 * d_healthy.value
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
-        """A stream that is healthy up to its onset, and the onset."""
-        readings = cls.stream(
+        """Simulate a discriminator that begins to win. Return the readings and the onset."""
+        readings = cls.simulate(
             seed,
             onset=500,
             before={"d_auc": 0.8, "energy_distance": 0.03, "update_to_weight/g": 1e-3, "update_to_weight/d": 1e-3},

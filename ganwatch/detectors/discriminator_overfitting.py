@@ -1,13 +1,13 @@
 """The discriminator knows its training data by heart.
 
 How it is detected
-    Held-out reals are shown to the discriminator, undisturbed, every 100th step, beside as many that it was trained on and the fakes of
-    the step. It ranks training reals above held-out ones more often than chance and sampling error allow, and the mean output on held-out
-    reals has moved a good part of the way to that on fakes, three looks in a row. Both are ratios: no scaling of a loss or an output
-    changes them.
+    Every 100th step the discriminator scores held-out reals, as many training reals and the fakes of the step, in isolation from the
+    training. It ranks training reals above held-out ones more often than chance and sampling error allow, and the mean output on held-out
+    reals lies a good part of the way from training reals to fakes, at three sampled steps in a row. Both are ratios: no scaling of a loss
+    or an output changes them.
 
 Why it matters
-    What the discriminator tells the generator is then less and less about the data and more about single samples. Quality stops improving
+    The gradient that the generator gets is then less and less about the data and more about single samples. Quality stops improving
     or gets worse, and in the end samples are copied.
 
 Likely causes
@@ -19,9 +19,9 @@ What to do
 
 Blind spots
     Needs held-out reals (`heldout=`). They have to come from the same source as the training data and be prepared alike: reals of another
-    kind look as if the discriminator had learned the training data by heart, and so do reals without the augmentation that the training
-    has. The discriminator is called in evaluation mode, which says little where it normalises by batch. Some overfitting is usual where
-    data are few, and nothing is said of it.
+    source look as if the discriminator had learned the training data by heart, and so do reals without the augmentation of the training.
+    The discriminator is called in evaluation mode, which says little where it normalises by batch. Some overfitting is usual where
+    data are few, and it raises no alarm.
 
 Calibration
     On the final part of the corpus it fired on 11 of the 27 runs whose failure it names, and on 0 of 216 healthy ones
@@ -35,24 +35,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ganwatch.core.detector import Detector, NotApplicable, Outcome, Severity, Verdict
-from ganwatch.core.readings import Readings, finite
+from ganwatch.core.detector import Detector, DetectorResult, NotApplicable, Severity, Verdict
+from ganwatch.core.readings import Readings, is_finite
 from ganwatch.core.statistics import Streak
 
 
 class DiscriminatorOverfitting(Detector):
-    """Fire when D tells training reals from held-out ones, and half takes the latter for fakes.
+    """Fire when D ranks training reals above held-out ones and scores the latter more like fakes.
 
     Parameters
     ----------
-    ahead : float, ratio
-        By how much the share of training reals that are ranked above held-out ones must exceed one half.
-    errors : float, standard errors
-        By how many it must exceed it too.
-    gap : float, ratio
-        Part of the way from training reals to fakes by which the output on held-out reals must have moved.
-    confirm : int, looks
-        In a row that have to agree.
+    min_excess : float, ratio
+        Excess over one half of the share of training reals that are ranked above held-out ones.
+    min_sigmas : float, standard errors
+        The same excess in standard errors.
+    min_gap : float, ratio
+        Part of the way from training reals to fakes at which the mean output on held-out reals lies.
+    confirmations : int, sampled steps
+        Consecutive sampled steps that must agree.
 
     Examples
     --------
@@ -68,41 +68,41 @@ class DiscriminatorOverfitting(Detector):
     severity = Severity.TICKET
     inputs = ("d_heldout_auc", "d_heldout_error", "d_heldout_gap", "d_auc")
     causal_priority = 1
-    tunable = {"ahead": (0.05, 0.4), "errors": (2.0, 8.0), "gap": (0.2, 0.95), "confirm": (1, 6)}
+    tunable = {"min_excess": (0.05, 0.4), "min_sigmas": (2.0, 8.0), "min_gap": (0.2, 0.95), "confirmations": (1, 6)}
 
-    def __init__(self, *, ahead: float = 0.2, errors: float = 4.0, gap: float = 0.5, confirm: int = 3) -> None:
-        self.ahead, self.errors, self.gap, self.confirm = ahead, errors, gap, confirm
-        self._streak = Streak(confirm)
+    def __init__(self, *, min_excess: float = 0.2, min_sigmas: float = 4.0, min_gap: float = 0.5, confirmations: int = 3) -> None:
+        self.min_excess, self.min_sigmas, self.min_gap, self.confirmations = min_excess, min_sigmas, min_gap, confirmations
+        self._streak = Streak(confirmations)
         self._steps: list[int] = []
-        self._last: list[float] = []
-        """Ranking, its bound, and gap of the last look."""
-        self._found = False
+        self._latest: list[float] = []
+        """Ranking, its bound, and gap of the latest sampled step."""
+        self._is_confirmed = False
 
-    def update(self, readings: Readings) -> Outcome:
-        ranked, error, gap, _ = readings.select(self.inputs)
-        if finite(ranked) and finite(error) and finite(gap):
-            bound = 0.5 + max(self.ahead, self.errors * error)
-            self._last = [ranked, bound, gap]
-            self._steps = [*self._steps, readings.step][-self.confirm :]
-            self._found = self._streak.extend(ranked >= bound and gap >= self.gap)
-        if not self._last:
+    def update(self, readings: Readings) -> DetectorResult:
+        auc, error, gap, _ = readings.select(self.inputs)
+        if is_finite(auc) and is_finite(error) and is_finite(gap):
+            bound = 0.5 + max(self.min_excess, self.min_sigmas * error)
+            self._latest = [auc, bound, gap]
+            self._steps = [*self._steps, readings.step][-self.confirmations :]
+            self._is_confirmed = self._streak.update(auc >= bound and gap >= self.min_gap)
+        if not self._latest:
             return NotApplicable("needs held-out reals: heldout=… of watch() or GanWatch")
-        if not self._found:
+        if not self._is_confirmed:
             return None
-        ranked, bound, gap = self._last
+        auc, bound, gap = self._latest
         return Verdict(
-            value=ranked,
+            value=auc,
             threshold=bound,
             signal="d_heldout_auc",
             window=self._steps[-1] - self._steps[0] + 1,
-            origin="held-out reals of the same look, and chance",
-            explanation=f"D ranks a training real above a held-out one in {ranked:.0%} of pairs, and its output on held-out reals has "
-            f"moved {gap:.0%} of the way to that on fakes.",
+            origin="held-out reals of the same step, and chance",
+            explanation=f"D ranks a training real above a held-out one in {auc:.0%} of pairs, and its output on held-out reals lies "
+            f"{gap:.0%} of the way from training reals to fakes.",
             onset=self._steps[0],
         )
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
-        """A stream whose discriminator parts training reals from held-out ones, and the step at which it does."""
+        """Simulate a discriminator that begins to overfit. Return the readings and the onset."""
         before = {"d_heldout_auc": 0.52, "d_heldout_error": 0.03, "d_heldout_gap": 0.1, "d_auc": 0.8}
-        return cls.stream(seed, onset=300, before=before, after={"d_heldout_auc": 0.9, "d_heldout_gap": 0.9}, noise=0.02), 300
+        return cls.simulate(seed, onset=300, before=before, after={"d_heldout_auc": 0.9, "d_heldout_gap": 0.9}, noise=0.02), 300

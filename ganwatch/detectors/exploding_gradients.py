@@ -3,7 +3,7 @@
 How it is detected
     Gradient norm of each network, as a median over a short window (so that lazy regularisation every 16th step does not count),
     against the run's own level, that of its first updates or its healthy median, whichever is lower. Where it can be seen, the
-    gradient against the slope of the loss at the discriminator's output must have risen too, because a discriminator that was
+    gradient against the loss's gradient at the discriminator's output must have risen too, because a discriminator that was
     certain and no longer is gets its gradient back and explodes nothing; and neither network may be frozen, because against one that is
     gradients grow without end as well. And the update against the weights, unless these have shrunk.
 
@@ -36,12 +36,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ganwatch.core.detector import Detector, Outcome, Severity, Verdict
+from ganwatch.core.detector import Detector, DetectorResult, Severity, Verdict
 from ganwatch.core.readings import Readings
 from ganwatch.core.statistics import HealthyMedian, Window
 
-SHRUNK, SLIGHT = 0.1, 0.01
-"""Part of their usual norm, and of that of the other network's, below which weights have shrunk."""
+MAX_SHRUNK_RATIO = 0.1
+"""Weight norm against its own usual norm below which weights have shrunk."""
+MAX_SHRUNK_RATIO_TO_OTHER = 0.01
+"""Weight norm against that of the other network below which weights have shrunk."""
+NAMES = {"g": "generator", "d": "discriminator"}
 
 
 class ExplodingGradients(Detector):
@@ -49,18 +52,18 @@ class ExplodingGradients(Detector):
 
     Parameters
     ----------
-    rise : float, ratio
-        Median norm above ``rise`` times the healthy median counts as exploding. Larger is stricter.
-    gain : float, ratio
-        Gradient against output slope above ``gain`` times its own level: the network amplifies.
-    leap : float, ratio
+    norm_ratio : float, ratio
+        Median gradient norm against its healthy level above which it explodes. Larger is stricter.
+    gain_ratio : float, ratio
+        Gradient against output gradient, relative to its own level, above which the network amplifies.
+    max_update_ratio : float, ratio
         Update-to-weight norm above which a step replaces what was learned.
-    frozen : float, ratio
-        Update-to-weight norm below which a network does not move, whatever the gradients are.
+    frozen_update_ratio : float, ratio
+        Update-to-weight norm below which a network is frozen, whatever its gradients are.
     window : int, steps
         Length of the evidence.
     warmup : int, updates
-        Healthy norms to learn from first.
+        Healthy norms that must come first.
 
     Examples
     --------
@@ -78,78 +81,88 @@ class ExplodingGradients(Detector):
         "grad_norm/g", "grad_norm/d", "update_to_weight/g", "update_to_weight/d", "grad_to_output/g", "grad_to_output/d",
         "weight_norm/g", "weight_norm/d",
     )  # fmt: skip
-    tunable = {"rise": (5.0, 500.0), "gain": (2.0, 50.0), "leap": (0.1, 0.9), "window": (10, 80)}
+    tunable = {"norm_ratio": (5.0, 500.0), "gain_ratio": (2.0, 50.0), "max_update_ratio": (0.1, 0.9), "window": (10, 80)}
 
     def __init__(
-        self, *, rise: float = 50.0, gain: float = 10.0, leap: float = 0.3, frozen: float = 1e-7, window: int = 20, warmup: int = 5
+        self,
+        *,
+        norm_ratio: float = 50.0,
+        gain_ratio: float = 10.0,
+        max_update_ratio: float = 0.3,
+        frozen_update_ratio: float = 1e-7,
+        window: int = 20,
+        warmup: int = 5,
     ) -> None:
-        self.rise, self.gain, self.leap, self.frozen, self.window = rise, gain, leap, frozen, window
-        self._healthy = [HealthyMedian(warmup=warmup), HealthyMedian(warmup=warmup)]
+        self.norm_ratio, self.gain_ratio, self.window = norm_ratio, gain_ratio, window
+        self.max_update_ratio, self.frozen_update_ratio = max_update_ratio, frozen_update_ratio
         self._norms = [Window(window), Window(window)]
-        self._moved = [Window(3 * window // 2), Window(3 * window // 2)]
-        self._healthy_gain = [HealthyMedian(warmup=3), HealthyMedian(warmup=3)]
-        self._early: list[float | None] = [None, None]
-        self._early_gain: list[float | None] = [None, None]
-        self._gain = [Window(3 * window // 2), Window(3 * window // 2)]
-        self._healthy_weight = [HealthyMedian(warmup=3), HealthyMedian(warmup=3)]
+        self._updates = [Window(3 * window // 2), Window(3 * window // 2)]
+        self._gains = [Window(3 * window // 2), Window(3 * window // 2)]
+        self._healthy_norms = [HealthyMedian(warmup=warmup), HealthyMedian(warmup=warmup)]
+        self._healthy_gains = [HealthyMedian(warmup=3), HealthyMedian(warmup=3)]
+        self._healthy_weights = [HealthyMedian(warmup=3), HealthyMedian(warmup=3)]
+        self._early_norms: list[float | None] = [None, None]
+        self._early_gains: list[float | None] = [None, None]
         self._weights = [0.0, 0.0]
-        self._shrunk = [False, False]
+        self._has_shrunk = [False, False]
 
-    def update(self, readings: Readings) -> Outcome:
+    def update(self, readings: Readings) -> DetectorResult:
         values = readings.select(self.inputs)
-        for position, network in enumerate("gd"):
-            norm, moved, gain, weight = values[position::2]
-            for window, value in ((self._norms[position], norm), (self._moved[position], moved), (self._gain[position], gain)):
+        for index, network in enumerate("gd"):
+            norm, update, gain, weight = values[index::2]
+            for window, value in ((self._norms[index], norm), (self._updates[index], update), (self._gains[index], gain)):
                 if value is not None:
-                    window.push(readings.step, value)
-            self._weighs(position, weight)
-            self._early[position] = self._early[position] or self._healthy[position].settled
-            self._early_gain[position] = self._early_gain[position] or self._healthy_gain[position].settled
-            verdict = self._judge(network, position)
-            self._healthy[position].learn(norm, unless=verdict is not None or not norm)
-            self._healthy_gain[position].learn(gain, unless=verdict is not None)
+                    window.add(readings.step, value)
+            self._update_weight(index, weight)
+            self._early_norms[index] = self._early_norms[index] or self._healthy_norms[index].ready_value
+            self._early_gains[index] = self._early_gains[index] or self._healthy_gains[index].ready_value
+            verdict = self._evaluate(network, index)
+            self._healthy_norms[index].update(norm, exclude=verdict is not None or not norm)
+            self._healthy_gains[index].update(gain, exclude=verdict is not None)
             if verdict is not None:
                 return verdict
         return None
 
-    def _weighs(self, position: int, weight: float | None) -> None:
-        """Note whether there is little left of the weights, so that any update is large against them."""
+    def _update_weight(self, index: int, weight: float | None) -> None:
+        """Record whether the weights have shrunk, so that any update is large against them."""
         if weight is not None:
-            usual, self._weights[position] = self._healthy_weight[position], weight
-            shrunk = usual.ready and weight < SHRUNK * usual.value
-            self._shrunk[position] = shrunk or weight < SLIGHT * self._weights[1 - position]
-            usual.learn(weight, unless=shrunk)
+            healthy, self._weights[index] = self._healthy_weights[index], weight
+            shrunk = healthy.is_ready and weight < MAX_SHRUNK_RATIO * healthy.value
+            self._has_shrunk[index] = shrunk or weight < MAX_SHRUNK_RATIO_TO_OTHER * self._weights[1 - index]
+            healthy.update(weight, exclude=shrunk)
 
-    def _judge(self, network: str, position: int) -> Verdict | None:
-        norms, moved = self._norms[position], self._moved[position]
-        who = {"g": "generator", "d": "discriminator"}[network]
-        if moved.full and moved.low > self.leap and not self._shrunk[position]:
+    def _evaluate(self, network: str, index: int) -> Verdict | None:
+        norms, updates = self._norms[index], self._updates[index]
+        if updates.is_full and updates.low > self.max_update_ratio and not self._has_shrunk[index]:
             return Verdict(
-                value=moved.median,
-                threshold=self.leap,
+                value=updates.median,
+                threshold=self.max_update_ratio,
                 signal=f"update_to_weight/{network}",
                 window=self.window,
                 origin="the weights of the same step",
-                explanation=f"One update moves the {who}'s weights by {moved.median:.0%} of their norm.",
+                explanation=f"One update changes the {NAMES[network]}'s weights by {updates.median:.0%} of their norm.",
             )
-        early, early_gain = self._early[position], self._early_gain[position]
-        if early is None or not norms.full or any(each.full and each.high < self.frozen for each in self._moved):
+        early_norm, early_gain = self._early_norms[index], self._early_gains[index]
+        frozen = any(window.is_full and window.high < self.frozen_update_ratio for window in self._updates)
+        if early_norm is None or not norms.is_full or frozen:
             return None
-        level = min(early, self._healthy[position].value)
-        amplified = early_gain is None or self._gain[position].median > self.gain * min(early_gain, self._healthy_gain[position].value)
-        if norms.median > self.rise * level and amplified:
+        level = min(early_norm, self._healthy_norms[index].value)
+        amplified = (
+            early_gain is None or self._gains[index].median > self.gain_ratio * min(early_gain, self._healthy_gains[index].value)
+        )  # fmt: skip
+        if norms.median > self.norm_ratio * level and amplified:
             return Verdict(
                 value=norms.median,
-                threshold=self.rise * level,
+                threshold=self.norm_ratio * level,
                 signal=f"grad_norm/{network}",
                 window=self.window,
                 origin="the run's own healthy median",
-                explanation=f"The {who}'s gradient norm is {norms.median:.3g}, "
+                explanation=f"The {NAMES[network]}'s gradient norm is {norms.median:.3g}, "
                 f"{norms.median / max(level, 1e-30):.3g} times its healthy level.",
             )
         return None
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
-        """A stream that is healthy up to its onset, and the onset."""
-        return cls.stream(seed, onset=500, before={"grad_norm/g": 1.0, "grad_norm/d": 1.0}, after={"grad_norm/d": 1e4}), 500
+        """Simulate a discriminator whose gradient explodes. Return the readings and the onset."""
+        return cls.simulate(seed, onset=500, before={"grad_norm/g": 1.0, "grad_norm/d": 1.0}, after={"grad_norm/d": 1e4}), 500

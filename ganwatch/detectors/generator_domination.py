@@ -37,7 +37,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ganwatch.core.detector import Detector, Outcome, Severity, Verdict
+from ganwatch.core.detector import Detector, DetectorResult, Severity, Verdict
 from ganwatch.core.readings import Readings
 from ganwatch.core.statistics import HealthyMedian, Window
 
@@ -47,22 +47,24 @@ class GeneratorDomination(Detector):
 
     Parameters
     ----------
-    chance : float, in [0.5, 1)
-        Share of pairs ranked right below which D counts as blind.
-    lead : float, in [0.5, 1)
+    max_auc : float, in [0.5, 1)
+        Share of pairs that D ranks right below which it counts as blind.
+    max_auc_stopped : float, in [0.5, 1)
         The same for a D that has stopped.
-    slow, slowed : float, ratio
-        Update-to-weight norm of D below which it learns too little: as such, and as a share of what it was while D was not blind.
-    stopped : float, ratio
-        Share of these below which it does not learn at all; at a hundredth of it its weights are at rest.
-    diverse : float, ratio
-        Pairwise distance of fakes against reals from which on a slow D is to blame.
-    far : float, in (0, 1)
-        Energy distance below which the generator is good enough to be let alone.
-    gain : float, ratio
+    slow_update_ratio : float, ratio
+        Update-to-weight norm of D below which it learns too slowly.
+    slow_ratio : float, ratio
+        The same against its own healthy median, measured while D was not blind. The larger limit counts.
+    stopped_ratio : float, ratio
+        Part of that limit below which D does not learn at all. At a hundredth of this its weights are at rest.
+    min_diversity : float, ratio
+        Pairwise distance of fakes against reals from which a blind D is the cause.
+    min_distance : float, in (0, 1)
+        Energy distance below which the generator is good enough not to fire.
+    min_improvement : float, ratio
         Reduction of the energy distance from one window to the next that counts as improvement.
     window : int, steps
-        Two of these make the evidence.
+        Half the length of the evidence.
 
     Examples
     --------
@@ -79,78 +81,81 @@ class GeneratorDomination(Detector):
     inputs = ("d_auc", "update_to_weight/d", "update_to_weight/g", "pairwise_ratio", "energy_distance")
     fire_after = 40
     tunable = {
-        "chance": (0.65, 0.5),
-        "lead": (0.98, 0.7),
-        "slow": (1e-3, 4e-5),
-        "slowed": (0.4, 0.05),
-        "stopped": (0.15, 0.015),
-        "far": (0.03, 0.4),
-        "gain": (0.3, 0.03),
+        "max_auc": (0.65, 0.5),
+        "max_auc_stopped": (0.98, 0.7),
+        "slow_update_ratio": (1e-3, 4e-5),
+        "slow_ratio": (0.4, 0.05),
+        "stopped_ratio": (0.15, 0.015),
+        "min_distance": (0.03, 0.4),
+        "min_improvement": (0.3, 0.03),
         "window": (60, 250),
     }
 
     def __init__(
         self,
         *,
-        chance: float = 0.55,
-        lead: float = 0.9,
-        slow: float = 2e-4,
-        slowed: float = 0.15,
-        stopped: float = 0.05,
-        diverse: float = 0.5,
-        far: float = 0.1,
-        gain: float = 0.1,
+        max_auc: float = 0.55,
+        max_auc_stopped: float = 0.9,
+        slow_update_ratio: float = 2e-4,
+        slow_ratio: float = 0.15,
+        stopped_ratio: float = 0.05,
+        min_diversity: float = 0.5,
+        min_distance: float = 0.1,
+        min_improvement: float = 0.1,
         window: int = 100,
     ) -> None:
-        self.chance, self.lead, self.slow, self.slowed, self.stopped = chance, lead, slow, slowed, stopped
-        self.diverse, self.far, self.gain, self.window = diverse, far, gain, window
+        self.max_auc, self.max_auc_stopped = max_auc, max_auc_stopped
+        self.slow_update_ratio, self.slow_ratio, self.stopped_ratio = slow_update_ratio, slow_ratio, stopped_ratio
+        self.min_diversity, self.min_distance, self.min_improvement, self.window = min_diversity, min_distance, min_improvement, window
         self._auc = Window(window)
-        self._moved = [Window(window), Window(window)]
-        self._spread = Window(window)
-        self._energy = Window(window)
-        self._past = Window(window)
-        self._healthy = HealthyMedian(warmup=5)
-        self._since: int | None = None
+        self._d_updates, self._g_updates = Window(window), Window(window)
+        self._diversity = Window(window)
+        self._distance = Window(window)
+        self._distance_before = Window(window)
+        self._healthy_d_updates = HealthyMedian(warmup=5)
+        self._onset: int | None = None
 
-    def update(self, readings: Readings) -> Outcome:
-        auc, of_d, of_g, spread, energy = readings.select(self.inputs)
-        for window, value in ((self._auc, auc), (self._moved[0], of_d), (self._moved[1], of_g), (self._spread, spread)):
+    def update(self, readings: Readings) -> DetectorResult:
+        auc, d_update, g_update, diversity, distance = readings.select(self.inputs)
+        for window, value in ((self._auc, auc), (self._d_updates, d_update), (self._g_updates, g_update), (self._diversity, diversity)):
             if value is not None:
-                window.push(readings.step, value)
-        if energy is not None:
-            if self._energy.full:
-                self._past.push(readings.step, self._energy.oldest)
-            self._energy.push(readings.step, energy)
-        if not (self._auc.full and self._moved[0].full):
+                window.add(readings.step, value)
+        if distance is not None:
+            if self._distance.is_full:
+                self._distance_before.add(readings.step, self._distance.oldest)
+            self._distance.add(readings.step, distance)
+        if not (self._auc.is_full and self._d_updates.is_full):
             return None
-        ranked, learns, goes_on = self._auc.median, self._moved[0].median, self._moved[1].median
-        limit = max(self.slow, self.slowed * self._healthy.value if self._healthy.ready else 0.0)
-        self._healthy.learn(of_d, unless=ranked < self.chance or learns < limit)
-        going = goes_on > self.stopped * limit
-        blind = going and ranked < self.chance and learns < limit and self._spread.full and self._spread.low >= self.diverse
-        halted = going and ranked < self.lead and learns < self.stopped * limit
-        self._since = (self._since or max(1, readings.step - self.window // 2)) if blind or halted else None
-        distance, before = self._energy.median, self._past.median
-        rests = halted and self._moved[0].high < 0.01 * self.stopped * limit
-        poor = self._past.full and distance >= self.far and distance >= (1.0 - self.gain) * before
-        if not (rests or (poor and (blind or halted))):
+        ranked, d_change, g_change = self._auc.median, self._d_updates.median, self._g_updates.median
+        healthy = self._healthy_d_updates
+        limit = max(self.slow_update_ratio, self.slow_ratio * healthy.value if healthy.is_ready else 0.0)
+        healthy.update(d_update, exclude=ranked < self.max_auc or d_change < limit)
+        g_learns = g_change > self.stopped_ratio * limit
+        diverse = self._diversity.is_full and self._diversity.low >= self.min_diversity
+        blind = g_learns and ranked < self.max_auc and d_change < limit and diverse
+        stopped = g_learns and ranked < self.max_auc_stopped and d_change < self.stopped_ratio * limit
+        self._onset = (self._onset or max(1, readings.step - self.window // 2)) if blind or stopped else None
+        now, before = self._distance.median, self._distance_before.median
+        at_rest = stopped and self._d_updates.high < 0.01 * self.stopped_ratio * limit
+        poor = self._distance_before.is_full and now >= self.min_distance and now >= (1.0 - self.min_improvement) * before
+        if not (at_rest or (poor and (blind or stopped))):
             return None
         return Verdict(
             value=ranked,
-            threshold=self.lead if halted else self.chance,
+            threshold=self.max_auc_stopped if stopped else self.max_auc,
             signal="d_auc",
             window=self.window,
             origin="ranking by chance; D's updates against its weights",
             explanation=(
-                f"D ranks {ranked:.0%} of pairs right, one of its updates moves {learns:.1g} of its weights and one of G's {goes_on:.1g}, "
-                f"and the distance of fakes to reals went from {before:.2f} to {distance:.2f} in {self.window} steps."
+                f"D ranks {ranked:.0%} of pairs right, one of its updates changes {d_change:.1g} of its weights and one of G's "
+                f"{g_change:.1g}, and the distance of fakes to reals went from {before:.2f} to {now:.2f} in {self.window} steps."
             ),
-            onset=self._since,
+            onset=self._onset,
         )
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
-        """A stream whose discriminator stops learning, and the step at which it does."""
+        """Simulate a discriminator that stops learning. Return the readings and the onset."""
         before = {"d_auc": 0.8, "update_to_weight/d": 1e-3, "update_to_weight/g": 1e-3, "pairwise_ratio": 0.9, "energy_distance": 0.03}
         after = {"d_auc": 0.02, "update_to_weight/d": 1e-6, "energy_distance": 0.4}
-        return cls.stream(seed, onset=500, before=before, after=after, length=600), 500
+        return cls.simulate(seed, onset=500, before=before, after=after, length=600), 500

@@ -5,8 +5,8 @@ How it is detected
     of the batch against its own level of before in this run. Either has to hold over a window.
 
 Why it matters
-    The generator is trained on a handful of points and cannot learn what lies between them: what is drawn from fresh latents later has
-    less variety than the training showed, or is of a kind that was never corrected.
+    The generator is trained on a handful of points and cannot learn what lies between them: samples from fresh latents have
+    less variety than those of the training, or faults that were never corrected.
 
 Likely causes
     A random generator that is seeded anew for every batch or in every worker; a sampler with a buffer that is not refilled; a scale or
@@ -32,22 +32,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ganwatch.core.detector import Detector, Outcome, Severity, Verdict
-from ganwatch.core.readings import Readings, finite
+from ganwatch.core.detector import Detector, DetectorResult, Severity, Verdict
+from ganwatch.core.readings import Readings, is_finite
 from ganwatch.core.statistics import HealthyMedian, Window
 
 
 class LatentFault(Detector):
-    """Fire when latents keep repeating within a batch, or stay scaled otherwise than before.
+    """Fire when latents keep repeating within a batch, or when their scale stays changed.
 
     Parameters
     ----------
-    share : float, in (0, 1]
-        Of latents in a batch that repeat another one, from which on it counts.
-    factor : float, ratio
-        By which the scale has to have grown or shrunk against its own level.
+    min_repeated_share : float, in (0, 1]
+        Share of latents in a batch that repeat another one from which it counts.
+    scale_ratio : float, ratio
+        Factor by which the scale must have grown or shrunk against its own level.
     window : int, steps
-        All readings of which must agree.
+        Steps over which every reading must agree.
 
     Examples
     --------
@@ -63,30 +63,32 @@ class LatentFault(Detector):
     severity = Severity.TICKET
     inputs = ("latent_repeated", "latent_scale")
     causal_priority = 1
-    tunable = {"share": (0.05, 0.95), "factor": (2.0, 20.0), "window": (20, 160)}
+    tunable = {"min_repeated_share": (0.05, 0.95), "scale_ratio": (2.0, 20.0), "window": (20, 160)}
 
-    def __init__(self, *, share: float = 0.25, factor: float = 4.0, window: int = 40) -> None:
-        self.share, self.factor, self.window = share, factor, window
+    def __init__(self, *, min_repeated_share: float = 0.25, scale_ratio: float = 4.0, window: int = 40) -> None:
+        self.min_repeated_share, self.scale_ratio, self.window = min_repeated_share, scale_ratio, window
         self._repeated, self._scale = Window(window), Window(window)
-        self._usual = HealthyMedian(warmup=3)
+        self._healthy_scale = HealthyMedian(warmup=3)
 
-    def update(self, readings: Readings) -> Outcome:
+    def update(self, readings: Readings) -> DetectorResult:
         repeated, scale = readings.select(self.inputs)
-        if finite(repeated):
-            self._repeated.push(readings.step, repeated)
-        if finite(scale):
-            self._scale.push(readings.step, scale)
-        if self._repeated.full and self._repeated.low >= self.share and self._scale.high != 0.0:
-            found = self._repeated.low
-            return self._verdict("latent_repeated", found, self.share, f"At least {found:.0%} of a batch's latents repeat another one.")
-        if self._scale.full and self._usual.ready and self._usual.value > 0.0:
-            usual, least, most = self._usual.value, self._scale.low, self._scale.high
-            if least >= self.factor * usual or most <= usual / self.factor:
-                limit = usual * self.factor if least >= usual else usual / self.factor
+        if is_finite(repeated):
+            self._repeated.add(readings.step, repeated)
+        if is_finite(scale):
+            self._scale.add(readings.step, scale)
+        if self._repeated.is_full and self._repeated.low >= self.min_repeated_share and self._scale.high != 0.0:
+            share = self._repeated.low
+            text = f"At least {share:.0%} of a batch's latents repeat another one."
+            return self._verdict("latent_repeated", share, self.min_repeated_share, text)
+        healthy, ratio = self._healthy_scale, self.scale_ratio
+        if self._scale.is_full and healthy.is_ready and healthy.value > 0.0:
+            usual, low, high = healthy.value, self._scale.low, self._scale.high
+            if low >= ratio * usual or high <= usual / ratio:
+                limit = usual * ratio if low >= usual else usual / ratio
                 text = f"The standard deviation of latents is {self._scale.median:.2g} and was {usual:.2g}."
                 return self._verdict("latent_scale", self._scale.median, limit, text)
-        off = self._usual.ready and finite(scale) and not self._usual.value / self.factor < scale < self._usual.value * self.factor
-        self._usual.learn(scale, unless=off)
+        changed = healthy.is_ready and is_finite(scale) and not healthy.value / ratio < scale < healthy.value * ratio
+        healthy.update(scale, exclude=changed)
         return None
 
     def _verdict(self, signal: str, value: float, threshold: float, explanation: str) -> Verdict:
@@ -95,6 +97,6 @@ class LatentFault(Detector):
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
-        """A stream whose latents begin to repeat, and the step at which they do."""
+        """Simulate latents that begin to repeat. Return the readings and the onset."""
         before = {"latent_repeated": 0.0, "latent_scale": 1.0}
-        return cls.stream(seed, onset=300, before=before, after={"latent_repeated": 0.9}, length=200), 300
+        return cls.simulate(seed, onset=300, before=before, after={"latent_repeated": 0.9}, length=200), 300

@@ -8,14 +8,15 @@ How it is detected
     near 1.
 
 Why it matters
-    What is published are training samples, with whatever is private or protected in them; and the variety is that of a small data set.
+    Published samples are then training samples, with whatever is private or protected in them, and their variety is that of a small data
+    set.
 
 Likely causes
     Few training samples for the capacity of the networks and the length of the training; a discriminator that knows them by heart; the same
     samples many times over in the data.
 
 What to do
-    Look at generated samples beside their nearest training samples, and have somebody responsible for privacy look too, before anything
+    Look at generated samples next to their nearest training samples, and have somebody responsible for privacy look too, before anything
     leaves the house. More data, augmentation, an earlier checkpoint.
 
 Blind spots
@@ -35,8 +36,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ganwatch.core.detector import Detector, NotApplicable, Outcome, Severity, Verdict
-from ganwatch.core.readings import Readings, finite
+from ganwatch.core.detector import Detector, DetectorResult, NotApplicable, Severity, Verdict
+from ganwatch.core.readings import Readings, is_finite
 from ganwatch.core.statistics import Streak
 
 
@@ -45,15 +46,16 @@ class CopiedSamples(Detector):
 
     Parameters
     ----------
-    nearer, nearest : float, in (0.5, 1)
-        Share of generated samples nearer to training than to held-out samples that is suspect where there are copies, and that is enough
-        alone.
-    errors : float, standard errors
-        By which it has to exceed one half too.
-    copies : float, ratio
+    min_share_with_copies : float, in (0.5, 1)
+        Share of generated samples nearer to training than to held-out samples that is enough together with near copies.
+    min_share : float, in (0.5, 1)
+        Share that is enough without near copies.
+    min_sigmas : float, standard errors
+        Excess of the share over one half.
+    min_copy_share : float, ratio
         Share of near copies that counts; one in a hundred is so by chance.
-    confirm : int, evaluations
-        In a row that have to agree.
+    confirmations : int, evaluations
+        Consecutive evaluations that must agree.
 
     Examples
     --------
@@ -69,20 +71,36 @@ class CopiedSamples(Detector):
     severity = Severity.TICKET
     inputs = ("memorisation", "memorisation_error", "copy_share", "frechet")
     causal_priority = 2
-    tunable = {"nearer": (0.55, 0.8), "nearest": (0.65, 0.98), "errors": (2.0, 8.0), "copies": (0.03, 0.3), "confirm": (1, 6)}
+    tunable = {
+        "min_share_with_copies": (0.55, 0.8),
+        "min_share": (0.65, 0.98),
+        "min_sigmas": (2.0, 8.0),
+        "min_copy_share": (0.03, 0.3),
+        "confirmations": (1, 6),
+    }
 
-    def __init__(self, *, nearer: float = 0.65, nearest: float = 0.8, errors: float = 3.0, copies: float = 0.1, confirm: int = 3) -> None:
-        self.nearer, self.nearest, self.errors, self.copies, self.confirm = nearer, nearest, errors, copies, confirm
-        self._streak = Streak(confirm)
+    def __init__(
+        self,
+        *,
+        min_share_with_copies: float = 0.65,
+        min_share: float = 0.8,
+        min_sigmas: float = 3.0,
+        min_copy_share: float = 0.1,
+        confirmations: int = 3,
+    ) -> None:
+        self.min_share_with_copies, self.min_share, self.min_sigmas = min_share_with_copies, min_share, min_sigmas
+        self.min_copy_share, self.confirmations = min_copy_share, confirmations
+        self._streak = Streak(confirmations)
         self._steps: list[int] = []
 
-    def update(self, readings: Readings) -> Outcome:
-        share, error, copies, _ = readings.select(self.inputs)
-        if not (finite(share) and finite(error) and finite(copies)):
+    def update(self, readings: Readings) -> DetectorResult:
+        share, error, copy_share, _ = readings.select(self.inputs)
+        if not (is_finite(share) and is_finite(error) and is_finite(copy_share)):
             return None if self._steps else NotApplicable("needs held-out reals: heldout=… of watch() or GanWatch")
-        self._steps = [*self._steps, readings.step][-self.confirm :]
-        bound = max(self.nearer if copies >= self.copies else self.nearest, 0.5 + self.errors * error)
-        if not self._streak.extend(share >= bound):
+        self._steps = [*self._steps, readings.step][-self.confirmations :]
+        min_share = self.min_share_with_copies if copy_share >= self.min_copy_share else self.min_share
+        bound = max(min_share, 0.5 + self.min_sigmas * error)
+        if not self._streak.update(share >= bound):
             return None
         return Verdict(
             value=share,
@@ -91,12 +109,12 @@ class CopiedSamples(Detector):
             window=self._steps[-1] - self._steps[0] + 1,
             origin="as many held-out reals of the same source",
             explanation=f"{share:.0%} of the generated samples lie nearer to a training sample than to one of as many held-out samples; "
-            f"{copies:.0%} are near copies.",
+            f"{copy_share:.0%} are near copies.",
             onset=self._steps[0],
         )
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
-        """A stream whose generator begins to copy, and the step at which it does."""
+        """Simulate a generator that begins to copy. Return the readings and the onset."""
         before = {"memorisation": 0.5, "memorisation_error": 0.03, "copy_share": 0.01, "frechet": 1.0}
-        return cls.stream(seed, onset=300, before=before, after={"memorisation": 0.93, "copy_share": 0.4}, noise=0.02), 300
+        return cls.simulate(seed, onset=300, before=before, after={"memorisation": 0.93, "copy_share": 0.4}, noise=0.02), 300

@@ -4,13 +4,13 @@ How it is detected
     Fakes against reals, both at the same sample size and within one batch: the mean pairwise distance and the Vendi score
     (effective number of distinct samples). A verdict needs both, either below a fixed share of the reals' value after a warm-up, or
     fallen to a share of the run's own best while its fakes were near the real data (noise is diverse too, and does not count); and a
-    variety and a distance to the real data that no longer improve, because an untrained generator is poor as well. A plunge to that
-    share of the own best needs fewer looks, and only one if it has led far away from where the fakes had settled. The Vendi score alone
-    is enough where the energy distance has become a multiple of its lowest: of very many kinds, few are spread as widely as all. Once
-    found, it stands until the fakes are back.
+    variety and a distance to the real data that no longer improve, because an untrained generator is poor as well. A sudden loss down to
+    that share of the own best needs fewer sampled steps, and only one if it has led far away from where the fakes had settled. The Vendi
+    score alone is enough where the energy distance has become a multiple of its lowest: of very many modes, few are spread as widely as
+    all. The verdict lasts until the fakes are back.
 
 Why it matters
-    Losses and gradients look ordinary. Whatever is trained, sampled or published from here on shows a handful of images.
+    Losses and gradients look ordinary. Whatever is trained, sampled or published from here on has a handful of images.
 
 Likely causes
     The generator learns faster than the discriminator can follow, batch statistics leak, or the discriminator sees no variety
@@ -21,7 +21,7 @@ What to do
     discriminator more often; a loss with a gradient penalty; minibatch discrimination or packing.
 
 Blind spots
-    A generator that hops between modes shows one at a time and is found; one that loses a few kinds of data out of many keeps its
+    A generator that hops between modes shows one at a time and is found; one that loses a few modes out of many keeps its
     diversity and is not. The distance is taken in pixels, so photographs that differ in background alone look diverse.
 
 Calibration
@@ -36,46 +36,144 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import NamedTuple
 
-from ganwatch.core.detector import Detector, Outcome, Severity, Verdict
-from ganwatch.core.readings import Readings, finite
-from ganwatch.core.statistics import Streak, Window
+from ganwatch.core.detector import Detector, DetectorResult, Severity, Verdict
+from ganwatch.core.readings import Readings, is_finite
+from ganwatch.core.statistics import Stateful, Streak, Window
+
+NEAR_DISTANCE = 0.1
+"""Energy distance below which fakes are near the real data. Only their diversity counts as the run's own best."""
+FAR_DISTANCE = 0.15
+"""Energy distance above which one sampled step is enough, if the fakes had settled before."""
+MIN_DISTANCE = 0.005
+"""Energy distance below which levels are alike."""
+CONFIRMATIONS = 2
+"""Consecutive sampled steps of lost diversity that are enough before a window shows it."""
+SETTLED_STEPS = 60
+"""Steps for which fakes count as settled after a window in which all of them were near the real data."""
+
+
+class _Levels(NamedTuple):
+    """Diversity and distance of the fakes, at one sampled step or as medians over a window."""
+
+    pairwise: float
+    vendi: float
+    distance: float
+
+
+class _LowDiversity(Stateful):
+    """Diversity that is low against real data and no longer improves; an untrained generator has low diversity as well."""
+
+    def __init__(
+        self, *, min_vendi_ratio: float, min_pairwise_ratio: float, min_improvement: float, min_growth: float, patience: int
+    ) -> None:
+        self.min_vendi_ratio, self.min_pairwise_ratio = min_vendi_ratio, min_pairwise_ratio
+        self.min_improvement, self.min_growth, self.patience = min_improvement, min_growth, patience
+        self._distances = Window(patience)
+        self._vendis = Window(patience)
+
+    def update(self, readings: Readings, levels: _Levels) -> None:
+        """Add the medians of a step to the history that improvement is measured against."""
+        if readings.get("energy_distance") is not None:
+            self._distances.add(readings.step, levels.distance)
+        if readings.get("vendi_ratio") is not None:
+            self._vendis.add(readings.step, levels.vendi)
+
+    def is_low(self, levels: _Levels) -> bool:
+        """Return True if both measures of diversity are below their shares of the reals' value."""
+        return levels.vendi < self.min_vendi_ratio and levels.pairwise < self.min_pairwise_ratio
+
+    def has_stalled(self, step: int, levels: _Levels, *, is_firing: bool) -> bool:
+        """Return True after ``patience`` steps if nothing improves, or if the failure is present already."""
+        closer = levels.distance < (1.0 - self.min_improvement) * self._distances.high
+        more_diverse = levels.vendi > self.min_growth * self._vendis.low
+        return step > self.patience and (is_firing or not (closer or more_diverse))
+
+
+class _DiversityLoss(Stateful):
+    """Diversity that has fallen below a share of the run's own best, over a window or at a few sampled steps."""
+
+    def __init__(self, *, loss_ratio: float, thin_ratio: float, distance_ratio: float) -> None:
+        self.loss_ratio, self.thin_ratio, self.distance_ratio = loss_ratio, thin_ratio, distance_ratio
+        self._best_pairwise = self._best_vendi = 0.0
+        self._lowest_distance = math.inf
+        self._settled_step: int | None = None
+        self._streak = Streak(CONFIRMATIONS)
+        self._is_sudden = False
+        self._sudden: list[float] = []
+        """Pairwise distance and Vendi score of the latest sampled step of a sudden loss, and the step of its first."""
+
+    @property
+    def sudden(self) -> list[float] | None:
+        """Pairwise distance, Vendi score and first step of a sudden loss; None if there is none."""
+        return self._sudden if self._is_sudden else None
+
+    def update_best(self, levels: _Levels) -> None:
+        """Add healthy medians to the run's own best. Noise is diverse too, so fakes far from the real data do not count."""
+        if levels.distance < NEAR_DISTANCE:
+            self._best_pairwise = max(self._best_pairwise, min(levels.pairwise, 1.0))
+            self._best_vendi = max(self._best_vendi, min(levels.vendi, 1.0))
+            self._lowest_distance = min(self._lowest_distance, levels.distance)
+
+    def update(self, step: int, levels: _Levels, *, is_settled: bool) -> None:
+        """Take one sampled step. ``is_settled`` is True if the fakes were near the real data for a window before it."""
+        if is_settled:
+            self._settled_step = step
+        lost = self.is_lost(levels)
+        left = self._has_left(step, levels)
+        first_step = self._sudden[2] if self._sudden else step
+        self._sudden = [levels.pairwise, levels.vendi, float(first_step)] if lost or left else []
+        self._is_sudden = self._streak.update(lost) or left
+
+    def is_lost(self, levels: _Levels) -> bool:
+        """Return True if both measures have fallen and the fakes are no longer near the real data."""
+        fallen = levels.vendi < self.loss_ratio * self._best_vendi and levels.pairwise < self.loss_ratio * self._best_pairwise
+        return fallen and levels.distance > NEAR_DISTANCE
+
+    def is_thin(self, levels: _Levels) -> bool:
+        """Return True if the Vendi score has fallen and the fakes have moved away, as when few of very many modes are left."""
+        moved = levels.distance > self.distance_ratio * max(self._lowest_distance, MIN_DISTANCE)
+        return levels.vendi < self.thin_ratio * self._best_vendi and moved
+
+    def threshold(self, *, is_thin: bool) -> float:
+        """Return the Vendi score below which diversity counts as lost."""
+        return (self.thin_ratio if is_thin else self.loss_ratio) * self._best_vendi
+
+    def _has_left(self, step: int, levels: _Levels) -> bool:
+        """Return True if settled fakes have just left for far away with fewer modes, until they are back."""
+        if self._is_sudden:
+            return levels.vendi < self.loss_ratio * self._best_vendi and levels.distance > NEAR_DISTANCE
+        settled = self._settled_step is not None and step - self._settled_step <= SETTLED_STEPS
+        return settled and levels.vendi < self.loss_ratio * self._best_vendi and levels.distance > FAR_DISTANCE
 
 
 class ModeCollapse(Detector):
     """Fire when fakes stay far less diverse than reals and get no closer to them.
 
+    Two rules find it: diversity that is low against real data, and diversity that has fallen below a share of the run's own best.
+
     Parameters
     ----------
-    floor : float, ratio
-        Vendi score of fakes against reals below which diversity counts as lost.
-    near : float, ratio
+    min_vendi_ratio : float, ratio
+        Vendi score of fakes against reals below which diversity is low.
+    min_pairwise_ratio : float, ratio
         Pairwise distance of fakes against reals that must be undercut as well.
-    fall : float, ratio
-        Share of the run's own best level, of both, that counts as lost too. Smaller is stricter.
-    close : float, in (0, 1)
-        Energy distance below which the generator's diversity is worth remembering.
-    gain : float, ratio
+    loss_ratio : float, ratio
+        Share of the run's own best level, of both measures, below which diversity is lost. Smaller is stricter.
+    min_improvement : float, ratio
         Reduction of the energy distance from its peak of the last ``patience`` steps that counts as improvement.
-    growth : float, ratio
-        Rise of the Vendi score from its low of the last ``patience`` steps that counts as improvement.
+    min_growth : float, ratio
+        Vendi score against its low of the last ``patience`` steps from which it counts as improving.
     patience : int, steps
-        Low diversity is normal before, and while it improves.
+        Steps for which low diversity is normal.
     window : int, steps
-        Evidence that a verdict rests on.
-    plunge : int, looks
-        In a row that are enough where all of them are below the share of the own best.
-    thin : float, ratio
-        Share of the own best Vendi score below which variety is lost whatever the spread, as of a thousand kinds of which a few hundred are
-        left, once the fakes have moved away.
-    moved : float, ratio
-        Times its lowest level, and not less than ``nearest``, that the energy distance is then.
-    nearest : float, in (0, 1)
-        Energy distance below which levels are alike.
-    far : float, in (0, 1)
-        Energy distance that is enough at one look, with the Vendi score below that share.
-    landing : int, steps
-        Longest time since the end of a window in which all looks were close.
+        Length of the evidence.
+    thin_ratio : float, ratio
+        Share of the own best Vendi score below which diversity is lost whatever the pairwise distance, if the fakes have moved away.
+        A few hundred of a thousand modes are spread as widely as all.
+    distance_ratio : float, ratio
+        Energy distance against its lowest level from which fakes have moved away.
 
     Examples
     --------
@@ -91,119 +189,85 @@ class ModeCollapse(Detector):
     severity = Severity.PAGE
     inputs = ("pairwise_ratio", "vendi_ratio", "energy_distance")
     tunable = {
-        "floor": (0.6, 0.1),
-        "near": (0.9, 0.3),
-        "fall": (0.85, 0.3),
-        "gain": (0.5, 0.1),
-        "growth": (3.0, 1.15),
+        "min_vendi_ratio": (0.6, 0.1),
+        "min_pairwise_ratio": (0.9, 0.3),
+        "loss_ratio": (0.85, 0.3),
+        "min_improvement": (0.5, 0.1),
+        "min_growth": (3.0, 1.15),
         "patience": (150, 1000),
         "window": (60, 320),
-        "thin": (0.85, 0.3),
-        "moved": (4.0, 30.0),
+        "thin_ratio": (0.85, 0.3),
+        "distance_ratio": (4.0, 30.0),
     }
 
     def __init__(
         self,
         *,
-        floor: float = 0.35,
-        near: float = 0.6,
-        fall: float = 0.6,
-        close: float = 0.1,
-        gain: float = 0.25,
-        growth: float = 1.5,
+        min_vendi_ratio: float = 0.35,
+        min_pairwise_ratio: float = 0.6,
+        loss_ratio: float = 0.6,
+        min_improvement: float = 0.25,
+        min_growth: float = 1.5,
         patience: int = 400,
         window: int = 140,
-        plunge: int = 2,
-        far: float = 0.15,
-        landing: int = 60,
-        thin: float = 0.7,
-        moved: float = 8.0,
-        nearest: float = 0.005,
+        thin_ratio: float = 0.7,
+        distance_ratio: float = 8.0,
     ) -> None:
-        self.floor, self.near, self.fall, self.close, self.far = floor, near, fall, close, far
-        self.gain, self.growth, self.patience, self.window, self.landing = gain, growth, patience, window, landing
-        self.thin, self.moved, self.nearest = thin, moved, nearest
-        self._pairwise = Window(window)
-        self._vendi = Window(window)
-        self._energy = Window(window)
-        self._best = [0.0, 0.0]
-        self._lowest = math.inf
-        self._peaks = Window(patience)
-        self._lows = Window(patience)
-        self._since: int | None = None
+        self.min_vendi_ratio, self.min_pairwise_ratio, self.loss_ratio = min_vendi_ratio, min_pairwise_ratio, loss_ratio
+        self.min_improvement, self.min_growth, self.patience, self.window = min_improvement, min_growth, patience, window
+        self.thin_ratio, self.distance_ratio = thin_ratio, distance_ratio
+        self._pairwise, self._vendi, self._distance = Window(window), Window(window), Window(window)
+        self._low_diversity = _LowDiversity(
+            min_vendi_ratio=min_vendi_ratio,
+            min_pairwise_ratio=min_pairwise_ratio,
+            min_improvement=min_improvement,
+            min_growth=min_growth,
+            patience=patience,
+        )
+        self._diversity_loss = _DiversityLoss(loss_ratio=loss_ratio, thin_ratio=thin_ratio, distance_ratio=distance_ratio)
         self._low_since: int | None = None
-        self._settled: int | None = None
-        self._plunge, self._falls = Streak(plunge), False
-        self._plunged: list[float] = []
-        """Spread and kinds of the last look of a plunge, and the step of its first."""
+        self._onset: int | None = None
 
-    def update(self, readings: Readings) -> Outcome:
-        pairwise, vendi, energy = readings.select(self.inputs)
-        if finite(pairwise) and finite(vendi) and finite(energy):
-            self._look(readings.step, pairwise, vendi, energy)
-        for window, value in ((self._pairwise, pairwise), (self._vendi, vendi), (self._energy, energy)):
+    def update(self, readings: Readings) -> DetectorResult:
+        pairwise, vendi, distance = readings.select(self.inputs)
+        low_diversity, loss = self._low_diversity, self._diversity_loss
+        if is_finite(pairwise) and is_finite(vendi) and is_finite(distance):
+            is_settled = self._distance.is_full and self._distance.high < NEAR_DISTANCE
+            loss.update(readings.step, _Levels(pairwise, vendi, distance), is_settled=is_settled)
+        for window, value in ((self._pairwise, pairwise), (self._vendi, vendi), (self._distance, distance)):
             if value is not None:
-                window.push(readings.step, value)
-        if not (self._pairwise.full and self._vendi.full and self._energy.full):
+                window.add(readings.step, value)
+        if not (self._pairwise.is_full and self._vendi.is_full and self._distance.is_full):
             return None
-        spread, kinds, distance = self._pairwise.median, self._vendi.median, self._energy.median
-        if energy is not None:
-            self._peaks.push(readings.step, distance)
-        if vendi is not None:
-            self._lows.push(readings.step, kinds)
-        improving = distance < (1.0 - self.gain) * self._peaks.high or kinds > self.growth * self._lows.low
-        stalled = readings.step > self.patience and (self._since is not None or not improving)
-        low = kinds < self.floor and spread < self.near
-        poor = low and stalled
-        thinned = kinds < self.thin * self._best[1] and distance > self.moved * max(self._lowest, self.nearest)
-        lost = self._lost(spread, kinds, distance) or thinned
-        fallen = lost or self._falls
-        self._low_since = (self._low_since or max(1, readings.step - self.window // 2)) if low or lost else None
-        if self._falls and not (poor or lost):
-            spread, kinds, self._low_since = self._plunged[0], self._plunged[1], int(self._plunged[2])
-        if not (poor or fallen):
-            self._since = None
-            if distance < self.close:
-                self._best = [max(self._best[0], min(spread, 1.0)), max(self._best[1], min(kinds, 1.0))]
-                self._lowest = min(self._lowest, distance)
+        levels = _Levels(self._pairwise.median, self._vendi.median, self._distance.median)
+        low_diversity.update(readings, levels)
+        is_low = low_diversity.is_low(levels)
+        is_poor = is_low and low_diversity.has_stalled(readings.step, levels, is_firing=self._onset is not None)
+        is_thin = loss.is_thin(levels)
+        is_lost = loss.is_lost(levels) or is_thin
+        self._low_since = (self._low_since or max(1, readings.step - self.window // 2)) if is_low or is_lost else None
+        if not (is_poor or is_lost) and loss.sudden is None:
+            self._onset = None
+            loss.update_best(levels)
             return None
-        self._since = self._since or self._low_since
-        threshold = self.floor if poor else (self.thin if thinned else self.fall) * self._best[1]
+        pairwise, vendi = levels.pairwise, levels.vendi
+        if not (is_poor or is_lost) and loss.sudden is not None:
+            pairwise, vendi, self._low_since = loss.sudden[0], loss.sudden[1], int(loss.sudden[2])
+        self._onset = self._onset or self._low_since
         return Verdict(
-            value=kinds,
-            threshold=threshold,
+            value=vendi,
+            threshold=self.min_vendi_ratio if is_poor else loss.threshold(is_thin=is_thin),
             signal="vendi_ratio",
             window=self.window,
-            origin="real data at the same sample size" if poor else "the run's own best level",
-            explanation=f"Fakes show {kinds:.0%} of the effective variety and {spread:.0%} of the spread of real samples, "
+            origin="real data at the same sample size" if is_poor else "the run's own best level",
+            explanation=f"Fakes show {vendi:.0%} of the effective variety and {pairwise:.0%} of the spread of real samples, "
             "and get no closer.",
-            onset=self._since,
+            onset=self._onset,
         )
-
-    def _look(self, step: int, spread: float, kinds: float, distance: float) -> None:
-        """Whether the fakes have fallen, by single looks."""
-        if self._energy.full and self._energy.high < self.close:
-            self._settled = step
-        lost = self._lost(spread, kinds, distance)
-        leapt = self._leapt(step, kinds, distance)
-        since = self._plunged[2] if self._plunged else step
-        self._plunged = [spread, kinds, float(since)] if lost or leapt else []
-        self._falls = self._plunge.extend(lost) or leapt
-
-    def _lost(self, spread: float, kinds: float, distance: float) -> bool:
-        """Whether the fakes have lost what they had."""
-        return kinds < self.fall * self._best[1] and spread < self.fall * self._best[0] and distance > self.close
-
-    def _leapt(self, step: int, kinds: float, distance: float) -> bool:
-        """Whether they are few and far from the real data, where they had settled until lately; it stands until they are back."""
-        if self._falls:
-            return kinds < self.fall * self._best[1] and distance > self.close
-        lately = self._settled is not None and step - self._settled <= self.landing
-        return lately and kinds < self.fall * self._best[1] and distance > self.far
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
-        """A stream that is healthy up to its onset, and the onset."""
+        """Simulate a generator that collapses. Return the readings and the onset."""
         before = {"pairwise_ratio": 0.95, "vendi_ratio": 0.95, "energy_distance": 0.01}
         after = {"pairwise_ratio": 0.2, "vendi_ratio": 0.05, "energy_distance": 0.4}
-        return cls.stream(seed, onset=500, before=before, after=after), 500
+        return cls.simulate(seed, onset=500, before=before, after=after), 500

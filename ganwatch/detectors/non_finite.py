@@ -2,8 +2,8 @@
 
 How it is detected
     Every loss, every gradient norm, the weights' norm and the generated batch are checked for values that are not finite. One is
-    enough: a non-finite weight never recovers. The real batch of the first such step is looked at too: where it holds such values
-    itself, the fault is the data's (`bad_batch`), and this verdict is given only if it outlasts them.
+    enough: a non-finite weight never recovers. The real batch of the first such step is checked too: where it holds such values
+    itself, the fault is the data's (`bad_batch`), and this verdict follows only if it outlasts them.
 
 Why it matters
     Every further step is wasted, and a checkpoint that is saved from here on is worthless.
@@ -17,7 +17,7 @@ What to do
     the epsilon, lower the learning rate, clip.
 
 Blind spots
-    A loop that checks for itself and skips such steps shows them only if its loss was back-propagated.
+    A loop that checks for itself and skips such steps is found only if its loss was back-propagated.
 
 Calibration
     On the final part of the corpus it fired on 46 of the 46 runs whose failure it names, and on 0 of 216 healthy ones
@@ -32,17 +32,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from ganwatch.core.detector import Detector, Outcome, Severity, Verdict
+from ganwatch.core.detector import Detector, DetectorResult, Severity, Verdict
 from ganwatch.core.readings import Readings
 
 
 class NonFinite(Detector):
-    """Fire at the first value that is not finite, unless the real data brought it.
+    """Fire at the first value that is not finite, unless the real data caused it.
 
     Parameters
     ----------
-    grace : int, steps
-        After real data that was not finite; what still is not then will not recover.
+    grace_period : int, steps
+        Steps without a verdict after real data that was not finite. Values that are not finite afterwards will not recover.
 
     Examples
     --------
@@ -68,43 +68,45 @@ class NonFinite(Detector):
     )
     causal_priority = 2
 
-    def __init__(self, *, grace: int = 60) -> None:
-        self.grace = grace
+    def __init__(self, *, grace_period: int = 60) -> None:
+        self.grace_period = grace_period
         self._onset: int | None = None
-        self._real: float | None = None
-        self._tainted: int | None = None
+        self._real_share: float | None = None
+        self._bad_data_step: int | None = None
 
-    def update(self, readings: Readings) -> Outcome:
+    def update(self, readings: Readings) -> DetectorResult:
         *numbers, fake, real = readings.select(self.inputs)
         if real:
-            self._tainted = readings.step
-        bad = "data_nonfinite/fake" if fake else None
+            self._bad_data_step = readings.step
+        signal = "data_nonfinite/fake" if fake else None
         for name, value in zip(self.inputs, numbers, strict=False):
             if value is not None and not math.isfinite(value):
-                bad = name
+                signal = name
                 break
-        if bad is None:
+        if signal is None:
             self._onset = None
             return None
         if self._onset is None:
-            self._onset, self._real = readings.step, real
-        if self._tainted is not None and readings.step - self._tainted < self.grace:
+            self._onset, self._real_share = readings.step, real
+        if self._bad_data_step is not None and readings.step - self._bad_data_step < self.grace_period:
             return None
-        if self._tainted is not None and self._tainted >= self._onset:
-            origin = f" and stays so after real data of step {self._tainted} that was not finite."
+        if self._bad_data_step is not None and self._bad_data_step >= self._onset:
+            origin = f" and stays so after real data of step {self._bad_data_step} that was not finite."
+        elif self._real_share is None:
+            origin = "; it is unknown whether the data caused it."
         else:
-            origin = "; whether the data brought it is unknown." if self._real is None else " although the real batch was finite."
+            origin = " although the real batch was finite."
         return Verdict(
-            value=readings.values[bad],
+            value=readings.values[signal],
             threshold=0.0,
-            signal=bad,
+            signal=signal,
             window=1,
             origin="definition",
-            explanation=f"{bad} is {readings.values[bad]:g}{origin}",
+            explanation=f"{signal} is {readings.values[signal]:g}{origin}",
             onset=self._onset,
         )
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
-        """A stream that is healthy up to its onset, and the onset."""
-        return cls.stream(seed, onset=200, before={"loss/g": 0.7, "loss/d": 1.2}, after={"loss/d": math.nan}), 200
+        """Simulate a loss that becomes NaN. Return the readings and the onset."""
+        return cls.simulate(seed, onset=200, before={"loss/g": 0.7, "loss/d": 1.2}, after={"loss/d": math.nan}), 200

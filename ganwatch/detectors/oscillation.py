@@ -9,22 +9,22 @@ How it is detected
 
     In either case the discriminator keeps pace. A generator that hops about before one that it outruns (by what is ranked right, or by
     updates that are several times as large as usual against those of the discriminator) is `mode_collapse` or `generator_domination`;
-    so is one whose fakes of one step are all alike, wherever they are in the next. Losses are not looked at: those of healthy trainings
+    so is one whose fakes of one step are all alike, wherever they are in the next. Losses do not count: those of healthy trainings
     swing too.
 
 Why it matters
-    Whatever the generator learns it loses again. The last weights are as good as chance makes them.
+    Whatever the generator learns it loses again. The quality of the last weights is chance.
 
 Likely causes
     Learning rates or a momentum that are too high for either network; a loss without a penalty that would damp the rotation of the two.
 
 What to do
     Lower learning rates and the first beta (0.5 or 0); two time scales, the discriminator faster than the generator. Then averaged weights
-    for what is used, and a gradient penalty or spectral normalisation.
+    for sampling, and a gradient penalty or spectral normalisation.
 
 Blind spots
-    Swings of networks that have just begun to learn, up to step 800. Swings close to the data, or faster than every 20th step, which is
-    how often is looked. Kinds of data that are visited in turn while the mean stays where it is. Distances and means are taken in pixels.
+    Swings of networks that have just begun to learn, up to step 800. Swings close to the data, or faster than the sampled steps, every
+    20th. Modes that are visited in turn while the mean stays where it is. Distances and means are taken in pixels.
 
 Calibration
     On the final part of the corpus it fired on 11 of the 14 runs whose failure it names, and on 0 of 216 healthy ones
@@ -40,8 +40,8 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from ganwatch.core.detector import Detector, Outcome, Severity, Verdict
-from ganwatch.core.readings import Readings, finite
+from ganwatch.core.detector import Detector, DetectorResult, Severity, Verdict
+from ganwatch.core.readings import Readings, is_finite
 from ganwatch.core.statistics import HealthyMedian, Window
 
 
@@ -50,30 +50,31 @@ class Oscillation(Detector):
 
     Parameters
     ----------
-    shift : float, in spreads of the real data
+    min_shift : float, in spreads of the real data
         Median distance of the mean of the fakes from that of 20 steps before.
-    swing : float, in (0, 1)
+    min_swing : float, in (0, 1)
         Range of the energy distance within a window.
-    turns : int
+    min_turns : int
         Changes between the lower and the upper third of that range.
-    far : float, in (0, 1)
-        Median energy distance below which the generator is good enough to be let alone.
-    pace : float, in [0, 1]
-        Median share of pairs that the discriminator ranks right, from which on it keeps pace.
-    alike : float, ratio
-        Median pairwise distance of fakes against reals below which those of a step are all alike.
-    gain : float, ratio
-        Reduction of the energy distance from one half of the window to the next that counts as progress.
-    outrun : float, ratio
-        The generator's updates against its weights, over the discriminator's, from which on it has outrun it; in terms of what that was
-        while fakes were settled, where they were.
-    near : float, in (0, 1)
+    min_distance : float, in (0, 1)
+        Median energy distance below which the generator is good enough not to fire.
+    min_auc : float, in [0, 1]
+        Median share of pairs that the discriminator ranks right from which it keeps pace.
+    min_diversity : float, ratio
+        Median pairwise distance of fakes against reals below which all fakes of a step are alike.
+    min_improvement : float, ratio
+        Reduction of the energy distance from one half of the window to the next that counts as improvement.
+    max_pace_ratio : float, ratio
+        Pace from which the generator has outrun the discriminator. Pace is the generator's update-to-weight norm over the
+        discriminator's, against its usual value while fakes were settled.
+    settled_distance : float, in (0, 1)
         Median energy distance below which fakes have settled near the real data.
-    rise : float, ratio
-        Median distance of means against the lowest one of settled fakes.
+    shift_ratio : float, ratio
+        Median distance of means against its lowest value while fakes were settled.
     window : int, steps
-    patience : int, steps
-        Networks that have just begun to learn swing as well.
+        Length of the evidence.
+    min_steps : int, steps
+        Steps for which swings of networks that never settled are normal.
 
     Examples
     --------
@@ -91,114 +92,129 @@ class Oscillation(Detector):
     fire_after = 40
     resolve_after = 200
     causal_priority = 3
-    tunable = {"shift": (0.3, 1.5), "swing": (0.05, 0.4), "turns": (1, 6), "far": (0.03, 0.3), "gain": (0.5, 0.05)}
+    tunable = {
+        "min_shift": (0.3, 1.5),
+        "min_swing": (0.05, 0.4),
+        "min_turns": (1, 6),
+        "min_distance": (0.03, 0.3),
+        "min_improvement": (0.5, 0.05),
+    }
 
     def __init__(
         self,
         *,
-        shift: float = 0.4,
-        swing: float = 0.075,
-        turns: int = 2,
-        far: float = 0.045,
-        pace: float = 0.4,
-        alike: float = 0.15,
-        gain: float = 0.25,
-        outrun: float = 5.0,
-        near: float = 0.03,
-        rise: float = 4.0,
+        min_shift: float = 0.4,
+        min_swing: float = 0.075,
+        min_turns: int = 2,
+        min_distance: float = 0.045,
+        min_auc: float = 0.4,
+        min_diversity: float = 0.15,
+        min_improvement: float = 0.25,
+        max_pace_ratio: float = 5.0,
+        settled_distance: float = 0.03,
+        shift_ratio: float = 4.0,
         window: int = 400,
-        patience: int = 800,
+        min_steps: int = 800,
     ) -> None:
-        self.shift, self.swing, self.turns, self.alike = shift, swing, turns, alike
-        self.far, self.pace, self.gain, self.window, self.patience = far, pace, gain, window, patience
-        self.outrun, self.near, self.rise = outrun, near, rise
-        self._shift, self._late, self._recent = Window(window), Window(window // 2), Window(window // 4)
-        self._since: int | None = None
-        self._energy, self._auc, self._pairwise = Window(window), Window(window // 2), Window(window // 2)
-        self._before, self._now = Window(window // 2), Window(window // 2)
-        self._moved = [Window(window // 2), Window(window // 2)]
-        self._usual: float | None = None
-        self._usual_pace = HealthyMedian(warmup=1)
+        self.min_shift, self.min_swing, self.min_turns, self.min_distance = min_shift, min_swing, min_turns, min_distance
+        self.min_auc, self.min_diversity, self.min_improvement = min_auc, min_diversity, min_improvement
+        self.max_pace_ratio, self.settled_distance, self.shift_ratio = max_pace_ratio, settled_distance, shift_ratio
+        self.window, self.min_steps = window, min_steps
+        half, quarter = window // 2, window // 4
+        self._shift, self._half_shift, self._quarter_shift = Window(window), Window(half), Window(quarter)
+        self._distance, self._half_distance, self._distance_before = Window(window), Window(half), Window(half)
+        self._auc, self._pairwise = Window(half), Window(half)
+        self._updates = [Window(half), Window(half)]
+        self._wandering_since: int | None = None
+        self._settled_shift: float | None = None
+        self._settled_pace = HealthyMedian(warmup=1)
 
-    def update(self, readings: Readings) -> Outcome:
-        shift, energy, *others = readings.select(self.inputs)
-        for window, value in zip((self._auc, self._pairwise, *self._moved), others, strict=True):
-            if finite(value):
-                window.push(readings.step, value)
-        if finite(shift):
-            for window in (self._shift, self._late, self._recent):
-                window.push(readings.step, shift)
-            wanders = self._recent.median >= self.shift
-            self._since = (self._since or max(1, readings.step - self.window // 8)) if wanders else None
-        if finite(energy):
-            self._energy.push(readings.step, energy)
-            if self._now.full:
-                self._before.push(readings.step, self._now.oldest)
-            self._now.push(readings.step, energy)
-        if not (self._late.full and self._now.full and self._auc.median >= self.pace and self._pairwise.median >= self.alike):
+    def update(self, readings: Readings) -> DetectorResult:
+        shift, distance, *others = readings.select(self.inputs)
+        for window, value in zip((self._auc, self._pairwise, *self._updates), others, strict=True):
+            if is_finite(value):
+                window.add(readings.step, value)
+        if is_finite(shift):
+            self._update_shift(readings.step, shift)
+        if is_finite(distance):
+            self._distance.add(readings.step, distance)
+            if self._half_distance.is_full:
+                self._distance_before.add(readings.step, self._half_distance.oldest)
+            self._half_distance.add(readings.step, distance)
+        is_full = self._half_shift.is_full and self._half_distance.is_full
+        if not (is_full and self._auc.median >= self.min_auc and self._pairwise.median >= self.min_diversity):
             return None
-        of_g, of_d = (moved.median for moved in self._moved)
-        pace = of_g / max(of_d, 1e-30)
-        if self._now.median < self.near:
-            self._usual_pace.learn(pace)
-            self._usual = self._late.median if self._usual is None else min(self._usual, self._late.median)
-        began, settled = self._begun(readings.step), self._lost()
-        outran = pace > self.outrun * (self._usual_pace.value if self._usual_pace.ready else 1.0)
-        if outran or not (began or settled):
+        g_update, d_update = (window.median for window in self._updates)
+        pace = g_update / max(d_update, 1e-30)
+        if self._half_distance.median < self.settled_distance:
+            self._settled_pace.update(pace)
+            shift_now = self._half_shift.median
+            self._settled_shift = shift_now if self._settled_shift is None else min(self._settled_shift, shift_now)
+        never_settled, left_settled = self._swings_since_start(readings.step), self._swings_after_settling()
+        outran = pace > self.max_pace_ratio * (self._settled_pace.value if self._settled_pace.is_ready else 1.0)
+        if outran or not (never_settled or left_settled):
             return None
-        shifts, energies = (self._shift, self._energy) if began else (self._late, self._now)
-        length = self.window if began else self.window // 2
-        wide, turned = _swing(energies)
+        shifts, distances = (self._shift, self._distance) if never_settled else (self._half_shift, self._half_distance)
+        length = self.window if never_settled else self.window // 2
+        swing, turns = _measure_swing(distances)
         return Verdict(
             value=shifts.median,
-            threshold=self.shift if began or self._usual is None else self.rise * self._usual,
+            threshold=self.min_shift if never_settled or self._settled_shift is None else self.shift_ratio * self._settled_shift,
             signal="fake_shift",
             window=length,
-            origin="the spread of the real data of the same steps" if began else "the run's own level while settled",
+            origin="the spread of the real data of the same steps" if never_settled else "the run's own level while settled",
             explanation=f"The mean of the fakes moves by {shifts.median:.1f} spreads of the real data in 20 steps, and their distance to "
-            f"reals, {energies.median:.2f}, swings by {wide:.2f} with {turned} turns in {length} steps.",
-            onset=self._since or max(1, readings.step - length + 1),
+            f"reals, {distances.median:.2f}, swings by {swing:.2f} with {turns} turns in {length} steps.",
+            onset=self._wandering_since or max(1, readings.step - length + 1),
         )
 
-    def _begun(self, step: int) -> bool:
-        """Whether networks that never settled swing."""
-        if step < self.patience or not (self._shift.full and self._energy.full and self._before.full):
-            return False
-        falls = self._now.median < (1.0 - self.gain) * self._before.median
-        wide, turned = _swing(self._energy)
-        far = self._shift.median >= self.shift and self._energy.median >= self.far
-        return far and not falls and wide >= self.swing and turned >= self.turns
+    def _update_shift(self, step: int, shift: float) -> None:
+        for window in (self._shift, self._half_shift, self._quarter_shift):
+            window.add(step, shift)
+        wanders = self._quarter_shift.median >= self.min_shift
+        self._wandering_since = (self._wandering_since or max(1, step - self.window // 8)) if wanders else None
 
-    def _lost(self) -> bool:
-        """Whether those that had settled do."""
-        if self._usual is None or self._late.median < self.rise * self._usual or self._now.median < self.near:
+    def _swings_since_start(self, step: int) -> bool:
+        """Return True if networks that never settled swing."""
+        if step < self.min_steps or not (self._shift.is_full and self._distance.is_full and self._distance_before.is_full):
             return False
-        wide, turned = _swing(self._now)
-        return wide >= self.swing / 1.5 and turned >= self.turns
+        improves = self._half_distance.median < (1.0 - self.min_improvement) * self._distance_before.median
+        swing, turns = _measure_swing(self._distance)
+        far = self._shift.median >= self.min_shift and self._distance.median >= self.min_distance
+        return far and not improves and swing >= self.min_swing and turns >= self.min_turns
+
+    def _swings_after_settling(self) -> bool:
+        """Return True if networks that had settled swing."""
+        if self._settled_shift is None or self._half_shift.median < self.shift_ratio * self._settled_shift:
+            return False
+        if self._half_distance.median < self.settled_distance:
+            return False
+        swing, turns = _measure_swing(self._half_distance)
+        return swing >= self.min_swing / 1.5 and turns >= self.min_turns
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
-        """A stream whose generator begins to swing, and the step at which it does."""
+        """Simulate a generator that begins to swing. Return the readings and the onset."""
         onset, before = 500, {"fake_shift": 0.2, "energy_distance": 0.02, "d_auc": 0.8, "pairwise_ratio": 1.0}
-        readings = cls.stream(seed, onset=onset, before=before, after={"fake_shift": 1.5}, length=800)
-        return (cls._swinging(one) if one.step >= onset else one for one in readings), onset
+        readings = cls.simulate(seed, onset=onset, before=before, after={"fake_shift": 1.5}, length=800)
+        return (cls._swing(one) if one.step >= onset else one for one in readings), onset
 
     @staticmethod
-    def _swinging(one: Readings) -> Readings:
-        swings = 0.35 + 0.25 * math.sin(2.0 * math.pi * one.step / 120.0)
-        return Readings(one.step, {**one.values, "energy_distance": swings})
+    def _swing(readings: Readings) -> Readings:
+        distance = 0.35 + 0.25 * math.sin(2.0 * math.pi * readings.step / 120.0)
+        return Readings(readings.step, {**readings.values, "energy_distance": distance})
 
 
-def _swing(energies: Window) -> tuple[float, int]:
-    """How wide, and with how many turns."""
-    low, high = energies.quantile(0.05), energies.quantile(0.95)
-    return high - low, turns(energies.values, low, high)
+def _measure_swing(distances: Window) -> tuple[float, int]:
+    """Return the width of the swings and the number of their turns."""
+    low, high = distances.quantile(0.05), distances.quantile(0.95)
+    return high - low, count_turns(distances.values, low, high)
 
 
-def turns(values: Sequence[float], low: float, high: float) -> int:
-    """How often values go from the lower to the upper third of a range, or back.
+def count_turns(values: Sequence[float], low: float, high: float) -> int:
+    """Count how often values go from the lower to the upper third of a range, or back.
 
-    >>> turns([0.0, 0.9, 0.5, 1.0, 0.4, 0.1, 0.8], 0.0, 1.0)
+    >>> count_turns([0.0, 0.9, 0.5, 1.0, 0.4, 0.1, 0.8], 0.0, 1.0)
     3
     """
     third = (high - low) / 3.0

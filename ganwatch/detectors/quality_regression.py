@@ -3,12 +3,12 @@
 How it is detected
     The Fréchet distance, measured on the same inputs and against the same real samples each time, against the run's best value, the median
     of three evaluations in a row. Each of the last three has to be several standard errors above it, and a multiple of it, since a single
-    evaluation without averaged weights may be far from its neighbours. Own measures that say which way is better (`score`, `cost`) are
+    evaluation without averaged weights may be far from its neighbours. Own measures with a direction (`score`, `cost`) are
     watched for the first alone. A `budget` may be given that the distance must not exceed. Where the resolution of the data grows, the
-    best value is sought anew.
+    best value starts from the beginning.
 
 Why it matters
-    The best weights have been and are no longer: what is trained now is worse than a checkpoint that exists.
+    The best weights are lost: the current weights are worse than a checkpoint that exists.
 
 Likely causes
     Training goes on after its best point with learning rates that do not fall; an imbalance of the networks that has built up; a change of
@@ -19,8 +19,8 @@ What to do
     rates fall, or average the weights.
 
 Blind spots
-    Evaluations are few, as they may take 1 % of the training's time, and it takes three to see anything. Features that do not see a defect
-    cannot tell of it.
+    Evaluations are few, as they may take 1 % of the training's time, and a verdict needs three. A defect that the features do not
+    represent is not found.
 
 Calibration
     No failure of the corpus is named by it. Of the runs of the final part it fired on 0 of 216 healthy ones (`make corpus-table`). Tests
@@ -36,13 +36,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from ganwatch.core.detector import Detector, Outcome, Severity, Verdict
-from ganwatch.core.readings import Readings, finite
+from ganwatch.core.detector import Detector, DetectorResult, Severity, Verdict
+from ganwatch.core.readings import Readings, is_finite
 
-WATCHED = {"frechet": -1.0, "cost": -1.0, "score": 1.0}
-"""Families of signals that are judged, and the sign of what is better."""
-CONFIRM = 3
-"""Evaluations in a row that have to agree."""
+BETTER_SIGNS = {"frechet": -1.0, "cost": -1.0, "score": 1.0}
+"""Families of signals that are evaluated, with the sign of an improvement."""
+CONFIRMATIONS = 3
+"""Consecutive evaluations that must agree."""
 
 
 class QualityRegression(Detector):
@@ -50,12 +50,12 @@ class QualityRegression(Detector):
 
     Parameters
     ----------
-    rise : float, ratio
-        How many times the best Fréchet distance counts as worse.
-    errors : float, standard errors
-        By which a value has to be worse than the best.
+    distance_ratio : float, ratio
+        Fréchet distance against the best one from which it counts as worse.
+    min_sigmas : float, standard errors
+        Difference to the best value from which a value counts as worse.
     budget : float or None
-        A Fréchet distance that must not be exceeded once it was met.
+        Fréchet distance that must not be exceeded once it was met.
 
     Examples
     --------
@@ -70,56 +70,57 @@ class QualityRegression(Detector):
     title = "quality regression"
     severity = Severity.TICKET
     inputs = ("frechet", "frechet_error", "reference")
-    tunable = {"rise": (1.2, 4.0), "errors": (2.0, 10.0)}
+    tunable = {"distance_ratio": (1.2, 4.0), "min_sigmas": (2.0, 10.0)}
 
-    def __init__(self, *, rise: float = 2.0, errors: float = 4.0, budget: float | None = None) -> None:
-        self.rise, self.errors, self.budget = rise, errors, budget
-        self._last: dict[str, list[list[float]]] = {}
-        """The last evaluations: value, standard error and step."""
+    def __init__(self, *, distance_ratio: float = 2.0, min_sigmas: float = 4.0, budget: float | None = None) -> None:
+        self.distance_ratio, self.min_sigmas, self.budget = distance_ratio, min_sigmas, budget
+        self._recent: dict[str, list[list[float]]] = {}
+        """The latest evaluations by series: value, standard error and step."""
         self._best: dict[str, list[float]] = {}
-        """Value, standard error and step."""
+        """The best evaluation by series: value, standard error and step."""
         self._reference = 1.0
 
-    def update(self, readings: Readings) -> Outcome:
+    def update(self, readings: Readings) -> DetectorResult:
         reference = readings.values.get("reference")
         if reference is not None and reference != self._reference:
-            self._last, self._best, self._reference = {}, {}, reference
-        judged = [self._judge(series, readings) for series in readings.values if series.partition("/")[0] in WATCHED]
-        return next((verdict for verdict in judged if verdict is not None), None)
+            self._recent, self._best, self._reference = {}, {}, reference
+        verdicts = [self._evaluate(series, readings) for series in readings.values if series.partition("/")[0] in BETTER_SIGNS]
+        return next((verdict for verdict in verdicts if verdict is not None), None)
 
-    def _judge(self, series: str, readings: Readings) -> Verdict | None:
+    def _evaluate(self, series: str, readings: Readings) -> Verdict | None:
         family, _, name = series.partition("/")
-        sign = WATCHED[family]
+        sign = BETTER_SIGNS[family]
         value, error = readings.select((series, f"measure_error/{name}" if name else f"{family}_error"))
-        if not finite(value) or not finite(error):
+        if not is_finite(value) or not is_finite(error):
             return None
-        last = self._last[series] = [*self._last.get(series, [])[1 - CONFIRM :], [value, error, float(readings.step)]]
-        if len(last) < CONFIRM:
+        recent = self._recent[series] = [*self._recent.get(series, [])[1 - CONFIRMATIONS :], [value, error, float(readings.step)]]
+        if len(recent) < CONFIRMATIONS:
             return None
-        middle = sorted(last)[CONFIRM // 2]
+        middle = sorted(recent)[CONFIRMATIONS // 2]
         best = self._best.get(series)
         if best is None or sign * (middle[0] - best[0]) > 0.0:
             best = self._best[series] = [*middle[:2], float(readings.step)]
-        now, spread, _ = max(last, key=lambda one: sign * one[0])
-        apart = self.errors * math.hypot(spread, best[1])
-        threshold, origin = best[0] - sign * apart, f"the run's best value, up to step {best[2]:.0f}"
+        now, now_error, _ = max(recent, key=lambda one: sign * one[0])
+        margin = self.min_sigmas * math.hypot(now_error, best[1])
+        threshold, origin = best[0] - sign * margin, f"the run's best value, up to step {best[2]:.0f}"
         if family == "frechet":
-            threshold = max(threshold, self.rise * best[0])
-            if self.budget is not None and best[0] <= self.budget and self.budget + apart < threshold:
-                threshold, origin = self.budget + apart, "the budget"
+            threshold = max(threshold, self.distance_ratio * best[0])
+            if self.budget is not None and best[0] <= self.budget and self.budget + margin < threshold:
+                threshold, origin = self.budget + margin, "the budget"
         if sign * (now - threshold) >= 0.0:
             return None
         return Verdict(
             value=now,
             threshold=threshold,
             signal=series,
-            window=int(last[-1][2] - last[0][2]) + 1,
+            window=int(recent[-1][2] - recent[0][2]) + 1,
             origin=origin,
-            explanation=f"{series} is {now:.3g} or worse in {CONFIRM} evaluations in a row and was {best[0]:.3g} up to step {best[2]:.0f}.",
+            explanation=f"{series} is {now:.3g} or worse in {CONFIRMATIONS} evaluations in a row and was {best[0]:.3g} up to step "
+            f"{best[2]:.0f}.",
         )
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
-        """A stream whose distance triples, and the step at which it does."""
+        """Simulate a Fréchet distance that triples. Return the readings and the onset."""
         before = {"frechet": 1.0, "frechet_error": 0.05}
-        return cls.stream(seed, onset=300, before=before, after={"frechet": 3.0}, noise=0.02), 300
+        return cls.simulate(seed, onset=300, before=before, after={"frechet": 3.0}, noise=0.02), 300

@@ -36,8 +36,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from ganwatch.core.detector import Detector, Outcome, Severity, Verdict
-from ganwatch.core.readings import Readings, finite
+from ganwatch.core.detector import Detector, DetectorResult, Severity, Verdict
+from ganwatch.core.readings import Readings, is_finite
 from ganwatch.core.statistics import HealthyMedian, Window
 
 
@@ -46,10 +46,10 @@ class RangeMismatch(Detector):
 
     Parameters
     ----------
-    reach : float, ratio
-        Largest absolute real value against the largest absolute generated value so far, above which the generator cannot get there, and
-        against the usual largest absolute real value of the run.
-    excess : float, ratio
+    reach_ratio : float, ratio
+        Largest absolute real value against the largest absolute generated value so far, above which the generator cannot reach it. The
+        same limit holds against the usual largest absolute real value of the run.
+    excess_ratio : float, ratio
         Part of the real range by which generated values leave it, for a generator whose outputs never left -1…1.
     window : int, steps
         Length of the evidence.
@@ -67,46 +67,47 @@ class RangeMismatch(Detector):
     title = "range mismatch"
     severity = Severity.TICKET
     inputs = ("data_min/real", "data_max/real", "data_min/fake", "data_max/fake")
-    tunable = {"reach": (2.0, 30.0), "excess": (0.1, 2.0), "window": (40, 400)}
+    tunable = {"reach_ratio": (2.0, 30.0), "excess_ratio": (0.1, 2.0), "window": (40, 400)}
 
-    def __init__(self, *, reach: float = 8.0, excess: float = 0.5, window: int = 120) -> None:
-        self.reach, self.excess, self.window = reach, excess, window
-        self._reach = Window(window)
-        self._excess = Window(window)
-        self._furthest = 0.0
-        self._usual = HealthyMedian(warmup=3)
-        self._growth = Window(window)
+    def __init__(self, *, reach_ratio: float = 8.0, excess_ratio: float = 0.5, window: int = 120) -> None:
+        self.reach_ratio, self.excess_ratio, self.window = reach_ratio, excess_ratio, window
+        self._reach_ratios = Window(window)
+        self._excess_ratios = Window(window)
+        self._has_grown = Window(window)
+        self._largest_fake = 0.0
+        self._healthy_reach = HealthyMedian(warmup=3)
 
-    def update(self, readings: Readings) -> Outcome:
+    def update(self, readings: Readings) -> DetectorResult:
         real_low, real_high, fake_low, fake_high = readings.select(self.inputs)
-        if not (finite(real_low) and finite(real_high) and finite(fake_low) and finite(fake_high)):
+        if not (is_finite(real_low) and is_finite(real_high) and is_finite(fake_low) and is_finite(fake_high)):
             return None
-        if fake_low == fake_high:  # nothing but one value: a dead or non-finite generator has no range
+        if fake_low == fake_high:  # a single value: a dead or non-finite generator has no range
             return None
-        self._furthest = max(self._furthest, abs(fake_low), abs(fake_high))
-        span = max(real_high - real_low, 1e-30)
+        self._largest_fake = max(self._largest_fake, abs(fake_low), abs(fake_high))
+        real_range = max(real_high - real_low, 1e-30)
         reach = max(abs(real_low), abs(real_high))
-        self._reach.push(readings.step, reach / max(self._furthest, 1e-30))
-        grown = reach > self.reach * self._usual.value if self._usual.ready else False
-        self._growth.push(readings.step, float(grown))
-        self._usual.learn(reach, unless=grown)
-        self._excess.push(readings.step, max(real_low - fake_low, fake_high - real_high) / span)
-        if not self._reach.full:
+        self._reach_ratios.add(readings.step, reach / max(self._largest_fake, 1e-30))
+        grown = reach > self.reach_ratio * self._healthy_reach.value if self._healthy_reach.is_ready else False
+        self._has_grown.add(readings.step, float(grown))
+        self._healthy_reach.update(reach, exclude=grown)
+        self._excess_ratios.add(readings.step, max(real_low - fake_low, fake_high - real_high) / real_range)
+        if not self._reach_ratios.is_full:
             return None
-        other = self._growth.full and self._growth.low > 0.0
-        short = 0.5 < self._furthest <= 1.0 and self._reach.low > self.reach
-        over = 0.9 < self._furthest <= 1.0 and self._excess.quantile(0.25) > self.excess
-        if not (short or over or other):
+        reals_grew = self._has_grown.is_full and self._has_grown.low > 0.0
+        out_of_reach = 0.5 < self._largest_fake <= 1.0 and self._reach_ratios.low > self.reach_ratio
+        exceeds = 0.9 < self._largest_fake <= 1.0 and self._excess_ratios.quantile(0.25) > self.excess_ratio
+        if not (out_of_reach or exceeds or reals_grew):
             return None
         origin = "the real batch of the same step"
-        if short or other:
+        if out_of_reach or reals_grew:
             signal = "data_max/real" if abs(real_high) >= abs(real_low) else "data_min/real"
-            threshold = math.copysign(self.reach * (self._furthest if short else self._usual.value), readings.values[signal])
-            origin = "generated values so far" if short else "the run's own real batches"
+            level = self._largest_fake if out_of_reach else self._healthy_reach.value
+            threshold = math.copysign(self.reach_ratio * level, readings.values[signal])
+            origin = "generated values so far" if out_of_reach else "the run's own real batches"
         elif real_low - fake_low >= fake_high - real_high:
-            signal, threshold = "data_min/fake", real_low - self.excess * span
+            signal, threshold = "data_min/fake", real_low - self.excess_ratio * real_range
         else:
-            signal, threshold = "data_max/fake", real_high + self.excess * span
+            signal, threshold = "data_max/fake", real_high + self.excess_ratio * real_range
         return Verdict(
             value=readings.values[signal],
             threshold=threshold,
@@ -118,6 +119,6 @@ class RangeMismatch(Detector):
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
-        """A stream whose real batches change from -1…1 to 0…255, and the step at which they do."""
+        """Simulate real batches that change from -1…1 to 0…255. Return the readings and the onset."""
         before = {"data_min/real": -1.0, "data_max/real": 1.0, "data_min/fake": -1.0, "data_max/fake": 1.0}
-        return cls.stream(seed, onset=300, before=before, after={"data_min/real": 0.0, "data_max/real": 255.0}, noise=0.001), 300
+        return cls.simulate(seed, onset=300, before=before, after={"data_min/real": 0.0, "data_max/real": 255.0}, noise=0.001), 300

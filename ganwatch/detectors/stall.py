@@ -11,16 +11,16 @@ Why it matters
     Every further step costs money and changes nothing.
 
 Likely causes
-    Learning rates that a schedule has let fall to nothing, or too early; an optimizer that holds other parameters than the ones that are
-    used; frozen parameters; a generator with too little capacity for the data. A loss that gives no gradient has an incident of its own.
+    Learning rates that a schedule has let fall to nothing, or too early; an optimizer that holds other parameters than the network
+    uses; frozen parameters; a generator with too little capacity for the data. A loss that gives no gradient has an incident of its own.
 
 What to do
-    Look at the learning rates and at what sets them. Go on from the last checkpoint that still improved, with a schedule that is longer or
+    Look at the learning rates and their schedule. Continue from the last checkpoint that still improved, with a schedule that is longer or
     restarts. If weights do move, look at diversity and at the balance of the networks, then give the generator more capacity.
 
 Blind spots
     A process that is silent gives no readings: that is a matter of heartbeat alerts. A generator that stands still close to the data, or
-    that lacks kinds of data and nothing else, is not stalled here. Where steps are few, evaluations are, and it takes one after the weights
+    that only lacks modes, is not stalled here. Where steps are few, so are evaluations, and a verdict needs one after the weights
     have come to rest. The energy distance is taken in pixels.
 
 Calibration
@@ -36,30 +36,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ganwatch.core.detector import Detector, Outcome, Severity, Verdict
-from ganwatch.core.readings import Readings, finite
+from ganwatch.core.detector import Detector, DetectorResult, Severity, Verdict
+from ganwatch.core.readings import Readings, is_finite
 from ganwatch.core.statistics import HealthyMedian, Window
 
 
 class Stall(Detector):
-    """Fire when a bad generator's weights have come to rest, or when its distance to reals has not shrunk in a long time.
+    """Fire when a bad generator's weights are at rest, or when its distance to reals has not shrunk in a long time.
 
     Parameters
     ----------
-    still, slowed : float, ratio
-        Update-to-weight norm of G below which it stands still: as such, and as a share of its own healthy median.
-    far, farther : float, in (0, 1)
-        Energy distance from which on fakes are bad: while the weights stand still, and while they move.
-    precise, covering : float, in (0, 1)
-        Precision and coverage that both have to be undercut for an evaluation to say the same.
-    perfect : float, in (0.5, 1)
-        Share of pairs ranked right from which on standing still is put down to the discriminator.
-    gain : float, ratio
+    rest_update_ratio : float, ratio
+        Update-to-weight norm of G below which its weights are at rest.
+    rest_ratio : float, ratio
+        The same against its own healthy median. The larger limit counts.
+    min_distance_at_rest : float, in (0, 1)
+        Energy distance from which fakes are bad while the weights are at rest.
+    min_distance : float, in (0, 1)
+        Energy distance from which fakes are bad while the weights move.
+    max_precision, max_coverage : float, in (0, 1)
+        Precision and coverage of an evaluation that must both be undercut for fakes to be bad.
+    max_auc : float, in (0.5, 1)
+        Share of pairs that D ranks right from which it is the cause of weights at rest.
+    min_improvement : float, ratio
         Reduction of the energy distance that counts as progress.
     patience : int, steps
-        Without progress, and no less than half of the run, while the weights move.
+        Steps without progress while the weights move, and no less than half of the run.
     window : int, steps
-        For which the weights have to stand still.
+        Steps for which the weights must be at rest.
 
     Examples
     --------
@@ -76,11 +80,11 @@ class Stall(Detector):
     inputs = ("update_to_weight/g", "energy_distance", "precision", "coverage", "d_auc")
     causal_priority = 1
     tunable = {
-        "still": (1e-5, 1e-7),
-        "slowed": (2e-2, 1e-3),
-        "far": (0.02, 0.2),
-        "farther": (0.04, 0.4),
-        "gain": (0.3, 0.03),
+        "rest_update_ratio": (1e-5, 1e-7),
+        "rest_ratio": (2e-2, 1e-3),
+        "min_distance_at_rest": (0.02, 0.2),
+        "min_distance": (0.04, 0.4),
+        "min_improvement": (0.3, 0.03),
         "patience": (800, 5000),
         "window": (100, 500),
     }
@@ -88,79 +92,81 @@ class Stall(Detector):
     def __init__(
         self,
         *,
-        still: float = 1e-6,
-        slowed: float = 5e-3,
-        far: float = 0.05,
-        farther: float = 0.1,
-        precise: float = 0.25,
-        covering: float = 0.1,
-        perfect: float = 0.98,
-        gain: float = 0.1,
+        rest_update_ratio: float = 1e-6,
+        rest_ratio: float = 5e-3,
+        min_distance_at_rest: float = 0.05,
+        min_distance: float = 0.1,
+        max_precision: float = 0.25,
+        max_coverage: float = 0.1,
+        max_auc: float = 0.98,
+        min_improvement: float = 0.1,
         patience: int = 2000,
         window: int = 200,
     ) -> None:
-        self.still, self.slowed, self.far, self.farther = still, slowed, far, farther
-        self.precise, self.covering, self.perfect = precise, covering, perfect
-        self.gain, self.patience, self.window = gain, patience, window
-        self._healthy = HealthyMedian(warmup=5)
-        self._since: int | None = None
-        self._energy = Window(window)
+        self.rest_update_ratio, self.rest_ratio = rest_update_ratio, rest_ratio
+        self.min_distance_at_rest, self.min_distance = min_distance_at_rest, min_distance
+        self.max_precision, self.max_coverage, self.max_auc = max_precision, max_coverage, max_auc
+        self.min_improvement, self.patience, self.window = min_improvement, patience, window
+        self._healthy_updates = HealthyMedian(warmup=5)
+        self._at_rest_since: int | None = None
+        self._distance = Window(window)
         self._auc = Window(window)
-        self._evaluated: list[float] = []
-        """Precision and coverage, measured since the weights stand still."""
-        self._best = 2.0
-        self._improved = 0
+        self._evaluation: list[float] = []
+        """Precision and coverage, measured since the weights are at rest."""
+        self._best_distance = 2.0
+        self._improved_step = 0
 
-    def update(self, readings: Readings) -> Outcome:
-        moved, energy, precision, coverage, auc = readings.select(self.inputs)
-        if finite(moved):
-            self._rest(readings.step, moved)
-        if finite(precision) and finite(coverage) and self._since is not None:
-            self._evaluated = [precision, coverage]
-        if finite(auc):
-            self._auc.push(readings.step, auc)
-        if finite(energy):
-            self._energy.push(readings.step, energy)
-            if self._energy.full and self._energy.median < (1.0 - self.gain) * self._best:
-                self._best, self._improved = self._energy.median, readings.step
-        if self._since is not None and readings.step - self._since >= self.window:
-            return self._resting(readings.step, self._since)
-        return self._plodding(readings.step)
+    def update(self, readings: Readings) -> DetectorResult:
+        g_update, distance, precision, coverage, auc = readings.select(self.inputs)
+        if is_finite(g_update):
+            self._update_rest(readings.step, g_update)
+        if is_finite(precision) and is_finite(coverage) and self._at_rest_since is not None:
+            self._evaluation = [precision, coverage]
+        if is_finite(auc):
+            self._auc.add(readings.step, auc)
+        if is_finite(distance):
+            self._distance.add(readings.step, distance)
+            if self._distance.is_full and self._distance.median < (1.0 - self.min_improvement) * self._best_distance:
+                self._best_distance, self._improved_step = self._distance.median, readings.step
+        if self._at_rest_since is not None and readings.step - self._at_rest_since >= self.window:
+            return self._evaluate_at_rest(readings.step, self._at_rest_since)
+        return self._evaluate_progress(readings.step)
 
-    def _rest(self, step: int, moved: float) -> None:
-        """Note whether the weights stand still."""
-        limit = max(self.still, self.slowed * self._healthy.value if self._healthy.ready else 0.0)
-        if moved >= limit:
-            self._since, self._evaluated = None, []
-            self._healthy.learn(moved)
-        elif self._since is None:
-            self._since = step
+    def _update_rest(self, step: int, g_update: float) -> None:
+        """Record since which step the weights are at rest."""
+        healthy = self._healthy_updates
+        limit = max(self.rest_update_ratio, self.rest_ratio * healthy.value if healthy.is_ready else 0.0)
+        if g_update >= limit:
+            self._at_rest_since, self._evaluation = None, []
+            healthy.update(g_update)
+        elif self._at_rest_since is None:
+            self._at_rest_since = step
 
-    def _resting(self, step: int, since: int) -> Verdict | None:
-        if self._auc.median >= self.perfect:
+    def _evaluate_at_rest(self, step: int, since: int) -> Verdict | None:
+        if self._auc.median >= self.max_auc:
             return None
-        distance = self._energy.median if self._energy.full else 0.0
-        why = f"G's weights have stood still since step {since}"
-        if distance >= self.far:
-            return _verdict(step, since, ("energy_distance", distance, self.far), f"{why}, at a distance of {distance:.2f} to reals.")
-        if self._evaluated and self._evaluated[0] < self.precise and self._evaluated[1] < self.covering:
-            precision, coverage = self._evaluated
-            text = f"{why}, with a precision of {precision:.2f} and a coverage of {coverage:.2f}."
-            return _verdict(step, since, ("precision", precision, self.precise), text)
+        distance, limit = self._distance.median if self._distance.is_full else 0.0, self.min_distance_at_rest
+        finding = f"G's weights have not moved since step {since}"
+        if distance >= limit:
+            return _verdict(step, since, ("energy_distance", distance, limit), f"{finding}, at a distance of {distance:.2f} to reals.")
+        if self._evaluation and self._evaluation[0] < self.max_precision and self._evaluation[1] < self.max_coverage:
+            precision, coverage = self._evaluation
+            text = f"{finding}, with a precision of {precision:.2f} and a coverage of {coverage:.2f}."
+            return _verdict(step, since, ("precision", precision, self.max_precision), text)
         return None
 
-    def _plodding(self, step: int) -> Verdict | None:
-        waited, distance = step - self._improved, self._energy.median
-        if not self._energy.full or distance < self.farther or waited < max(self.patience, step // 2):
+    def _evaluate_progress(self, step: int) -> Verdict | None:
+        steps, distance = step - self._improved_step, self._distance.median
+        if not self._distance.is_full or distance < self.min_distance or steps < max(self.patience, step // 2):
             return None
-        text = f"The distance of fakes to reals is {distance:.2f} and has not got {self.gain:.0%} better in {waited} steps."
-        return _verdict(step, self._improved + 1, ("energy_distance", distance, self.farther), text)
+        text = f"The distance of fakes to reals is {distance:.2f} and has not improved by {self.min_improvement:.0%} in {steps} steps."
+        return _verdict(step, self._improved_step + 1, ("energy_distance", distance, self.min_distance), text)
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
-        """A stream whose generator stops moving, and the step at which it does."""
+        """Simulate a generator whose weights come to rest. Return the readings and the onset."""
         before = {"update_to_weight/g": 1e-3, "energy_distance": 0.15, "precision": 0.1, "coverage": 0.05, "d_auc": 0.8}
-        return cls.stream(seed, onset=500, before=before, after={"update_to_weight/g": 1e-9}), 500
+        return cls.simulate(seed, onset=500, before=before, after={"update_to_weight/g": 1e-9}), 500
 
 
 def _verdict(step: int, since: int, evidence: tuple[str, float, float], explanation: str) -> Verdict:

@@ -1,18 +1,18 @@
-"""The generator's learning signal dies out.
+"""The generator's gradient dies out.
 
 How it is detected
     Ratios that no scaling of a loss changes: the gradient of the first layer against the last (depth swallows the signal), the
     update against the weights, and the gradient norm against the run's own healthy median. Two signs together, over a window, make
     a verdict; a first layer that gets less than a hundredth of what would count as a sign is enough alone, and so are weights that
-    have shrunk to nothing beside the discriminator's. These also catch a run that was dead from the first step.
+    have shrunk to nothing against the discriminator's. These also catch a run that was dead from the first step.
 
-    Where the gradient falls only because the loss has no slope left at the output of a discriminator that ranks everything right, the
-    generator passes on what it gets: that is `discriminator_domination`, and this verdict is withheld. So it is where the weights have
+    Where the gradient falls only because the loss has no gradient left at the output of a discriminator that ranks everything right, the
+    generator is healthy: that is `discriminator_domination`, and this verdict is withheld. It is withheld too where the weights have
     leapt to several times their norm, or were thrown about by updates of more than a per cent of them and the fakes have not come near
-    the real data since: what is dead then has thrown itself there, which is `mode_collapse` by a learning rate that is too high.
+    the real data since: such a generator has thrown itself there, which is `mode_collapse` by a learning rate that is too high.
 
 Why it matters
-    Nothing else on the screen moves: losses look settled while the generator has stopped learning.
+    Nothing else changes on the dashboard: losses look settled while the generator has stopped learning.
 
 Likely causes
     A saturating loss (minimax) against a discriminator that is certain; many layers with saturating activations and without
@@ -39,37 +39,41 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ganwatch.core.detector import Detector, Outcome, Severity, Verdict
-from ganwatch.core.readings import Readings, finite
+from ganwatch.core.detector import Detector, DetectorResult, Severity, Verdict
+from ganwatch.core.readings import Readings, is_finite
 from ganwatch.core.statistics import HealthyMedian, Window
 
-SLIGHT, KEPT = 0.01, 0.9
-"""Part of the discriminator's weights, and of those of the look before, below which weights are shrinking rather than thrown about."""
+MIN_RATIO_TO_D = 0.01
+"""Generator's weight norm against the discriminator's below which weights shrink rather than being thrown about."""
+MIN_RATIO_TO_PREVIOUS = 0.9
+"""Weight norm against that of the sampled step before below which weights shrink rather than being thrown about."""
+DEAD_DEPTH_RATIO = 0.01
+"""Part of ``min_depth_ratio`` below which the first layer's gradient is enough evidence alone."""
 
 
 class VanishingGradients(Detector):
-    """Fire when the generator's learning signal stays dead.
+    """Fire when the generator's gradient stays dead.
 
     Parameters
     ----------
-    fall : float, ratio
-        Gradient norm below ``fall`` times its healthy median counts as dead. Smaller is stricter.
-    depth : float, ratio
-        First-to-last-layer gradient ratio below which depth swallows the signal.
-    still : float, ratio
+    min_norm_ratio : float, ratio
+        Gradient norm against its healthy median below which it is dead. Smaller is stricter.
+    min_depth_ratio : float, ratio
+        Gradient of the first layer against the last below which depth swallows it.
+    min_update_ratio : float, ratio
         Update-to-weight norm below which a step changes nothing.
-    perfect : float, in (0.5, 1)
-        Share of pairs ranked right from which on a lost slope is put down to the discriminator.
-    leap : float, ratio
-        Weight norm against its own healthy median from which on the generator has thrown itself where it is.
-    throw : float, ratio
-        Update-to-weight norm from which on one that does not shrink is thrown about.
-    close : float, in (0, 1)
-        Energy distance below which the fakes have come near the real data.
-    shrunk : float, ratio
+    max_auc : float, in (0.5, 1)
+        Share of pairs that D ranks right from which it is the cause of a lost gradient.
+    weight_growth_ratio : float, ratio
+        Weight norm against its own healthy median from which the generator has leapt away.
+    max_update_ratio : float, ratio
+        Update-to-weight norm from which weights that do not shrink are thrown about.
+    near_distance : float, in (0, 1)
+        Energy distance below which fakes have come near the real data.
+    min_weight_ratio : float, ratio
         Weight norm against the discriminator's below which no weights are left.
     window : int, steps
-        Length of the evidence. Longer delays the verdict and lowers the false-alarm rate.
+        Length of the evidence. A longer one delays the verdict and lowers the false-alarm rate.
 
     Examples
     --------
@@ -87,65 +91,67 @@ class VanishingGradients(Detector):
         "grad_norm/g", "grad_first_to_last/g", "update_to_weight/g", "d_auc", "weight_norm/g", "weight_norm/d", "energy_distance",
     )  # fmt: skip
     causal_priority = 1
-    tunable = {"fall": (0.1, 1e-3), "depth": (1e-2, 1e-5), "still": (1e-4, 1e-7), "perfect": (0.999, 0.9), "window": (30, 240)}
+    tunable = {
+        "min_norm_ratio": (0.1, 1e-3),
+        "min_depth_ratio": (1e-2, 1e-5),
+        "min_update_ratio": (1e-4, 1e-7),
+        "max_auc": (0.999, 0.9),
+        "window": (30, 240),
+    }
 
     def __init__(
         self,
         *,
-        fall: float = 1e-2,
-        depth: float = 1e-3,
-        still: float = 1e-5,
-        perfect: float = 0.98,
-        leap: float = 2.5,
-        throw: float = 0.015,
-        close: float = 0.1,
-        shrunk: float = 1e-3,
+        min_norm_ratio: float = 1e-2,
+        min_depth_ratio: float = 1e-3,
+        min_update_ratio: float = 1e-5,
+        max_auc: float = 0.98,
+        weight_growth_ratio: float = 2.5,
+        max_update_ratio: float = 0.015,
+        near_distance: float = 0.1,
+        min_weight_ratio: float = 1e-3,
         window: int = 60,
     ) -> None:
-        self.fall, self.depth, self.still, self.perfect, self.leap, self.window = fall, depth, still, perfect, leap, window
-        self.throw, self.close, self.shrunk = throw, close, shrunk
-        self._usual_weight, self._leapt = HealthyMedian(warmup=3), False
-        self._weight, self._thrown = 0.0, False
-        self._left = Window(window)
-        self._healthy = HealthyMedian(warmup=20)
-        self._norm = Window(window)
-        self._depth = Window(window)
-        self._moved = Window(window)
-        self._auc = Window(window)
+        self.min_norm_ratio, self.min_depth_ratio, self.min_update_ratio, self.max_auc = (
+            min_norm_ratio, min_depth_ratio, min_update_ratio, max_auc,
+        )  # fmt: skip
+        self.weight_growth_ratio, self.max_update_ratio, self.near_distance = weight_growth_ratio, max_update_ratio, near_distance
+        self.min_weight_ratio, self.window = min_weight_ratio, window
+        self._norm, self._depth, self._updates, self._auc = Window(window), Window(window), Window(window), Window(window)
+        self._weight_to_d = Window(window)
+        self._healthy_norm = HealthyMedian(warmup=20)
+        self._healthy_weight = HealthyMedian(warmup=3)
+        self._previous_weight = 0.0
+        self._has_leapt = False
+        self._was_thrown = False
 
-    def update(self, readings: Readings) -> Outcome:
-        norm, depth, moved, auc, weight, other, distance = readings.select(self.inputs)
-        if finite(weight):
-            self._leapt = self._usual_weight.ready and weight > self.leap * self._usual_weight.value
-            self._usual_weight.learn(weight, unless=self._leapt)
-            if finite(other):
-                self._left.push(readings.step, weight / max(other, 1e-38))
-            held = weight > SLIGHT * (other or 0.0) and weight > KEPT * self._weight
-            self._thrown = self._thrown or (held and moved is not None and moved > self.throw)
-            self._weight = weight
-        if distance is not None and distance < self.close:
-            self._thrown = False
-        for window, value in ((self._norm, norm), (self._depth, depth), (self._moved, moved), (self._auc, auc)):
+    def update(self, readings: Readings) -> DetectorResult:
+        norm, depth, update, auc, weight, d_weight, distance = readings.select(self.inputs)
+        if is_finite(weight):
+            self._update_weight(readings.step, weight, d_weight, update)
+        if distance is not None and distance < self.near_distance:
+            self._was_thrown = False
+        for window, value in ((self._norm, norm), (self._depth, depth), (self._updates, update), (self._auc, auc)):
             if value is not None:
-                window.push(readings.step, value)
-        if not self._norm.full:
+                window.add(readings.step, value)
+        if not self._norm.is_full:
             return None
-        level = self._norm.median
-        fallen = self._healthy.ready and level < self.fall * self._healthy.value
-        swallowed = self._depth.full and self._depth.median < self.depth
-        still = self._moved.full and self._moved.median < self.still
-        self._healthy.learn(norm, unless=fallen or swallowed or still)
-        gone = self._left.full and self._left.median < self.shrunk
-        dead = gone or (swallowed and self._depth.median < 0.01 * self.depth)
-        explained = not (swallowed or gone) and self._auc.median >= self.perfect
-        if self._leapt or self._thrown or explained or (fallen + swallowed + still < 2 and not dead):
+        level, healthy = self._norm.median, self._healthy_norm
+        is_low = healthy.is_ready and level < self.min_norm_ratio * healthy.value
+        is_swallowed = self._depth.is_full and self._depth.median < self.min_depth_ratio
+        is_still = self._updates.is_full and self._updates.median < self.min_update_ratio
+        healthy.update(norm, exclude=is_low or is_swallowed or is_still)
+        is_gone = self._weight_to_d.is_full and self._weight_to_d.median < self.min_weight_ratio
+        is_dead = is_gone or (is_swallowed and self._depth.median < DEAD_DEPTH_RATIO * self.min_depth_ratio)
+        is_explained = not (is_swallowed or is_gone) and self._auc.median >= self.max_auc
+        if self._has_leapt or self._was_thrown or is_explained or (is_low + is_swallowed + is_still < 2 and not is_dead):
             return None
         value, threshold, signal, origin = (
-            (self._depth.median, self.depth, "grad_first_to_last/g", "first layer against last layer of the same step")
-            if swallowed
-            else (self._left.median, self.shrunk, "weight_norm/g", "the discriminator's weights")
-            if gone
-            else (level, self.fall * self._healthy.value, "grad_norm/g", "the run's own healthy median")
+            (self._depth.median, self.min_depth_ratio, "grad_first_to_last/g", "first layer against last layer of the same step")
+            if is_swallowed
+            else (self._weight_to_d.median, self.min_weight_ratio, "weight_norm/g", "the discriminator's weights")
+            if is_gone
+            else (level, self.min_norm_ratio * healthy.value, "grad_norm/g", "the run's own healthy median")
         )
         return Verdict(
             value=value,
@@ -153,12 +159,22 @@ class VanishingGradients(Detector):
             signal=signal,
             window=self.window,
             origin=origin,
-            explanation=f"Of the generator's gradient {level:.2g} is left, {signal} is {value:.2g}; one update moves "
-            f"{self._moved.median:.1g} of the weights.",
+            explanation=f"The generator's gradient norm is {level:.2g}, {signal} is {value:.2g}, and one update changes "
+            f"{self._updates.median:.1g} of the weights.",
         )
+
+    def _update_weight(self, step: int, weight: float, d_weight: float | None, update: float | None) -> None:
+        """Record whether the weights have leapt away, are gone, or are being thrown about by large updates."""
+        self._has_leapt = self._healthy_weight.is_ready and weight > self.weight_growth_ratio * self._healthy_weight.value
+        self._healthy_weight.update(weight, exclude=self._has_leapt)
+        if is_finite(d_weight):
+            self._weight_to_d.add(step, weight / max(d_weight, 1e-38))
+        keeps_norm = weight > MIN_RATIO_TO_D * (d_weight or 0.0) and weight > MIN_RATIO_TO_PREVIOUS * self._previous_weight
+        self._was_thrown = self._was_thrown or (keeps_norm and update is not None and update > self.max_update_ratio)
+        self._previous_weight = weight
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
-        """A stream that is healthy up to its onset, and the onset."""
+        """Simulate a generator whose gradient dies out. Return the readings and the onset."""
         before = {"weight_norm/g": 1.0, "grad_norm/g": 1.0, "update_to_weight/g": 1e-3, "grad_first_to_last/g": 0.02}
-        return cls.stream(seed, onset=500, before=before, after={"grad_norm/g": 1e-4, "update_to_weight/g": 1e-8}), 500
+        return cls.simulate(seed, onset=500, before=before, after={"grad_norm/g": 1e-4, "update_to_weight/g": 1e-8}), 500

@@ -1,12 +1,12 @@
-"""A conditional generator does not produce what it is asked for.
+"""A conditional generator does not produce the requested labels.
 
 How it is detected
     Generated samples are classified by the labels of the nearest real ones, and real samples by those of the others. The share of generated
-    samples that have the label asked for is compared with that of the real ones, over three evaluations in a row, once the Fréchet distance
+    samples that have the requested label is compared with that of the real ones, over three evaluations in a row, once the Fréchet distance
     has ceased to fall.
 
 Why it matters
-    Whoever asks for one thing gets another; balanced conditions give no balanced samples.
+    A request for one label gives samples of another; balanced conditions give no balanced samples.
 
 Likely causes
     The label reaches the generator or the discriminator too late or too weakly; labels of generated samples are drawn differently from
@@ -17,8 +17,8 @@ What to do
     projection), or an auxiliary loss on the label.
 
 Blind spots
-    Known only where the loop gives labels, as integers beside latents and real samples. Where the labels of real samples do not follow
-    from their looks either, nothing is said.
+    Needs labels from the loop, as integers next to latents and real samples. Where real samples cannot be classified by their features
+    either, no alarm is raised.
 
 Calibration
     Not measured yet: no published runs have this failure.
@@ -32,8 +32,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from ganwatch.core.detector import Detector, Outcome, Severity, Verdict
-from ganwatch.core.readings import Readings, finite
+from ganwatch.core.detector import Detector, DetectorResult, Severity, Verdict
+from ganwatch.core.readings import Readings, is_finite
 from ganwatch.core.statistics import Plateau, Streak
 
 
@@ -42,15 +42,15 @@ class WeakConditioning(Detector):
 
     Parameters
     ----------
-    part : float, ratio
-        Of the agreement of real samples, below which that of generated ones counts as weak.
-    errors : float, standard errors
-        By which it has to be below.
-    gain : float, ratio
-        Part of the Fréchet distance by which it has to fall within ``patience`` evaluations for the generator to be on its way still.
+    agreement_ratio : float, ratio
+        Agreement of generated samples against that of real ones below which conditioning is weak.
+    min_sigmas : float, standard errors
+        Number of standard errors by which it must lie below.
+    min_improvement : float, ratio
+        Reduction of the Fréchet distance within ``patience`` evaluations that counts as improvement.
     patience : int, evaluations
-    confirm : int, evaluations
-        In a row that have to agree.
+    confirmations : int, evaluations
+        Consecutive evaluations that must agree.
 
     Examples
     --------
@@ -64,24 +64,40 @@ class WeakConditioning(Detector):
     code = "GW104"
     title = "weak conditioning"
     severity = Severity.TICKET
-    opt_in = True
+    is_optional = True
     inputs = ("label_agreement/fake", "label_agreement_error/fake", "label_agreement/real", "frechet")
-    tunable = {"part": (0.9, 0.4), "errors": (2.0, 8.0), "gain": (0.3, 0.02), "patience": (2, 12), "confirm": (2, 8)}
+    tunable = {
+        "agreement_ratio": (0.9, 0.4),
+        "min_sigmas": (2.0, 8.0),
+        "min_improvement": (0.3, 0.02),
+        "patience": (2, 12),
+        "confirmations": (2, 8),
+    }
 
-    def __init__(self, *, part: float = 0.7, errors: float = 4.0, gain: float = 0.1, patience: int = 5, confirm: int = 3) -> None:
-        self.part, self.errors, self.gain, self.patience, self.confirm = part, errors, gain, patience, confirm
-        self._plateau = Plateau(patience, gain)
+    def __init__(
+        self,
+        *,
+        agreement_ratio: float = 0.7,
+        min_sigmas: float = 4.0,
+        min_improvement: float = 0.1,
+        patience: int = 5,
+        confirmations: int = 3,
+    ) -> None:
+        self.agreement_ratio, self.min_sigmas, self.min_improvement = agreement_ratio, min_sigmas, min_improvement
+        self.patience, self.confirmations = patience, confirmations
+        self._plateau = Plateau(patience, min_improvement)
         self._steps: list[int] = []
-        self._weak = Streak(confirm)
+        self._weak_streak = Streak(confirmations)
 
-    def update(self, readings: Readings) -> Outcome:
+    def update(self, readings: Readings) -> DetectorResult:
         fake, error, real, distance = readings.select(self.inputs)
-        if not (finite(fake) and finite(error) and finite(real) and finite(distance)):
+        if not (is_finite(fake) and is_finite(error) and is_finite(real) and is_finite(distance)):
             return None
-        self._steps = [*self._steps, readings.step][-self.confirm :]
-        settled = self._plateau.extend(distance)
-        threshold = self.part * real
-        if not self._weak.extend(settled and fake + self.errors * max(error, math.ulp(1.0)) < threshold):
+        self._steps = [*self._steps, readings.step][-self.confirmations :]
+        has_plateaued = self._plateau.update(distance)
+        threshold = self.agreement_ratio * real
+        is_weak = fake + self.min_sigmas * max(error, math.ulp(1.0)) < threshold
+        if not self._weak_streak.update(has_plateaued and is_weak):
             return None
         return Verdict(
             value=fake,
@@ -89,11 +105,11 @@ class WeakConditioning(Detector):
             signal="label_agreement/fake",
             window=self._steps[-1] - self._steps[0] + 1,
             origin="the agreement of real samples",
-            explanation=f"{fake:.0%} of the generated samples have the label that was asked for, {real:.0%} of the real ones theirs.",
+            explanation=f"{fake:.0%} of the generated samples have the requested label, {real:.0%} of the real ones theirs.",
         )
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
-        """A stream in which the agreement falls to chance, and the step at which it does."""
+        """Simulate an agreement that falls to chance. Return the readings and the onset."""
         before = {"label_agreement/fake": 0.9, "label_agreement_error/fake": 0.01, "label_agreement/real": 0.95, "frechet": 1.0}
-        return cls.stream(seed, onset=300, before=before, after={"label_agreement/fake": 0.1}, noise=0.0), 300
+        return cls.simulate(seed, onset=300, before=before, after={"label_agreement/fake": 0.1}, noise=0.0), 300

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from ganwatch.core.errors import UserError
-from ganwatch.core.signals import catalogue, family
+from ganwatch.core.signals import catalogue, find_signal
 from ganwatch.recordings.recording import Recording, of_readings
 
 COLUMNS = ("step", "series", "value")
@@ -46,7 +46,7 @@ def known(series: str) -> bool:
     >>> known("loss/g"), known("loss"), known("d_auc"), known("d_auc/g"), known("errG")
     (True, False, True, False, False)
     """
-    signal = family(series)
+    signal = find_signal(series)
     return signal is not None and bool(signal.label) == ("/" in series)
 
 

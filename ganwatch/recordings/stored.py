@@ -28,7 +28,7 @@ def read_stored(address: str, run: str) -> Iterator[Recording]:
 
     rows: dict[int, dict[str, float]] = {}
     with open_store(address, create=False) as store:
-        meant = queries.resolve(store, run)
+        meant = queries.find_run(store, run)
         for name in series_names(store, meant.id):
             for step, value in zip(*(column.tolist() for column in series(store, meant.id, name)), strict=True):
                 rows.setdefault(step, {})[name] = value

@@ -13,13 +13,13 @@ from functools import partial
 from itertools import count, cycle, islice
 from typing import Any
 
-from ganwatch.alerting.alerts import SECTIONS
+from ganwatch.alerting.alerts import REQUIRED_SECTIONS
 from ganwatch.core.detector import Detector, NotApplicable, Severity, Verdict
-from ganwatch.core.detector_settings import defaults, setting
+from ganwatch.core.detector_settings import arguments_at, default_arguments
 from ganwatch.core.incidents import State
 from ganwatch.core.readings import Readings
 from ganwatch.core.replay import replay
-from ganwatch.core.signals import family
+from ganwatch.core.signals import find_signal
 from ganwatch.testing.rules import attempt, require
 
 SCALED = ("loss", "grad_norm", "layer_grad_norm", "output_gradient")
@@ -66,7 +66,7 @@ def _facts(cls: type[Detector]) -> None:
     require(isinstance(title, str) and title.strip(" .\n") == title != "", who, "title must be a text without a full stop", title)
     require(isinstance(severity, Severity), who, "severity must be a Severity", severity)
     require(isinstance(inputs, tuple) and len(inputs) > 0, who, "inputs must be a tuple of series", inputs)
-    unknown = [name for name in inputs or () if (known := family(name)) is None or bool(known.label) != ("/" in name)]
+    unknown = [name for name in inputs or () if (known := find_signal(name)) is None or bool(known.label) != ("/" in name)]
     require(not unknown, who, "inputs must be series of the catalogue, with a label where their family has one", unknown)
     for name, least in (("fire_after", 0), ("resolve_after", 1), ("causal_priority", -math.inf)):
         value = getattr(cls, name)
@@ -75,8 +75,8 @@ def _facts(cls: type[Detector]) -> None:
 
 
 def _guide(cls: type[Detector]) -> None:
-    guide = cls.guide()
-    missing = [heading for heading in ("summary", *SECTIONS) if not guide.get(heading)]
+    guide = cls.runbook_sections()
+    missing = [heading for heading in ("summary", *REQUIRED_SECTIONS) if not guide.get(heading)]
     require(not missing, cls.__name__, "the module's docstring must have a summary and every section of a runbook, none empty", missing)
 
 
@@ -97,7 +97,7 @@ def _demo(cls: type[Detector], seed: int) -> None:
 
 
 def _tunable(cls: type[Detector], seed: int) -> None:
-    who, shipped = cls.__name__, defaults(cls)
+    who, shipped = cls.__name__, default_arguments(cls)
     for name, (sensitive, strict) in cls.tunable.items():
         require(name in shipped, who, "tunable must name arguments of the constructor", name)
         numbers = [type(number) for number in (shipped[name], sensitive, strict)]
@@ -105,7 +105,7 @@ def _tunable(cls: type[Detector], seed: int) -> None:
         between = min(sensitive, strict) < shipped[name] < max(sensitive, strict)
         require(between, who, f"the default of the tunable {name} must lie between its ends", (sensitive, shipped[name], strict))
     steps = list(cls.demo(seed)[0])
-    settings = [setting(cls, strictness) for strictness in (-1.0, 0.0, 1.0)]
+    settings = [arguments_at(cls, strictness) for strictness in (-1.0, 0.0, 1.0)]
     detectors = [attempt(who, f"the constructor must accept {arguments}", partial(cls, **arguments)) for arguments in settings]
     first = [min(_verdicts(steps, _outcomes(detector, steps)), default=math.inf) for detector in detectors]
     require(first == sorted(first), who, "demo must be found no later the more sensitive the tunable arguments are", first)
@@ -231,7 +231,7 @@ def _rough(cls: type[Detector], seed: int, faults: float = 0.0) -> Iterator[Read
 
 
 def _level(rng: random.Random, series: str) -> float:
-    signal = family(series)
+    signal = find_signal(series)
     level = rng.lognormvariate(0.0, 4.0)
     return min(level, signal.high) if signal is not None else level
 

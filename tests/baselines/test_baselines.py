@@ -12,7 +12,7 @@ from baselines_table import baselines, rows
 
 from ganwatch.calibration.judged import judge
 from ganwatch.core.detector import Verdict
-from ganwatch.core.detector_settings import own_detectors
+from ganwatch.core.detector_settings import discover_detectors
 from ganwatch.core.readings import Readings
 from ganwatch.recordings import Recording
 from ganwatch.testing import detectors as contract
@@ -39,7 +39,7 @@ def test_a_restored_rule_goes_on_as_if_never_interrupted(rule):
 
 
 def test_codes_are_no_one_elses():
-    codes = [cls.code for cls in [*RULES, *own_detectors()]]
+    codes = [cls.code for cls in [*RULES, *discover_detectors()]]
     assert len(codes) == len(set(codes))
 
 

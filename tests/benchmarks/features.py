@@ -128,7 +128,7 @@ DATA = {"digits": digits, "photographs": photographs, "tumours": tumours, "grid"
 def extractors(data: Data) -> dict[str, Callable[[], Any]]:
     """What is compared on such data; what is made is not paid for unless it is used."""
     from ganwatch.features.identity import Identity
-    from ganwatch.features.pretrained import Pretrained
+    from ganwatch.features.pretrained import PretrainedNetwork
     from ganwatch.features.random_conv import RandomConv
 
     if not data.images:
@@ -136,7 +136,7 @@ def extractors(data: Data) -> dict[str, Callable[[], Any]]:
     return {
         "identity": Identity,
         "random-conv": RandomConv,
-        "pretrained": Pretrained,
+        "pretrained": PretrainedNetwork,
         "discriminator": lambda: discriminator(data),
     }
 

@@ -65,11 +65,11 @@ def by_eigenvalues(one: Tensor, other: Tensor, shift: Tensor) -> float:
 
 
 def trace_terms(repeats: int) -> list[bool]:
-    real = Moments.of(features(REALS, 1))
+    real = Moments.from_batches(features(REALS, 1))
     reference, covariance = FrechetReference(real), real.covariance
     met = []
     for n, goal in TRACE_GOALS.items():
-        fake = Moments.of(features(n, 2))
+        fake = Moments.from_batches(features(n, 2))
         other = fake.root.T @ fake.root if fake.root is not None else fake.covariance
         reference.distance(fake)
         ours = partial(reference.distance, fake)

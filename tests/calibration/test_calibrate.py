@@ -12,8 +12,15 @@ from torch import nn
 import ganwatch
 from ganwatch.calibration.fit import bound, fit, needed
 from ganwatch.cli import main
-from ganwatch.commands.calibrate import _verdict
-from ganwatch.core.detector_settings import changed, made, own_detectors, read_preset, setting, write_preset
+from ganwatch.commands.calibrate import _describe_fit
+from ganwatch.core.detector_settings import (
+    arguments_at,
+    create_detectors,
+    discover_detectors,
+    non_default_arguments,
+    read_preset,
+    write_preset,
+)
 from ganwatch.core.errors import UserError
 from ganwatch.detectors.mode_collapse import ModeCollapse
 from ganwatch.recordings import Recording, read_recordings, write_recordings
@@ -63,10 +70,10 @@ def test_too_few_steps_are_said_and_nothing_becomes_more_sensitive(capsys, noisy
     assert main(args) == 0
     out = capsys.readouterr().out
     assert "NOT PROMISED: 0.1 in 10,000 takes 299,574 steps without a false alarm, and there are 4,200" in out
-    assert "left out, as they are not healthy: 1 runs (non-finite)" in out
+    assert "left out, as not healthy: 1 runs (non-finite)" in out
     preset = read_preset(noisy.with_name("preset.toml"))
-    assert preset["GW301"] == setting(next(cls for cls in own_detectors() if cls.code == "GW301"), 0.0)
-    assert preset["GW101"]["floor"] < ModeCollapse().floor
+    assert preset["GW301"] == arguments_at(next(cls for cls in discover_detectors() if cls.code == "GW301"), 0.0)
+    assert preset["GW101"]["min_vendi_ratio"] < ModeCollapse().min_vendi_ratio
     assert "GW102" not in preset
 
 
@@ -97,8 +104,8 @@ def test_a_sweep_for_people_has_a_row_for_each_setting(capsys, noisy):
     head, *rows = (line.split() for line in capsys.readouterr().out.splitlines())
     assert head[:3] == ["DETECTOR", "STRICTNESS", "FOUND"]
     assert [row[:2] for row in rows[:9]] == [["GW501", f"{place / 4:+g}"] for place in range(-4, 5)]
-    assert rows[4][-3:] == ["reach=8", "excess=0.5", "window=120"]
-    assert "GW401 could not judge 4 runs: needs one of frechet, frechet_error" in " ".join(rows[-1])
+    assert rows[4][-3:] == ["reach_ratio=8", "excess_ratio=0.5", "window=120"]
+    assert "GW401 could not evaluate 4 runs: needs one of frechet, frechet_error" in " ".join(rows[-1])
     assert not any(row[:1] in (["GW401"], ["GW402"]) for row in rows[:-1])
 
 
@@ -146,41 +153,41 @@ def test_runs_that_differ_too_much_are_said():
     counts = {"GW101": [[0, 0, 0], [9, 0, 0]], "GW201": [[0, 0, 0], [0, 9, 0]], "GW301": [[0, 0, 0], [0, 0, 9]]}
     fitted = fit(counts, [100_000] * 3, 0.5, shipped=1)
     assert (fitted.alarms, fitted.left_out.alarms) == (0, 27)
-    assert "NOT KEPT on runs left out of the fitting" in _verdict(0.5, fitted, 3, [])[-1]
-    assert "NOT KEPT" not in " ".join(_verdict(1.0, fitted, 3, []))
+    assert "NOT KEPT on runs left out of the fit" in _describe_fit(0.5, fitted, 3, [])[-1]
+    assert "NOT KEPT" not in " ".join(_describe_fit(1.0, fitted, 3, []))
 
 
 def test_settings_lie_between_the_ends():
-    sensitive, shipped, strict = (setting(ModeCollapse, at) for at in (-1.0, 0.0, 1.0))
+    sensitive, shipped, strict = (arguments_at(ModeCollapse, at) for at in (-1.0, 0.0, 1.0))
     assert {name: (sensitive[name], strict[name]) for name in sensitive} == dict(ModeCollapse.tunable)
-    assert changed(made([ModeCollapse], {"GW101": shipped})) == {}
-    half = setting(ModeCollapse, -0.5)
-    assert half["floor"] == pytest.approx((0.35 * 0.6) ** 0.5, rel=1e-5)
+    assert non_default_arguments(create_detectors([ModeCollapse], {"GW101": shipped})) == {}
+    half = arguments_at(ModeCollapse, -0.5)
+    assert half["min_vendi_ratio"] == pytest.approx((0.35 * 0.6) ** 0.5, rel=1e-5)
     assert isinstance(half["patience"], int)
     with pytest.raises(ValueError, match=r"strictness must be in \[-1, 1\], got 2"):
-        setting(ModeCollapse, 2)
+        arguments_at(ModeCollapse, 2)
 
 
 def test_a_preset_sets_the_detectors_of_both_front_ends(tmp_path):
     preset = tmp_path / "mine.toml"
-    write_preset(preset, {"GW101": {"floor": 0.25}, "GW301": {"window": 90}}, {"runs": 3})
-    expected = {"GW101": {"floor": 0.25}, "GW301": {"window": 90}}
+    write_preset(preset, {"GW101": {"min_vendi_ratio": 0.25}, "GW301": {"window": 90}}, {"runs": 3})
+    expected = {"GW101": {"min_vendi_ratio": 0.25}, "GW301": {"window": 90}}
     with ganwatch.watch(G=nn.Linear(2, 3), D=nn.Linear(3, 1), store=None, preset=preset) as watching:
-        assert changed(watching.observer.monitor.detectors) == expected
+        assert non_default_arguments(watching.observer.monitor.detectors) == expected
     assert GanWatch(store=None, preset=str(preset)).settings == expected
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[detectors.GW999]\nfloor = 1.0", "must name detectors that there are (GW101, "),
-        ("[detectors.GW101]\nflor = 0.2", "must give GW101 (ModeCollapse) arguments that it has (floor, near, "),
-        ("[detectors.GW101]\nfloor = 'low'", "must give GW101 a finite number as floor, got 'low'"),
-        ("[detectors.GW101]\nfloor = nan", "must give GW101 a finite number as floor, got nan"),
+        ("[detectors.GW999]\nmin_vendi_ratio = 1.0", "must name existing detectors (GW101, "),
+        ("[detectors.GW101]\nvendi = 0.2", "must give GW101 (ModeCollapse) existing arguments (min_vendi_ratio, "),
+        ("[detectors.GW101]\nmin_vendi_ratio = 'low'", "must give GW101 a finite number as min_vendi_ratio, got 'low'"),
+        ("[detectors.GW101]\nmin_vendi_ratio = nan", "must give GW101 a finite number as min_vendi_ratio, got nan"),
         ("[detectors.GW101]\nwindow = 20.5", "must give GW101 a whole number as window, got 20.5"),
-        ("[detectors.GW101]\nwindow = 0", "gives GW101 (ModeCollapse) what it refuses: size must be >= 1 (steps), got 0"),
+        ("[detectors.GW101]\nwindow = 0", "must give GW101 (ModeCollapse) valid arguments: size must be >= 1 (steps), got 0"),
         ("GW101 = 3", "must have a table [detectors.CODE] for each detector, got GW101"),
-        ("floor =", "must be a TOML file of ganwatch calibrate"),
+        ("min_vendi_ratio =", "must be a TOML file of ganwatch calibrate"),
     ],
 )
 def test_a_preset_that_names_what_is_not_there_is_refused_before_the_training(tmp_path, capsys, text, message):
@@ -211,7 +218,7 @@ def test_what_is_asked_wrongly_is_said(capsys, tmp_path, args, message):
 
 def test_a_preset_goes_without_detectors_and_without_a_sweep(capsys, tmp_path):
     write_preset(tmp_path / "mine.toml", {}, {})
-    with pytest.raises(UserError, match="so it goes without detectors"):
+    with pytest.raises(UserError, match="preset or detectors, not both"):
         GanWatch(preset=tmp_path / "mine.toml", detectors=[])
     with pytest.raises(UserError, match="preset must be the path of a TOML file or None, got dict"):
         GanWatch(preset={"GW101": {}})

@@ -57,7 +57,7 @@ def test_what_is_printed_says_what_the_figures_rest_on(capsys, tmp_path):
     assert ["who knows", "-", "1200", "none"] in rows
     assert ["mode-collapse", "2", "1", "0.09 to 0.91", "2", "540", "100"] in rows
     assert ["false alarms: 1 on 1 of 1 healthy runs, 10 in 10,000 steps (95% interval 0.253 to 55.7; 1,000 steps watched)"] in rows
-    assert any("1 run of which is not known whether they are healthy" in row[0] for row in rows if row)
+    assert any("1 run not known to be healthy or failing" in row[0] for row in rows if row)
 
 
 def test_a_table_of_others_is_judged(capsys, tmp_path):

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ganwatch.core.detector import Detector, parse_guide
+from ganwatch.core.detector import Detector, parse_sections
 from ganwatch.core.discovery import discover
-from ganwatch.core.readings import Readings, SampleImages, finite
+from ganwatch.core.readings import Readings, SampleImages, is_finite
 from ganwatch.core.statistics import Streak
 
 
@@ -46,12 +46,12 @@ def test_only_concrete_classes_are_found_where_they_are_defined(tmp_path: Path, 
     ],
 )
 def test_a_docstring_is_split_at_its_headings(text: str, sections: dict[str, str]) -> None:
-    assert parse_guide(text) == sections
+    assert parse_sections(text) == sections
 
 
 def test_a_stream_is_seeded_and_changes_at_its_onset() -> None:
     def stream(seed: int) -> list[Readings]:
-        return list(Detector.stream(seed, onset=5, before={"a": 1.0, "b": 2.0}, after={"b": 1e6}, length=3))
+        return list(Detector.simulate(seed, onset=5, before={"a": 1.0, "b": 2.0}, after={"b": 1e6}, length=3))
 
     steps = stream(1)
     assert [one.step for one in steps] == list(range(1, 9))
@@ -67,4 +67,4 @@ def test_images_must_be_whole() -> None:
 
 @pytest.mark.parametrize(("value", "expected"), [(None, False), (float("nan"), False), (float("-inf"), False), (0.0, True)])
 def test_finite(value: float | None, expected: bool) -> None:
-    assert finite(value) is expected
+    assert is_finite(value) is expected

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ganwatch.core.detector import Detector, NotApplicable, Severity, Verdict
-from ganwatch.core.incidents import CAUSAL_WINDOW, SLACK, Incident, IncidentBook, State, incident_from_plain, incident_to_plain
+from ganwatch.core.incidents import CAUSAL_WINDOW, ONSET_TOLERANCE, Incident, IncidentBook, State, incident_from_plain, incident_to_plain
 
 
 def kind(code: str, *, fire_after: int = 0, resolve_after: int = 3, causal_priority: int = 0) -> type[Detector]:
@@ -26,13 +26,13 @@ OBSERVER = kind("GW901")
 
 
 def causes(book: IncidentBook) -> dict[str, str | None]:
-    return {incident.id: incident.cause for incident in book.known}
+    return {incident.id: incident.cause for incident in book.history}
 
 
 def test_a_verdict_must_stand_for_hold_steps() -> None:
     book, slow = IncidentBook(), kind("GW101", fire_after=3)
     assert [bool(book.update(step, slow, verdict())) for step in range(10, 15)] == [False, False, False, True, False]
-    [incident] = book.known
+    [incident] = book.history
     assert (incident.opened, incident.fired, incident.seen, incident.onset) == (10, 13, 14, 10)
 
 
@@ -40,10 +40,10 @@ def test_a_verdict_that_does_not_last_leaves_nothing() -> None:
     book, slow = IncidentBook(), kind("GW101", fire_after=3)
     for step, outcome in enumerate((verdict(), verdict(), None, verdict(), NotApplicable("no"), verdict(), verdict()), start=1):
         assert book.update(step, slow, outcome) == []
-    assert book.known == []
+    assert book.history == []
     book.update(8, slow, verdict())
     book.update(9, slow, verdict())
-    assert [incident.id for incident in book.known] == ["GW101-1"]
+    assert [incident.id for incident in book.history] == ["GW101-1"]
 
 
 def test_one_incident_while_verdicts_go_on_and_another_after_it_was_resolved() -> None:
@@ -58,8 +58,8 @@ def test_one_incident_while_verdicts_go_on_and_another_after_it_was_resolved() -
         ("GW101-2", State.FIRING, 20),
         ("GW101-2", State.RESOLVED, 25),
     ]
-    assert [(one.seen, one.resolved) for one in book.known] == [(12, 15), (22, 25)]
-    assert book.open == []
+    assert [(one.seen, one.resolved) for one in book.history] == [(12, 15), (22, 25)]
+    assert book.firing == []
 
 
 @pytest.mark.parametrize(("given", "expected"), [(verdict(onset=7), 7), (verdict(window=5), 16), (verdict(window=50), 1)])
@@ -73,15 +73,15 @@ def test_evidence_is_the_latest() -> None:
     book.update(1, COLLAPSE, verdict())
     latest = verdict(onset=1)
     book.update(2, COLLAPSE, latest)
-    assert book.open[0].evidence is latest
-    assert book.open[0].severity is Severity.TICKET
+    assert book.firing[0].evidence is latest
+    assert book.firing[0].severity is Severity.TICKET
 
 
 def test_kinds_explain_each_other_when_they_begin_within_the_causal_window() -> None:
     order = [DATA, GRADIENTS, DOMINATION, COLLAPSE, QUALITY, OBSERVER]
     for cause, symptom in pairwise(order):
         book = IncidentBook()
-        book.update(1000 + CAUSAL_WINDOW - SLACK, symptom, verdict(onset=1000))
+        book.update(1000 + CAUSAL_WINDOW - ONSET_TOLERANCE, symptom, verdict(onset=1000))
         changed = book.update(1301, cause, verdict(onset=1000 + CAUSAL_WINDOW))
         assert {one.id for one in changed} == {f"{cause.code}-1", f"{symptom.code}-1"}
         assert causes(book) == {f"{cause.code}-1": None, f"{symptom.code}-1": f"{cause.code}-1"}
@@ -98,7 +98,7 @@ def test_otherwise_the_earlier_onset_is_the_cause() -> None:
 def test_what_begins_after_a_symptom_was_found_did_not_cause_it(late: int, cause: str | None) -> None:
     book = IncidentBook()
     book.update(1000, COLLAPSE, verdict(onset=1000))
-    book.update(1200, DATA, verdict(onset=1000 + SLACK + late))
+    book.update(1200, DATA, verdict(onset=1000 + ONSET_TOLERANCE + late))
     assert causes(book)["GW101-1"] == cause
 
 
@@ -170,9 +170,9 @@ def test_a_book_restored_at_any_step_tells_the_same(script: list[tuple[int, list
         for detector, bad in zip(KINDS, failing, strict=True):
             outcome = verdict(window=3) if bad else None
             assert cut.update(step, detector, outcome) == whole.update(step, detector, outcome)
-    assert cut.known == whole.known
-    assert cut.open == whole.open
-    assert len({one.id for one in whole.known}) == len(whole.known)
-    for one in whole.known:
+    assert cut.history == whole.history
+    assert cut.firing == whole.firing
+    assert len({one.id for one in whole.history}) == len(whole.history)
+    for one in whole.history:
         assert one.onset <= one.opened <= one.fired <= one.seen
-        assert one.cause is None or next(other for other in whole.known if other.id == one.cause).cause is None
+        assert one.cause is None or next(other for other in whole.history if other.id == one.cause).cause is None

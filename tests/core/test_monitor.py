@@ -39,7 +39,7 @@ class High(Detector):
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
-        return cls.stream(seed, onset=2, before={"loss/d": 0.5}, after={"loss/d": 5.0}), 2
+        return cls.simulate(seed, onset=2, before={"loss/d": 0.5}, after={"loss/d": 5.0}), 2
 
 
 class Broken(High):
@@ -106,8 +106,8 @@ def lived(values: Any, detectors: list[Detector], steps: int, **parts: Any) -> t
     monitor.listeners += parts.get("listeners", ())
     monitor.start(Run("r", "r"))
     for index in range(1, steps + 1):
-        monitor.observe(At(index, [*parts.get("probes", ()), Given(values)]))
-        monitor.send()
+        monitor.process_step(At(index, [*parts.get("probes", ()), Given(values)]))
+        monitor.send_readings()
     return monitor, sink
 
 
@@ -132,7 +132,7 @@ def test_a_broken_gatherer_is_isolated_too() -> None:
     gatherer = Lag()
     gatherer.put = gatherer.flush = fail
     monitor = Monitor(gatherer=gatherer)
-    monitor.observe(At(1, [Given({"loss/d": 1.0})]))
+    monitor.process_step(At(1, [Given({"loss/d": 1.0})]))
     monitor.finish("finished")
     assert monitor.errors == {"gatherer": 2}
 
@@ -149,27 +149,27 @@ def test_own_errors_and_drops_are_signals() -> None:
 def test_an_outcome_holds_between_the_readings_of_its_inputs() -> None:
     monitor = Monitor(detectors=[High()])
     for step in range(1, 31):
-        monitor.judge(Readings(step, {"loss/d": 5.0} if step % 5 == 0 else {"loss/g": 0.1}))
-    [incident] = monitor.incidents.known
+        monitor.add_readings(Readings(step, {"loss/d": 5.0} if step % 5 == 0 else {"loss/g": 0.1}))
+    [incident] = monitor.incidents.history
     assert (incident.opened, incident.state, incident.seen) == (15, State.FIRING, 30)
     assert not monitor.errors  # it was not asked without inputs
     resumed = Monitor(detectors=[High()])
     resumed.load_state_dict(json.loads(json.dumps(monitor.state_dict())))
     for step in range(31, 51):
-        assert resumed.judge(Readings(step, {"loss/g": 0.1})) == []
-    assert resumed.incidents.open[0].seen == 50
+        assert resumed.add_readings(Readings(step, {"loss/g": 0.1})) == []
+    assert resumed.incidents.firing[0].seen == 50
 
 
 def test_a_detector_that_cannot_judge_says_what_it_needs() -> None:
     monitor = Monitor(detectors=[High(), Broken()])
     assert monitor.not_applicable() == dict.fromkeys(("GW201", "GW301"), "needs one of loss/d")
-    assert Monitor(detectors=[type("Asked", (High,), {"opt_in": True})()]).not_applicable() == {}
-    monitor.judge(Readings(1, {"loss/d": -1.0}))
+    assert Monitor(detectors=[type("Asked", (High,), {"is_optional": True})()]).not_applicable() == {}
+    monitor.add_readings(Readings(1, {"loss/d": -1.0}))
     assert monitor.not_applicable()["GW201"] == "needs a loss that is not negative"
     resumed = Monitor(detectors=[High()])
     resumed.load_state_dict(json.loads(json.dumps(monitor.state_dict())))
     assert resumed.not_applicable() == {"GW201": "needs a loss that is not negative"}
-    monitor.judge(Readings(2, {"loss/d": 1.0}))
+    monitor.add_readings(Readings(2, {"loss/d": 1.0}))
     assert "GW201" not in monitor.not_applicable()
 
 
@@ -179,8 +179,8 @@ def test_sinks_get_copies_and_listeners_the_incident() -> None:
     plain = MemorySink()
     plain.incident = told.append
     monitor, _ = lived({"loss/d": 5.0}, [High()], 8, listeners=[heard.append], sinks=[plain])
-    assert heard == monitor.incidents.known
-    assert heard[0] is monitor.incidents.known[0]
+    assert heard == monitor.incidents.history
+    assert heard[0] is monitor.incidents.history[0]
     assert told[0].seen == 3
     assert heard[0].seen == 7
 
@@ -214,8 +214,8 @@ def test_a_monitor_restored_at_any_step_finds_the_same(values: list[float | None
             cut = Monitor(detectors=[High(), Broken()])
             cut.errors["detector GW301"] = 1
             cut.load_state_dict(state)
-        assert cut.judge(one) == whole.judge(one)
-    assert cut.incidents.known == whole.incidents.known
+        assert cut.add_readings(one) == whole.add_readings(one)
+    assert cut.incidents.history == whole.incidents.history
     assert cut.state_dict() == whole.state_dict()
 
 
@@ -228,11 +228,11 @@ def test_default_detectors_go_on_after_a_restart_in_the_middle_of_every_failure(
                 state = json.loads(json.dumps(cut.state_dict()))
                 cut = Monitor(detectors=default_detectors())
                 cut.load_state_dict(state)
-            whole.judge(one)
-            cut.judge(one)
+            whole.add_readings(one)
+            cut.add_readings(one)
         assert not whole.errors | cut.errors
-        assert whole.incidents.known
-        assert repr(cut.incidents.known) == repr(whole.incidents.known)
+        assert whole.incidents.history
+        assert repr(cut.incidents.history) == repr(whole.incidents.history)
 
 
 def test_state_holds_what_was_measured_and_not_yet_judged() -> None:
@@ -250,6 +250,6 @@ def test_a_replay_finds_what_was_found_live() -> None:
     detectors = [*default_detectors(), High()]
     monitor, sink = lived(values, detectors, 120)
     monitor.finish("finished")
-    assert [one.code for one in monitor.incidents.known] == ["GW201", "GW303"]
+    assert [one.code for one in monitor.incidents.history] == ["GW201", "GW303"]
     again = [*(type(one)() for one in detectors)]
-    assert repr(replay(sink.steps, again)) == repr(monitor.incidents.known)
+    assert repr(replay(sink.steps, again)) == repr(monitor.incidents.history)

@@ -8,7 +8,7 @@ import pytest
 from ganwatch.core.detector import Detector
 from ganwatch.core.discovery import discover
 from ganwatch.core.probe import Probe
-from ganwatch.core.signals import catalogue, family, register
+from ganwatch.core.signals import catalogue, find_signal, register
 
 SIGNALS = list(catalogue().values())
 
@@ -16,28 +16,28 @@ SIGNALS = list(catalogue().values())
 @pytest.mark.parametrize("signal", SIGNALS, ids=lambda signal: signal.name)
 def test_an_entry_says_everything(signal) -> None:
     assert re.fullmatch(r"[a-z][a-z0-9_]*", signal.name)
-    assert re.fullmatch(r"ganwatch_[a-z][a-z0-9_]*", signal.metric)
+    assert re.fullmatch(r"ganwatch_[a-z][a-z0-9_]*", signal.exported_name)
     assert re.fullmatch(r"[A-Zg].*\.", signal.help)  # a sentence; "ganwatch" is written small
     assert "\n" not in signal.help
     assert signal.unit in {"ratio", "seconds", "bytes", "nats", "norm", "value", "count"}
-    assert signal.label in {"", "network", "layer", "batch", "name", "kind"}
+    assert signal.label in {"", "network", "layer", "batch", "name", "label", "group"}
     assert signal.low < signal.high
     assert signal.group != "other"
 
 
 def test_exported_names_are_unique_and_end_in_their_unit() -> None:
-    names = [signal.metric for signal in SIGNALS]
+    names = [signal.exported_name for signal in SIGNALS]
     assert len(set(names)) == len(names)
     for signal in SIGNALS:
         if signal.unit in {"ratio", "seconds", "bytes"}:
-            assert signal.metric.endswith(f"_{signal.unit}")
-    assert family("d_auc").metric == "ganwatch_discriminator_auc_ratio"
-    assert family("observer_dropped").metric == "ganwatch_observer_dropped"
+            assert signal.exported_name.endswith(f"_{signal.unit}")
+    assert find_signal("d_auc").exported_name == "ganwatch_discriminator_auc_ratio"
+    assert find_signal("observer_dropped").exported_name == "ganwatch_observer_dropped"
 
 
 def test_a_series_belongs_to_the_family_before_the_slash() -> None:
-    assert family("layer_grad_norm/main.0/weight").name == "layer_grad_norm"
-    assert family("unheard/of") is None
+    assert find_signal("layer_grad_norm/main.0/weight").name == "layer_grad_norm"
+    assert find_signal("unheard/of") is None
 
 
 def test_a_family_has_one_definition() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ganwatch.core.statistics import HealthyMedian, Smooth, Stateful, Streak, Window
+from ganwatch.core.statistics import HealthyMedian, Stateful, Streak, Window
 
 ANY = st.floats() | st.sampled_from([0.0, -0.0, 1.0, 1.0, 2.0])
 MODERATE = st.floats(-1e6, 1e6)
@@ -23,17 +23,17 @@ class Nest(Stateful):
         self._list: list[float] = []
         self._steps = 0
         self._window = Window(size)
-        self._pair = [Window(size), Smooth(span=size)]
+        self._pair = [Window(size), HealthyMedian(warmup=size)]
         self._named = {"g": Streak(size), "d": Streak(size)}
 
-    def push(self, value: float) -> None:
+    def add(self, value: float) -> None:
         self._number, self._text, self._flag = value, f"{value:g}", value > 0
         self._list.append(value)
         self._steps += 1
-        self._window.push(self._steps, value)
-        self._pair[0].push(self._steps, value)
-        self._pair[1].push(value)
-        self._named["g"].extend(value > 0)
+        self._window.add(self._steps, value)
+        self._pair[0].add(self._steps, value)
+        self._pair[1].update(value)
+        self._named["g"].update(value > 0)
 
 
 @given(st.lists(st.tuples(ANY, st.integers(1, 6)), max_size=30), st.integers(1, 20))
@@ -41,7 +41,7 @@ def test_a_window_is_what_was_finite_in_the_last_steps(readings: list[tuple[floa
     window, seen, step = Window(size), list[tuple[int, float]](), 0
     for value, gap in readings:
         step += gap
-        window.push(step, value)
+        window.add(step, value)
         if math.isfinite(value):
             seen.append((step, value))
         kept = [v for s, v in seen if s > seen[-1][0] - size]
@@ -61,7 +61,7 @@ def test_a_window_is_what_was_finite_in_the_last_steps(readings: list[tuple[floa
 def test_the_mean_of_a_window(values: list[float], size: int) -> None:
     window = Window(size)
     for step, value in enumerate(values):
-        window.push(step, value)
+        window.add(step, value)
     np.testing.assert_allclose(window.mean, np.mean(values[-size:]), rtol=1e-9, atol=1e-9)
 
 
@@ -69,56 +69,45 @@ def test_the_mean_of_a_window(values: list[float], size: int) -> None:
 def test_a_window_is_full_when_its_steps_have_been_seen(size: int, every: int, full_at: int) -> None:
     window = Window(size)
     for step in range(every, 201, every):
-        window.push(step, 1.0)
-        assert window.full == (step >= full_at)
+        window.add(step, 1.0)
+        assert window.is_full == (step >= full_at)
 
 
 @given(st.lists(st.booleans(), max_size=40), st.integers(1, 5))
 def test_a_streak_is_true_while_its_last_signs_are(signs: list[bool], length: int) -> None:
     streak = Streak(length)
-    got = [streak.extend(sign) for sign in signs]
+    got = [streak.update(sign) for sign in signs]
     assert got == [end >= length and all(signs[end - length : end]) for end in range(1, len(signs) + 1)]
-
-
-@given(st.lists(MODERATE, min_size=1, max_size=30), st.integers(1, 20))
-def test_smoothing_is_the_weighted_mean_of_what_was_finite(values: list[float], span: int) -> None:
-    smooth = Smooth(span=span)
-    for value in [math.nan, *values, math.inf]:
-        smooth.push(value)
-    weights = (1 - 2 / (span + 1)) ** np.arange(len(values))[::-1]
-    np.testing.assert_allclose(smooth.value, np.average(values, weights=weights), rtol=1e-6, atol=1e-6)
-    assert math.isnan(Smooth(span=span).value)
 
 
 @given(st.lists(ANY, max_size=60))
 def test_a_healthy_median_is_the_median_while_all_fits(values: list[float]) -> None:
     healthy = HealthyMedian(warmup=5, capacity=100)
     for value in values:
-        healthy.learn(value)
-        healthy.learn(value * 2, unless=True)
-        healthy.learn(None)
+        healthy.update(value)
+        healthy.update(value * 2, exclude=True)
+        healthy.update(None)
     finite = sorted(value for value in values if math.isfinite(value))
-    assert healthy.ready == (len(finite) >= 5)
+    assert healthy.is_ready == (len(finite) >= 5)
     assert healthy.value == finite[len(finite) // 2] if finite else math.isnan(healthy.value)
-    assert healthy.settled == (healthy.value if len(finite) >= 5 else None)
+    assert healthy.ready_value == (healthy.value if len(finite) >= 5 else None)
 
 
 @pytest.mark.parametrize("number", [100, 1_000, 20_000])
 def test_a_long_healthy_past_is_thinned_evenly(number: int) -> None:
     healthy = HealthyMedian(warmup=1, capacity=64)
     for value in range(number):
-        healthy.learn(value)
-    assert 32 <= len(healthy.state_dict()["_order"]) < 64
+        healthy.update(value)
+    assert 32 <= len(healthy.state_dict()["_history"]) < 64
     assert abs(healthy.value / number - 0.5) < 0.05
-    assert healthy.state_dict()["_order"] == sorted(healthy.state_dict()["_sorted"])
+    assert healthy.state_dict()["_history"] == sorted(healthy.state_dict()["_sorted"])
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: Window(0), r"size must be >= 1 \(steps\), got 0"),
-        (lambda: Streak(0), r"length must be >= 1 \(steps\), got 0"),
-        (lambda: Smooth(span=0), r"span must be >= 1 \(updates\), got 0"),
+        (lambda: Streak(0), r"length must be >= 1 \(updates\), got 0"),
         (lambda: HealthyMedian(warmup=0), r"warmup must be >= 1 \(updates\), got 0"),
     ],
 )
@@ -132,7 +121,7 @@ def test_sizes_must_be_positive(make, message: str) -> None:
 )
 def test_a_restored_object_goes_on_as_the_original(before: list[float], after: list[float], make) -> None:
     original, restored = make(), make()
-    take = type(original).learn if isinstance(original, HealthyMedian) else type(original).push
+    take = type(original).update if isinstance(original, HealthyMedian) else type(original).add
     for value in before:
         take(original, value)
     state = original.state_dict()
@@ -144,7 +133,7 @@ def test_a_restored_object_goes_on_as_the_original(before: list[float], after: l
     assert restored.state_dict() == original.state_dict()
     assert json.dumps(state) == text
     if isinstance(restored, Nest):
-        assert restored._window.ordered == sorted(original._window.state_dict()["_values"])
+        assert restored._window.sorted_values == sorted(original._window.state_dict()["_values"])
         assert isinstance(restored._pair[0], Window)
         assert isinstance(restored._named["d"], Streak)
 

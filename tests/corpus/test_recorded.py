@@ -14,7 +14,7 @@ from corpus.report import report
 
 from ganwatch.calibration.judged import Judged, judge_all
 from ganwatch.calibration.rates import failing, false_alarms
-from ganwatch.core.detector_settings import own_detectors
+from ganwatch.core.detector_settings import discover_detectors
 from ganwatch.recordings import read_recordings
 from ganwatch.recordings.sources import open_sources
 from ganwatch.session.defaults import default_detectors
@@ -62,5 +62,5 @@ def test_the_document_has_the_results_of_other_rules() -> None:
 
 
 def test_each_detector_says_how_often_it_was_right(final: list[Judged]) -> None:
-    docs = {cls: " ".join((sys.modules[cls.__module__].__doc__ or "").split()) for cls in own_detectors()}
+    docs = {cls: " ".join((sys.modules[cls.__module__].__doc__ or "").split()) for cls in discover_detectors()}
     assert not {cls.code: said for cls, doc in docs.items() if (said := calibration(cls, final)) not in doc}

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ganwatch.alerting.alerts import render
+from ganwatch.alerting import render
 from ganwatch.core.detector import Detector, NotApplicable, Verdict
 from ganwatch.core.discovery import discover
 from ganwatch.core.readings import Readings
@@ -59,15 +59,15 @@ class TinyLoss(Detector):
         loss = readings.get("loss/g")
         if loss is None:
             return None
-        tiny = self._healthy.ready and loss < 0.01 * self._healthy.value
-        self._healthy.learn(loss, unless=tiny)
-        if not self._streak.extend(tiny):
+        tiny = self._healthy.is_ready and loss < 0.01 * self._healthy.value
+        self._healthy.update(loss, exclude=tiny)
+        if not self._streak.update(tiny):
             return None
         return Verdict(loss, 0.01 * self._healthy.value, "loss/g", 3, "the run's own healthy median", "The loss is tiny.")
 
     @classmethod
     def demo(cls, seed):
-        return cls.stream(seed, onset=100, before={"loss/g": 1.0}, after={"loss/g": 1e-4}, length=100), 100
+        return cls.simulate(seed, onset=100, before={"loss/g": 1.0}, after={"loss/g": 1e-4}, length=100), 100
 '''
 
 
@@ -96,10 +96,10 @@ def test_codes_and_titles_are_unique() -> None:
 def test_one_new_file_is_discovered_checked_and_documented(package) -> None:
     [found] = discover(package, Detector)
     check_detector(found, seeds=[0])
-    page = render.runbook(found)
+    page = render.render_runbook(found)
     assert page.splitlines()[2] == "# GW999 tiny loss"
     assert "## Mitigation\n\nNothing." in page
-    assert "alert: GanwatchTinyLoss" in render.rules([found])
+    assert "alert: GanwatchTinyLoss" in render.render_rules([found])
 
 
 ALARM = Verdict(0.0, 1.0, "loss/g", 3, "the test", "It says so.")
@@ -213,7 +213,7 @@ BROKEN = {
     "resolve_after must be a whole number >= 1": _replaced(resolve_after=0),
     "causal_priority must be a whole number": _replaced(causal_priority="first"),
     "must be made without arguments": _replaced(__init__=lambda self, size: None),
-    "every section of a runbook.*'References'": lambda base: {"guide": classmethod(lambda cls: base.guide() | {"References": ""})},
+    "every section of a runbook.*'References'": lambda base: {"runbook_sections": classmethod(lambda cls: base.runbook_sections() | {"References": ""})},
     "demo must give a stream and its onset": _replaced(demo=classmethod(lambda cls, seed: 1 / 0)),
     "demo's steps must rise": _demo([Readings(2, {}), Readings(1, {})], 2),
     "demo's onset must lie within the stream": _demo([Readings(1, {}), Readings(2, {})], 1),

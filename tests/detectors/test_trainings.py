@@ -37,7 +37,7 @@ def incidents(*callbacks: lightning.Callback, steps: int, data: GANData | None =
     model = GAN(**{"shape": (2,), "g_norm": "none", "width": 64} | settings)
     fit(model, data or GANData("ring", batch_size=64), steps=steps, seed=0, callbacks=[watch, *callbacks], threads=1)
     assert watch.observer.monitor.errors == {}
-    return watch.observer.monitor.incidents.known
+    return watch.observer.monitor.incidents.history
 
 
 def codes(found: list[Incident]) -> list[str]:

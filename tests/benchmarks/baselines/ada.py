@@ -12,8 +12,8 @@ import statistics
 from collections.abc import Iterator
 from statistics import NormalDist
 
-from ganwatch.core.detector import Detector, Outcome, Severity, Verdict
-from ganwatch.core.readings import Readings, finite
+from ganwatch.core.detector import Detector, DetectorResult, Severity, Verdict
+from ganwatch.core.readings import Readings, is_finite
 
 RANKED = 0.05
 """From chance, from which on the share of pairs that are ranked right says how wide outputs are."""
@@ -40,9 +40,9 @@ class SignOfReals(Detector):
         self._steps: list[int] = []
         self._signs: list[float] = []
 
-    def update(self, readings: Readings) -> Outcome:
+    def update(self, readings: Readings) -> DetectorResult:
         real, fake, auc = readings.select(self.inputs)
-        if finite(real) and finite(fake) and finite(auc) and abs(auc - 0.5) >= RANKED and (real > fake) == (auc > 0.5):
+        if is_finite(real) and is_finite(fake) and is_finite(auc) and abs(auc - 0.5) >= RANKED and (real > fake) == (auc > 0.5):
             margin = NormalDist().inv_cdf(min(max(auc, 1.0 - MOST), MOST)) * math.sqrt(2.0)
             sign = math.erf(real * margin / (real - fake) / math.sqrt(2.0)) if real != fake else math.nan
             if math.isfinite(sign):
@@ -57,4 +57,4 @@ class SignOfReals(Detector):
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
         before = {"d_output/real": 0.2, "d_output/fake": -0.2, "d_auc": 0.64}
-        return cls.stream(seed, onset=100, before=before, after={"d_output/real": 4.0, "d_output/fake": -4.0, "d_auc": 1.0}), 100
+        return cls.simulate(seed, onset=100, before=before, after={"d_output/real": 4.0, "d_output/fake": -4.0, "d_auc": 1.0}), 100

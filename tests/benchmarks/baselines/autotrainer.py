@@ -12,8 +12,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from ganwatch.core.detector import Detector, Outcome, Severity, Verdict
-from ganwatch.core.readings import Readings, finite
+from ganwatch.core.detector import Detector, DetectorResult, Severity, Verdict
+from ganwatch.core.readings import Readings, is_finite
 
 ORIGIN = "default of AutoTrainer"
 NETWORKS = ("g", "d")
@@ -36,10 +36,10 @@ class VanishingGradient(Detector):
         self._found = [False, False]
         self._last = [0.0, 0.0]
 
-    def update(self, readings: Readings) -> Outcome:
+    def update(self, readings: Readings) -> DetectorResult:
         for place, network in enumerate(NETWORKS):
             ratio, norm = readings.get(f"grad_first_to_last/{network}"), readings.get(f"grad_norm/{network}")
-            if finite(ratio) and finite(norm):
+            if is_finite(ratio) and is_finite(norm):
                 self._found[place] = ratio < self.ratio and ratio * norm < self.first
                 self._last[place] = ratio
         if not any(self._found):
@@ -51,7 +51,7 @@ class VanishingGradient(Detector):
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
         before = {"grad_first_to_last/g": 0.1, "grad_norm/g": 1.0}
-        return cls.stream(seed, onset=100, before=before, after={"grad_first_to_last/g": 1e-6}), 100
+        return cls.simulate(seed, onset=100, before=before, after={"grad_first_to_last/g": 1e-6}), 100
 
 
 class ExplodingGradient(Detector):
@@ -68,7 +68,7 @@ class ExplodingGradient(Detector):
     def __init__(self, *, ratio: float = 70.0, loss: float = 1e5) -> None:
         self.ratio, self.loss = ratio, loss
 
-    def update(self, readings: Readings) -> Outcome:
+    def update(self, readings: Readings) -> DetectorResult:
         bounds = {"grad_first_to_last": self.ratio, "loss": self.loss}
         for name, value in zip(self.inputs, readings.select(self.inputs), strict=True):
             bound = bounds.get(name.partition("/")[0], math.inf)
@@ -79,7 +79,7 @@ class ExplodingGradient(Detector):
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
         before = {"grad_first_to_last/d": 0.5, "loss/d": 1.3}
-        return cls.stream(seed, onset=100, before=before, after={"grad_first_to_last/d": 200.0}), 100
+        return cls.simulate(seed, onset=100, before=before, after={"grad_first_to_last/d": 200.0}), 100
 
 
 class OscillatingLoss(Detector):
@@ -104,9 +104,9 @@ class OscillatingLoss(Detector):
         self._swings = 0
         self._looks = 0
 
-    def update(self, readings: Readings) -> Outcome:
+    def update(self, readings: Readings) -> DetectorResult:
         value = readings.get("d_auc")
-        if finite(value):
+        if is_finite(value):
             self._look(value)
         share = self._swings / max(self._looks, 1)
         if self._looks < self.least or share < self.share:

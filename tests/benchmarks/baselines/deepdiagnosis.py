@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from ganwatch.core.detector import Detector, Outcome, Severity, Verdict
-from ganwatch.core.readings import Readings, finite
+from ganwatch.core.detector import Detector, DetectorResult, Severity, Verdict
+from ganwatch.core.readings import Readings, is_finite
 
 ORIGIN = "default of DeepDiagnosis"
 
@@ -31,16 +31,16 @@ class UpdateRatio(Detector):
     def __init__(self, *, low: float = 1e-5, high: float = 0.1) -> None:
         self.low, self.high = low, high
 
-    def update(self, readings: Readings) -> Outcome:
+    def update(self, readings: Readings) -> DetectorResult:
         for name, value in zip(self.inputs, readings.select(self.inputs), strict=True):
-            if finite(value) and not self.low <= value <= self.high:
+            if is_finite(value) and not self.low <= value <= self.high:
                 bound = self.low if value < self.low else self.high
                 return Verdict(value, bound, name, 1, ORIGIN, f"An update is {value:.2g} of the weights.")
         return None
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
-        return cls.stream(seed, onset=100, before={"update_to_weight/g": 1e-3}, after={"update_to_weight/g": 1e-7}), 100
+        return cls.simulate(seed, onset=100, before={"update_to_weight/g": 1e-3}, after={"update_to_weight/g": 1e-7}), 100
 
 
 class NumericalError(Detector):
@@ -57,7 +57,7 @@ class NumericalError(Detector):
         "loss/g", "loss/d", "d_output/real", "d_output/fake", "grad_norm/g", "grad_norm/d", "weight_norm/g", "weight_norm/d"
     )
 
-    def update(self, readings: Readings) -> Outcome:
+    def update(self, readings: Readings) -> DetectorResult:
         for name, value in zip(self.inputs, readings.select(self.inputs), strict=True):
             if value is not None and (not math.isfinite(value) or (value == 0.0 and not name.startswith("loss"))):
                 return Verdict(value, 0.0, name, 1, ORIGIN, f"{name} is {value}.")
@@ -65,7 +65,7 @@ class NumericalError(Detector):
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
-        return cls.stream(seed, onset=100, before={"loss/g": 0.7, "grad_norm/g": 1.0}, after={"grad_norm/g": 0.0}), 100
+        return cls.simulate(seed, onset=100, before={"loss/g": 0.7, "grad_norm/g": 1.0}, after={"grad_norm/g": 0.0}), 100
 
 
 class LossNotDecreasing(Detector):
@@ -81,9 +81,9 @@ class LossNotDecreasing(Detector):
         self.length = length
         self._last: list[list[float]] = [[], []]
 
-    def update(self, readings: Readings) -> Outcome:
+    def update(self, readings: Readings) -> DetectorResult:
         for place, value in enumerate(readings.select(self.inputs)):
-            if finite(value):
+            if is_finite(value):
                 self._last[place] = [*self._last[place], value][-self.length :]
         for name, last in zip(self.inputs, self._last, strict=True):
             if len(last) == self.length and len(set(last)) == 1:
@@ -92,7 +92,7 @@ class LossNotDecreasing(Detector):
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
-        noisy = cls.stream(seed, onset=100, before={"loss/g": 0.7}, after={})
+        noisy = cls.simulate(seed, onset=100, before={"loss/g": 0.7}, after={})
         return (one if one.step < 100 else Readings(one.step, {"loss/g": 0.7}) for one in noisy), 100
 
 
@@ -112,9 +112,9 @@ class OutOfRange(Detector):
     def __init__(self, *, factor: float = 10.0) -> None:
         self.factor = factor
 
-    def update(self, readings: Readings) -> Outcome:
+    def update(self, readings: Readings) -> DetectorResult:
         low, high, lowest, highest = readings.select(self.inputs)
-        if not (finite(low) and finite(high) and finite(lowest) and finite(highest)):
+        if not (is_finite(low) and is_finite(high) and is_finite(lowest) and is_finite(highest)):
             return None
         if lowest < -1.0 or highest > 1.0:
             found, bound = highest - lowest > self.factor * (high - low), self.factor * (high - low)
@@ -126,4 +126,4 @@ class OutOfRange(Detector):
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
         before = {"data_min/real": -0.7, "data_max/real": 0.7, "data_min/fake": -0.7, "data_max/fake": 0.7}
-        return cls.stream(seed, onset=100, before=before, after={"data_max/real": 255.0}), 100
+        return cls.simulate(seed, onset=100, before=before, after={"data_max/real": 255.0}), 100

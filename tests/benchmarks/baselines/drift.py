@@ -13,8 +13,8 @@ from typing import Any
 from river.base import DriftDetector
 from river.drift import ADWIN, PageHinkley
 
-from ganwatch.core.detector import Detector, Outcome, Severity, Verdict
-from ganwatch.core.readings import Readings, finite
+from ganwatch.core.detector import Detector, DetectorResult, Severity, Verdict
+from ganwatch.core.readings import Readings, is_finite
 from ganwatch.core.statistics import Stateful
 
 
@@ -49,12 +49,12 @@ class AdaptiveWindow(Detector):
     def __init__(self) -> None:
         self._kept = [Kept(ADWIN) for _ in self.inputs]
 
-    def update(self, readings: Readings) -> Outcome:
+    def update(self, readings: Readings) -> DetectorResult:
         return _changed(self.inputs, readings, self._kept)
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
-        return cls.stream(seed, onset=300, before={"loss/g": 0.7, "loss/d": 1.3}, after={"loss/g": 3.0}), 300
+        return cls.simulate(seed, onset=300, before={"loss/g": 0.7, "loss/d": 1.3}, after={"loss/g": 3.0}), 300
 
 
 class CumulativeSum(Detector):
@@ -69,7 +69,7 @@ class CumulativeSum(Detector):
     def __init__(self) -> None:
         self._kept = [Kept(PageHinkley) for _ in self.inputs]
 
-    def update(self, readings: Readings) -> Outcome:
+    def update(self, readings: Readings) -> DetectorResult:
         return _changed(self.inputs, readings, self._kept)
 
     @classmethod
@@ -77,9 +77,9 @@ class CumulativeSum(Detector):
         return AdaptiveWindow.demo(seed)
 
 
-def _changed(names: tuple[str, ...], readings: Readings, kept: list[Kept]) -> Outcome:
-    outcome: Outcome = None
+def _changed(names: tuple[str, ...], readings: Readings, kept: list[Kept]) -> DetectorResult:
+    outcome: DetectorResult = None
     for name, value, one in zip(names, readings.select(names), kept, strict=True):
-        if finite(value) and one.take(value):
+        if is_finite(value) and one.take(value):
             outcome = Verdict(value, value, name, 1, "default of river", f"The mean of {name} has changed.")
     return outcome

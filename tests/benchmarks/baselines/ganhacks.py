@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ganwatch.core.detector import Detector, Outcome, Severity, Verdict
-from ganwatch.core.readings import Readings, finite
+from ganwatch.core.detector import Detector, DetectorResult, Severity, Verdict
+from ganwatch.core.readings import Readings, is_finite
 from ganwatch.core.statistics import Window
 
 ORIGIN = "ganhacks"
@@ -29,17 +29,17 @@ class LossAtZero(Detector):
         self.zero, self.window = zero, window
         self._size = Window(window)
 
-    def update(self, readings: Readings) -> Outcome:
+    def update(self, readings: Readings) -> DetectorResult:
         loss = readings.get("loss/d")
         if loss is not None:
-            self._size.push(readings.step, abs(loss))
-        if not self._size.full or self._size.median >= self.zero:
+            self._size.add(readings.step, abs(loss))
+        if not self._size.is_full or self._size.median >= self.zero:
             return None
         return Verdict(self._size.median, self.zero, "loss/d", self.window, ORIGIN, "The discriminator's loss has gone to 0.")
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
-        return cls.stream(seed, onset=100, before={"loss/d": 1.3}, after={"loss/d": 1e-4}), 100
+        return cls.simulate(seed, onset=100, before={"loss/d": 1.3}, after={"loss/d": 1e-4}), 100
 
 
 class LargeGradient(Detector):
@@ -54,12 +54,12 @@ class LargeGradient(Detector):
     def __init__(self, *, bound: float = 100.0) -> None:
         self.bound = bound
 
-    def update(self, readings: Readings) -> Outcome:
+    def update(self, readings: Readings) -> DetectorResult:
         for name, value in zip(self.inputs, readings.select(self.inputs), strict=True):
-            if finite(value) and value > self.bound:
+            if is_finite(value) and value > self.bound:
                 return Verdict(value, self.bound, name, 1, ORIGIN, f"{name} is {value:.3g}.")
         return None
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
-        return cls.stream(seed, onset=100, before={"grad_norm/g": 1.0, "grad_norm/d": 2.0}, after={"grad_norm/d": 1e3}), 100
+        return cls.simulate(seed, onset=100, before={"grad_norm/g": 1.0, "grad_norm/d": 2.0}, after={"grad_norm/d": 1e3}), 100

@@ -11,7 +11,7 @@ import math
 import statistics
 from collections.abc import Iterator
 
-from ganwatch.core.detector import Detector, Outcome, Severity, Verdict
+from ganwatch.core.detector import Detector, DetectorResult, Severity, Verdict
 from ganwatch.core.readings import Readings
 
 
@@ -28,8 +28,8 @@ class LossSpike(Detector):
         self.window, self.rtol = window, rtol
         self._last: list[list[float]] = [[], []]
 
-    def update(self, readings: Readings) -> Outcome:
-        outcome: Outcome = None
+    def update(self, readings: Readings) -> DetectorResult:
+        outcome: DetectorResult = None
         for place, value in enumerate(readings.select(self.inputs)):
             if value is None:
                 continue
@@ -44,4 +44,4 @@ class LossSpike(Detector):
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
-        return cls.stream(seed, onset=100, before={"loss/g": 0.7, "loss/d": 1.3}, after={"loss/d": 50.0}), 100
+        return cls.simulate(seed, onset=100, before={"loss/g": 0.7, "loss/d": 1.3}, after={"loss/d": 50.0}), 100

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from ganwatch.core.detector import Detector, Outcome, Severity, Verdict
-from ganwatch.core.readings import Readings, finite
+from ganwatch.core.detector import Detector, DetectorResult, Severity, Verdict
+from ganwatch.core.readings import Readings, is_finite
 
 ORIGIN = "default of SageMaker Debugger"
 
@@ -32,11 +32,11 @@ class VanishingGradient(Detector):
         self.threshold = threshold
         self._norms = [math.inf, math.inf]
 
-    def update(self, readings: Readings) -> Outcome:
+    def update(self, readings: Readings) -> DetectorResult:
         for place, network in enumerate("gd"):
             ratio, norm = readings.select(self.inputs[2 * place : 2 * place + 2])
-            self._norms[place] = norm if finite(norm) else self._norms[place]
-            first = min(ratio, 1.0) * self._norms[place] if finite(ratio) else self._norms[place]
+            self._norms[place] = norm if is_finite(norm) else self._norms[place]
+            first = min(ratio, 1.0) * self._norms[place] if is_finite(ratio) else self._norms[place]
             if first < self.threshold:
                 explanation = f"The gradient of the first layer of {network.upper()} has a norm of at most {first:.2g}."
                 return Verdict(first, self.threshold, self.inputs[2 * place], 1, ORIGIN, explanation)
@@ -45,7 +45,7 @@ class VanishingGradient(Detector):
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
         before = {"grad_first_to_last/g": 0.1, "grad_norm/g": 1.0}
-        return cls.stream(seed, onset=100, before=before, after={"grad_first_to_last/g": 1e-9}), 100
+        return cls.simulate(seed, onset=100, before=before, after={"grad_first_to_last/g": 1e-9}), 100
 
 
 class ExplodingTensor(Detector):
@@ -57,7 +57,7 @@ class ExplodingTensor(Detector):
     severity = Severity.TICKET
     inputs = ("loss/g", "loss/d", "grad_norm/g", "grad_norm/d", "weight_norm/g", "weight_norm/d")
 
-    def update(self, readings: Readings) -> Outcome:
+    def update(self, readings: Readings) -> DetectorResult:
         for name, value in zip(self.inputs, readings.select(self.inputs), strict=True):
             if value is not None and not math.isfinite(value):
                 return Verdict(value, math.inf, name, 1, ORIGIN, f"{name} is {value}.")
@@ -65,7 +65,7 @@ class ExplodingTensor(Detector):
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
-        return cls.stream(seed, onset=100, before={"loss/g": 0.7, "loss/d": 1.3}, after={"loss/d": math.nan}), 100
+        return cls.simulate(seed, onset=100, before={"loss/g": 0.7, "loss/d": 1.3}, after={"loss/d": math.nan}), 100
 
 
 class LossNotDecreasing(Detector):
@@ -83,9 +83,9 @@ class LossNotDecreasing(Detector):
         self._last = [0.0, 0.0]
         self._before = [0.0, 0.0]
 
-    def update(self, readings: Readings) -> Outcome:
+    def update(self, readings: Readings) -> DetectorResult:
         for place, value in enumerate(readings.select(self.inputs)):
-            if finite(value) and (not self._checked[place] or readings.step - self._checked[place] >= self.num_steps):
+            if is_finite(value) and (not self._checked[place] or readings.step - self._checked[place] >= self.num_steps):
                 self._before[place] = self._last[place] if self._checked[place] else math.inf
                 self._checked[place], self._last[place] = readings.step, value
         for place, name in enumerate(self.inputs):

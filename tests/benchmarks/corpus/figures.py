@@ -11,7 +11,7 @@ from corpus.design import LOOKS
 from ganwatch.calibration.judged import HEALTHY, Alarm, Judged
 from ganwatch.calibration.rates import Share, failing, false_alarms, found, found_of, poisson
 from ganwatch.core.detector import Detector
-from ganwatch.core.detector_settings import own_detectors
+from ganwatch.core.detector_settings import discover_detectors
 
 SOON = 1
 """Steps within which values that are not finite have to be found."""
@@ -48,7 +48,7 @@ def after_cause(one: Judged) -> list[Alarm]:
 def detectors(judged: Sequence[Judged]) -> Table:
     """Where each detector fires rightly and falsely."""
     rows = []
-    for cls in own_detectors():
+    for cls in discover_detectors():
         right, false = fired(cls, judged)
         if right.of or false.count:
             rows.append([f"{cls.code} {cls.title}", *shown(right), *shown(false)])

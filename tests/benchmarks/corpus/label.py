@@ -10,7 +10,7 @@ import numpy as np
 from corpus.design import EARLY
 from corpus.truth import HEALTHY
 
-from ganwatch.detectors.oscillation import turns
+from ganwatch.detectors.oscillation import count_turns
 from ganwatch.drill.injection import injections
 
 COLLAPSED = 0.5
@@ -93,7 +93,7 @@ def _swings(rows: Sequence[dict[str, float]], onset: int) -> bool:
     """Whether the distance goes up and down by a good part of itself from there on."""
     distances = [row["distance"] for row in rows if row["step"] >= onset]
     low, high = np.quantile(distances, (0.1, 0.9))
-    return bool(high - low >= SWING * statistics.median(distances) and turns(distances, low, high) >= TURNS)
+    return bool(high - low >= SWING * statistics.median(distances) and count_turns(distances, low, high) >= TURNS)
 
 
 def _onset(rows: Sequence[dict[str, float]], harmed: Sequence[bool]) -> int | None:

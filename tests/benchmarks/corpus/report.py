@@ -16,7 +16,7 @@ from ganwatch.calibration.judged import HEALTHY, Judged, Variant, judge_all
 from ganwatch.calibration.rates import failing, false_alarms
 from ganwatch.commands._terminal import format_table
 from ganwatch.core.detector import Detector
-from ganwatch.core.detector_settings import create_detectors, discover_detectors, arguments_at
+from ganwatch.core.detector_settings import arguments_at, create_detectors, discover_detectors
 from ganwatch.core.readings import Readings
 from ganwatch.recordings import Recording, read_recordings
 from ganwatch.recordings.sources import Source, open_sources
