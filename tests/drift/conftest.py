@@ -10,8 +10,15 @@ import numpy as np
 import pytest
 
 from ganwatch.core.readings import Run
+from ganwatch.data import batches
 from ganwatch.store.database import open_store
 from ganwatch.store.writer import Writer
+
+
+@pytest.fixture(autouse=True)
+def no_search_for_generators(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here draws while it is read; the search through all objects of the process takes 0.5 s a time, and has tests of its own."""
+    monkeypatch.setattr(batches, "find_all_generators", list)
 
 
 @pytest.fixture
