@@ -1,1 +1,1 @@
-"""The dashboard: Streamlit screens that read a store and nothing else."""
+"""Dashboard: Streamlit screens that read a store and nothing else."""

@@ -1,4 +1,4 @@
-"""Fresh real data against the baseline: the last verdict of each run."""
+"""Drift of real data from the baseline: the last check of each run."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 
 import streamlit as st
 
-from ganwatch.store.audits import DRIFT_CHECKED, AuditRecord, latest
+from ganwatch.store.audit_log import DRIFT_CHECKED, AuditEntry, latest_entries
 
-from .state import open_shown_store
-from .words import Colour, age, literal, number
+from .current_store import open_current_store
+from .formatting import Colour, escape_markdown, format_duration, format_number
 
 COLOURS: dict[str, Colour] = {"unchanged": "green", "insufficient_data": "gray", "generator_regressed": "red", "both": "red"}
-MOVED = 8
-"""Columns that are named."""
+MAX_COLUMNS = 8
+"""Number of columns that are named."""
 
 
-def fresh_data(names: Mapping[str, str]) -> None:
-    """A card for each run, of those by id, whose real data were checked."""
-    checked = [(name, last) for run, last in latest(open_shown_store(), DRIFT_CHECKED).items() if (name := names.get(run))]
+def show_drift_checks(names: Mapping[str, str]) -> None:
+    """Draw a card for each run with a drift check. ``names`` holds the names of runs by id."""
+    checked = [(name, last) for run, last in latest_entries(open_current_store(), DRIFT_CHECKED).items() if (name := names.get(run))]
     if not checked:
         return
     st.header("Fresh data", anchor=False)
@@ -28,19 +28,19 @@ def fresh_data(names: Mapping[str, str]) -> None:
         _card(name, last)
 
 
-def _card(run: str, last: AuditRecord) -> None:
-    found: Mapping[str, Any] = last.detail
+def _card(run: str, last: AuditEntry) -> None:
+    check: Mapping[str, Any] = last.detail
     with st.container(border=True, gap="small"):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.badge(found["verdict"].replace("_", " "), color=COLOURS.get(found["verdict"], "orange"))
-            st.markdown(f"**{literal(found['advice'])}** in {literal(run)}", width="stretch")
-        if found["moved"]:
-            more = f" and {len(found['moved']) - MOVED} more" * (len(found["moved"]) > MOVED)
-            st.markdown(f"moved: {literal(', '.join(found['moved'][:MOVED]) + more)}")
-        facts = [f"{age(time.time() - last.created)} ago"]
-        if found["world"]:
-            low, high = number(found["world"]["low"]), number(found["world"]["high"])
-            facts.insert(0, f"fresh data at an effect of {number(found['world']['effect'])} ({low} to {high}) from the baseline")
-        if found.get("report"):
-            facts.append(f"report: {literal(found['report'])}")
+            st.badge(check["verdict"].replace("_", " "), color=COLOURS.get(check["verdict"], "orange"))
+            st.markdown(f"**{escape_markdown(check['advice'])}** in {escape_markdown(run)}", width="stretch")
+        if check["changed_columns"]:
+            more = f" and {len(check['changed_columns']) - MAX_COLUMNS} more" * (len(check["changed_columns"]) > MAX_COLUMNS)
+            st.markdown(f"changed columns: {escape_markdown(', '.join(check['changed_columns'][:MAX_COLUMNS]) + more)}")
+        facts = [f"{format_duration(time.time() - last.created)} ago"]
+        if check["world"]:
+            low, high = format_number(check["world"]["low"]), format_number(check["world"]["high"])
+            facts.insert(0, f"fresh data at an effect of {format_number(check['world']['effect'])} ({low} to {high}) from the baseline")
+        if check.get("report"):
+            facts.append(f"report: {escape_markdown(check['report'])}")
         st.caption(" · ".join(facts))

@@ -1,4 +1,4 @@
-"""What a run was made with: enough to make it again."""
+"""Provenance of a run: everything that is needed to repeat it."""
 
 from __future__ import annotations
 
@@ -10,26 +10,27 @@ from typing import Any
 import streamlit as st
 
 from ganwatch.store import queries
-from ganwatch.store.plain import encode
+from ganwatch.store.strict_json import encode
 
-from .state import choose_run, open_shown_store, run_header
-from .words import literal, number
+from .current_store import open_current_store
+from .formatting import escape_markdown, format_number
+from .run_selection import select_run, show_run_header
 
-REFERENCE = "ganwatch.trainer.module.GAN"
-"""The module whose optimizers come in the order of ``NETWORKS``."""
+REFERENCE_MODULE = "ganwatch.trainer.module.GAN"
+"""Module whose optimizers have the order of ``NETWORKS``."""
 NETWORKS = ("generator", "discriminator")
 SECTIONS = ("configuration", "optimizers", "packages", "dataset", "device", "code")
 
 
 def page() -> None:
-    """Provenance of the chosen run."""
-    record = choose_run()
+    """Draw the provenance of the selected run."""
+    record = select_run()
     if record is None:
         return
-    run_header(record)
+    show_run_header(record)
     facts = dict(record.provenance)
     if not facts:
-        st.info("Nothing is recorded on how this run was made.", icon=":material/info:")
+        st.info("This run has no recorded provenance.", icon=":material/info:")
         return
     left, right = st.columns(2, gap="large")
     with left:
@@ -56,33 +57,33 @@ def _table(title: str, facts: Any) -> None:
     if not isinstance(facts, Mapping) or not facts:
         return
     st.subheader(title, anchor=False)
-    rows = [{"name": literal(name), "value": _text(value)} for name, value in facts.items()]
+    rows = [{"name": escape_markdown(name), "value": _text(value)} for name, value in facts.items()]
     st.table(rows, border="horizontal", hide_index=True, hide_header=True)
 
 
-def heading(name: str, module: str) -> str:
-    """What an optimizer is headed by: its network where that is known, its number otherwise.
+def optimizer_heading(name: str, module: str) -> str:
+    """Return the heading of an optimizer: its network if that is known, otherwise its number.
 
-    >>> heading("g", "my.Module"), heading("1", REFERENCE), heading("1", "my.Module")
+    >>> optimizer_heading("g", "my.Module"), optimizer_heading("1", REFERENCE_MODULE), optimizer_heading("1", "my.Module")
     ('generator', 'discriminator', 'optimizer 1')
     """
-    if name.isdecimal() and module == REFERENCE and int(name) < len(NETWORKS):
+    if name.isdecimal() and module == REFERENCE_MODULE and int(name) < len(NETWORKS):
         return NETWORKS[int(name)]
     return {"g": NETWORKS[0], "d": NETWORKS[1]}.get(name, f"optimizer {name}" if name.isdecimal() else name)
 
 
 def _optimizers(facts: Any, module: str) -> None:
-    """One column a parameter group."""
+    """Draw one column per parameter group."""
     if not isinstance(facts, Mapping):
         return
     groups: dict[str, dict[str, Any]] = {}
     for name, optimizer in facts.items():
-        kind, network = str(optimizer.get("class", "")).rpartition(".")[2], heading(str(name), module)
+        kind, network = str(optimizer.get("class", "")).rpartition(".")[2], optimizer_heading(str(name), module)
         for index, group in enumerate(optimizer.get("groups", [])):
             groups[f"{network}, group {index}" if index else network] = {"class": kind, **group}
     settings = dict.fromkeys(setting for group in groups.values() for setting in group)
     st.subheader("Optimizers", anchor=False)
-    rows = [{"setting": literal(key)} | {name: _text(group.get(key)) for name, group in groups.items()} for key in settings]
+    rows = [{"setting": escape_markdown(key)} | {name: _text(group.get(key)) for name, group in groups.items()} for key in settings]
     st.table(rows, border="horizontal", hide_index=True)
 
 
@@ -106,7 +107,7 @@ def _attempts(run: str) -> None:
             "host": one.host,
             "process": str(one.pid),
         }
-        for one in queries.attempts(open_shown_store(), run)
+        for one in queries.attempts(open_current_store(), run)
     ]
     st.table(rows, border="horizontal", hide_index=True)
 
@@ -117,8 +118,8 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return number(value)
+        return format_number(value)
     if isinstance(value, list):
         nested = any(isinstance(item, list | dict) for item in value)
-        return literal(json.dumps(value)) if nested else " ".join(_text(item) for item in value)
-    return literal(json.dumps(value)) if isinstance(value, Mapping) else literal(value)
+        return escape_markdown(json.dumps(value)) if nested else " ".join(_text(item) for item in value)
+    return escape_markdown(json.dumps(value)) if isinstance(value, Mapping) else escape_markdown(value)

@@ -68,7 +68,7 @@ def render_rules(detectors: Iterable[type[Detector]], *, base: str = RUNBOOK_BAS
 def render_rule_tests(detectors: Iterable[type[Detector]], *, base: str = RUNBOOK_BASE) -> str:
     """Render the file for ``promtool test rules``."""
     cases = [case for alert in all_alerts(detectors) for case in alert.as_tests(base)]
-    return _yaml({"rule_files": [RULES], "evaluation_interval": "15s", "tests": cases})
+    return _yaml({"rule_files": [RULES], "evaluation_interval": "1m", "tests": cases})
 
 
 def render_runbook(detector: type[Detector]) -> str:

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlencode
@@ -23,7 +22,7 @@ from ganwatch.core.discovery import discover
 
 ALERTS = Path(__file__).parents[2] / "alerts"
 
-DETECTOR = '''"""The generator makes one kind.
+DETECTOR = '''"""The generator makes one mode.
 
 Detail that the summary leaves out.
 
@@ -92,14 +91,15 @@ def detectors(make_detectors):
 
 
 class Rehearsal:
-    """Prometheus with our rules, Alertmanager with our routes, and receivers that keep what they are sent.
+    """Prometheus with our rules, Alertmanager with our routes, and receivers that keep all notifications.
 
     Scrapes and evaluations come every second, durations of rules are multiplied by ``scale``, grouping waits a second; nothing
-    else differs from what is shipped. ``notifications`` holds (receiver, payload) in order of arrival.
+    else differs from the shipped files. ``notifications`` holds (receiver, payload) in order of arrival.
     """
 
     def __init__(self, folder: Path, detectors: list[type[Detector]], scale: float) -> None:
         self.folder, self.notifications, self._children = folder, [], []
+        self._notified = threading.Condition()
         self._receivers = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._receivers.serve_forever, args=(0.05,))
         self._thread.start()
@@ -130,7 +130,7 @@ class Rehearsal:
         partial.rename(partial.with_suffix(".json"))
 
     def query(self, expr: str) -> list[dict]:
-        """What an instant query finds."""
+        """Return the result of an instant query."""
         answer = self._get(self.prometheus, f"/api/v1/query?{urlencode({'query': expr})}")
         return json.loads(answer)["data"]["result"] if answer else []
 
@@ -160,13 +160,14 @@ class Rehearsal:
         ]
 
     def until(self, what: str, true, attempts: int = 600):
-        """Poll, ten times a second, until something true is returned, and return it."""
+        """Ask at every notification, and ten times a second, until something true is returned, and return it."""
         for _ in range(attempts):
-            if found := true():
-                return found
+            with self._notified:
+                if found := true():
+                    return found
+                self._notified.wait(0.1)
             for child in self._children:
                 assert child.poll() is None, f"{child.args[0]} ended: {self._log(child)}"
-            time.sleep(0.1)
         raise AssertionError(f"waited in vain until {what}; " + " ".join(self._log(child) for child in self._children))
 
     def close(self) -> None:
@@ -179,12 +180,14 @@ class Rehearsal:
         self._thread.join()
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
-        notifications = self.notifications
+        notifications, notified = self.notifications, self._notified
 
         class Receiver(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 payload = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                notifications.append((self.path.strip("/"), payload))
+                with notified:
+                    notifications.append((self.path.strip("/"), payload))
+                    notified.notify_all()
                 self.send_response(200)
                 self.end_headers()
 

@@ -76,7 +76,7 @@ def test_a_detector_dropped_into_a_package_gets_alert_test_and_runbook(detectors
         "annotations": ...,
     }
     page = rendered["runbooks/GW101.md"]
-    for text in ("# GW101 mode collapse", "The generator makes one kind.", "- too small a batch", "Data first.", "`ganwatch_vendi_ratio`"):
+    for text in ("# GW101 mode collapse", "The generator makes one mode.", "- too small a batch", "Data first.", "`ganwatch_vendi_ratio`"):
         assert text in page
     assert "layer_grad_norm" not in page
 

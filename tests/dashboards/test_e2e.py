@@ -113,7 +113,7 @@ def test_every_screen_of_a_recorded_run(dashboard: str, page: Page, recorded: Pa
 
 def test_pixels_shown_are_pixels_stored(dashboard: str, page: Page, recorded: Path) -> None:
     with open_store(recorded, create=False) as store:
-        run = queries.resolve(store, "digits")
+        run = queries.find_run(store, "digits")
         grids, real = queries.artifacts(store, run.id, "fixed"), queries.artifacts(store, run.id, "real")
     page.goto(f"{dashboard}/gallery?run={run.id}")
     settled(page)

@@ -1,4 +1,4 @@
-"""What the screens are made of, without a browser."""
+"""The parts of the screens, without a browser."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from ganwatch.dashboards import pictures, provenance, words
-from ganwatch.dashboards.charts import Chart, Span, curve_chart, wants_log
-from ganwatch.dashboards.pictures import GAP, LINE, arrange, encode_png
-from ganwatch.dashboards.trees import causal_tree
+from ganwatch.dashboards import contact_sheets, formatting, provenance
+from ganwatch.dashboards.causal_tree import causal_tree
+from ganwatch.dashboards.charts import Chart, Span, curve_chart, needs_log_scale
+from ganwatch.dashboards.contact_sheets import GAP, GAP_COLOUR, encode_png, enlarge_tiles
 from PIL import Image
 
 from ganwatch.commands import dashboard
@@ -75,7 +75,7 @@ def test_the_last_verdict_on_fresh_data_is_on_the_overview(tmp_path: Path) -> No
             columns = {"width": baseline[:, 0]}, {"width": baseline[:, 0] + shift}
             record_check(store, "run", decide(baseline, baseline + shift, columns=columns))
     overview, curves = draw(tmp_path, "overview", "curves")
-    assert "moved: width" in overview
+    assert "changed columns: width" in overview
     assert "retrain" in overview
     assert overview.count("in digits") == 1
     assert "|Drift|" in curves
@@ -126,7 +126,7 @@ def test_server_listens_where_told_and_reports_nothing_home(tmp_path: Path) -> N
 @pytest.mark.parametrize(("shape", "width"), [((36, 8, 8, 1), 450), ((5, 8, 6, 3), 200), ((1, 96, 96, 1), 450), ((36, 128, 128, 3), 450)])
 def test_enlarged_sheets_keep_every_pixel(shape: tuple[int, ...], width: int) -> None:
     samples = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    sheet = np.asarray(Image.open(io.BytesIO(encode_png(arrange(samples, width)))))
+    sheet = np.asarray(Image.open(io.BytesIO(encode_png(enlarge_tiles(samples, width)))))
     assert sheet.shape[1] <= width
     count, height, tile, channels = shape
     fits = [(sheet.shape[1] + GAP) % (tile * f + GAP) == (sheet.shape[0] + GAP) % (height * f + GAP) == 0 for f in range(17)]
@@ -136,7 +136,7 @@ def test_enlarged_sheets_keep_every_pixel(shape: tuple[int, ...], width: int) ->
         top, left = place // columns * (height * factor + GAP), place % columns * (tile * factor + GAP)
         shown = sheet[top : top + height * factor, left : left + tile * factor]
         np.testing.assert_array_equal(shown, np.kron(samples[place], np.ones((factor, factor, 1), np.uint8)).repeat(3 // channels, 2))
-    lines = sheet.reshape(-1, 3)[(sheet.reshape(-1, 3) == LINE).all(1)]
+    lines = sheet.reshape(-1, 3)[(sheet.reshape(-1, 3) == GAP_COLOUR).all(1)]
     assert len(lines) >= (sheet.shape[0] * GAP * (columns - 1))
 
 
@@ -151,7 +151,7 @@ def test_causes_come_before_what_they_explain() -> None:
     assert [(depth, one.code) for depth, one in causal_tree(circle)] == [(0, "GW302"), (1, "GW101")]
 
 
-@pytest.mark.parametrize("module", [pictures, provenance, words])
+@pytest.mark.parametrize("module", [contact_sheets, formatting, provenance])
 def test_examples_in_documentation(module: ModuleType) -> None:
     found = doctest.testmod(module)
     assert found.attempted > 0 == found.failed
@@ -178,6 +178,6 @@ def test_chart_marks_incidents_and_broken_readings() -> None:
     assert titles(curve_chart(curves, steps=(1, 5), unit="value"))["y"] == {None}
     drawn = {count: curve_chart({"": (np.arange(count), np.ones(count))}, steps=(1, 50)).spec["layer"] for count in (1, 50)}
     assert {n: any(layer["mark"].get("point") for layer in layers) for n, layers in drawn.items()} == {1: True, 50: False}
-    assert wants_log(find_signal("grad_norm/g"), curves)
-    assert not wants_log(find_signal("d_auc"), curves)
-    assert not wants_log(find_signal("grad_norm/g"), {"g": (steps, np.zeros(5))})
+    assert needs_log_scale(find_signal("grad_norm/g"), curves)
+    assert not needs_log_scale(find_signal("d_auc"), curves)
+    assert not needs_log_scale(find_signal("grad_norm/g"), {"g": (steps, np.zeros(5))})

@@ -1,4 +1,4 @@
-"""A store of an earlier version opens, and its runs are shown under the names of today."""
+"""A store of an earlier version opens, and its runs have the names of this version."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from alembic import command
 from sqlalchemy import MetaData, text
 
 from ganwatch.core.errors import UserError
-from ganwatch.store import queries
+from ganwatch.store import audit_log, queries
 from ganwatch.store.blocks import STEPS_PER_BLOCK, Block
 from ganwatch.store.database import _config, open_store
 
@@ -31,7 +31,7 @@ SERIES = {
     "logged/kinds": "logged/kinds",
     "loss/g": "loss/g",
 }
-"""Series of the old version and their names today."""
+"""Series of the old version and their new names."""
 VALUES = dict(zip(range(250, 262), (0.5, math.nan, math.inf, -0.0, *map(float, range(8))), strict=True))
 VERDICT = {"value": None, "threshold": 0.0, "window": 1, "origin": "o", "explanation": "e", "onset": 3, "nonfinite": [[["value"], "inf"]]}
 READERS = 3
@@ -71,6 +71,9 @@ def old(url: str) -> str:
             incident = {"id": f"i{place}", "code": "GW102", "severity": "page", "updated": 1.0, "extras": {}, **texts, **steps}
             connection.execute(insert["incident"], facts | incident)
             connection.execute(insert["evidence"], facts | {"incident_id": f"i{place}", "step": 3, "recorded": 1.0})
+        for action in (audit_log.DRIFT_CHECKED, audit_log.GENERATOR_ACCEPTED):
+            entry = {"created": 1.0, "actor": "a", "action": action, "subject": "r", "detail": {"verdict": "v", "moved": ["width"], "b": 1}}
+            connection.execute(insert["audit"], entry)
     return url
 
 
@@ -90,6 +93,8 @@ def test_an_old_store_shows_its_runs_under_the_new_names(old: str, create: bool)
             assert list(map(repr, values.tolist())) == list(map(repr, VALUES.values()))
             assert queries.series(store, "r", name, max_points=2)[0].size == 2
         assert queries.last_values(store, "r") == dict.fromkeys(sorted(SERIES.values()), (261, 7.0))
+        [check] = audit_log.read_entries(store, audit_log.DRIFT_CHECKED, "r")
+        assert list(check.detail.items()) == [("verdict", "v"), ("changed_columns", ["width"]), ("b", 1)]
         *found, without = queries.incidents(store, "r")
         assert without.evidence is None
         for incident, name in zip(found, SERIES.values(), strict=True):
@@ -109,7 +114,7 @@ def test_an_old_store_is_migrated_once_where_many_open_it_at_once(old: str) -> N
 
 def test_a_migration_that_is_undone_leaves_every_byte_as_it_was(old: str) -> None:
     def all_rows() -> dict[str, list[str]]:
-        return {table: rows(old, table) for table in ("run", "attempt", "reading_block", "rollup", "incident", "evidence")}
+        return {table: rows(old, table) for table in ("run", "attempt", "reading_block", "rollup", "incident", "evidence", "audit")}
 
     new = all_rows()
     with open_store(old) as store, store.begin() as connection:

@@ -1,4 +1,4 @@
-"""New names of five families of series, in readings, rollups, evidence and incidents."""
+"""New names of five families of series, in readings, rollups, evidence and incidents, and of one key in drift checks."""
 
 from __future__ import annotations
 
@@ -23,13 +23,15 @@ NEW_NAMES = {
 
 
 def upgrade() -> None:
-    """Give the series their new names."""
+    """Write the new names."""
     _rename_everywhere(NEW_NAMES)
+    _rename_in_drift_checks("moved", "changed_columns")
 
 
 def downgrade() -> None:
-    """Give the series their old names."""
+    """Write the old names."""
     _rename_everywhere({new: old for old, new in NEW_NAMES.items()})
+    _rename_in_drift_checks("changed_columns", "moved")
 
 
 def _rename_everywhere(names: Mapping[str, str]) -> None:
@@ -38,6 +40,20 @@ def _rename_everywhere(names: Mapping[str, str]) -> None:
         _rename_series(connection, name, names)
     for name, key in (("evidence", ("id",)), ("incident", ("run_id", "id"))):
         _rename_in_verdicts(connection, name, key, names)
+
+
+def _rename_in_drift_checks(old_key: str, new_key: str) -> None:
+    """Rename a key in the details of drift checks in the audit log."""
+    connection = op.get_bind()
+    table = sa.table("audit", sa.column("id", sa.Integer), sa.column("action", sa.String), sa.column("detail", sa.JSON))
+    renamed = [
+        {"old_id": number, "new_detail": {new_key if key == old_key else key: value for key, value in detail.items()}}
+        for number, detail in connection.execute(sa.select(table.c.id, table.c.detail).where(table.c.action == "drift checked"))
+        if old_key in detail
+    ]
+    if renamed:
+        update = table.update().where(table.c.id == sa.bindparam("old_id")).values(detail=sa.bindparam("new_detail", type_=sa.JSON))
+        connection.execute(update, renamed)
 
 
 def _rename_series(connection: sa.Connection, name: str, names: Mapping[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""Navigation, the choice of a run, and what is shown when the store cannot be read."""
+"""Navigation between the screens, and the style of the page."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import streamlit as st
 from PIL import Image, ImageDraw
 
 from . import curves, gallery, incidents, overview, provenance
-from .state import HOME, PAGES, guarded, shown_store
+from .current_store import store_name, with_error_messages
+from .links import HOME, PAGES
 
 STYLE = """
 <style>
@@ -25,7 +26,7 @@ h1 { font-size: 1.75rem !important; } h2 { font-size: 1.3rem !important; } h3 { 
 
 
 def main() -> None:
-    """Draw the page that the address names."""
+    """Draw the screen that the address names."""
     st.set_page_config(page_title="ganwatch", page_icon=_icon(), layout="wide", initial_sidebar_state=260)
     st.html(STYLE)
     screens = {
@@ -36,17 +37,17 @@ def main() -> None:
         "provenance": (provenance.page, "Provenance", ":material/fact_check:"),
     }
     pages = {
-        path: st.Page(guarded(body), title=title, icon=icon, url_path=path, default=path == HOME)
+        path: st.Page(with_error_messages(body), title=title, icon=icon, url_path=path, default=path == HOME)
         for path, (body, title, icon) in screens.items()
     }
     st.session_state[PAGES] = pages
-    chosen = st.navigation(list(pages.values()))
-    chosen.run()
-    st.sidebar.caption(f"Store: `{shown_store()}`")
+    selected = st.navigation(list(pages.values()))
+    selected.run()
+    st.sidebar.caption(f"Store: `{store_name()}`")
 
 
 def _icon() -> Image.Image:
-    """An eye, drawn here: an icon by name would be fetched from the network."""
+    """Draw an eye. An icon by name would be fetched from the network."""
     icon = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
     draw = ImageDraw.Draw(icon)
     draw.ellipse((2, 14, 62, 50), fill="#2b6cb0")

@@ -1,4 +1,4 @@
-"""Incidents as a tree: what explains comes first, what it explains hangs on it."""
+"""Incidents as a tree: each cause is followed by the incidents that it explains."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ I = TypeVar("I", bound=Incident)
 
 
 def causal_tree(incidents: Sequence[I]) -> list[tuple[int, I]]:
-    """Depth and incident, roots in the order of their onsets, each followed by what it explains.
+    """Return depth and incident, roots in the order of their onsets, each followed by the incidents that it explains.
 
-    An incident whose cause is not among them is a root; a circle is cut at its earliest onset.
+    An incident whose cause is not in the list is a root. A cycle is cut at its earliest onset.
     """
     by_id = {one.id: one for one in incidents}
     explained: dict[str | None, list[I]] = defaultdict(list)
     for one in sorted(incidents, key=lambda one: (one.onset, one.id)):
         explained[one.cause if one.cause in by_id else None].append(one)
-    found: list[tuple[int, I]] = []
+    tree: list[tuple[int, I]] = []
     seen: set[str] = set()
 
-    def hang(one: I, depth: int) -> None:
+    def add(one: I, depth: int) -> None:
         if one.id not in seen:
             seen.add(one.id)
-            found.append((depth, one))
+            tree.append((depth, one))
             for child in explained[one.id]:
-                hang(child, depth + 1)
+                add(child, depth + 1)
 
     for root in explained[None]:
-        hang(root, 0)
-    for left in sorted(incidents, key=lambda one: (one.onset, one.id)):
-        hang(left, 0)
-    return found
+        add(root, 0)
+    for in_cycle in sorted(incidents, key=lambda one: (one.onset, one.id)):
+        add(in_cycle, 0)
+    return tree
