@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 from pathlib import Path
@@ -55,6 +56,13 @@ def agrees(shown: str, printed: str) -> bool:
         return False
     pairs = zip(NUMBER.findall(shown), NUMBER.findall(printed), strict=True)
     return all(float(one.replace(",", "")) == pytest.approx(float(two.replace(",", "")), rel=0.05, abs=1e-4) for one, two in pairs)
+
+
+@pytest.fixture(autouse=True)
+def no_report(monkeypatch):
+    """Checks of drift write no report, whose package takes ten seconds to import; tests/drift has reports."""
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "evidently" else find_spec(name, *rest))
 
 
 @pytest.mark.parametrize("block", blocks("console"), ids=lambda block: f"{block.document}:{block.line}")

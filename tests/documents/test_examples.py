@@ -21,7 +21,10 @@ FORKING = """
 import atexit, os, runpy, sys, traceback
 import accelerate, ignite.engine, lightning, lightning.fabric, sklearn.datasets, torch.distributed, torch.nn.parallel
 import alembic, sqlmodel
-import ganwatch.session.lightning, ganwatch.session.watch, ganwatch.sinks.sql
+import ganwatch.audit, ganwatch.session.lightning, ganwatch.session.watch, ganwatch.sinks.sql
+from ganwatch.session import defaults
+
+defaults.default_probes(), defaults.default_detectors()
 
 def run(script, folder, rank, size, port):
     atexit._clear()
