@@ -1,4 +1,4 @@
-"""Real samples that the training never sees, read once, before it begins."""
+"""Held-out real samples, which the training never sees; they are read once, before it begins."""
 
 from __future__ import annotations
 
@@ -14,23 +14,25 @@ from torch import Tensor
 from ganwatch.core.errors import UserError
 from ganwatch.data.opening import open_source
 from ganwatch.data.source import NotIndexableError
-from ganwatch.evaluation.resolution import Preparation
+from ganwatch.evaluation.resolution import SampleResolution
 from ganwatch.isolation.generators import find_all_generators
 from ganwatch.isolation.random_state import preserved_random_state
 
 log = logging.getLogger("ganwatch")
 
-MOST = 256
-"""Samples that are read at most."""
-LEAST = 40
-"""Below so many chance decides what is measured."""
-APART = 0.5
-"""Distance of means, in standard deviations, from which on two batches are not prepared alike; and share of one deviation of the other."""
+MAX_SAMPLES = 256
+"""Samples that are read."""
+MIN_SAMPLES = 40
+"""Samples below which chance dominates what is measured."""
+MAX_MEAN_DISTANCE = 0.5
+"""Distance of the means, in standard deviations, of two batches with the same preprocessing."""
+MIN_DEVIATION_RATIO = 0.5
+"""Ratio of the standard deviations, smaller to larger, of two batches with the same preprocessing."""
 
 
 @dataclass(slots=True)
-class Heldout:
-    """Real samples as a loader would deliver them.
+class HeldoutSamples:
+    """Held-out real samples, as a loader would deliver them.
 
     Parameters
     ----------
@@ -40,46 +42,47 @@ class Heldout:
 
     samples: Tensor
     labels: Tensor | None = None
-    _said: bool = False
+    _has_warned: bool = False
 
-    def like(self, reals: Tensor) -> Tensor | None:
-        """The samples in the type and at the place of reals that the discriminator was shown; None where these were prepared otherwise.
+    def convert_like(self, reals: Tensor) -> Tensor | None:
+        """Return the samples in the type and on the device of training reals, or None if the two differ in their preprocessing.
 
         Examples
         --------
-        >>> heldout = Heldout(torch.arange(3.0)[:, None])
-        >>> heldout.like(torch.tensor([[0.0], [2.0]])) is None, heldout.like(torch.tensor([[0.0], [200.0]])) is None
+        >>> heldout = HeldoutSamples(torch.arange(3.0)[:, None])
+        >>> heldout.convert_like(torch.tensor([[0.0], [2.0]])) is None, heldout.convert_like(torch.tensor([[0.0], [200.0]])) is None
         (False, True)
         """
-        moved = self.samples.to(reals.device, reals.dtype)
-        if Preparation.of(moved).like(Preparation.of(reals)):
-            (low, high), (mean, other) = ([float(fact(x.float())) for x in (moved, reals)] for fact in (torch.std, torch.mean))
+        samples = self.samples.to(reals.device, reals.dtype)
+        if SampleResolution.of(samples).matches(SampleResolution.of(reals)):
+            (low, high), (mean, other) = ([float(fact(x.float())) for x in (samples, reals)] for fact in (torch.std, torch.mean))
             low, high = sorted((low, high))
-            if low >= APART * high and abs(mean - other) <= APART * high:
-                return moved
-        if not self._said:
-            self._said = True
+            if low >= MIN_DEVIATION_RATIO * high and abs(mean - other) <= MAX_MEAN_DISTANCE * high:
+                return samples
+        if not self._has_warned:
+            self._has_warned = True
             log.warning(
-                "heldout is left alone while it differs from the real samples that D is shown: it has %s where D is shown %s",
-                described(self.samples), described(reals),
+                "heldout differs from the real samples that D receives, so memorisation and overfitting of D are not measured meanwhile: "
+                "heldout has %s, D receives %s; give heldout the same preprocessing",
+                describe_batch(self.samples), describe_batch(reals),
             )  # fmt: skip
         return None
 
 
-def described(samples: Tensor) -> str:
-    """What has to be the same of two batches that are prepared alike."""
-    prepared, values = Preparation.of(samples), samples.float()
-    fine = "" if math.isnan(prepared.detail) else f" and detail {prepared.detail:.2g}"
-    return f"{prepared.shape} of mean {float(values.mean()):.3g}, deviation {float(values.std()):.3g}{fine}"
+def describe_batch(samples: Tensor) -> str:
+    """Describe the facts that two batches with the same preprocessing share."""
+    resolution, values = SampleResolution.of(samples), samples.float()
+    sharpness = "" if math.isnan(resolution.sharpness) else f" and sharpness {resolution.sharpness:.2g}"
+    return f"{resolution.shape} of mean {float(values.mean()):.3g}, deviation {float(values.std()):.3g}{sharpness}"
 
 
-def read_heldout(data: Any) -> Heldout | None:
-    """Up to 256 samples of a data set, loader, tensor, path or name, chosen by chance; no random state moves.
+def read_heldout(data: Any) -> HeldoutSamples | None:
+    """Read up to 256 samples of a data set, loader, tensor, path or name, chosen at random; no random state changes.
 
     Raises
     ------
     UserError
-        They cannot be read by index, are fewer than 40, or differ in shape.
+        The samples cannot be read by index, are fewer than 40, or differ in shape.
     """
     if data is None:
         return None
@@ -88,9 +91,9 @@ def read_heldout(data: Any) -> Heldout | None:
             source = open_source(data, "heldout")
         except NotIndexableError as error:
             raise UserError(f"heldout must be readable by index: {error}") from error
-        if source.size < LEAST:
-            raise UserError(f"heldout must have at least {LEAST} samples, got {source.size}")
-        chosen = np.sort(np.random.default_rng(0).choice(source.size, min(MOST, source.size), replace=False)).tolist()
+        if source.size < MIN_SAMPLES:
+            raise UserError(f"heldout must have at least {MIN_SAMPLES} samples, got {source.size}")
+        chosen = np.sort(np.random.default_rng(0).choice(source.size, min(MAX_SAMPLES, source.size), replace=False)).tolist()
         try:
             items = [source.read(index) for index in chosen]
         except Exception as error:
@@ -100,4 +103,4 @@ def read_heldout(data: Any) -> Heldout | None:
         raise UserError(f"heldout must have samples of one shape, got {', '.join(map(str, sorted(shapes)[:3]))}")
     labels = [item.label for item in items if isinstance(item.label, int)]
     samples = torch.from_numpy(np.stack([item.array for item in items]))
-    return Heldout(samples, torch.tensor(labels) if len(labels) == len(items) else None)
+    return HeldoutSamples(samples, torch.tensor(labels) if len(labels) == len(items) else None)

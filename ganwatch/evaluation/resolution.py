@@ -1,4 +1,4 @@
-"""How samples are prepared for the discriminator: what a training changes that lets its resolution grow."""
+"""Resolution of samples, which some trainings let grow."""
 
 from __future__ import annotations
 
@@ -7,41 +7,43 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-LEAST = 0.8
-"""Part of the detail of one batch that another of the same preparation has at least."""
+MIN_SHARPNESS_RATIO = 0.8
+"""Ratio of the sharpness of two batches, smaller to larger, at which both may have one resolution."""
+READS_PER_CONFIRMATION = 2
+"""Reads in a row with reals of another resolution that confirm that the training has changed it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Preparation:
-    """Shape of a sample, and detail of a batch of images.
+class SampleResolution:
+    """Shape of a sample, and sharpness of a batch of images.
 
     Examples
     --------
     >>> import torch
     >>> fine = torch.ones(1, 1, 8, 8).cumsum(3).remainder(2.0)
     >>> coarse, small = fine.repeat_interleave(2, 3)[..., :8], fine[..., :4]
-    >>> [Preparation.of(fine).like(Preparation.of(other)) for other in (3.0 * fine + 1.0, coarse, small)]
+    >>> [SampleResolution.of(fine).matches(SampleResolution.of(other)) for other in (3.0 * fine + 1.0, coarse, small)]
     [True, False, False]
     """
 
     shape: tuple[int, ...]
-    detail: float
+    sharpness: float
 
     @classmethod
-    def of(cls, samples: Tensor) -> Preparation:
-        """That of a batch, of shape (N, …)."""
-        return cls(tuple(samples.shape[1:]), detail(samples))
+    def of(cls, samples: Tensor) -> SampleResolution:
+        """Measure a batch of shape (N, …)."""
+        return cls(tuple(samples.shape[1:]), measure_sharpness(samples))
 
-    def like(self, other: Preparation) -> bool:
-        """Whether both may be of one preparation; the detail of what is no image is unknown and does not count."""
-        low, high = min(self.detail, other.detail), max(self.detail, other.detail)
-        return self.shape == other.shape and not low < LEAST * high
+    def matches(self, other: SampleResolution) -> bool:
+        """Return True if both may be one resolution; an unknown sharpness does not count."""
+        low, high = min(self.sharpness, other.sharpness), max(self.sharpness, other.sharpness)
+        return self.shape == other.shape and not low < MIN_SHARPNESS_RATIO * high
 
 
-def detail(samples: Tensor) -> float:
-    """Mean difference of neighbours in the rows of images (N, C, H, W), in standard deviations; NaN for what is no image.
+def measure_sharpness(samples: Tensor) -> float:
+    """Return the mean difference of neighbours in the rows of images (N, C, H, W), in standard deviations; NaN for other samples.
 
-    Neither brightness nor contrast matters; it falls where images are made coarse.
+    It falls as images get coarser, and does not depend on brightness or contrast.
     """
     if samples.ndim != 4 or samples.shape[3] < 2:
         return math.nan

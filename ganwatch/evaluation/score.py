@@ -14,14 +14,14 @@ from ganwatch.core.provenance import package_versions
 from ganwatch.data.sample_format import SampleFormat, SampleStream, are_vectors, infer_ranges, rescale_batches
 from ganwatch.features.cache import FeatureCache
 from ganwatch.features.extraction import extract
-from ganwatch.features.registry import Named, extractor
-from ganwatch.metrics.coverage import PARTS, Precision
+from ganwatch.features.registry import ExtractorSpec, extractor
+from ganwatch.metrics.coverage import NEIGHBOURHOOD_METRICS, Precision
 from ganwatch.metrics.estimate import Estimate
-from ganwatch.metrics.frechet import ENOUGH, FrechetDistance
+from ganwatch.metrics.frechet import MIN_REALS_PER_FAKE, FrechetDistance
 from ganwatch.metrics.kernel import KernelDistance
 from ganwatch.metrics.vendi import VendiRatio
 
-MEASURES = ("frechet", "kernel", *PARTS, "vendi_ratio")
+MEASURES = ("frechet", "kernel", *NEIGHBOURHOOD_METRICS, "vendi_ratio")
 MIN_RESERVOIR = 10
 """Samples that every measure may keep, even where the sides have fewer."""
 
@@ -42,7 +42,7 @@ def score(
     real: SampleStream,
     fake: SampleStream,
     *,
-    features: Named = None,
+    features: ExtractorSpec = None,
     size: int | None = None,
     value_range: tuple[float, float] | None = None,
     seed: int = 0,
@@ -117,7 +117,7 @@ def explain_gaps(rows: dict[str, Tensor], estimates: dict[str, Estimate]) -> lis
         unknown = [name for name, parts in without.items() if parts[:1] == [part]]
         sentences += [f"{what} of {', '.join(unknown)} is unknown: {few}."] * bool(unknown)
     if without["frechet"] == ["null"]:
-        needed = f"{2 * first.shape[1]:,} samples of each side, or {ENOUGH} times as many of {real} as of {fake}"
+        needed = f"{2 * first.shape[1]:,} samples of each side, or {MIN_REALS_PER_FAKE} times as many of {real} as of {fake}"
         sentences.append(f"Real against real is unknown for frechet: it takes {needed}.")
     return sentences
 

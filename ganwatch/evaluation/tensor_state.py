@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 
-def packed(nest: Any) -> Any:
-    """A nest with every tensor as its type, shape and bytes.
+def pack(nest: Any) -> Any:
+    """Return a nest with every tensor as its type, shape and bytes.
 
-    >>> unpacked(packed([torch.ones(1, 2), {"labels": torch.tensor([3]), "scale": 0.5}]))
+    >>> unpack(pack([torch.ones(1, 2), {"labels": torch.tensor([3]), "scale": 0.5}]))
     [tensor([[1., 1.]]), {'labels': tensor([3]), 'scale': 0.5}]
     """
     if isinstance(nest, Tensor):
@@ -20,18 +20,18 @@ def packed(nest: Any) -> Any:
         text = base64.b64encode(content).decode()
         return {"dtype": str(nest.dtype).removeprefix("torch."), "shape": list(nest.shape), "bytes": text}
     if isinstance(nest, dict):
-        return {"dict": {str(key): packed(item) for key, item in nest.items()}}
-    return [packed(item) for item in nest] if isinstance(nest, list | tuple) else nest
+        return {"dict": {str(key): pack(item) for key, item in nest.items()}}
+    return [pack(item) for item in nest] if isinstance(nest, list | tuple) else nest
 
 
-def unpacked(plain: Any) -> Any:
-    """The inverse of ``packed``, tuples as lists and tensors on the CPU."""
+def unpack(plain: Any) -> Any:
+    """Invert ``pack``; tuples come as lists, and tensors on the CPU."""
     if isinstance(plain, list):
-        return [unpacked(item) for item in plain]
+        return [unpack(item) for item in plain]
     if not isinstance(plain, dict):
         return plain
     if "dict" in plain:
-        return {key: unpacked(item) for key, item in plain["dict"].items()}
+        return {key: unpack(item) for key, item in plain["dict"].items()}
     content = bytearray(base64.b64decode(plain["bytes"]))
     dtype = getattr(torch, plain["dtype"])
     return (torch.frombuffer(content, dtype=dtype) if content else torch.empty(0, dtype=dtype)).reshape(plain["shape"])

@@ -1,1 +1,1 @@
-"""Tensors in, readings out: one file a probe."""
+"""Probes, which turn tensors into readings: one file each, with helpers beside those that need some."""

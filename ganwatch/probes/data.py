@@ -1,4 +1,4 @@
-"""Ranges and faults of the batches that the discriminator is shown, real and generated alike."""
+"""Ranges and faults of the batches that the discriminator receives, real and generated alike."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ class Data(Probe):
     every = 40
 
     def read(self, step: Step) -> dict[str, Tensor]:
-        seen = {kind: batch for kind in ("real", "fake") if (batch := step.batch(kind)) is not None and batch.numel()}
-        alike = len({(batch.shape, batch.dtype, batch.device) for batch in seen.values()}) == 1
-        groups = [list(seen)] if alike else [[kind] for kind in seen]
+        batches = {origin: batch for origin in ("real", "fake") if (batch := step.batch(origin)) is not None and batch.numel()}
+        can_stack = len({(batch.shape, batch.dtype, batch.device) for batch in batches.values()}) == 1
+        groups = [list(batches)] if can_stack else [[origin] for origin in batches]
         values: dict[str, Tensor] = {}
-        for kinds in groups:
-            for name, facts in describe(torch.stack([seen[kind] for kind in kinds])).items():
-                values |= {f"data_{name}/{kind}": fact for kind, fact in zip(kinds, facts.unbind(), strict=True)}
+        for origins in groups:
+            for name, facts in describe_batches(torch.stack([batches[origin] for origin in origins])).items():
+                values |= {f"data_{name}/{origin}": fact for origin, fact in zip(origins, facts.unbind(), strict=True)}
         return values
 
 
-def describe(batches: Tensor) -> dict[str, Tensor]:
-    """Facts about batches of shape (B, N, …), each of shape (B,); range and spread are those of the samples that are finite throughout.
+def describe_batches(batches: Tensor) -> dict[str, Tensor]:
+    """Return facts about batches (B, N, …), each of shape (B,); range, mean and spread are over the samples without a non-finite value.
 
-    >>> {name: fact.tolist() for name, fact in describe(torch.tensor([[[0.0, 2.0], [0.0, 2.0]]])).items()}
+    >>> {name: fact.tolist() for name, fact in describe_batches(torch.tensor([[[0.0, 2.0], [0.0, 2.0]]])).items()}
     {'min': [0.0], 'max': [2.0], 'mean': [1.0], 'std': [1.0], 'constant': [0.0], 'repeated': [0.5], 'nonfinite': [0.0]}
     """
     flat = batches.detach().float().flatten(2)
@@ -38,14 +38,14 @@ def describe(batches: Tensor) -> dict[str, Tensor]:
     low, high = flat.amin(2), flat.amax(2)
     checksum = flat.double() @ torch.linspace(1.0, 2.0, features, dtype=torch.float64, device=flat.device)
     ordered = checksum.sort(1).values
-    good = torch.isfinite(low) & torch.isfinite(high)
-    count = good.sum(1)
-    mean = flat.mean(2).where(good, 0.0).sum(1) / count
-    square = (flat - mean[:, None, None]).square().mean(2).where(good, 0.0).sum(1) / count
+    finite = torch.isfinite(low) & torch.isfinite(high)
+    count = finite.sum(1)
+    mean = flat.mean(2).where(finite, 0.0).sum(1) / count
+    square = (flat - mean[:, None, None]).square().mean(2).where(finite, 0.0).sum(1) / count
     empty = count == 0
     return {
-        "min": low.where(good, torch.inf).amin(1).where(~empty, torch.nan),
-        "max": high.where(good, -torch.inf).amax(1).where(~empty, torch.nan),
+        "min": low.where(finite, torch.inf).amin(1).where(~empty, torch.nan),
+        "max": high.where(finite, -torch.inf).amax(1).where(~empty, torch.nan),
         "mean": mean,
         "std": square.sqrt(),
         "constant": (low == high).float().mean(1) if features > 1 else torch.zeros_like(mean),

@@ -1,69 +1,75 @@
-"""How well the discriminator separates, independent of its loss."""
+"""Separation of real and fake by the discriminator, independent of its loss."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from ganwatch.capture.step import Step, per_sample, scores
+from ganwatch.capture.step import Step, reduce_to_scores, sum_per_sample
 from ganwatch.core.probe import Probe
 
-RANKED = 256
-"""Samples per side that are ranked against each other."""
+MAX_RANKED_SAMPLES = 256
+"""Samples of each side that are ranked against each other."""
 
 
 class Discriminator(Probe):
-    """Outputs on real and on fake samples of the discriminator's own phase: means, margin, and the share of pairs ranked right."""
+    """Outputs on real and fake samples in the discriminator's own phase: means, margin, and share of pairs ranked right."""
 
     name = "discriminator"
     signals = ("d_output", "d_auc", "d_margin")
     every = 20
 
     def read(self, step: Step) -> dict[str, Tensor]:
-        real_call = step.last("d", "real")
-        fake_call = step.last("d", "fake", attached=False) or step.last("d", "fake")
+        real_call = step.last_call("d", "real")
+        fake_call = step.last_call("d", "fake", in_g_phase=False) or step.last_call("d", "fake")
         values: dict[str, Tensor] = {}
-        real = scores(real_call.output) if real_call else None
-        fake = scores(fake_call.output) if fake_call else None
+        real = reduce_to_scores(real_call.output) if real_call else None
+        fake = reduce_to_scores(fake_call.output) if fake_call else None
         if real is not None:
             values["d_output/real"] = real.mean()
         if fake is not None:
             values["d_output/fake"] = fake.mean()
         if real is None or fake is None:
             return values
-        values["d_auc"] = auc(real[:RANKED], fake[:RANKED])
+        values["d_auc"] = auc(real[:MAX_RANKED_SAMPLES], fake[:MAX_RANKED_SAMPLES])
         pooled = ((real.var(correction=0) + fake.var(correction=0)) / 2).sqrt()
         values["d_margin"] = (values["d_output/real"] - values["d_output/fake"]) / pooled.clamp_min(1e-12)
         return values
 
 
 class Saturation(Probe):
-    """Share of outputs at which the loss has (almost) no slope left, against the steepest batch of the run so far."""
+    """Share of outputs at which the loss has almost no slope left.
+
+    Parameters
+    ----------
+    flat_fraction : float
+        Fraction of the steepest slope of the run so far below which an output counts as saturated.
+    """
 
     name = "saturation"
     signals = ("d_saturation",)
     every = 20
     needs_output_grads = True
 
-    def __init__(self, flat: float = 0.01) -> None:
-        self.flat = flat
+    def __init__(self, flat_fraction: float = 0.01) -> None:
+        self.flat_fraction = flat_fraction
         self._steepest: dict[str, Tensor] = {}
 
     def read(self, step: Step) -> dict[str, Tensor]:
         values = {}
         for batch in ("real", "fake"):
-            call = step.last("d", batch, attached=False)
+            call = step.last_call("d", batch, in_g_phase=False)
             if call is None or call.output_grad is None:
                 continue
-            output_grad = per_sample(call.output_grad).abs()
+            output_grad = sum_per_sample(call.output_grad).abs()
             steepest = torch.maximum(self._steepest.get(batch, output_grad.max()), output_grad.max())
             self._steepest[batch] = steepest
-            values[f"d_saturation/{batch}"] = (output_grad < self.flat * steepest).float().mean() + 0.0 * output_grad.sum()
+            values[f"d_saturation/{batch}"] = (output_grad < self.flat_fraction * steepest).float().mean() + 0.0 * output_grad.sum()
         return values
 
 
 def auc(real: Tensor, fake: Tensor) -> Tensor:
-    """Share of pairs in which the real score is the higher one, ties half.
+    """Return the share of pairs in which the real score is the higher one; ties count half.
 
     Parameters
     ----------

@@ -1,16 +1,16 @@
-"""Gradient norms at each network's own update, and what the update does to the weights."""
+"""Gradient norms at each network's own update, and the effect of the update on the weights."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from ganwatch.capture.step import Step, Update, per_sample
+from ganwatch.capture.step import Step, Update, sum_per_sample
 from ganwatch.core.probe import Probe
 
 
 class Gradients(Probe):
-    """Total norm of a network's gradient from one fused reduction over all parameters."""
+    """Total norm of a network's gradient, from one fused reduction over all parameters."""
 
     name = "gradients"
     signals = ("grad_norm", "clipped_grad_norm")
@@ -24,7 +24,7 @@ class Gradients(Probe):
     def before_update(self, update: Update) -> None:
         values = self._values.setdefault(update.index, {})
         values[f"grad_norm/{update.network}"] = torch.linalg.vector_norm(update.gradient_norms())
-        if update.unclipped is not None:
+        if update.unclipped_norms is not None:
             values[f"clipped_grad_norm/{update.network}"] = torch.linalg.vector_norm(update.applied_norms())
 
     def read(self, step: Step) -> dict[str, Tensor]:
@@ -32,7 +32,7 @@ class Gradients(Probe):
 
 
 class Layers(Probe):
-    """Gradient norms layer by layer, seldom: people look at them, no detector does.
+    """Gradient norms of each layer, for people only: no detector reads them.
 
     A layer is a module with parameters of its own; its weight and bias count together.
     """
@@ -47,10 +47,10 @@ class Layers(Probe):
         self._values: dict[str, Tensor] = {}
 
     def before_update(self, update: Update) -> None:
-        layers = list(dict.fromkeys(map(_layer, update.names)))
+        layers = list(dict.fromkeys(map(_layer_name, update.names)))
         norms = update.gradient_norms()
-        of = torch.tensor([layers.index(_layer(name)) for name in update.names], device=norms.device)
-        squares = norms.new_zeros(len(layers)).index_add_(0, of, norms.square())
+        layer_of = torch.tensor([layers.index(_layer_name(name)) for name in update.names], device=norms.device)
+        squares = norms.new_zeros(len(layers)).index_add_(0, layer_of, norms.square())
         self._values |= zip((f"layer_grad_norm/{update.network}.{layer}" for layer in layers), squares.sqrt().unbind(), strict=True)
 
     def read(self, step: Step) -> dict[str, Tensor]:
@@ -59,10 +59,10 @@ class Layers(Probe):
 
 
 class GradientFlow(Probe):
-    """How gradients pass through a network: first layer against last, update against weight, slope at D's output.
+    """Flow of gradients through a network: first layer against last, update against weight, slope at D's output.
 
-    First and last are layers whose weights have two or more dimensions, and their norms are divided by the root of the parameter
-    count, so that widths do not matter.
+    First and last are layers whose weights have two or more dimensions. Their norms are divided by the root of the parameter count, so that
+    widths do not matter.
     """
 
     name = "gradient_flow"
@@ -84,7 +84,7 @@ class GradientFlow(Probe):
             sizes = (update.parameters[last].numel() / update.parameters[first].numel()) ** 0.5
             self._values[f"grad_first_to_last/{role}"] = norms[first] / norms[last].clamp_min(1e-38) * sizes
         self._norms[role] = norms.norm()
-        self._before[role] = flat(update)
+        self._before[role] = flatten_weights(update)
 
     def after_update(self, update: Update) -> None:
         role = update.network
@@ -93,29 +93,29 @@ class GradientFlow(Probe):
             return
         weight = torch.linalg.vector_norm(before)
         self._values[f"weight_norm/{role}"] = weight
-        self._values[f"update_to_weight/{role}"] = torch.linalg.vector_norm(flat(update).sub_(before)) / weight.clamp_min(1e-38)
+        self._values[f"update_to_weight/{role}"] = torch.linalg.vector_norm(flatten_weights(update).sub_(before)) / weight.clamp_min(1e-38)
 
     def read(self, step: Step) -> dict[str, Tensor]:
-        seen = {
-            "g": [step.last("d", "fake", attached=True)],
-            "d": [step.last("d", "fake", attached=False), step.last("d", "real", attached=False)],
+        calls_of = {
+            "g": [step.last_call("d", "fake", in_g_phase=True)],
+            "d": [step.last_call("d", "fake", in_g_phase=False), step.last_call("d", "real", in_g_phase=False)],
         }
-        for role, calls in seen.items():
-            slopes = [per_sample(call.output_grad) for call in calls if call is not None and call.output_grad is not None]
-            if slopes:
-                output_grad = torch.cat(slopes)
-                self._values[f"output_gradient/{role}"] = output_grad.norm() * len(output_grad) ** 0.5 / len(slopes)
+        for role, calls in calls_of.items():
+            grads = [sum_per_sample(call.output_grad) for call in calls if call is not None and call.output_grad is not None]
+            if grads:
+                output_grad = torch.cat(grads)
+                self._values[f"output_gradient/{role}"] = output_grad.norm() * len(output_grad) ** 0.5 / len(grads)
                 if role in self._norms:
                     self._values[f"grad_to_output/{role}"] = self._norms[role] / output_grad.norm()
         values, self._values, self._norms = self._values, {}, {}
         return values
 
 
-def _layer(name: str) -> str:
-    """Of a parameter."""
+def _layer_name(name: str) -> str:
+    """Return the layer of a parameter."""
     return name.rpartition(".")[0]
 
 
-def flat(update: Update) -> Tensor:
-    """A copy of a network's weights in one row."""
+def flatten_weights(update: Update) -> Tensor:
+    """Return a copy of a network's weights in one row."""
     return torch.cat([p.detach().reshape(-1) for p in update.parameters])

@@ -1,4 +1,4 @@
-"""Whether the discriminator takes reals that it was never shown for real as well."""
+"""Outputs of the discriminator on held-out reals, which it has never received, against those on training reals."""
 
 from __future__ import annotations
 
@@ -7,24 +7,23 @@ from torch import Tensor
 
 from ganwatch.capture.step import Call, Step
 from ganwatch.core.probe import Probe
-from ganwatch.evaluation.generator_sampler import EvaluationContext, labels_in
-from ganwatch.evaluation.heldout import Heldout
-from ganwatch.evaluation.resolution import Preparation
+from ganwatch.evaluation.context import EvaluationContext
+from ganwatch.evaluation.fixed_inputs import find_call_labels
+from ganwatch.evaluation.heldout import HeldoutSamples
+from ganwatch.evaluation.resolution import READS_PER_CONFIRMATION, SampleResolution
 from ganwatch.probes.discriminator import auc
 
-SHOWN = 256
-"""Samples per side."""
-LOOK = 100
-"""Steps from one look to the next."""
-CONFIRM = 2
-"""Looks in a row that have to show reals of another preparation."""
+MAX_SAMPLES = 256
+"""Samples of each side."""
+READ_INTERVAL = 100
+"""Steps from one reading to the next."""
 
 
 class HeldoutReals(Probe):
-    """Outputs on the first reals of the training, on held-out ones and on the fakes of the step, all from the same undisturbed call.
+    """Outputs on the first reals of the training, on held-out reals and on the fakes of the step, all from the same isolated call.
 
-    The gap is r_v of Karras et al. (2020, arXiv:2006.06676): by which part of the way from training reals to fakes the mean output on
-    held-out reals has moved. The ranking of training reals above held-out ones does not depend on the scale of the outputs.
+    The gap is r_v of Karras et al. (2020, arXiv:2006.06676): the fraction of the way from training reals to fakes at which the mean output
+    on held-out reals lies. The ranking of training reals above held-out ones does not depend on the scale of the outputs.
     """
 
     name = "heldout"
@@ -33,65 +32,60 @@ class HeldoutReals(Probe):
 
     def __init__(self) -> None:
         self._context: EvaluationContext | None = None
-        self._shown: list[tuple[Tensor, Tensor | None]] = []
-        self._others = 0
+        self._train_reals: list[tuple[Tensor, Tensor | None]] = []
+        self._mismatches = 0
 
     def attach(self, context: EvaluationContext) -> None:
-        self._context, self._shown, self._others = context, [], 0
+        self._context, self._train_reals, self._mismatches = context, [], 0
 
     def read(self, step: Step) -> dict[str, Tensor]:
-        context, real = self._context, step.last("d", "real", attached=False)
-        if context is None or context.heldout is None or not context.scorer.allowed or real is None:
+        context, real = self._context, step.last_call("d", "real", in_g_phase=False)
+        if context is None or context.heldout is None or not context.scorer.is_allowed or real is None:
             return {}
         if real.index == step.index:
             self._collect(real)
-        fake = step.last("d", "fake", attached=False) or step.last("d", "fake")
-        if step.tick % LOOK or fake is None or not self._shown or self._grown(real):
+        fake = step.last_call("d", "fake", in_g_phase=False) or step.last_call("d", "fake")
+        if step.tick % READ_INTERVAL or fake is None or not self._train_reals or self._has_other_resolution(real):
             return {}
-        sides = self._sides(fake, context.heldout)
-        if not sides:
+        inputs = self._scorer_inputs(fake, context.heldout)
+        if not inputs:
             return {}
-        on_shown, on_heldout, on_fake = (context.scorer(*side) for side in sides)
-        n, lead = len(on_shown), on_shown.mean() - on_fake.mean()
+        on_train, on_heldout, on_fake = (context.scorer(*each) for each in inputs)
+        n, lead = len(on_train), on_train.mean() - on_fake.mean()
         return {
-            "d_heldout_auc": auc(on_shown, on_heldout),
-            "d_heldout_error": on_shown.new_tensor(((2 * n + 1) / 12.0) ** 0.5 / n),
-            "d_heldout_gap": torch.where(lead > 0.0, (on_shown.mean() - on_heldout.mean()) / lead, torch.nan),
+            "d_heldout_auc": auc(on_train, on_heldout),
+            "d_heldout_error": on_train.new_tensor(((2 * n + 1) / 12.0) ** 0.5 / n),
+            "d_heldout_gap": torch.where(lead > 0.0, (on_train.mean() - on_heldout.mean()) / lead, torch.nan),
         }
 
-    def _sides(self, fake: Call, heldout: Heldout) -> list[tuple[Tensor, ...]]:
-        """What D is to judge: equally many training and held-out reals, and fakes, with labels where it asks for them; or nothing."""
-        shown = torch.cat([batch for batch, _ in self._shown])[:SHOWN]
-        unseen = heldout.like(shown)
+    def _scorer_inputs(self, fake: Call, heldout: HeldoutSamples) -> list[tuple[Tensor, ...]]:
+        """Return as many training as held-out reals, and fakes, with labels if D takes some; empty if a side or its labels are missing."""
+        train = torch.cat([batch for batch, _ in self._train_reals])[:MAX_SAMPLES]
+        unseen = heldout.convert_like(train)
         if unseen is None:
             return []
-        n = min(len(shown), len(unseen))
-        samples = [shown[:n], unseen[:n], fake.inputs[0]]
-        asked = [labels for _, labels in self._shown if labels is not None]
-        if len(asked) < len(self._shown):
+        n = min(len(train), len(unseen))
+        samples = [train[:n], unseen[:n], fake.inputs[0]]
+        labels = [each for _, each in self._train_reals if each is not None]
+        if len(labels) < len(self._train_reals):
             return [(each,) for each in samples]
-        of_unseen, of_fake = heldout.labels, _labels(fake)
+        of_unseen, of_fake = heldout.labels, find_call_labels(fake)
         if of_unseen is None or of_fake is None:
             return []
-        return [*zip(samples, [torch.cat(asked)[:n], of_unseen[:n].to(shown.device), of_fake], strict=True)]
+        return [*zip(samples, [torch.cat(labels)[:n], of_unseen[:n].to(train.device), of_fake], strict=True)]
 
-    def _grown(self, real: Call) -> bool:
-        """Whether D is shown reals of another preparation than before; after some looks they take the place of the first ones."""
-        first = Preparation.of(torch.cat([batch for batch, _ in self._shown]))
-        self._others = 0 if first.like(Preparation.of(real.inputs[0])) else self._others + 1
-        if self._others >= CONFIRM:
-            self._shown.clear()
-            self._others = 0
-        return self._others > 0 or not self._shown
+    def _has_other_resolution(self, real: Call) -> bool:
+        """Return True if D receives reals of another resolution than those collected; once that is confirmed, drop the collected ones."""
+        collected = SampleResolution.of(torch.cat([batch for batch, _ in self._train_reals]))
+        self._mismatches = 0 if collected.matches(SampleResolution.of(real.inputs[0])) else self._mismatches + 1
+        if self._mismatches >= READS_PER_CONFIRMATION:
+            self._train_reals.clear()
+            self._mismatches = 0
+        return self._mismatches > 0 or not self._train_reals
 
     def _collect(self, real: Call) -> None:
         batch = real.inputs[0]
-        if self._shown and self._shown[0][0].shape[1:] != batch.shape[1:]:  # the resolution has grown
-            self._shown.clear()
-        if sum(len(seen) for seen, _ in self._shown) < SHOWN:
-            self._shown.append((batch.clone(), _labels(real)))
-
-
-def _labels(call: Call) -> Tensor | None:
-    found = labels_in([x for x in call.inputs[1:] if isinstance(x, Tensor)], len(call.inputs[0]))
-    return None if found is None else found.clone()
+        if self._train_reals and self._train_reals[0][0].shape[1:] != batch.shape[1:]:  # the resolution has grown
+            self._train_reals.clear()
+        if sum(len(each) for each, _ in self._train_reals) < MAX_SAMPLES:
+            self._train_reals.append((batch.clone(), find_call_labels(real)))

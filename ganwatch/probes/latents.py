@@ -1,4 +1,4 @@
-"""The generator's inputs, where they can be seen."""
+"""Scale and repetition of the generator's inputs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ganwatch.core.probe import Probe
 
 
 class Latents(Probe):
-    """Scale of the latents, and the share that repeats another one of the batch."""
+    """Scale of the latents, and the share of them that repeats another one of the batch."""
 
     name = "latents"
     signals = ("latent_scale", "latent_repeated")

@@ -1,4 +1,4 @@
-"""Losses as they were back-propagated."""
+"""Losses, as they were back-propagated."""
 
 from __future__ import annotations
 

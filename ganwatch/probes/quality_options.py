@@ -1,4 +1,4 @@
-"""What may be asked of the measurement of quality in training; what may not is refused before the first step."""
+"""Checks of the options of ``Quality``, so that a wrong one fails before the first step."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 from ganwatch.core.errors import UserError
 
 
-def checked_extractor(given: Any) -> Any:
-    """The extractor as it is, where it is one, none, or the name of one; a plain callable as an extractor."""
+def to_extractor(given: Any) -> Any:
+    """Return an extractor, None, or the name of an extractor unchanged, and a plain callable as an extractor."""
     if given is None:
         return None
     from ganwatch.features.extractor import Extractor
-    from ganwatch.features.function import FromCallable
+    from ganwatch.features.function import CallableExtractor
     from ganwatch.features.registry import extractor
 
     if isinstance(given, str):
@@ -22,11 +22,11 @@ def checked_extractor(given: Any) -> Any:
         return given
     if not callable(given):
         raise UserError(f"extractor must be a callable, the name of one or None, got {type(given).__name__}")
-    return FromCallable(given)
+    return CallableExtractor(given)
 
 
 def check_targets(targets: Mapping[int, float] | None) -> None:
-    """Shares of labels, or none."""
+    """Check that targets are shares of integer labels."""
     if not targets:
         return
     from ganwatch.metrics import shares
@@ -37,13 +37,13 @@ def check_targets(targets: Mapping[int, float] | None) -> None:
 
 
 def check_measures(measures: Sequence[Any]) -> None:
-    """Own measures with names of their own."""
+    """Check that measures are own measures with different names."""
     if not measures:
         return
-    from ganwatch.metrics.own import OwnMeasure
+    from ganwatch.metrics.custom_metric import CustomMetric
 
     for measure in measures:
-        if not isinstance(measure, OwnMeasure):
+        if not isinstance(measure, CustomMetric):
             raise UserError(f"measures must be OwnMeasure(function, name=…), got {type(measure).__name__}")
     names = [measure.name for measure in measures]
     if len(set(names)) < len(names):

@@ -9,7 +9,7 @@ from ganwatch.core.probe import Probe
 
 
 class Training(Probe):
-    """What the loop itself has set."""
+    """Learning rates, batch sizes and numbers of updates, which the loop itself sets."""
 
     name = "training"
     signals = ("learning_rate", "batch_size", "updates")
@@ -18,8 +18,8 @@ class Training(Probe):
     def read(self, step: Step) -> dict[str, Any]:
         values: dict[str, Any] = {f"learning_rate/{network}": rate for network, rate in step.learning_rates.items()}
         values |= {f"updates/{network}": float(count) for network, count in step.updates.items()}
-        for kind in ("real", "fake"):
-            batch = step.batch(kind)
+        for origin in ("real", "fake"):
+            batch = step.batch(origin)
             if batch is not None:
-                values[f"batch_size/{kind}"] = float(len(batch))
+                values[f"batch_size/{origin}"] = float(len(batch))
         return values

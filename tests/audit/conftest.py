@@ -1,16 +1,11 @@
-import gc
-
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
 
 @pytest.fixture(autouse=True)
-def older_objects_hidden():
-    """Hide objects that are older than the test from the search for random generators, which would visit half a million of them."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
+def _quick_search(older_objects_hidden):
+    """Every test here reads data."""
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from ganwatch.core.errors import UserError
 from ganwatch.data.batches import SampleBatches
 from ganwatch.data.opening import open_source
 
+pytestmark = pytest.mark.usefixtures("older_objects_hidden")
 GREY = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
 
 

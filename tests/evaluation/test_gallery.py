@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ganwatch.capture.step import Call, Step
-from ganwatch.evaluation.gallery import TILES, Gallery, to_pixels
+from ganwatch.evaluation.gallery import MAX_TILES, Gallery, to_pixels
 from ganwatch.evaluation.generator_sampler import GeneratorSampler
 
 
@@ -48,10 +48,10 @@ def test_drawing_moves_nothing():
     step = first_step(generator, shift=2.0)
     generator.norm.eval()
     before = list(states(generator))
-    gallery.observe(step)
+    gallery.on_step(step)
     assert list(states(generator)) == before
-    assert [(one.step, one.kind, one.shape) for one in emitted] == [(1, "fixed", (TILES, 2, 2, 1))]
-    assert torch.equal(gallery.draw(), gallery.draw())
+    assert [(one.step, one.kind, one.shape) for one in emitted] == [(1, "fixed", (MAX_TILES, 2, 2, 1))]
+    assert torch.equal(gallery.generate(), gallery.generate())
     assert all(parameter.grad is None for parameter in generator.parameters())
 
 
@@ -59,7 +59,7 @@ def test_an_error_while_drawing_leaves_the_modes_as_they_were():
     generator = Restless()
     gallery = Gallery(GeneratorSampler(generator), print)
     with pytest.raises(TypeError):
-        gallery.observe(first_step(generator, unheard_of=1))
+        gallery.on_step(first_step(generator, unheard_of=1))
     assert all(part.training for part in generator.modules())
 
 
@@ -74,18 +74,37 @@ def test_inputs_of_another_type_are_drawn_in_the_generators_own(given, own):
 def test_the_same_latents_after_a_resume():
     generator, emitted = Restless(), []
     first, second = Gallery(GeneratorSampler(generator), emitted.append), Gallery(GeneratorSampler(generator), emitted.append)
-    first.observe(first_step(generator, shift=0.5))
+    first.on_step(first_step(generator, shift=0.5))
     second.load_state_dict(first.state_dict())
-    assert torch.equal(first.draw(), second.draw())
+    assert torch.equal(first.generate(), second.generate())
 
 
 def test_grids_grow_with_the_logarithm_of_the_run():
     gallery = Gallery(GeneratorSampler(nn.Linear(1, 1)), print, every=10)
-    due = [step for step in range(1, 100_001) if gallery.due(step)]
+    due = [step for step in range(1, 100_001) if gallery.is_due(step)]
     assert due[:4] == [1, 10, 20, 30]
     assert len(due) < 250
     with pytest.raises(ValueError, match="every must be >= 1"):
         Gallery(GeneratorSampler(nn.Linear(1, 1)), print, every=0)
+
+
+def test_one_grid_in_eight_comes_with_a_grid_of_real_samples():
+    emitted = []
+    gallery = Gallery(GeneratorSampler(nn.Linear(1, 1)), emitted.append, every=10)
+    real = torch.linspace(-1.0, 1.0, 32).view(2, 1, 4, 4)
+    for step in range(1, 641):
+        gallery.on_step(Step(step, calls=[Call("d", (real,), torch.zeros(2), "real", training=True, index=step)]))
+    assert [(one.kind, one.step) for one in emitted] == [("real", step) for step in (1, 80, 160, 240, 320, 480, 640)]
+
+
+def test_the_last_six_batches_are_the_evidence_of_an_incident():
+    emitted = []
+    gallery = Gallery(GeneratorSampler(nn.Linear(1, 1)), emitted.append)
+    for step in range(1, 201):
+        fake = torch.full((2, 1, 4, 4), step / 200.0)
+        gallery.on_step(Step(step, calls=[Call("d", (fake,), torch.zeros(2), "fake", training=True, index=step)]))
+    gallery.emit_evidence("GW101-1")
+    assert [(one.kind, one.step, one.incident) for one in emitted] == [("pinned", step, "GW101-1") for step in range(100, 201, 20)]
 
 
 def test_pixels():

@@ -20,6 +20,7 @@ from ganwatch.trainer.data import GANData
 from ganwatch.trainer.module import GAN
 from ganwatch.trainer.run import fit
 
+pytestmark = pytest.mark.usefixtures("older_objects_hidden")
 DIGITS = (load_digits().images / 8 - 1).astype(np.float32)
 
 

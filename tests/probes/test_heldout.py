@@ -10,11 +10,12 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import ganwatch
 from ganwatch.core.errors import UserError
-from ganwatch.evaluation.heldout import Heldout, read_heldout
+from ganwatch.evaluation.heldout import HeldoutSamples, read_heldout
 from ganwatch.probes.quality import Quality
 from ganwatch.session.defaults import default_probes
 from ganwatch.sinks.memory import MemorySink
 
+pytestmark = pytest.mark.usefixtures("older_objects_hidden")
 WIDE = 24
 
 
@@ -89,7 +90,7 @@ def test_one_that_does_not_is_left_alone():
 
 @pytest.mark.parametrize(("noise", "copied"), [(0.05, True), (1.2, True), (6.0, False)])
 def test_copies_are_told_however_spoiled(noise, copied):
-    quality = Quality(samples=100, reals=200, interval=40, share=1.0)
+    quality = Quality(samples=100, reals=200, interval=40, share=1.0, clock=lambda: 0.0)
     sink, *_ = train(drawn(80, 0), heldout=drawn(80, 1), steps=200, noise=noise, quality=quality)
     share, near = sink.series("memorisation")[1][-1], sink.series("copy_share")[1][-1]
     assert share > 0.85 if copied else share < 0.75
@@ -105,7 +106,7 @@ def test_the_training_does_not_notice():
 
 
 def test_without_held_out_reals_it_is_said_what_is_needed():
-    sink, _, needs = train(drawn(80, 0), steps=160, quality=Quality(samples=40, reals=80, interval=40, share=1.0))
+    sink, _, needs = train(drawn(80, 0), steps=160, quality=Quality(samples=40, reals=80, interval=40, share=1.0, clock=lambda: 0.0))
     assert not [name for one in sink.steps for name in one.values if name.startswith(("d_heldout", "memorisation"))]
     assert needs["GW203"] == needs["GW103"] == "needs held-out reals: heldout=… of watch() or GanWatch"
 
@@ -113,10 +114,10 @@ def test_without_held_out_reals_it_is_said_what_is_needed():
 def test_reals_that_are_prepared_otherwise_are_left_alone(caplog):
     sink, *_ = train(drawn(80, 0), heldout=100.0 * drawn(80, 1), steps=220)
     assert not sink.series("d_heldout_auc")[0]
-    assert sum("heldout is left alone" in record.message for record in caplog.records) == 1
+    assert sum("heldout differs from the real samples" in record.message for record in caplog.records) == 1
 
 
-class GeneratorSampler(Dataset):
+class RandomItems(Dataset):
     """Augments with whatever generator there is."""
 
     def __len__(self):
@@ -126,7 +127,7 @@ class GeneratorSampler(Dataset):
         return torch.rand(3) + random.random() + np.random.rand(), index % 7  # noqa: NPY002
 
 
-@pytest.mark.parametrize("data", [GeneratorSampler(), DataLoader(GeneratorSampler(), 10, shuffle=True), drawn(300, 0), "ring"])
+@pytest.mark.parametrize("data", [RandomItems(), DataLoader(RandomItems(), 10, shuffle=True), drawn(300, 0), "ring"])
 def test_a_few_hundred_are_read_and_no_random_state_moves(data):
     before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
     one, other = read_heldout(data), read_heldout(data)
@@ -152,7 +153,7 @@ def test_what_cannot_be_held_out_is_refused_before_anything_begins(data, said):
 
 
 def test_samples_come_as_the_discriminator_is_shown_them():
-    heldout = Heldout(drawn(50, 0))
-    assert heldout.like(drawn(9, 1).double()).dtype == torch.float64
-    assert heldout.like(drawn(9, 1) + 1.0) is None
-    assert heldout.like(drawn(9, 1)[:, :2]) is None
+    heldout = HeldoutSamples(drawn(50, 0))
+    assert heldout.convert_like(drawn(9, 1).double()).dtype == torch.float64
+    assert heldout.convert_like(drawn(9, 1) + 1.0) is None
+    assert heldout.convert_like(drawn(9, 1)[:, :2]) is None

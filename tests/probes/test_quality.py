@@ -11,9 +11,12 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import ganwatch
+from ganwatch.capture.step import Step
 from ganwatch.core.errors import UserError
-from ganwatch.evaluation.reference import Reference
-from ganwatch.metrics.own import OwnMeasure
+from ganwatch.evaluation.context import EvaluationContext
+from ganwatch.evaluation.discriminator_scorer import DiscriminatorScorer
+from ganwatch.evaluation.generator_sampler import GeneratorSampler
+from ganwatch.metrics.custom_metric import CustomMetric
 from ganwatch.probes.quality import Quality
 from ganwatch.session.defaults import default_probes
 from ganwatch.sinks.memory import MemorySink
@@ -74,10 +77,11 @@ def train(quality, *, steps=120, change=None, labels=False, ema=None):
 
 
 def eager(**options):
-    return Quality(samples=100, reals=200, interval=20, share=1.0, **options)
+    """Measures as often as it can, because its clock stands still."""
+    return Quality(samples=100, reals=200, interval=20, share=1.0, clock=lambda: 0.0, **options)
 
 
-def test_a_good_generator_is_near_and_no_kind_is_missing():
+def test_a_good_generator_is_near_and_no_mode_is_missing():
     found, *_ = train(eager())
     assert list(found) == [80, 100, 120]  # two hundred reals have come by then
     last = found[120]
@@ -88,14 +92,14 @@ def test_a_good_generator_is_near_and_no_kind_is_missing():
     assert found[100]["frechet"] == pytest.approx(found[120]["frechet"], rel=0.05)  # the same inputs and reals each time
 
 
-def test_kinds_that_are_lost_are_named_with_real_samples_of_them():
+def test_modes_that_are_lost_are_named_with_real_samples_of_them():
     found, sink, *_ = train(eager(), steps=260, change=(140, lambda g: setattr(g, "reach", 3)))
     assert [values["modes_missing"] for values in found.values()][:2] == [0.0, 0.0]
     assert found[260]["modes_missing"] >= 2.0
     incident = next(one for one in sink.reports if one.code == "GW102" and one.fired)
     assert incident.onset > 140
-    pinned = [one for one in sink.images if one.kind == "missing"]
-    assert [one.incident for one in pinned] == [incident.id]
+    evidence = [one for one in sink.images if one.kind == "missing"]
+    assert [one.incident for one in evidence] == [incident.id]
 
 
 def test_a_generator_that_gets_worse_is_a_regression_with_the_step_of_its_best():
@@ -127,7 +131,7 @@ def test_labels_tell_agreement_and_declared_shares_are_compared():
 
 
 def test_measures_of_the_users_own_have_names_and_errors():
-    size = OwnMeasure(lambda samples: samples.norm(dim=1), name="size", higher_is_better=True)
+    size = CustomMetric(lambda samples: samples.norm(dim=1), name="size", higher_is_better=True)
     found, *_ = train(eager(measures=[size]))
     assert found[120]["score/size"] == pytest.approx(7.0, abs=1.0)
     assert 0.0 < found[120]["measure_error/size"] < 1.0
@@ -145,20 +149,19 @@ def test_the_budget_is_kept():
     found, *_ = train(quality, steps=800)
     elapsed = next(now)
     assert len(found) >= 2
-    assert quality.spent <= 0.1 * elapsed + 2.0
+    assert quality.budget.spent <= 0.1 * elapsed + 2.0
 
 
 def test_a_resumed_run_measures_the_same():
     found, _, state, _ = train(eager())
-    state = json.loads(json.dumps(state["probes"]["quality"]))
     again = eager()
-    again.load_state_dict(state)
-    assert again._inputs.full
-    reference = again._prepared()
-    assert isinstance(reference, Reference)
-    made = again._inputs.draw(lambda arguments: Maker()(*arguments[0], **arguments[1]))
-    assert reference.compare(again._extract(made))["frechet"].value == pytest.approx(found[120]["frechet"], rel=1e-3)
-    assert copy.deepcopy(again) is not again
+    again.attach(EvaluationContext(GeneratorSampler(Maker()), DiscriminatorScorer(Judge())))
+    assert again.read(Step(120)) == {}  # no inputs, no reals
+    again.load_state_dict(json.loads(json.dumps(state["probes"]["quality"])))
+    for resumed in (again, copy.deepcopy(again)):
+        values = resumed.read(Step(120))
+        assert values["frechet"] == pytest.approx(found[120]["frechet"], rel=1e-3)
+        assert values["reference"] == found[120]["reference"]
 
 
 def broken(samples):
@@ -169,9 +172,9 @@ def test_code_of_the_users_own_may_draw_and_fail(caplog):
     quality = eager(
         extractor=lambda samples: samples + 1e-6 * torch.randn_like(samples),
         measures=[
-            OwnMeasure(lambda samples: samples.mean(1) + torch.randn(len(samples)), name="noisy"),
-            OwnMeasure(broken, name="broken"),
-            OwnMeasure(lambda samples: samples.mean(1) * torch.nan, name="nan"),
+            CustomMetric(lambda samples: samples.mean(1) + torch.randn(len(samples)), name="noisy"),
+            CustomMetric(broken, name="broken"),
+            CustomMetric(lambda samples: samples.mean(1) * torch.nan, name="nan"),
         ],
         classify=broken,
     )
@@ -206,7 +209,7 @@ def test_an_extractor_by_name_moves_no_random_state():
         ({"targets": {0: 0.7, 1: 0.6}}, "targets must"),
         ({"targets": {"a": 0.5}}, "targets must have labels"),
         ({"measures": [len]}, r"measures must be OwnMeasure\(function, name=…\), got builtin_function_or_method"),
-        ({"measures": [OwnMeasure(len, name="a"), OwnMeasure(len, name="a")]}, "measures must have different names, got a, a"),
+        ({"measures": [CustomMetric(len, name="a"), CustomMetric(len, name="a")]}, "measures must have different names, got a, a"),
         ({"extractor": 3}, "extractor must be a callable"),
     ],
 )
@@ -224,7 +227,7 @@ def test_targets_without_labels_are_said_once(caplog):
     found, *_ = train(eager(targets={0: 0.5}))
     assert len(found) == 3
     assert [record.message for record in caplog.records if "targets" in record.message] == [
-        "targets are not compared: the loop shows D no labels (int) of real samples; give classify="
+        "targets are not compared: D gets no labels (int) with real samples; give classify="
     ]
 
 
@@ -247,21 +250,32 @@ def test_an_evaluation_imports_nothing():
     script = """
 import sys
 import torch
-from ganwatch.evaluation.generator_sampler import Beside
+from torch import nn
+from ganwatch.capture.step import Call, Step
+from ganwatch.evaluation.context import EvaluationContext
+from ganwatch.evaluation.discriminator_scorer import DiscriminatorScorer
+from ganwatch.evaluation.generator_sampler import GeneratorSampler
+from ganwatch.evaluation.heldout import HeldoutSamples
 from ganwatch.probes.quality import Quality
-quality = Quality()
+
+class Maker(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+
+    def forward(self, images, labels):
+        return self.weight * images
+
+Quality()
 assert "torchmetrics" not in sys.modules
-quality.attach(Beside(None, None))
+quality = Quality(samples=40, reals=60, interval=20, targets={0: 0.5})
+heldout = HeldoutSamples(torch.rand(60, 1, 8, 8))
+quality.attach(EvaluationContext(GeneratorSampler(Maker()), DiscriminatorScorer(nn.Linear(1, 1)), heldout))
 known = set(sys.modules)
-from ganwatch.evaluation.reference import Reference
-reference = Reference(torch.randn(60, 4), torch.arange(60) % 3)
-reference.compare(torch.randn(50, 4)), reference.kinds(torch.randn(50, 4))
-quality._limits = (-1.0, 1.0)
-quality._extract(torch.zeros(2, 1, 8, 8))
-quality.targets = {0: 0.5}
-quality._groups(torch.zeros(50, dtype=torch.int64))
-quality._features, quality._unseen = torch.randn(60, 4), torch.randn(60, 4)
-assert quality._memorised(torch.randn(50, 4))
+real, fake, labels = torch.rand(60, 1, 8, 8), torch.rand(60, 1, 8, 8), torch.arange(60) % 3
+latent = Call("g", (fake, labels), fake, "latent", True, 20, arguments=([fake, labels], {}))
+values = quality.read(Step(20, calls=[latent, Call("d", (real, labels), torch.zeros(60), "real", True, 20)]))
+assert {"frechet", "modes", "label_agreement/fake", "group_share/0", "memorisation"} <= set(values), values
 late = {name for name in set(sys.modules) - known if name.startswith(("ganwatch", "scipy", "torchmetrics"))}
 assert not late, late
 """

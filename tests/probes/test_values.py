@@ -7,13 +7,13 @@ from scipy.spatial.distance import cdist, pdist
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
-from ganwatch.capture.step import Call, Step, Update, score_leaf, scores
+from ganwatch.capture.step import Call, Step, Update, find_score, reduce_to_scores
 from ganwatch.core.discovery import discover
 from ganwatch.core.probe import Probe
-from ganwatch.core.signals import family
-from ganwatch.probes.data import Data, describe
+from ganwatch.core.signals import find_signal
+from ganwatch.probes.data import Data, describe_batches
 from ganwatch.probes.discriminator import Discriminator, Saturation, auc
-from ganwatch.probes.diversity import Diversity, small
+from ganwatch.probes.diversity import Diversity, downsample
 from ganwatch.probes.gradients import GradientFlow, Gradients, Layers
 from ganwatch.probes.latents import Latents
 from ganwatch.probes.training import Training
@@ -98,7 +98,7 @@ def test_diversity_does_not_depend_on_the_datas_scale(scale):
 
 def test_large_images_are_averaged_down_and_sides_must_match():
     image = draw(4, 3, 64, 48)
-    assert torch.allclose(small(image), image.unflatten(3, (16, 3)).unflatten(2, (16, 4)).mean((3, 5)).flatten(1), atol=1e-6)
+    assert torch.allclose(downsample(image), image.unflatten(3, (16, 3)).unflatten(2, (16, 4)).mean((3, 5)).flatten(1), atol=1e-6)
     for real, fake in ((draw(4, 3), draw(4, 2)), (draw(1, 3), draw(4, 3)), (draw(4, 3), None)):
         assert Diversity().read(seen(real, fake)) == {}
 
@@ -131,7 +131,7 @@ def test_gradients_and_layers_by_hand():
     weights = np.concatenate([p.detach().double().numpy().ravel() for p in named.values()])
     whole = np.concatenate([grad.ravel() for grad in array.values()])
     output_grad = draw(6, 1, 2, 2, seed=9)
-    step = Step(10, calls=[Call("d", (draw(6, 3),), torch.zeros(6), "fake", True, 10, attached=True, output_grad=output_grad)])
+    step = Step(10, calls=[Call("d", (draw(6, 3),), torch.zeros(6), "fake", True, 10, in_g_phase=True, output_grad=output_grad)])
     for probe in probes:
         probe.before_update(update)
     optimizer.step()
@@ -193,17 +193,17 @@ OUTPUTS = {
 
 @pytest.mark.parametrize(("output", "expected"), OUTPUTS.values(), ids=OUTPUTS)
 def test_one_score_a_sample(output, expected):
-    got = scores(output)
+    got = reduce_to_scores(output)
     assert (got is None) == (expected is None)
     if expected is not None:
         assert got.dtype == torch.float32
         assert torch.equal(got, expected)
-    assert expected is None or score_leaf(output) is not None
+    assert expected is None or find_score(output) is not None
 
 
 @pytest.mark.parametrize("cls", discover("ganwatch.probes", Probe), ids=lambda cls: cls.name)
 def test_every_probe_stays_silent_where_nothing_was_seen_and_keeps_to_its_signals(cls):
-    assert all(family(signal) is not None for signal in cls.signals)
+    assert all(find_signal(signal) is not None for signal in cls.signals)
     probe = cls()
     steady = {"observer_time", "process_memory"}
     assert set(probe.read(Step(1))) <= steady
@@ -222,7 +222,7 @@ def test_what_the_loop_set():
 
 
 def test_a_batch_without_a_finite_value_has_no_range_and_no_variety():
-    facts = describe(torch.full((1, 4, 1, 2, 2), torch.nan))
+    facts = describe_batches(torch.full((1, 4, 1, 2, 2), torch.nan))
     assert all(facts[name].isnan() for name in ("min", "max", "mean", "std"))
     assert facts["nonfinite"] == 1.0
     step = Step(40, calls=[Call("d", (x,), x.flatten(1).sum(1), kind, training=True, index=20) for kind, x in (
