@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ganwatch.core.errors import UserError
-from ganwatch.core.provenance import masked
+from ganwatch.core.provenance import mask_passwords
 from ganwatch.features.extractor import Batch, as_features
 from ganwatch.features.preprocessing import Preprocessing
 
@@ -21,7 +21,7 @@ PREPROCESSING = Preprocessing(wanted=(0.0, 255.0), channels=3)
 _HEX = 64
 
 
-class Exported:
+class ExportedNetwork:
     """Features that an exported program returns.
 
     A program of ``torch.export`` needs a dynamic first axis. A TorchScript whose ``forward`` takes ``return_features`` is asked for them.
@@ -45,7 +45,7 @@ class Exported:
     dim: int | None = None
 
     def __init__(self, location: str, sha256: str | None = None, preprocessing: Preprocessing = PREPROCESSING) -> None:
-        self.name = masked(location)
+        self.name = mask_passwords(location)
         if sha256 is None and "://" in location:
             raise UserError(f"features from a URL must come with their SHA-256, as {self.name}@SHA256, got none")
         if sha256 is not None and (len(sha256) != _HEX or set(sha256.lower()) - set("0123456789abcdef")):

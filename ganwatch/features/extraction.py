@@ -9,10 +9,10 @@ from torch import Tensor
 
 from ganwatch.core.errors import UserError
 from ganwatch.features.cache import FeatureCache, content_key
-from ganwatch.features.extractor import Batch, Extractor, identity_of
+from ganwatch.features.extractor import Batch, Extractor, extractor_hash
 
 
-def features_of(batches: Iterable[Batch], extractor: Extractor, *, cache: FeatureCache | None = None) -> Iterator[Tensor]:
+def iterate_features(batches: Iterable[Batch], extractor: Extractor, *, cache: FeatureCache | None = None) -> Iterator[Tensor]:
     """Features ``(N, D)`` float32 of one batch after the other.
 
     Parameters
@@ -29,7 +29,7 @@ def features_of(batches: Iterable[Batch], extractor: Extractor, *, cache: Featur
     UserError
         Features are not finite, or their length changes from batch to batch.
     """
-    identity = identity_of(extractor) if cache is not None else None
+    identity = extractor_hash(extractor) if cache is not None else None
     dim, wrote = extractor.dim, False
     for batch in batches:
         key = None if cache is None or identity is None else content_key(batch, identity)
@@ -63,7 +63,7 @@ def extract(
     (6, 140)
     """
     found = []
-    for features in features_of(batches, extractor, cache=cache):
+    for features in iterate_features(batches, extractor, cache=cache):
         found.append(features)
         if progress is not None:
             progress(len(features))

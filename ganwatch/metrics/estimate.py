@@ -1,4 +1,4 @@
-"""A measured value with what is needed to trust it."""
+"""A measured value with its uncertainty and provenance."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Estimate:
-    """A value, how uncertain it is, and what two real samples would give.
+    """A value with its interval, and the value that two real samples would have.
 
     Attributes
     ----------
     value : float
-        The measure; NaN where it is unknown, for example for too few samples.
+        The measured value; NaN if it is unknown, for example for too few samples.
     low, high : float
-        Interval that holds the true value with probability ``confidence``; NaN where it is unknown.
+        Interval that holds the true value with probability ``confidence``; NaN if it is unknown.
     null : float
-        The value expected between two samples of the *real* data of the same sizes; NaN where it is unknown.
+        The value expected between two samples of the *real* data of the same sizes; NaN if it is unknown.
     n_real, n_fake : int, samples
-        How many samples the value rests on.
+        Number of samples behind the value.
     confidence : float in (0, 1)
         Probability of the interval.
     provenance : dict of plain types
-        What it takes to measure the same again: extractor, preprocessing, seed, versions.
+        All that is needed to measure the same again: extractor, preprocessing, seed, versions.
 
     Examples
     --------
@@ -42,6 +42,6 @@ class Estimate:
     provenance: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain types for JSON; what is not finite is None."""
+        """Return plain types for JSON; a value that is not finite becomes None."""
         items = dataclasses.asdict(self).items()
         return {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in items}

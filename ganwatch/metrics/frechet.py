@@ -1,31 +1,29 @@
-"""Fréchet distance between Gaussians fitted to features: FID where the features are those of the Inception network."""
+"""Fréchet distance between Gaussians fitted to features: FID with the features of the Inception network."""
 
 from __future__ import annotations
 
 import math
-from collections import deque
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from ganwatch.core.errors import UserError
 from ganwatch.metrics.base import QualityMetric, Summary
-from ganwatch.metrics.inputs import checked
+from ganwatch.metrics.inputs import check_features
 from ganwatch.metrics.moments import Moments
 from ganwatch.metrics.reservoir import Reservoir
-from ganwatch.metrics.triangular import conjugated, times_upper
+from ganwatch.metrics.triangular import conjugate, multiply_upper
 
-TOLERANCE = 1e-7
-"""Error as a share of the distance beyond which singular values are computed in place of eigenvalues, whose small ones are less exact."""
-ENOUGH = 4
-"""Real samples for each generated one at which the null may come from dividing the real ones: three quarters of them remain."""
+MAX_RELATIVE_ERROR = 1e-7
+"""Error of the eigenvalues, as a share of the distance, beyond which the more exact singular values are computed instead."""
+MIN_REALS_PER_FAKE = 4
+"""Real samples per generated one from which dividing the real ones gives the null: three quarters of them remain."""
 
 
 def frechet_distance(real: Tensor, fake: Tensor) -> float:
-    """Squared Fréchet distance ``‖μ1 − μ2‖² + Tr(S1 + S2 − 2 (S1 S2)^½)`` of Gaussians fitted to two feature sets.
+    """Return the squared Fréchet distance ``‖μ1 − μ2‖² + Tr(S1 + S2 − 2 (S1 S2)^½)`` of Gaussians fitted to two feature sets.
 
-    At equal distributions it is above 0 by about what ``expected_frechet`` says.
+    For equal distributions it is about ``expected_frechet``, not 0.
 
     Parameters
     ----------
@@ -40,7 +38,7 @@ def frechet_distance(real: Tensor, fake: Tensor) -> float:
     Raises
     ------
     UserError
-        For dimensions that differ, or features that are not finite.
+        Dimensions differ, or features are not finite.
 
     References
     ----------
@@ -52,15 +50,15 @@ def frechet_distance(real: Tensor, fake: Tensor) -> float:
     >>> frechet_distance(torch.tensor([[0.0], [2.0]]), torch.tensor([[3.0], [5.0]]))
     9.0
     """
-    checked(real, fake)
-    return FrechetReference(Moments.of(real)).distance(Moments.of(fake))
+    check_features(real, fake)
+    return FrechetReference(Moments.from_batches(real)).distance(Moments.from_batches(fake))
 
 
 def expected_frechet(covariance: Tensor, n: int, m: int) -> float:
-    """Expected Fréchet distance between two samples of one Gaussian, to first order in ``1/n`` and ``1/m``.
+    """Return the expected Fréchet distance between two samples of one Gaussian, to first order in ``1/n`` and ``1/m``.
 
-    ``(1/n + 1/m) (Σ λi + ½ Σij λi λj (1 + δij) / (λi + λj))`` with the eigenvalues λ of the covariance ``(D, D)``; holds to about 2 % where
-    both samples have at least 2 D.
+    ``(1/n + 1/m) (Σ λi + ½ Σij λi λj (1 + δij) / (λi + λj))`` with the eigenvalues λ of the covariance ``(D, D)``; holds to about 2 % if
+    both samples have at least 2 D rows.
 
     Examples
     --------
@@ -74,21 +72,21 @@ def expected_frechet(covariance: Tensor, n: int, m: int) -> float:
 
 
 class FrechetReference:
-    """The real side, factorised once for many comparisons.
+    """Fréchet distance to one set of samples, whose covariance is factorised once for many comparisons.
 
     ``Tr (S1 S2)^½`` is the sum of the singular values of ``A Bᵀ`` for any ``A, B`` with ``AᵀA = S1``, ``BᵀB = S2``. So there is no matrix
-    root, nothing becomes complex, no epsilon is needed, and covariances of any rank will do. While a side has fewer samples than
-    dimensions, its centred samples are its factor and the trace term costs no cubic power of the dimension.
+    root, nothing becomes complex, no epsilon is needed, and covariances may have any rank. While a set has fewer samples than dimensions,
+    its centred samples are its factor, and the trace term costs no cubic power of the dimension.
 
     Parameters
     ----------
     moments : Moments
-        Of at least two samples, else all distances are NaN.
+        Moments of at least two samples, else all distances are NaN.
 
     Examples
     --------
-    >>> reference = FrechetReference(Moments.of(torch.tensor([[0.0], [2.0]])))
-    >>> reference.distance(Moments.of(torch.tensor([[0.0], [0.0]])))
+    >>> reference = FrechetReference(Moments.from_batches(torch.tensor([[0.0], [2.0]])))
+    >>> reference.distance(Moments.from_batches(torch.tensor([[0.0], [0.0]])))
     3.0
     """
 
@@ -97,25 +95,25 @@ class FrechetReference:
         self._root: Tensor | None = None
 
     def distance(self, moments: Moments) -> float:
-        """To the Gaussian of other moments."""
+        """Return the distance to the Gaussian of other moments."""
         if min(self.moments.count, moments.count) < 2:
             return math.nan
         if self._root is None:
             self._root = _root(self.moments)
-        without = float((self.moments.mean - moments.mean).square().sum()) + self.moments.variance + moments.variance
-        term, error = _by_eigenvalues(self._root, moments)
-        if 2 * error > TOLERANCE * (without - 2 * term):
-            term = float(torch.linalg.svdvals(times_upper(_root(moments), self._root)).sum())
-        return max(0.0, without - 2 * term)
+        separate = float((self.moments.mean - moments.mean).square().sum()) + self.moments.variance + moments.variance
+        term, error = _trace_by_eigenvalues(self._root, moments)
+        if 2 * error > MAX_RELATIVE_ERROR * (separate - 2 * term):
+            term = float(torch.linalg.svdvals(multiply_upper(_root(moments), self._root)).sum())
+        return max(0.0, separate - 2 * term)
 
 
-def _by_eigenvalues(root: Tensor, moments: Moments) -> tuple[float, float]:
-    """``Tr (S1 S2)^½`` from the squares of the singular values, and its error: of either sign, or all of what drowns in rounding."""
+def _trace_by_eigenvalues(root: Tensor, moments: Moments) -> tuple[float, float]:
+    """Return ``Tr (S1 S2)^½`` from the squares of the singular values, and its error; squares below the rounding error count as error."""
     other = moments.root
     if other is None:
-        gram = conjugated(root, moments.covariance)
+        gram = conjugate(root, moments.covariance)
     else:
-        product = times_upper(other, root)
+        product = multiply_upper(other, root)
         gram = product @ product.T if len(product) <= len(root) else product.T @ product
     squares = torch.linalg.eigvalsh(gram)
     noise = torch.finfo(squares.dtype).eps * squares.abs().sum()
@@ -125,7 +123,10 @@ def _by_eigenvalues(root: Tensor, moments: Moments) -> tuple[float, float]:
 
 
 def _root(moments: Moments) -> Tensor:
-    """Upper triangular ``(R, D)`` whose square is the covariance: of few samples, by Cholesky, or by eigenvectors where rank is lost."""
+    """Return an upper triangular ``(R, D)`` whose square is the covariance.
+
+    It comes from the rows of few samples, by Cholesky, or by eigenvectors if the covariance has no full rank.
+    """
     root = moments.root
     if root is None:
         covariance = moments.covariance
@@ -134,90 +135,24 @@ def _root(moments: Moments) -> Tensor:
         if not failed:
             return factor
         values, vectors = torch.linalg.eigh(covariance)
-        kept = values > torch.finfo(values.dtype).eps * len(values) * values.max()
-        root = (vectors[:, kept] * values[kept].sqrt()).T
+        significant = values > torch.finfo(values.dtype).eps * len(values) * values.max()
+        root = (vectors[:, significant] * values[significant].sqrt()).T
     triangle: Tensor = torch.linalg.qr(root, mode="r").R
     return triangle
-
-
-class FrechetWindow:
-    """Fréchet distance of the last ``size`` samples of a stream to a reference.
-
-    Samples that leave are not subtracted, which would lose digits at each slide: whole blocks are summed up once and merged, and only
-    the block that is leaving is summed up anew.
-
-    Parameters
-    ----------
-    reference : Tensor ``(N, D)``
-        Features to compare with.
-    size : int, samples
-        Length of the window.
-
-    Examples
-    --------
-    >>> window = FrechetWindow(torch.tensor([[0.0], [2.0]]), size=2)
-    >>> window.push(torch.tensor([[7.0], [3.0], [5.0]]))
-    >>> window.distance()
-    9.0
-    """
-
-    def __init__(self, reference: Tensor, size: int) -> None:
-        if size < 2:
-            raise UserError(f"size must be >= 2 (samples), got {size}")
-        checked(reference, reference)
-        self.size = size
-        self._reference = FrechetReference(Moments.of(reference))
-        self._block = max(reference.shape[1], math.isqrt(size))
-        self._whole: deque[tuple[Tensor, Moments]] = deque()
-        self._latest = reference[:0]
-
-    def push(self, samples: Tensor) -> None:
-        """Take features ``(N, D)``, the oldest first."""
-        checked(self._latest, samples)
-        self._latest = torch.cat([self._latest, samples])
-        while len(self._latest) >= self._block:
-            block, self._latest = self._latest[: self._block], self._latest[self._block :].clone()
-            self._whole.append((block, Moments.of(block)))
-        while self._leaving() >= self._block:
-            self._whole.popleft()
-
-    def __len__(self) -> int:
-        """Samples in the window."""
-        return min(self.size, self._kept())
-
-    def _kept(self) -> int:
-        return len(self._whole) * self._block + len(self._latest)
-
-    def _leaving(self) -> int:
-        """Samples at the beginning of the oldest block that have left the window."""
-        return max(0, self._kept() - self.size)
-
-    def moments(self) -> Moments:
-        """Of the samples in the window."""
-        leaving = self._leaving()
-        if not self._whole:
-            return Moments.of(self._latest[leaving:])
-        oldest, summary = self._whole[0]
-        parts = [Moments.of(oldest[leaving:]) if leaving else summary, *(summary for _, summary in list(self._whole)[1:])]
-        return Moments.together([*parts, Moments.of(self._latest)])
-
-    def distance(self) -> float:
-        """Of the window to the reference; NaN with fewer than two samples."""
-        return self._reference.distance(self.moments())
 
 
 class FrechetDistance(QualityMetric):
     """Fréchet distance between real and generated features; FID with the features of the Inception network.
 
-    The value rests on all samples ever given, through their moments; interval, null and extrapolation rest on those in the reservoir. As
-    the distance depends on the number of samples, compare it with ``null``, or look at ``extrapolated``.
+    The value uses all samples ever given, through their moments; interval, null and extrapolation use those in the reservoir. The distance
+    depends on the number of samples, so compare it with ``null``, or use ``extrapolate``.
 
     Parameters
     ----------
     extractor : Extractor, optional
-        Samples to features ``(N, D)``; without it ``update`` takes features.
+        Turns samples into features ``(N, D)``; without it ``update`` takes features.
     **kwargs
-        Those of ``QualityMetric``.
+        Arguments of ``QualityMetric``.
 
     References
     ----------
@@ -239,31 +174,31 @@ class FrechetDistance(QualityMetric):
     _reference: FrechetReference | None = None
 
     def measure(self, real: Tensor, fake: Tensor) -> float:
-        return FrechetReference(Moments.of(real)).distance(Moments.of(fake))
+        return FrechetReference(Moments.from_batches(real)).distance(Moments.from_batches(fake))
 
-    def extrapolated(self) -> float:
-        """The distance at infinitely many samples: its bias falls with one over their number, so it is twice as far at halves.
+    def extrapolate(self) -> float:
+        """Extrapolate the distance to infinitely many samples: its bias falls with one over their number, so halves have twice the bias.
 
-        Unknown (NaN) where halves have fewer than 2 D samples, for which that does not hold. May fall below 0.
+        The result is NaN if halves have fewer than 2 D samples, for which that does not hold. It may be below 0.
         """
-        with self._synced():
+        with self._sync_processes():
             real, fake = self.features(real=True), self.features(real=False)
             if min(len(real), len(fake)) // 2 < 2 * real.shape[1] or not len(fake):
                 return math.nan
-            halves = self._halves()
+            halves = self._measure_halves()
             return 2 * self.measure(real, fake) - math.fsum(halves) / len(halves)
 
     def moments(self, *, real: bool) -> Moments:
-        """Those of all samples of a side; merged over processes where the state is."""
+        """Return the moments of all samples of a set; merged over processes while the state is."""
         return Moments(getattr(self, "real_moments" if real else "fake_moments"))
 
-    def _add(self, side: str, rows: Tensor) -> None:
-        super()._add(side, rows)
-        Moments(getattr(self, f"{side}_moments")).add(rows)
+    def _add(self, sample_set: str, rows: Tensor) -> None:
+        super()._add(sample_set, rows)
+        Moments(getattr(self, f"{sample_set}_moments")).add(rows)
 
     def _value(self) -> float:
         real, fake = (self.moments(real=real) for real in (True, False))
-        if min(real.count, fake.count) < self.least:
+        if min(real.count, fake.count) < self.min_samples:
             return math.nan
         if self._reference is None or self._reference.moments.mean is not real.mean:
             self._reference = FrechetReference(Moments(list(real.tensors)))
@@ -272,22 +207,22 @@ class FrechetDistance(QualityMetric):
     def _interval(self, value: float) -> tuple[float, float]:
         low, high = super()._interval(value)
         seen = sum(1 / self.count(real=real) for real in (True, False))
-        kept = sum(1 / len(self.features(real=real)) for real in (True, False))
-        scale = (seen / kept) ** 0.5
+        stored = sum(1 / len(self.features(real=real)) for real in (True, False))
+        scale = (seen / stored) ** 0.5
         return value + (low - value) * scale, value + (high - value) * scale
 
     def _null(self) -> float:
-        """From the formula, with the spectrum of the sample extrapolated from its halves, as fewer samples spread it more.
+        """Compute the null from the formula, with the spectrum extrapolated from halves, as fewer samples spread it more.
 
-        With fewer than 2 D samples from dividing the real ones, where enough of them remain, else unknown.
+        With fewer than 2 D samples divide the real ones, if enough of them remain; else it is NaN.
         """
         real, n_fake = self.moments(real=True), self.count(real=False)
-        kept = self.features(real=True)
+        rows = self.features(real=True)
         if min(real.count, n_fake) >= 2 * len(real.mean):
-            plain, half = expected_frechet(real.covariance, real.count, n_fake), len(kept) // 2
-            halves = [expected_frechet(Moments.of(rows).covariance, real.count, n_fake) for rows in (kept[:half], kept[half:])]
+            plain, half = expected_frechet(real.covariance, real.count, n_fake), len(rows) // 2
+            halves = [expected_frechet(Moments.from_batches(part).covariance, real.count, n_fake) for part in (rows[:half], rows[half:])]
             return plain + half / (real.count - half) * (plain - sum(halves) / 2)
-        return self._divided(len(kept) - n_fake) if len(kept) >= ENOUGH * n_fake else math.nan
+        return self._measure_real_splits(len(rows) - n_fake) if len(rows) >= MIN_REALS_PER_FAKE * n_fake else math.nan
 
-    def _used(self, *, real: bool) -> int:
+    def _count_used(self, *, real: bool) -> int:
         return self.count(real=real)

@@ -1,4 +1,4 @@
-"""Inception Score, for comparison with papers; it never alarms."""
+"""Inception Score, for comparison with papers; no detector reads it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ganwatch.metrics.intervals import normal_quantile
 
 
 def inception_score(probabilities: Tensor) -> float:
-    """Exponential of the mean divergence of class probabilities from their mean (Salimans et al., 2016, arXiv:1606.03498).
+    """Return the exponential of the mean divergence of class probabilities from their mean (Salimans et al., 2016, arXiv:1606.03498).
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def inception_score(probabilities: Tensor) -> float:
     Returns
     -------
     float in [1, C]
-        C for samples that are certain and spread evenly over the classes.
+        C if the classifier is certain of each sample and the samples are spread evenly over the classes.
 
     Examples
     --------
@@ -36,24 +36,25 @@ def inception_score(probabilities: Tensor) -> float:
 
 
 def divergences(probabilities: Tensor) -> Tensor:
-    """Divergence of each row from the mean of the rows, in nats: shape (N,), float64."""
+    """Return the divergence of each row from the mean of the rows, in nats: shape (N,), float64."""
     rows = probabilities.double()
     mean = rows.mean(0)
     return (torch.xlogy(rows, rows) - torch.xlogy(rows, mean)).sum(1)
 
 
 class InceptionScore(QualityMetric):
-    """Inception Score of generated samples, between 1 and the number of classes; that of as many reals, if there are so many, is its null.
+    """Inception Score of generated samples, between 1 and the number of classes.
 
-    Advisory: it knows nothing of the real data, rises for samples that fool the classifier (Barratt and Sharma, 2018,
-    arXiv:1801.01973), and depends on the number of samples. It is measured over all samples at once, not as a mean over ten splits.
+    The null is the score of as many real samples, if there are enough. The score ignores the real data, rises for samples that fool the
+    classifier (Barratt and Sharma, 2018, arXiv:1801.01973), and depends on the number of samples, so use it for comparison only. It is
+    measured over all samples at once, not as a mean over ten splits.
 
     Parameters
     ----------
     extractor : callable, optional
-        A classifier: samples to ``(N, C)``. Without it ``update`` is given its output.
+        A classifier: samples to ``(N, C)``. Without it ``update`` takes its output.
     logits : bool
-        Whether that output is logits; otherwise it is probabilities.
+        True if that output is logits, False if it is probabilities.
 
     Examples
     --------
@@ -64,7 +65,6 @@ class InceptionScore(QualityMetric):
     """
 
     higher_is_better = True
-    advisory = True
     needs_real = False
     bounds = (1.0, math.inf)
 
@@ -72,7 +72,7 @@ class InceptionScore(QualityMetric):
         super().__init__(extractor, **kwargs)
         self.logits = logits
 
-    def measure(self, real: Tensor, fake: Tensor) -> float:  # noqa: ARG002  # knows no reals
+    def measure(self, real: Tensor, fake: Tensor) -> float:  # noqa: ARG002  # real samples do not enter
         return inception_score(fake)
 
     def _rows(self, samples: Batch) -> Tensor:
@@ -86,8 +86,8 @@ class InceptionScore(QualityMetric):
         return rows
 
     def _interval(self, value: float) -> tuple[float, float]:
-        apart = divergences(self.features(real=False))
-        half = normal_quantile(self.confidence) * float(apart.std()) / math.sqrt(len(apart))
+        values = divergences(self.features(real=False))
+        half = normal_quantile(self.confidence) * float(values.std()) / math.sqrt(len(values))
         return value * math.exp(-half), value * math.exp(half)
 
     def _null(self) -> float:

@@ -1,4 +1,4 @@
-"""Intervals for shares."""
+"""Intervals of shares."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 
 def normal_quantile(confidence: float) -> float:
-    """Half the width of a two-sided interval, in standard errors.
+    """Return half the width of a two-sided interval, in standard errors.
 
     >>> round(normal_quantile(0.95), 3)
     1.96
@@ -17,13 +17,13 @@ def normal_quantile(confidence: float) -> float:
 
 
 def wilson(share: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a share (Wilson, 1927): never empty, never outside of [0, 1].
+    """Return Wilson's score interval of a share (Wilson, 1927): never empty, never outside [0, 1].
 
     Parameters
     ----------
     share : float in [0, 1]
     n : float > 0
-        Number of independent samples behind it; need not be whole where the samples are not quite independent.
+        Number of independent samples behind the share; fractional if the samples are not quite independent.
     confidence : float in (0, 1)
 
     Examples
@@ -38,23 +38,26 @@ def wilson(share: float, n: float, confidence: float = 0.95) -> tuple[float, flo
 
 
 def share_interval(share: float, error: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's interval of a share of n samples that is less certain than n independent ones make it, by its standard error.
+    """Return Wilson's interval of a share of n samples whose standard error is larger than that of n independent samples.
 
     >>> [round(end, 2) for end in share_interval(0.5, 0.1, 1000)]
     [0.32, 0.68]
     """
-    near = (share * n + 0.5) / (n + 1.0)  # so that 0 and 1 have a variance
+    near = (share * n + 0.5) / (n + 1.0)  # shares of 0 and 1 too get a variance
     return wilson(share, min(float(n), near * (1.0 - near) / max(error, 1e-12) ** 2), confidence)
 
 
 def clopper_pearson(count: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Exact binomial interval of a share (Clopper and Pearson, 1934): holds the true share at least as often as it says.
+    """Return the exact binomial interval of a share (Clopper and Pearson, 1934).
+
+    It holds the true share with probability ``confidence`` or more.
 
     Parameters
     ----------
     count : int
-        Samples with the property, of `n`.
+        Number of samples with the property.
     n : int
+        Number of samples.
     confidence : float in (0, 1)
 
     Examples
@@ -71,14 +74,14 @@ def clopper_pearson(count: int, n: int, confidence: float = 0.95) -> tuple[float
 
 
 def holm(p_values: list[float]) -> list[float]:
-    """Probabilities corrected for how many were looked at, under any dependence (Holm, 1979).
+    """Correct p-values for the number of tests, under any dependence (Holm, 1979).
 
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
     """
     corrected = [0.0] * len(p_values)
     largest = 0.0
-    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        largest = max(largest, min(1.0, p_values[place] * (len(p_values) - rank)))
-        corrected[place] = largest
+    for position, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, p_values[index] * (len(p_values) - position)))
+        corrected[index] = largest
     return corrected

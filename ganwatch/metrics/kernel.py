@@ -13,18 +13,18 @@ from ganwatch.core.errors import UserError
 from ganwatch.features.extractor import Extractor
 from ganwatch.metrics.base import QualityMetric
 
-BLOCK = 1024
+ROWS_PER_BLOCK = 1024
 """Rows of a kernel matrix that are in memory at a time."""
-LARGEST = 1000
-"""Rows of each side among which the median distance is taken."""
+MAX_MEDIAN_ROWS = 1000
+"""Rows of each set from which the median distance is computed."""
 _ROUNDING = 64 * torch.finfo(torch.float64).eps
-"""Of a distance, as a share of the kernel's values; less than it is 0."""
+"""Rounding error of a distance, as a share of the kernel's values; smaller distances become 0."""
 
 Kernel = Callable[[Tensor, Tensor], Tensor]
 
 
 def polynomial_kernel(x: Tensor, y: Tensor) -> Tensor:
-    """``(⟨x, y⟩ / D + 1)³``, the kernel of KID: ``(N, D)`` and ``(M, D)`` to ``(N, M)``.
+    """Return ``(⟨x, y⟩ / D + 1)³``, the kernel of KID: ``(N, D)`` and ``(M, D)`` to ``(N, M)``.
 
     >>> float(polynomial_kernel(torch.ones(1, 2), torch.ones(1, 2)))
     8.0
@@ -33,7 +33,7 @@ def polynomial_kernel(x: Tensor, y: Tensor) -> Tensor:
 
 
 def gaussian_kernel(width: float) -> Kernel:
-    """``exp(-‖x − y‖² / (2 width²))``: ``(N, D)`` and ``(M, D)`` to ``(N, M)``; 1 where both are equal, also at width 0.
+    """Return the kernel ``exp(-‖x − y‖² / (2 width²))``: ``(N, D)`` and ``(M, D)`` to ``(N, M)``; it is 1 for equal rows, also at width 0.
 
     >>> round(float(gaussian_kernel(1.0)(torch.zeros(1, 2), torch.ones(1, 2))), 4)
     0.3679
@@ -46,42 +46,43 @@ def gaussian_kernel(width: float) -> Kernel:
 
 
 def median_distance(real: Tensor, fake: Tensor) -> float:
-    """Median distance between two different samples of the two sides together, of at most 1,000 evenly spaced rows of each."""
-    pooled = torch.cat([rows[:: math.ceil(len(rows) / LARGEST)] for rows in (real, fake)])
+    """Return the median distance between two samples of the pooled sets, from at most 1,000 evenly spaced rows of each."""
+    pooled = torch.cat([rows[:: math.ceil(len(rows) / MAX_MEDIAN_ROWS)] for rows in (real, fake)])
     return float(torch.nn.functional.pdist(pooled.double()).median())
 
 
 def kernel_distances(real: Tensor, fake: Tensor, in_real: Tensor, in_fake: Tensor, kernel: Kernel = polynomial_kernel) -> Tensor:
-    """Unbiased squared MMD of many pairs of subsamples, from one pass over the kernel matrices.
+    """Return the unbiased squared MMD of many pairs of subsamples, from one pass over the kernel matrices.
 
     Parameters
     ----------
     real, fake : Tensor ``(N, D)``, ``(M, D)``
         Features.
     in_real, in_fake : bool Tensor ``(N, B)``, ``(M, B)``
-        Which samples belong to each of the B subsamples.
+        Membership of the samples in each of the B subsamples.
     kernel : callable
-        Two blocks of rows to their kernel matrix.
+        Takes two blocks of rows and returns their kernel matrix.
 
     Returns
     -------
-    Tensor ``(B,)``, float64; NaN for a subsample with fewer than two samples of a side. Memory is that of 1,024 rows of a kernel matrix.
+    Tensor ``(B,)``, float64; NaN for a subsample with fewer than two samples of a set. Memory is that of 1,024 rows of a kernel matrix.
     """
     real, fake = real.double(), fake.double()
     real_weight, fake_weight = in_real.to(real), in_fake.to(fake)
     n, m = real_weight.sum(0), fake_weight.sum(0)
-    within_real = _sums(real, real, real_weight, real_weight, kernel) / (n * (n - 1))
-    within_fake = _sums(fake, fake, fake_weight, fake_weight, kernel) / (m * (m - 1))
-    between = _sums(real, fake, real_weight, fake_weight, kernel) / (n * m)
+    within_real = _sum_pairs(real, real, real_weight, real_weight, kernel) / (n * (n - 1))
+    within_fake = _sum_pairs(fake, fake, fake_weight, fake_weight, kernel) / (m * (m - 1))
+    between = _sum_pairs(real, fake, real_weight, fake_weight, kernel) / (n * m)
     distances = within_real + within_fake - 2 * between
     distances = torch.where(distances.abs() > _ROUNDING * between.abs(), distances, 0.0)
     return torch.where((n >= 2) & (m >= 2), distances, torch.nan)
 
 
 def kernel_distance(real: Tensor, fake: Tensor, kernel: Kernel = polynomial_kernel) -> float:
-    """Unbiased squared maximum mean discrepancy of two feature sets; with the default kernel the kernel inception distance (KID).
+    """Return the unbiased squared maximum mean discrepancy of two feature sets.
 
-    Unbiased: for equal distributions it is 0 on average and so falls below 0 half of the time.
+    The default kernel gives the kernel inception distance (KID). It is unbiased: for equal distributions it is 0 on average, and so below
+    0 half of the time.
 
     Parameters
     ----------
@@ -104,11 +105,11 @@ def kernel_distance(real: Tensor, fake: Tensor, kernel: Kernel = polynomial_kern
     return float(kernel_distances(real, fake, every_real, every_fake, kernel)[0])
 
 
-def _sums(x: Tensor, y: Tensor, in_x: Tensor, in_y: Tensor, kernel: Kernel) -> Tensor:
-    """Sum of the kernel over the pairs of each subsample; within one set without those of a sample with itself, and half of it computed."""
+def _sum_pairs(x: Tensor, y: Tensor, in_x: Tensor, in_y: Tensor, kernel: Kernel) -> Tensor:
+    """Return the sum of the kernel over the pairs of each subsample; within one set without the diagonal, from the upper half."""
     sums = torch.zeros(in_x.shape[1], dtype=torch.float64, device=x.device)
-    for start in range(0, len(x), BLOCK):
-        rows, first = slice(start, start + BLOCK), start if x is y else 0
+    for start in range(0, len(x), ROWS_PER_BLOCK):
+        rows, first = slice(start, start + ROWS_PER_BLOCK), start if x is y else 0
         matrix = kernel(x[rows], y[first:])
         if x is y:
             matrix[:, : len(matrix)].fill_diagonal_(0.0)
@@ -120,7 +121,7 @@ def _sums(x: Tensor, y: Tensor, in_x: Tensor, in_y: Tensor, kernel: Kernel) -> T
 class KernelDistance(QualityMetric):
     """Kernel distance (KID, MMD²) between real and generated features.
 
-    Needs no Gaussian features and is unbiased, so it compares at small and at unequal sizes where the Fréchet distance does not.
+    It needs no Gaussian features and is unbiased, so small and unequal sizes compare, unlike with the Fréchet distance.
 
     Parameters
     ----------
@@ -129,7 +130,7 @@ class KernelDistance(QualityMetric):
     kernel : {"polynomial", "gaussian"}
         The cubic kernel of KID, or a Gaussian whose width is the median distance.
     **kwargs
-        Those of ``QualityMetric``.
+        Arguments of ``QualityMetric``.
 
     References
     ----------
@@ -162,10 +163,10 @@ class KernelDistance(QualityMetric):
     def _interval(self, value: float) -> tuple[float, float]:
         real, fake = self.features(real=True), self.features(real=False)
         generator = torch.Generator().manual_seed(self.seed)
-        in_real, in_fake = (self._members(len(rows), generator) for rows in (real, fake))
-        return self._around(value, kernel_distances(real, fake, in_real, in_fake, self._kernel(real, fake)))
+        in_real, in_fake = (self._draw_members(len(rows), generator) for rows in (real, fake))
+        return self._t_interval(value, kernel_distances(real, fake, in_real, in_fake, self._kernel(real, fake)))
 
-    def _members(self, n: int, generator: torch.Generator) -> Tensor:
+    def _draw_members(self, n: int, generator: torch.Generator) -> Tensor:
         return torch.stack([torch.randperm(n, generator=generator) < n // 2 for _ in range(self.resamples)], 1).to(self.device)
 
     def _null(self) -> float:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ganwatch.core.errors import UserError
-from ganwatch.metrics.neighbours import ROWS, centred, nearest
+from ganwatch.metrics.neighbours import ROWS_PER_BLOCK, nearest_neighbours, subtract_mean
 
 STARTS = 5
 """Starts of which the best is kept."""
@@ -58,7 +58,7 @@ def kmeans(samples: Tensor, k: int, *, seed: int = 0, starts: int = STARTS, max_
         raise UserError(f"k must be between 1 and the number of samples, got {k} of {len(samples)}")
     if starts < 1:
         raise UserError(f"starts must be >= 1, got {starts}")
-    (rows,) = centred(samples)
+    (rows,) = subtract_mean(samples)
     centres = _draw_centres(rows, k, starts, torch.Generator().manual_seed(seed))
     clusters = _assign_all(rows, centres)
     for _ in range(max_rounds):
@@ -73,7 +73,7 @@ def kmeans(samples: Tensor, k: int, *, seed: int = 0, starts: int = STARTS, max_
 
 def assign(samples: Tensor, centres: Tensor) -> Tensor:
     """Return the number of the nearest centre of each sample: shape (N,), int64."""
-    return nearest(samples, centres, 1)[1].squeeze(1)
+    return nearest_neighbours(samples, centres, 1)[1].squeeze(1)
 
 
 def _draw_centres(rows: Tensor, k: int, starts: int, generator: torch.Generator) -> Tensor:
@@ -107,8 +107,11 @@ def _assign_all(rows: Tensor, centres: Tensor) -> Tensor:
     starts, k, _ = centres.shape
     flat = centres.flatten(0, 1)
     squares = flat.square().sum(1)
-    blocks = [torch.addmm(squares, block, flat.T, alpha=-2.0).view(len(block), starts, k).argmin(2) for block in torch.split(rows, ROWS)]
-    return torch.cat(blocks).T.contiguous()
+    numbers = []
+    for block in torch.split(rows, ROWS_PER_BLOCK):
+        distances = torch.addmm(squares, block, flat.T, alpha=-2.0)  # squared, less the squared norm of the row
+        numbers.append(distances.view(len(block), starts, k).argmin(2))
+    return torch.cat(numbers).T.contiguous()
 
 
 def _means(rows: Tensor, clusters: Tensor, centres: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Labels as rows that a metric can keep."""
+"""Labels as rows that a metric can store."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ganwatch.features.extractor import Batch, Extractor
 
 
 def label_rows(samples: Batch, classifier: Extractor | None = None) -> Tensor:
-    """Labels ``(N,)``, or the largest of a classifier's scores ``(N, C)``, as one float column ``(N, 1)``, exact below 2**24.
+    """Return labels ``(N,)``, or the largest of a classifier's scores ``(N, C)``, as one float column ``(N, 1)``, exact below 2**24.
 
     >>> label_rows(torch.tensor([3, 0])).tolist()
     [[3.0], [0.0]]

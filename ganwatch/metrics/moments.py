@@ -1,8 +1,7 @@
-"""Mean and covariance of a stream of features, which merge across batches, windows and processes."""
+"""Mean and covariance of a stream of features, mergeable across batches and processes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import ClassVar
 
 import torch
@@ -14,15 +13,15 @@ from ganwatch.metrics.triangular import add_gram
 class Moments:
     """Count, mean and scatter (the sum of squares about the mean) in float64.
 
-    Each batch is centred on its own mean before it is squared, and parts are put together by Chan's rule, so a large mean costs no digits.
-    The scatter is the sum of a matrix and of rows that are not squared yet. While there are no more samples than dimensions they stay
-    rows: a few samples in many dimensions cost little and keep all digits of their rank.
+    Each batch is centred on its own mean before it is squared, and parts merge by Chan's rule, so a large mean costs no digits. The
+    scatter is the sum of a matrix and of rows that are not squared yet. Samples stay rows while there are no more of them than dimensions:
+    few samples in many dimensions cost little and keep all digits of their rank.
 
     Parameters
     ----------
     tensors : list of Tensor
         State, changed in place: ``[count, mean, squared, rows]`` of shapes ``()``, ``(D,)``, ``(D, D)`` or ``(0, 0)``, ``(R, D)``. Empty
-        as long as nothing was seen. Between updates further rows may follow.
+        until the first row. Between updates further rows may follow.
 
     References
     ----------
@@ -30,7 +29,7 @@ class Moments:
 
     Examples
     --------
-    >>> moments = Moments.of(torch.tensor([[1.0, 2.0], [3.0, 2.0]]), torch.tensor([[2.0, 5.0], [2.0, 3.0]]))
+    >>> moments = Moments.from_batches(torch.tensor([[1.0, 2.0], [3.0, 2.0]]), torch.tensor([[2.0, 5.0], [2.0, 3.0]]))
     >>> moments.count, moments.mean.tolist(), moments.variance
     (4, [2.0, 3.0], 2.6666666666666665)
     """
@@ -41,29 +40,21 @@ class Moments:
         self.tensors = tensors
 
     @classmethod
-    def of(cls, *batches: Tensor) -> Moments:
-        """Those of batches ``(N, D)``."""
+    def from_batches(cls, *batches: Tensor) -> Moments:
+        """Return the moments of batches ``(N, D)``."""
         moments = cls([])
         for batch in batches:
             moments.add(batch)
         return moments
 
-    @classmethod
-    def together(cls, parts: Iterable[Moments]) -> Moments:
-        """Those of several parts, which stay as they are."""
-        whole = cls([])
-        for part in parts:
-            whole.merge(part.tensors)
-        return whole
-
     @property
     def count(self) -> int:
-        """How many rows were seen."""
+        """Number of rows that were seen."""
         return int(self.tensors[0]) if self.tensors else 0
 
     @property
     def mean(self) -> Tensor:
-        """Of shape ``(D,)``; undefined while nothing was seen."""
+        """Mean of shape ``(D,)``; undefined before the first row."""
         return self.tensors[1]
 
     @property
@@ -74,20 +65,20 @@ class Moments:
 
     @property
     def covariance(self) -> Tensor:
-        """Of shape ``(D, D)``, with the divisor ``count - 1``."""
+        """Covariance of shape ``(D, D)``, with the divisor ``count - 1``."""
         self.compact()
         squared, rows = self.tensors[2:]
         return add_gram(squared, rows) / (self.count - 1)
 
     @property
     def root(self) -> Tensor | None:
-        """Exact ``(R, D)`` with ``rootᵀ root`` the covariance, R below twice the count; None with more samples than dimensions."""
+        """Exact factor ``(R, D)`` with ``rootᵀ root`` the covariance, R below twice the count; None with more samples than dimensions."""
         self.compact()
         squared, rows = self.tensors[2:]
         return None if len(squared) else rows / (self.count - 1) ** 0.5
 
     def add(self, batch: Tensor) -> None:
-        """Take rows ``(N, D)``."""
+        """Add rows ``(N, D)``."""
         if not len(batch):
             return
         batch = batch.to(torch.float64)
@@ -96,7 +87,7 @@ class Moments:
         self.merge([torch.tensor(len(batch), device=batch.device), mean, batch.new_empty(0, 0), centred])
 
     def merge(self, other: list[Tensor]) -> None:
-        """Take the state of other moments, by Chan's rule."""
+        """Add the state of other moments, by Chan's rule."""
         if not other:
             return
         if self.tensors:
@@ -112,7 +103,7 @@ class Moments:
             self._square()
 
     def compact(self) -> None:
-        """Put the rows together."""
+        """Join the rows in one tensor."""
         if len(self.tensors) > 4:
             self.tensors[3:] = [torch.cat(self.tensors[3:])]
 

@@ -1,4 +1,4 @@
-"""Diversity by structural similarity: how alike two generated images are, against how alike two real ones are."""
+"""Diversity by structural similarity: the likeness of two generated images against that of two real ones."""
 
 from __future__ import annotations
 
@@ -15,25 +15,29 @@ from ganwatch.metrics.base import QualityMetric
 from ganwatch.metrics.intervals import normal_quantile
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-"""Of the scales, finest first (Wang, Simoncelli and Bovik, 2003)."""
-WINDOW = 11
-SMALLEST = WINDOW // 2 + 1
-_PAIRS = 32
+"""Weights of the scales, finest first (Wang, Simoncelli and Bovik, 2003)."""
+WINDOW_SIDE = 11
+"""Side of the window, in pixels."""
+MIN_SIDE = WINDOW_SIDE // 2 + 1
+"""Side of the smallest images, in pixels."""
+_PAIRS_PER_BLOCK = 32
 
 
-def scales(height: int, width: int) -> int:
-    """How many scales images of this size have: halved up to four times while the 11-pixel window fits, one where it never does.
+def count_scales(height: int, width: int) -> int:
+    """Return the number of scales for images of this size: they are halved up to four times while the 11-pixel window fits.
 
-    >>> scales(8, 8), scales(32, 32), scales(64, 64), scales(256, 256)
+    Images in which it never fits have one scale.
+
+    >>> count_scales(8, 8), count_scales(32, 32), count_scales(64, 64), count_scales(256, 256)
     (1, 2, 3, 5)
     """
-    return max(1, sum(min(height, width) >> halved >= WINDOW for halved in range(len(WEIGHTS))))
+    return max(1, sum(min(height, width) >> halved >= WINDOW_SIDE for halved in range(len(WEIGHTS))))
 
 
 def pairwise_ms_ssim(images: Tensor, data_range: float) -> Tensor:
-    """MS-SSIM of neighbouring pairs, 0 with 1, 2 with 3, …: shape (N // 2,), between 0 and 1, 1 for identical images.
+    """Return the MS-SSIM of neighbouring pairs, 0 with 1, 2 with 3, …: shape (N // 2,), between 0 and 1, 1 for identical images.
 
-    Small images have fewer than five scales, see ``scales``, with weights that add up to the same: values compare between images of one
+    Small images have fewer than five scales, see ``count_scales``, with weights of the same sum, so compare values between images of one
     size only.
 
     Parameters
@@ -41,19 +45,19 @@ def pairwise_ms_ssim(images: Tensor, data_range: float) -> Tensor:
     images : Tensor, shape (N, C, H, W), floating point
         Sides of 6 pixels or more.
     data_range : float > 0
-        Largest less smallest possible value.
+        Largest minus smallest possible value.
     """
-    if images.ndim != 4 or min(images.shape[2:]) < SMALLEST:
-        raise UserError(f"images must have shape (N, C, H, W) with sides of at least {SMALLEST} pixels, got {tuple(images.shape)}")
+    if images.ndim != 4 or min(images.shape[2:]) < MIN_SIDE:
+        raise UserError(f"images must have shape (N, C, H, W) with sides of at least {MIN_SIDE} pixels, got {tuple(images.shape)}")
     if not data_range > 0.0:
         raise UserError(f"data_range must be > 0, got {data_range}")
-    used = WEIGHTS[: scales(*images.shape[2:])]
+    used = WEIGHTS[: count_scales(*images.shape[2:])]
     weights = tuple(weight * sum(WEIGHTS) / sum(used) for weight in used)
     n = len(images) // 2 * 2
-    first, second = (torch.split(images[place:n:2], _PAIRS) for place in (0, 1))
+    first, second = (torch.split(images[offset:n:2], _PAIRS_PER_BLOCK) for offset in (0, 1))
     return torch.cat(
         [
-            multiscale_structural_similarity_index_measure(  # the window follows from sigma; the rule that kernel_size is for is ours above
+            multiscale_structural_similarity_index_measure(  # the window follows from sigma; count_scales replaces the check of kernel_size
                 one, other, sigma=1.5, kernel_size=1, reduction="none", data_range=data_range, betas=weights, normalize="relu"
             )
             for one, other in zip(first, second, strict=True)
@@ -62,16 +66,16 @@ def pairwise_ms_ssim(images: Tensor, data_range: float) -> Tensor:
 
 
 class PairSimilarity(QualityMetric):
-    """Mean MS-SSIM of pairs of generated images (Odena et al., 2017, arXiv:1610.09585); that of pairs of real ones is its null.
+    """Mean MS-SSIM of pairs of generated images (Odena et al., 2017, arXiv:1610.09585); the null is that of pairs of real ones.
 
-    Above the null the generator has less variety than the data. Pairs are disjoint, so the interval is that of a mean.
+    A value above the null means less variety than the data have. Pairs are disjoint, so the interval is that of a mean.
 
     Parameters
     ----------
     data_range : float > 0, optional
-        Largest less smallest possible value of a pixel. By default the span of the real images.
+        Largest minus smallest possible value of a pixel. By default the span of the real images.
     reservoir : int, images
-        At most so many of each side are kept.
+        Maximum number of images of each set that are stored.
 
     Examples
     --------
@@ -83,7 +87,7 @@ class PairSimilarity(QualityMetric):
     """
 
     higher_is_better = False
-    least = 4
+    min_samples = 4
     bounds = (0.0, 1.0)
 
     def __init__(self, *, data_range: float | None = None, reservoir: int = 500, **kwargs: Any) -> None:
@@ -93,7 +97,7 @@ class PairSimilarity(QualityMetric):
         self.data_range = data_range
 
     @classmethod
-    def demonstration(cls, n: int, seed: int) -> tuple[Tensor, Tensor]:
+    def example_samples(cls, n: int, seed: int) -> tuple[Tensor, Tensor]:
         generator = torch.Generator().manual_seed(seed)
         return torch.rand(n, 1, 8, 8, generator=generator), 0.5 * torch.rand(n, 1, 8, 8, generator=generator)
 
@@ -102,13 +106,13 @@ class PairSimilarity(QualityMetric):
 
     def _rows(self, samples: Batch) -> Tensor:
         images = torch.as_tensor(samples)
-        if images.ndim != 4 or min(images.shape[2:]) < SMALLEST:
-            raise UserError(f"samples must be images N×C×H×W with sides of at least {SMALLEST} pixels, got shape {tuple(images.shape)}")
+        if images.ndim != 4 or min(images.shape[2:]) < MIN_SIDE:
+            raise UserError(f"samples must be images N×C×H×W with sides of at least {MIN_SIDE} pixels, got shape {tuple(images.shape)}")
         return images.float()
 
     def _interval(self, value: float) -> tuple[float, float]:
-        apart = self._similarities(self.features(real=False), self.features(real=True))
-        half = normal_quantile(self.confidence) * float(apart.std()) / math.sqrt(len(apart))
+        values = self._similarities(self.features(real=False), self.features(real=True))
+        half = normal_quantile(self.confidence) * float(values.std()) / math.sqrt(len(values))
         return value - half, value + half
 
     def _null(self) -> float:
@@ -121,4 +125,4 @@ class PairSimilarity(QualityMetric):
 
     def provenance(self) -> dict[str, Any]:
         shape = self._shape("fake")
-        return super().provenance() | {"data_range": self.data_range, "scales": scales(*shape[1:]) if shape else None}
+        return super().provenance() | {"data_range": self.data_range, "scales": count_scales(*shape[1:]) if shape else None}

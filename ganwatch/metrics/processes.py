@@ -1,4 +1,4 @@
-"""Many processes, one result: who takes which batches, and how what each has seen comes together."""
+"""Metrics over several processes: each takes its shard of the batches, and their states are gathered."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torch import Tensor
 Item = TypeVar("Item")
 
 
-def share(items: Iterable[Item]) -> Iterator[Item]:
-    """The items that fall to this process, all where there is no process group: samples, batches, indices or paths.
+def local_shard(items: Iterable[Item]) -> Iterator[Item]:
+    """Return this process's shard of the items (samples, batches, indices or paths); all of them without a process group.
 
-    Of ``n`` items in ``k`` processes, rank ``r`` has the items ``r, r + k, r + 2 k, …``. Each process updates a metric of its own with its
-    share; ``compute`` and ``estimate`` then merge them all, in every process.
+    Of ``n`` items in ``k`` processes, rank ``r`` has the items ``r, r + k, r + 2 k, …``. Each process updates its own metric with its
+    shard; ``compute`` and ``estimate`` then merge the states of all, in every process.
 
-    >>> list(share(range(3)))
+    >>> list(local_shard(range(3)))
     [0, 1, 2]
     """
     from torch import distributed
@@ -28,10 +28,10 @@ def share(items: Iterable[Item]) -> Iterator[Item]:
     return itertools.islice(items, rank, None, size)
 
 
-def gathered(
+def gather_states(
     tensors: list[Tensor], dtypes: tuple[torch.dtype, ...], device: torch.device, gather: Callable[[Tensor], list[Tensor]]
 ) -> list[list[Tensor]]:
-    """The tensors of every process, of any shapes; an empty list where a process has none."""
+    """Return the tensors of every process, of any shapes; an empty list for a process that has none."""
     ranks: list[list[Tensor]] = []
     for index, dtype in enumerate(dtypes):
         tensor = tensors[index] if tensors else torch.empty(0, dtype=dtype, device=device)

@@ -8,23 +8,23 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-BLOCK = 1024
+ROWS_PER_BLOCK = 1024
 """Rows whose hashes are computed at a time."""
 
 
 class Reservoir:
-    """Every row draws a random key; the rows with the smallest keys are kept.
+    """Uniform random sample of a stream of rows: each row draws a random key, and the rows with the smallest keys stay.
 
-    So each row ever seen is kept with the same probability, whatever the order, the batches or the shares of the processes, and the
-    sample of a union is found from the samples of its parts. Keys follow from the seed, the position in the stream and the content of the
-    batch: the same stream gives the same sample, and streams of different content draw independently without knowing of each other.
-    As long as no more than ``capacity`` rows were seen all are kept.
+    Each row ever seen stays with the same probability, whatever the order, the batches or the shards of the processes. The sample of a
+    union follows from the samples of its parts. Keys depend on the seed, the position in the stream and the content of the batch: the same
+    stream gives the same sample, and streams of different content draw independently without communication. Up to ``capacity`` rows all
+    stay.
 
     Parameters
     ----------
     tensors : list of Tensor
         State, changed in place: ``[head, keys, rows]`` with head = (capacity, seed, count), int64; keys ``(K,)`` int64, sorted; rows
-        ``(K, …)`` float32. Empty as long as nothing was seen. Between updates further pairs of keys and rows may follow.
+        ``(K, …)`` float32. Empty until the first row. Between updates further pairs of keys and rows may follow.
 
     References
     ----------
@@ -32,9 +32,9 @@ class Reservoir:
 
     Examples
     --------
-    >>> kept = Reservoir([])
-    >>> kept.add(torch.arange(100.0)[:, None], capacity=10, seed=0)
-    >>> kept.count, tuple(kept.rows.shape)
+    >>> reservoir = Reservoir([])
+    >>> reservoir.add(torch.arange(100.0)[:, None], capacity=10, seed=0)
+    >>> reservoir.count, tuple(reservoir.rows.shape)
     (100, (10, 1))
     """
 
@@ -45,18 +45,18 @@ class Reservoir:
 
     @property
     def count(self) -> int:
-        """How many rows were seen."""
+        """Number of rows that were seen."""
         return int(self.tensors[0][2]) if self.tensors else 0
 
     @property
     def rows(self) -> Tensor:
-        """The sample, in a random order that only its content and the seed decide; undefined while nothing was seen."""
+        """The sample, in a random order that only its content and the seed decide; undefined before the first row."""
         self.compact()
         rows = self.tensors[2]
-        return rows[shuffled(rows.flatten(1), int(self.tensors[0][1]))]
+        return rows[hash_order(rows.flatten(1), int(self.tensors[0][1]))]
 
     def add(self, rows: Tensor, *, capacity: int, seed: int) -> None:
-        """Take rows ``(N, …)``; ``capacity`` (rows) and ``seed`` are those of the first call."""
+        """Add rows ``(N, …)``; ``capacity`` (rows) and ``seed`` are fixed by the first call."""
         rows = rows.to(torch.float32)
         if not self.tensors:
             head = torch.tensor([capacity, seed, 0], device=rows.device)
@@ -75,7 +75,7 @@ class Reservoir:
             self.compact()
 
     def merge(self, other: list[Tensor]) -> None:
-        """Take the state of another reservoir of rows of the same shape; the smaller capacity holds."""
+        """Add the state of another reservoir of rows of the same shape; the smaller capacity counts."""
         if not other:
             return
         if not self.tensors:
@@ -87,20 +87,20 @@ class Reservoir:
         self.compact()
 
     def compact(self) -> None:
-        """Drop what is beyond the capacity."""
+        """Drop the rows beyond the capacity."""
         if len(self.tensors) <= 3:
             return
         keys, order = torch.cat(self.tensors[1::2]).sort(stable=True)
-        kept = order[: int(self.tensors[0][0])]
-        self.tensors[1:] = [keys[: len(kept)], torch.cat(self.tensors[2::2])[kept]]
+        first = order[: int(self.tensors[0][0])]
+        self.tensors[1:] = [keys[: len(first)], torch.cat(self.tensors[2::2])[first]]
 
 
-def shuffled(rows: Tensor, seed: int) -> Tensor:
-    """Indices that sort by a hash of each row, so that the order of arrival does not matter."""
+def hash_order(rows: Tensor, seed: int) -> Tensor:
+    """Return indices that sort rows by a hash of their content, so that the order of arrival does not matter."""
     generator = torch.Generator().manual_seed(seed)
     factors = torch.randint(-(2**63), 2**63 - 1, (rows.shape[1] + 2,), generator=generator).to(rows.device) | 1
     bits = rows.contiguous().view(torch.int32)
-    hashes = torch.cat([(bits[at : at + BLOCK].to(torch.int64) * factors[2:]).sum(1) for at in range(0, len(bits), BLOCK)])
-    for factor in factors[:2]:  # a sum of products alone would spread rows in even steps evenly
+    hashes = torch.cat([(block.to(torch.int64) * factors[2:]).sum(1) for block in torch.split(bits, ROWS_PER_BLOCK)])
+    for factor in factors[:2]:  # a sum of products alone maps evenly spaced rows to evenly spaced hashes
         hashes = (hashes ^ (hashes >> 32)) * factor
     return hashes.argsort(stable=True)

@@ -1,4 +1,4 @@
-"""Shares of groups among generated samples, against what was declared."""
+"""Shares of groups among generated samples, against declared targets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ganwatch.metrics.labels import label_rows
 
 @dataclass(frozen=True, slots=True)
 class GroupShare:
-    """The share of a group, with an interval that holds together with those of all other groups."""
+    """Share of a group, with an interval that is simultaneous with those of all other groups."""
 
     group: int
     target: float
@@ -27,43 +27,43 @@ class GroupShare:
     high: float
 
     @property
-    def met(self) -> bool:
-        """Whether the target may be the true share."""
+    def is_met(self) -> bool:
+        """True if the target lies in the interval."""
         return self.low <= self.target <= self.high
 
 
 def group_shares(groups: Tensor, targets: Mapping[int, float], confidence: float = 0.95) -> list[GroupShare]:
-    """Share of each group with simultaneous exact intervals (Clopper and Pearson, 1934, with Bonferroni's correction).
+    """Return the share of each group with simultaneous exact intervals (Clopper and Pearson, 1934, with Bonferroni's correction).
 
     Parameters
     ----------
     groups : Tensor, shape (N,), integer
-        The group of each sample: a label, an attribute, or a cluster. Samples of a group without a target count as samples.
+        Group of each sample: a label, an attribute or a cluster. Samples of a group without a target count towards N.
     targets : mapping of group to share in [0, 1]
-        Adding up to 1 at most.
+        Their sum is at most 1.
     confidence : float in (0, 1)
-        That all intervals hold.
+        Probability that all intervals hold.
 
     Examples
     --------
     >>> import torch
     >>> groups = torch.tensor([0] * 90 + [1] * 10)
-    >>> [(group.group, group.share, group.met) for group in group_shares(groups, {0: 0.5, 1: 0.5})]
+    >>> [(group.group, group.share, group.is_met) for group in group_shares(groups, {0: 0.5, 1: 0.5})]
     [(0, 0.9, False), (1, 0.1, False)]
     """
     check_targets(targets)
     n = len(groups)
     if n == 0:
         raise UserError("groups must hold at least one sample, got none")
-    found = []
+    shares = []
     for group, target in targets.items():
         count = int((groups == group).sum())
-        found.append(GroupShare(group, target, count / n, *clopper_pearson(count, n, 1.0 - (1.0 - confidence) / len(targets))))
-    return found
+        shares.append(GroupShare(group, target, count / n, *clopper_pearson(count, n, 1.0 - (1.0 - confidence) / len(targets))))
+    return shares
 
 
 def check_targets(targets: Mapping[int, float]) -> None:
-    """Raise where these cannot be shares."""
+    """Raise a UserError unless the targets are shares that add up to 1 at most."""
     wrong = {group: share for group, share in targets.items() if not 0.0 <= share <= 1.0}
     if not targets or wrong or sum(targets.values()) > 1.0 + 1e-9:
         raise UserError(f"targets must be shares in [0, 1] that add up to 1 at most, got {dict(targets)}")
@@ -72,13 +72,13 @@ def check_targets(targets: Mapping[int, float]) -> None:
 class GroupShares(QualityMetric):
     """Largest difference between the share of a group among generated samples and its target, between 0 and 1.
 
-    The null is that of the real samples: where they miss the targets too, the skew is inherited.
+    The null is the difference of the real samples: if they miss the targets too, the skew is inherited.
 
     Parameters
     ----------
     extractor : callable, optional
-        Samples to scores of the groups ``(N, K)``, of which the largest counts. Without it ``update`` is given groups, integers of
-        shape ``(N,)``.
+        Samples to scores of the groups ``(N, K)``; the largest score decides. Without it ``update`` takes groups, integers of shape
+        ``(N,)``.
     targets : mapping of group to share
         See ``group_shares``.
 
@@ -103,27 +103,27 @@ class GroupShares(QualityMetric):
         self.targets = dict(targets)
 
     def shares(self, *, real: bool = False) -> list[GroupShare]:
-        """The share of each group; empty while there are no samples."""
+        """Return the share of each group; empty while there are no samples."""
         groups = self.features(real=real)
         return group_shares(groups.squeeze(1), self.targets, self.confidence) if len(groups) else []
 
-    def measure(self, real: Tensor, fake: Tensor) -> float:  # noqa: ARG002  # compared with the targets
-        return self._furthest(fake)
+    def measure(self, real: Tensor, fake: Tensor) -> float:  # noqa: ARG002  # the targets are compared
+        return self._largest_difference(fake)
 
     def _rows(self, samples: Batch) -> Tensor:
         return label_rows(samples, self.extractor)
 
-    def _furthest(self, groups: Tensor) -> float:
+    def _largest_difference(self, groups: Tensor) -> float:
         return max(abs(group.share - group.target) for group in group_shares(groups.squeeze(1), self.targets, self.confidence))
 
-    def _interval(self, value: float) -> tuple[float, float]:  # noqa: ARG002  # from the intervals of the groups
+    def _interval(self, value: float) -> tuple[float, float]:  # noqa: ARG002  # the intervals of the groups are used
         groups = self.shares()
-        least = max(0.0 if group.met else min(abs(group.target - group.low), abs(group.target - group.high)) for group in groups)
-        return least, max(max(abs(group.target - group.low), abs(group.target - group.high)) for group in groups)
+        low = max(0.0 if group.is_met else min(abs(group.target - group.low), abs(group.target - group.high)) for group in groups)
+        return low, max(max(abs(group.target - group.low), abs(group.target - group.high)) for group in groups)
 
     def _null(self) -> float:
         real = self.features(real=True)
-        return self._furthest(real) if len(real) else math.nan
+        return self._largest_difference(real) if len(real) else math.nan
 
     def provenance(self) -> dict[str, Any]:
         return super().provenance() | {"targets": {str(group): share for group, share in self.targets.items()}}

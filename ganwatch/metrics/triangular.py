@@ -1,4 +1,4 @@
-"""Products of which a half is known: of symmetric results one triangle is computed, and zeros of triangular factors are passed over."""
+"""Fast products of symmetric and triangular matrices: one triangle of a symmetric result, no zeros of a triangular factor."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-BLOCK = 256
+ROWS_PER_BLOCK = 256
 """Rows of a triangle that are multiplied at a time."""
 
 
 def add_gram(squared: Tensor, rows: Tensor) -> Tensor:
-    """``squared + rowsᵀ rows`` of a symmetric ``(D, D)``, or ``(0, 0)`` for nothing, and ``(R, D)``.
+    """Return ``squared + rowsᵀ rows`` for a symmetric ``(D, D)``, or ``(0, 0)`` for zero, and ``(R, D)``.
 
     >>> import torch
     >>> add_gram(torch.empty(0, 0), torch.tensor([[1.0, 2.0]])).tolist()
@@ -26,11 +26,11 @@ def add_gram(squared: Tensor, rows: Tensor) -> Tensor:
     return gram
 
 
-def times_upper(rows: Tensor, upper: Tensor) -> Tensor:
-    """``rows upperᵀ`` of ``(N, D)`` and ``(R, D)`` with zeros left of its diagonal.
+def multiply_upper(rows: Tensor, upper: Tensor) -> Tensor:
+    """Return ``rows upperᵀ`` for ``(N, D)`` and ``(R, D)`` with zeros left of its diagonal.
 
     >>> import torch
-    >>> times_upper(torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, 1.0], [0.0, 3.0]])).tolist()
+    >>> multiply_upper(torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, 1.0], [0.0, 3.0]])).tolist()
     [[3.0, 6.0]]
     """
     product = rows.new_empty(len(rows), len(upper))
@@ -39,11 +39,11 @@ def times_upper(rows: Tensor, upper: Tensor) -> Tensor:
     return product
 
 
-def conjugated(upper: Tensor, symmetric: Tensor) -> Tensor:
-    """The lower triangle of ``upper symmetric upperᵀ``, a quarter of the work; what is above it is not to be read.
+def conjugate(upper: Tensor, symmetric: Tensor) -> Tensor:
+    """Return the lower triangle of ``upper symmetric upperᵀ``, at a quarter of the cost; entries above it are undefined.
 
     >>> import torch
-    >>> conjugated(torch.tensor([[1.0, 1.0], [0.0, 3.0]]), torch.eye(2)).tril().tolist()
+    >>> conjugate(torch.tensor([[1.0, 1.0], [0.0, 3.0]]), torch.eye(2)).tril().tolist()
     [[2.0, 0.0], [3.0, 9.0]]
     """
     right, product = symmetric.new_empty(len(symmetric), len(upper)), symmetric.new_zeros(len(upper), len(upper))
@@ -55,5 +55,5 @@ def conjugated(upper: Tensor, symmetric: Tensor) -> Tensor:
 
 
 def _blocks(size: int) -> Iterator[tuple[int, int]]:
-    for start in range(0, size, BLOCK):
-        yield start, min(size, start + BLOCK)
+    for start in range(0, size, ROWS_PER_BLOCK):
+        yield start, min(size, start + ROWS_PER_BLOCK)

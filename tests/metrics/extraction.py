@@ -10,10 +10,10 @@ from torch import distributed
 from ganwatch.metrics.coverage import Coverage
 from ganwatch.metrics.frechet import FrechetDistance
 from ganwatch.metrics.kernel import KernelDistance
-from ganwatch.metrics.kinds import MissingKinds
-from ganwatch.metrics.processes import share
+from ganwatch.metrics.modes import MissingModes
+from ganwatch.metrics.processes import local_shard
 
-METRICS = (FrechetDistance, KernelDistance, Coverage, MissingKinds)
+METRICS = (FrechetDistance, KernelDistance, Coverage, MissingModes)
 
 
 def batches():
@@ -23,10 +23,10 @@ def batches():
     return real.split(25), fake.split(90)
 
 
-def measured(cls, share=share):
+def measured(cls, local_shard=local_shard):
     metric = cls()
     for side, given in zip((True, False), batches(), strict=True):
-        for batch in share(given):
+        for batch in local_shard(given):
             metric.update(batch, real=side)
     return metric
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from sklearn.cluster import KMeans
 
-from ganwatch.metrics.bins import DifferentBins, different_bins
+from ganwatch.metrics.bins import DifferentBins, compare_bins
 from ganwatch.metrics.kmeans import assign, kmeans
 
 
@@ -47,11 +47,11 @@ def test_fewer_distinct_samples_than_clusters():
 
 
 def test_bins_are_the_groups_and_a_missing_one_differs():
-    found = different_bins(groups([100] * 5, 0), groups([100] * 4, 1), bins=5)
+    found = compare_bins(groups([100] * 5, 0), groups([100] * 4, 1), bins=5)
     assert found.fake.min() == 0.0
     assert found.different[found.fake.argmin()]
     assert found.real.sum() == found.fake.sum() == 1.0
-    assert int(different_bins(groups([100] * 5, 0), groups([100] * 5, 1), bins=5).different.sum()) == 0
+    assert int(compare_bins(groups([100] * 5, 0), groups([100] * 5, 1), bins=5).different.sum()) == 0
 
 
 def test_two_samples_of_the_same_data_differ_in_as_many_bins_as_the_level_says():

@@ -13,8 +13,8 @@ import torch
 import ganwatch.metrics
 from ganwatch.metrics.base import QualityMetric
 from ganwatch.metrics.conditioning import LabelAgreement
+from ganwatch.metrics.custom_metric import CustomMetric
 from ganwatch.metrics.memorisation import Memorisation
-from ganwatch.metrics.own import OwnMeasure
 from ganwatch.metrics.shares import GroupShares
 
 
@@ -40,7 +40,7 @@ def first(rows):
     return rows[:, 0]
 
 
-class Firsts(OwnMeasure):
+class Firsts(CustomMetric):
     """The mean of the first feature."""
 
     def __init__(self, **kwargs):
@@ -56,7 +56,7 @@ class ThreeSided(Memorisation):
             super().update(samples + 0.2, training=True)
 
 
-ADAPTED = {LabelAgreement: Asked, GroupShares: Targeted, OwnMeasure: Firsts, Memorisation: ThreeSided}
+ADAPTED = {LabelAgreement: Asked, GroupShares: Targeted, CustomMetric: Firsts, Memorisation: ThreeSided}
 """Metrics that are made or fed in another way."""
 LABELLED = (Asked, Targeted, Firsts)
 """Those whose input is no features; what they refuse is theirs to test."""
@@ -87,7 +87,7 @@ def same(value):
 
 def test_a_value_comes_with_its_uncertainty_in_plain_types(cls):
     before = torch.get_rng_state()
-    metric = fed(cls(), *cls.demonstration(60, 0))
+    metric = fed(cls(), *cls.example_samples(60, 0))
     estimate = metric.estimate()
     assert torch.equal(torch.get_rng_state(), before)
     assert metric.compute().dtype == torch.float64
@@ -96,11 +96,11 @@ def test_a_value_comes_with_its_uncertainty_in_plain_types(cls):
     assert cls.bounds[0] <= estimate.low < estimate.high <= cls.bounds[1]
     assert (estimate.n_real if cls.needs_real else 60, estimate.n_fake) == (60, 60)
     assert json.loads(json.dumps(estimate.as_dict(), allow_nan=False))["provenance"]["metric"] == cls.__name__
-    assert fed(cls(), *cls.demonstration(60, 0)).estimate() == estimate
+    assert fed(cls(), *cls.example_samples(60, 0)).estimate() == estimate
 
 
 def test_copies_have_the_same_state_and_a_life_of_their_own(cls):
-    real, fake = cls.demonstration(40, 1)
+    real, fake = cls.example_samples(40, 1)
     metric = fed(cls(), real, fake)
     value = metric.compute()
     for copy in (pickle.loads(pickle.dumps(metric)), metric.clone()):  # noqa: S301  # our own
@@ -112,7 +112,7 @@ def test_copies_have_the_same_state_and_a_life_of_their_own(cls):
 
 
 def test_reset_forgets_and_reset_fake_keeps_the_real_side(cls):
-    real, fake = cls.demonstration(40, 2)
+    real, fake = cls.example_samples(40, 2)
     metric = fed(cls(), real, 2 * fake)
     metric.compute()
     metric.reset_fake()
@@ -124,7 +124,7 @@ def test_reset_forgets_and_reset_fake_keeps_the_real_side(cls):
 
 
 def test_parts_that_are_merged_are_the_whole(cls):
-    real, fake = cls.demonstration(50, 3)
+    real, fake = cls.example_samples(50, 3)
     whole, first, second, nothing = fed(cls(), real, fake), fed(cls(), real[:17], fake[:40]), fed(cls(), real[17:], fake[40:]), cls()
     nothing.merge_state(first)
     nothing.merge_state(second.metric_state)
@@ -142,24 +142,24 @@ def test_parts_that_are_merged_are_the_whole(cls):
 def test_memory_does_not_grow_with_the_number_of_samples(cls):
     metric, sizes = cls(reservoir=40), []
     for step in range(60):
-        fed(metric, *cls.demonstration(8, step))
+        fed(metric, *cls.example_samples(8, step))
         sizes.append(sum(tensor.numel() for state in metric.metric_state.values() for tensor in state))
     assert max(sizes[30:]) < 1.2 * max(sizes[:30])
 
 
 @pytest.mark.parametrize("n", [0, 1])
 def test_too_few_samples_are_unknown_and_no_error(cls, n):
-    real, fake = cls.demonstration(1, 4)
+    real, fake = cls.example_samples(1, 4)
     estimate = fed(cls(), real[:n], fake[:n]).estimate()
     assert all(math.isnan(getattr(estimate, name)) for name in ("value", "low", "high", "null"))
     assert estimate.as_dict()["value"] is None
-    two = fed(cls(), *cls.demonstration(2, 4)).estimate()
+    two = fed(cls(), *cls.example_samples(2, 4)).estimate()
     assert two.n_fake == 2
 
 
 @pytest.mark.parametrize("cls", [cls for cls in metrics() if cls not in LABELLED], ids=lambda cls: cls.__name__)
 def test_bad_input_is_named_and_changes_nothing(cls):
-    real, fake = cls.demonstration(10, 5)
+    real, fake = cls.example_samples(10, 5)
     metric = fed(cls(), real, fake)
     wider = torch.cat([fake, fake], 1)
     for bad, words in (

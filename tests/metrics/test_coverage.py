@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
 from ganwatch.metrics import neighbours
-from ganwatch.metrics.coverage import Coverage, Density, Precision, Recall, coverage_of_equals, neighbourhoods
-from ganwatch.metrics.neighbours import nearest
+from ganwatch.metrics.coverage import Coverage, Density, Precision, Recall, expected_coverage, neighbourhoods
+from ganwatch.metrics.neighbours import nearest_neighbours
 
 
 def drawn(n, d, seed, scale=1.0, shift=0.0):
@@ -40,8 +40,8 @@ def test_blocks_agree_with_brute_force(sizes, k, seed, scale):
     n, m, d = sizes
     real, fake = drawn(n, d, seed), drawn(m, d, seed + 1, scale, 0.3)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(neighbours, "ROWS", 7)
-        patch.setattr("ganwatch.metrics.coverage.ROWS", 7)
+        patch.setattr(neighbours, "ROWS_PER_BLOCK", 7)
+        patch.setattr("ganwatch.metrics.coverage.ROWS_PER_BLOCK", 7)
         found = neighbourhoods(real, fake, k)
     for name, value in brute_force(real, fake, k).items():
         assert found[name].value == pytest.approx(float(value), abs=1e-12), name
@@ -50,28 +50,28 @@ def test_blocks_agree_with_brute_force(sizes, k, seed, scale):
 def test_neighbours_are_those_of_scikit_learn_far_from_the_origin_too():
     points, queries = drawn(80, 5, 0) + 1e4, drawn(30, 5, 1) + 1e4
     for rows, among in ((points, None), (queries, points)):
-        distances, places = nearest(rows, among, 3)
-        theirs, their_places = NearestNeighbors(n_neighbors=3).fit(points.numpy()).kneighbors(None if among is None else queries.numpy())
-        assert places.tolist() == their_places.tolist()
+        distances, indices = nearest_neighbours(rows, among, 3)
+        theirs, their_indices = NearestNeighbors(n_neighbors=3).fit(points.numpy()).kneighbors(None if among is None else queries.numpy())
+        assert indices.tolist() == their_indices.tolist()
         assert torch.allclose(distances, torch.from_numpy(theirs), rtol=1e-9)
-    assert torch.equal(nearest(points.float(), points.float(), 1)[0], torch.zeros(80, 1))
+    assert torch.equal(nearest_neighbours(points.float(), points.float(), 1)[0], torch.zeros(80, 1))
 
 
 def test_rims_belong_to_neighbourhoods_so_that_repeated_values_count():
-    kinds = (drawn(30, 40, 0).float() + 10.0).repeat(5, 1)
-    found = neighbourhoods(kinds, kinds[:150], 3)
+    modes = (drawn(30, 40, 0).float() + 10.0).repeat(5, 1)
+    found = neighbourhoods(modes, modes[:150], 3)
     assert [part.value for name, part in found.items() if name != "density"] == [1.0, 1.0, 1.0]
-    collapsed = neighbourhoods(kinds, kinds[:1].repeat(20, 1), 3)
+    collapsed = neighbourhoods(modes, modes[:1].repeat(20, 1), 3)
     assert [collapsed[name].value for name in ("precision", "recall", "coverage")] == pytest.approx([1.0, 1 / 30, 1 / 30])
 
 
 @pytest.mark.parametrize(("k", "expected"), [(5, 0.96877), (3, 0.875)])
 def test_coverage_of_equal_distributions_has_a_closed_form(k, expected):
-    assert coverage_of_equals(2, 1, 1) == pytest.approx(0.5)
-    assert coverage_of_equals(10_000, 10_000, k) == pytest.approx(expected, abs=1e-5 if k == 5 else 1e-4)
+    assert expected_coverage(2, 1, 1) == pytest.approx(0.5)
+    assert expected_coverage(10_000, 10_000, k) == pytest.approx(expected, abs=1e-5 if k == 5 else 1e-4)
     runs = [neighbourhoods(drawn(200, 3, seed), drawn(120, 3, 1000 + seed), k) for seed in range(40)]
     measured = torch.tensor([run["coverage"].value for run in runs], dtype=torch.float64)
-    assert float(measured.mean()) == pytest.approx(coverage_of_equals(200, 120, k), abs=4 * float(measured.std()) / 40**0.5)
+    assert float(measured.mean()) == pytest.approx(expected_coverage(200, 120, k), abs=4 * float(measured.std()) / 40**0.5)
 
 
 @pytest.mark.parametrize(("n", "m", "d"), [(200, 200, 8), (240, 40, 8), (120, 240, 2)])
@@ -113,7 +113,7 @@ def test_all_four_come_from_one_pass():
     for part in (Precision, Recall, Density, Coverage):
         alone = part(k=3)
         alone.merge_state(metric.metric_state)
-        assert together[part.part] == alone.estimate()
+        assert together[part.statistic] == alone.estimate()
 
 
 def test_the_published_example_in_small():

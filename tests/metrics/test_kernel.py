@@ -28,7 +28,7 @@ def test_as_torchmetrics():
 def test_blocks_change_nothing(block, monkeypatch):
     real, fake = normal(20, 4), normal(13, 4, 1.0, seed=1)
     whole = kernel_distance(real, fake)
-    monkeypatch.setattr(kernel, "BLOCK", block)
+    monkeypatch.setattr(kernel, "ROWS_PER_BLOCK", block)
     assert kernel_distance(real, fake) == pytest.approx(whole, rel=1e-12)
     assert kernel_distance(fake, real) == pytest.approx(whole, rel=1e-12)
 

@@ -1,4 +1,4 @@
-"""Measures on labels: agreement, shares against targets, missing kinds; and intervals of shares."""
+"""Measures on labels: agreement, shares against targets, missing modes; and intervals of shares."""
 
 import math
 
@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from ganwatch.metrics.conditioning import LabelAgreement, distance_by_label
+from ganwatch.metrics.custom_metric import CustomMetric
 from ganwatch.metrics.intervals import clopper_pearson, holm, share_interval, wilson
-from ganwatch.metrics.kinds import MissingKinds, kinds_of
-from ganwatch.metrics.own import OwnMeasure
+from ganwatch.metrics.modes import MissingModes, modes_of
 from ganwatch.metrics.shares import GroupShares, group_shares
 
 
@@ -66,9 +66,9 @@ def test_distances_by_label_see_one_bad_class():
 
 def test_intervals_of_all_groups_hold_together():
     shares = [0.6, 0.25, 0.1, 0.05]
-    held = sum(all(group.met for group in group_shares(labels(shares, 200, seed), dict(enumerate(shares)))) for seed in range(200))
+    held = sum(all(group.is_met for group in group_shares(labels(shares, 200, seed), dict(enumerate(shares)))) for seed in range(200))
     assert held >= 185
-    assert not group_shares(labels([0.9, 0.1], 200, 0), {0: 0.5, 1: 0.5})[0].met
+    assert not group_shares(labels([0.9, 0.1], 200, 0), {0: 0.5, 1: 0.5})[0].is_met
 
 
 def test_skew_is_seen_as_inherited_where_the_reals_have_it():
@@ -83,49 +83,49 @@ def test_skew_is_seen_as_inherited_where_the_reals_have_it():
     assert even.estimate().low == 0.0
 
 
-def test_missing_kinds_are_named_with_examples():
+def test_missing_modes_are_named_with_examples():
     draw = torch.Generator().manual_seed(0)
-    kind = torch.arange(2000) % 10
+    mode = torch.arange(2000) % 10
     centres = 8.0 * torch.randn(10, 6, generator=draw)
-    real = centres[kind] + torch.randn(2000, 6, generator=draw)
-    fake = (centres[kind] + torch.randn(2000, 6, generator=draw))[kind != 4]
-    metric = MissingKinds(clusters=10)
+    real = centres[mode] + torch.randn(2000, 6, generator=draw)
+    fake = (centres[mode] + torch.randn(2000, 6, generator=draw))[mode != 4]
+    metric = MissingModes(clusters=10)
     metric.update(real, real=True)
     metric.update(fake, real=False)
-    missing = [found for found in metric.kinds() if found.missing]
-    assert {int(kind[place]) for found in missing for place in found.examples} == {4}
+    missing = [found for found in metric.modes() if found.is_missing]
+    assert {int(mode[index]) for found in missing for index in found.examples} == {4}
     estimate = metric.estimate()
     assert estimate.low <= 0.1 <= estimate.high
     assert estimate.low > estimate.null
 
 
-def test_kinds_are_rarely_called_missing_where_none_is():
+def test_modes_are_rarely_called_missing_where_none_is():
     shares = [0.3] + [0.7 / 14] * 14
-    found = [kinds_of(labels(shares, 400, seed), labels(shares, 300, 1000 + seed), level=0.05) for seed in range(300)]
-    assert sum(any(kind.missing for kind in kinds) for kinds in found) <= 24  # 300 tests at 5 %, three standard errors above
-    assert sum(min(kind.p_value for kind in kinds) < 0.5 for kinds in found) > 10
-    assert kinds_of(labels(shares, 400, 0), labels(shares[:-1], 300, 1))[0].kind == 14
+    found = [modes_of(labels(shares, 400, seed), labels(shares, 300, 1000 + seed), level=0.05) for seed in range(300)]
+    assert sum(any(mode.is_missing for mode in modes) for modes in found) <= 24  # 300 tests at 5 %, three standard errors above
+    assert sum(min(mode.p_value for mode in modes) < 0.5 for modes in found) > 10
+    assert modes_of(labels(shares, 400, 0), labels(shares[:-1], 300, 1))[0].label == 14
 
 
 def test_clusters_are_counted_on_the_half_that_they_were_not_made_of():
     draw = torch.Generator().manual_seed(0)
     for seed in range(10):
-        metric = MissingKinds(clusters=40, seed=seed)
+        metric = MissingModes(clusters=40, seed=seed)
         metric.update(torch.randn(801, 30, generator=draw), real=True)
         metric.update(torch.randn(800, 30, generator=draw), real=False)
-        kinds = metric.kinds()
-        assert not any(kind.missing for kind in kinds)
-        assert sum(kind.expected for kind in kinds) == pytest.approx(1.0)
-        assert all(kind.expected * 401 == pytest.approx(round(kind.expected * 401)) for kind in kinds)
+        modes = metric.modes()
+        assert not any(mode.is_missing for mode in modes)
+        assert sum(mode.expected for mode in modes) == pytest.approx(1.0)
+        assert all(mode.expected * 401 == pytest.approx(round(mode.expected * 401)) for mode in modes)
 
 
-def test_a_kind_that_is_only_rarer_is_not_missing():
-    rarer = kinds_of(torch.arange(100_000) % 10, torch.arange(96_000) % 96 // 10)[0]
-    assert (rarer.kind, rarer.p_value < 1e-6, rarer.missing) == (9, True, False)
+def test_a_mode_that_is_only_rarer_is_not_missing():
+    rarer = modes_of(torch.arange(100_000) % 10, torch.arange(96_000) % 96 // 10)[0]
+    assert (rarer.label, rarer.p_value < 1e-6, rarer.is_missing) == (9, True, False)
 
 
-def test_a_measure_of_ones_own():
-    sharp = OwnMeasure(lambda images: images.flatten(1).std(1), name="contrast", higher_is_better=True)
+def test_a_custom_metric():
+    sharp = CustomMetric(lambda images: images.flatten(1).std(1), name="contrast", higher_is_better=True)
     draw = torch.Generator().manual_seed(0)
     sharp.update(torch.rand(200, 1, 4, 4, generator=draw), real=True)
     sharp.update(0.5 * torch.rand(200, 1, 4, 4, generator=draw), real=False)
@@ -134,13 +134,13 @@ def test_a_measure_of_ones_own():
     assert (sharp.higher_is_better, estimate.provenance["name"]) == (True, "contrast")
     truths = 0
     for _ in range(100):
-        mean = OwnMeasure(lambda rows: rows[:, 0], name="mean")
+        mean = CustomMetric(lambda rows: rows[:, 0], name="mean")
         mean.update(torch.randn(20, 1, generator=draw), real=False)
         found = mean.estimate()
         truths += found.low <= 0.0 <= found.high
     assert 88 <= truths <= 100
     with pytest.raises(ValueError, match="contrast must give one value for each of 2 samples, got shape"):
-        OwnMeasure(lambda images: images.mean(), name="contrast").update(torch.rand(2, 3), real=False)
+        CustomMetric(lambda images: images.mean(), name="contrast").update(torch.rand(2, 3), real=False)
 
 
 def test_bad_labels_are_named():

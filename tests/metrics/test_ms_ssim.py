@@ -5,7 +5,7 @@ import torch
 from torchmetrics.functional.image import multiscale_structural_similarity_index_measure as of_torchmetrics
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from ganwatch.metrics.ms_ssim import PairSimilarity, pairwise_ms_ssim, scales
+from ganwatch.metrics.ms_ssim import PairSimilarity, count_scales, pairwise_ms_ssim
 
 
 def images(n, side, seed):
@@ -25,7 +25,7 @@ def test_five_scales_are_those_of_torchmetrics_and_one_is_ssim():
 
 @pytest.mark.parametrize(("side", "expected"), [(6, 1), (8, 1), (22, 2), (32, 2), (128, 4)])
 def test_small_images_have_fewer_scales_and_copies_are_1(side, expected):
-    assert scales(side, side) == expected
+    assert count_scales(side, side) == expected
     same = images(1, side, 2).repeat(4, 1, 1, 1)
     assert torch.allclose(pairwise_ms_ssim(same, 1.0), torch.ones(2))
     assert bool((pairwise_ms_ssim(images(8, side, 3), 1.0) < 0.9).all())

@@ -34,7 +34,7 @@ def extraction():
 
 def test_two_processes_equal_one(ranks, extraction):
     for cls in extraction.METRICS:
-        whole = extraction.measured(cls, share=iter).estimate()
+        whole = extraction.measured(cls, local_shard=iter).estimate()
         for rank in ranks:
             found = rank[cls.__name__]
             assert found["value"] == pytest.approx(whole.value, rel=1e-9)

@@ -1,4 +1,4 @@
-"""A measure of the user's own: any function of samples, with uncertainty."""
+"""Custom metric: any function of samples, with uncertainty."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ from ganwatch.features.extractor import Batch
 from ganwatch.metrics.base import QualityMetric
 
 
-class OwnMeasure(QualityMetric):
-    """Mean over generated samples of what a function says of each; that over real ones is its null.
+class CustomMetric(QualityMetric):
+    """Mean of a function over generated samples; the null is its mean over real ones.
 
     Parameters
     ----------
     function : callable
-        Samples ``(N, …)`` to one value each, ``(N,)`` or ``(N, 1)``: a score, a share as 0 and 1, the error of a downstream task.
+        Takes samples ``(N, …)`` and returns one value each, ``(N,)`` or ``(N, 1)``: a score, 0 or 1 for a share, the error of a
+        downstream task.
     name : str
-        What it is called where it is shown.
+        Name in readings and on screens.
     higher_is_better : bool, optional
-        None where neither is better.
+        None if neither is better.
     reservoir : int, values
-        At most so many of each side are kept.
+        Maximum number of values of each set that are stored.
 
     Examples
     --------
-    >>> brightness = OwnMeasure(lambda images: images.flatten(1).mean(1), name="brightness")
+    >>> brightness = CustomMetric(lambda images: images.flatten(1).mean(1), name="brightness")
     >>> brightness.update(torch.tensor([[0.0, 1.0], [1.0, 1.0]]), real=False)
     >>> brightness.compute()
     tensor(0.7500, dtype=torch.float64)
@@ -54,10 +55,10 @@ class OwnMeasure(QualityMetric):
         self._better = higher_is_better
 
     @property
-    def higher_is_better(self) -> bool | None:  # type: ignore[override]  # a fact of each measure, not of the class
+    def higher_is_better(self) -> bool | None:  # type: ignore[override]  # differs between instances
         return self._better
 
-    def measure(self, real: Tensor, fake: Tensor) -> float:  # noqa: ARG002  # knows no reals
+    def measure(self, real: Tensor, fake: Tensor) -> float:  # noqa: ARG002  # real samples do not enter
         return float(fake.double().mean())
 
     def _rows(self, samples: Batch) -> Tensor:
