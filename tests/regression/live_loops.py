@@ -21,7 +21,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "session" / "loops"))
+
 import torch
+from loop_table import LOOPS
+from optimizer_loops import LongPhasesLoop
+from plain_loop import Loop
 
 import ganwatch
 from ganwatch.probes.quality import Quality
@@ -34,7 +39,7 @@ TESTS = Path(__file__).parents[1]
 RECORDED = Path(__file__).with_name("live_readings.parquet")
 TIMED = {"step_time", "data_time", "observer_time", "process_memory", "gpu_memory"}
 """Families that depend on the clock or the machine."""
-LOOPS = (
+LOOP_NAMES = (
     "bce", "least squares", "hinge", "wasserstein", "softplus", "inverted", "relativistic", "G first", "three critic steps", "together",
     "together, two judged as one", "several backwards", "fakes with their graph", "both losses first", "waves", "tables",
     "gradient penalty", "rescaled reals", "no loader", "soft labels", "noisy fakes, both flipped", "patches", "dict", "clipped",
@@ -42,7 +47,7 @@ LOOPS = (
     "one call with two inputs, four lists", "closures", "labels beside pixels", "translation", "pool mixed by sample", "bidirectional",
     "alternating", "accumulated", "EMA", "optimizers replaced", "encoder trained through both", "a third network within", "cycle",
 )  # fmt: skip
-"""Rows of ``tests/session``."""
+"""Loops of ``tests/session/loops``."""
 Rows = Mapping[int, Mapping[str, float]]
 
 
@@ -61,9 +66,8 @@ def kept(sink: MemorySink, leave_out: set[str] = TIMED) -> Rows:
 
 
 def plain_loop(name: str) -> Rows:
-    """A row of ``tests/session``, looked at in every step, its quality measured whenever that is possible."""
-    loops = imported(TESTS / "session" / "test_loops.py")
-    loop, sink = loops.ROWS[name](), MemorySink()
+    """A loop of ``tests/session/loops``, sampled in every step, its quality measured whenever that is possible."""
+    loop, sink = LOOPS[name](), MemorySink()
     ticks = itertools.count()
     probes = default_probes(Quality(samples=64, reals=64, share=1.0, interval=20, clock=lambda: float(next(ticks))))
     for probe in probes:
@@ -75,17 +79,15 @@ def plain_loop(name: str) -> Rows:
 
 
 def at_usual_steps() -> Rows:
-    """Looks at the steps that are planned, over two hundred steps."""
-    loops = imported(TESTS / "session" / "test_loops.py")
-    loop, sink = loops.Loop(), MemorySink()
+    """Two hundred steps, sampled as usual."""
+    loop, sink = Loop(), MemorySink()
     with ganwatch.watch(**loop.networks(), store=None, sinks=[sink], audit_seconds=0.0):
         loop.run(200)
     return kept(sink, TIMED | {signal.partition("/")[0] for signal in Quality.signals})
 
 
 def in_turn() -> Rows:
-    loops = imported(TESTS / "session" / "test_loops.py")
-    loop, sink = loops.InTurn(), MemorySink()
+    loop, sink = LongPhasesLoop(), MemorySink()
     with ganwatch.watch(**loop.networks(), store=None, sinks=[sink], audit_seconds=0.0):
         loop.run()
     return kept(sink, TIMED | {signal.partition("/")[0] for signal in Quality.signals})
@@ -141,7 +143,7 @@ def two_ranks(mode: str) -> Rows:
 
 
 RUNS: dict[str, Callable[[], Rows]] = {
-    **{name: partial(plain_loop, name) for name in LOOPS},
+    **{name: partial(plain_loop, name) for name in LOOP_NAMES},
     "at usual steps": at_usual_steps,
     "in turn": in_turn,
     **{f"lightning, {style}": partial(lightning_module, style) for style in ("documented", "together", "patches", "labelled")},
