@@ -1,1 +1,1 @@
-"""How often detectors are right on recorded runs, and which settings keep them at a chosen rate of false alarms."""
+"""Rates of detections and false alarms on recorded runs, and settings fitted to a rate of false alarms."""

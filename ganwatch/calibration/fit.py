@@ -1,4 +1,4 @@
-"""Thresholds fitted to healthy runs: as sensitive as a rate of false alarms allows."""
+"""Settings fitted to healthy runs: as sensitive as a rate of false alarms allows."""
 
 from __future__ import annotations
 
@@ -6,49 +6,49 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from ganwatch.calibration.rates import PER, FalseAlarms, Share
+from ganwatch.calibration.rates import STEPS_PER_RATE, FalseAlarms, Proportion
 
 CONFIDENCE = 0.95
-"""With which a rate is promised."""
+"""Confidence of a guaranteed rate."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """Where each detector came to stand.
+    """Fitted settings and their rate of false alarms.
 
     Parameters
     ----------
-    places : dict of str to int
-        By code, how many settings it was moved from its strictest one.
+    positions : dict of str to int
+        Position by code of the chosen setting, counted from the strictest one.
     alarms, steps : int
-        On the runs that it was fitted to.
-    promised : bool
-        Whether the rate that was asked for holds with 95 % confidence, rather than for these runs alone.
-    left_out : FalseAlarms or None
-        Alarms on each run by settings that were fitted to the other ones, None of a single run: what further runs are to expect.
+        False alarms of the chosen settings on the runs that they were fitted to, and the length of these runs.
+    is_guaranteed : bool
+        True if the requested rate holds with 95 % confidence, rather than for these runs alone.
+    leave_one_out : FalseAlarms or None
+        Alarms on each run by settings that were fitted to the other runs. They estimate the rate on further runs. None of a single run.
     """
 
-    places: dict[str, int]
+    positions: dict[str, int]
     alarms: int
     steps: int
-    promised: bool
-    left_out: FalseAlarms | None
+    is_guaranteed: bool
+    leave_one_out: FalseAlarms | None
 
     @property
     def rate(self) -> float:
-        """In 10,000 steps of the runs that it was fitted to."""
-        return self.alarms / self.steps * PER
+        """False alarms in 10,000 steps of the runs that it was fitted to."""
+        return self.alarms / self.steps * STEPS_PER_RATE
 
     @property
-    def bound(self) -> float:
-        """Which the rate does not exceed with 95 % confidence."""
-        return bound(self.alarms) / self.steps * PER
+    def rate_bound(self) -> float:
+        """Upper bound of the rate at 95 % confidence."""
+        return poisson_upper_bound(self.alarms) / self.steps * STEPS_PER_RATE
 
 
-def bound(count: int) -> float:
-    """The largest mean of a Poisson count of which this one is not improbably few (Garwood, 1936; one-sided, 95 %).
+def poisson_upper_bound(count: int) -> float:
+    """Return the largest mean for which a Poisson count this small is not improbable (Garwood, 1936; one-sided, 95 %).
 
-    >>> round(bound(0), 3), round(bound(3), 3)
+    >>> round(poisson_upper_bound(0), 3), round(poisson_upper_bound(3), 3)
     (2.996, 7.754)
     """
     from scipy.special import gammaincinv
@@ -56,68 +56,72 @@ def bound(count: int) -> float:
     return float(gammaincinv(count + 1, CONFIDENCE))
 
 
-def needed(rate: float) -> int:
-    """Steps without a false alarm that it takes to promise a rate in 10,000.
+def steps_needed(rate: float) -> int:
+    """Return the steps without a false alarm that are needed to guarantee a rate in 10,000 steps.
 
-    >>> needed(1.0)
+    >>> steps_needed(1.0)
     29958
     """
-    return math.ceil(bound(0) / rate * PER)
+    return math.ceil(poisson_upper_bound(0) / rate * STEPS_PER_RATE)
 
 
-def fit(
-    counts: Mapping[str, Sequence[Sequence[int]]], steps: Sequence[int], rate: float, *, shipped: int, held: Collection[str] = ()
+def fit_settings(
+    counts: Mapping[str, Sequence[Sequence[int]]], steps: Sequence[int], rate: float, *, default_position: int, capped: Collection[str] = ()
 ) -> Fit:
-    """The most sensitive settings whose false alarms, all detectors together, stay within a rate.
+    """Choose the most sensitive settings whose false alarms, of all detectors together, stay within a rate.
 
-    All start at their strictest and become more sensitive in turns, one setting at a time; one whose next setting would break the rate
-    stays where it is. What counts is the upper bound of the rate. Where the runs are too short to promise the rate even without any
-    alarm, none is allowed, and no detector becomes more sensitive than it is shipped.
+    All detectors start at their strictest setting and become more sensitive in turns, one setting at a time. A detector stays where it
+    is if its next setting would break the rate. The upper bound of the rate counts. If the runs are too short to guarantee the rate even
+    without any alarm, no alarm is allowed, and no detector becomes more sensitive than its default.
 
     Parameters
     ----------
     counts : mapping of str to sequence of settings of sequence of runs of int
         False alarms by code, from the strictest setting to the most sensitive one.
     steps : sequence of int
-        Watched, by run; at least one in all.
+        Length of each run; at least one step in all.
     rate : float > 0
         False alarms in 10,000 steps.
-    shipped : int
-        Place of the setting as shipped among those of a detector that has more than one.
-    held : collection of str
-        Codes of detectors that must not become more sensitive than they are shipped.
+    default_position : int
+        Position of the default among the settings of a detector that has more than one.
+    capped : collection of str
+        Codes of detectors that must not become more sensitive than their default.
 
     Examples
     --------
-    >>> fitted = fit({"GW101": [[0, 0], [0, 1], [4, 3]]}, [50_000, 50_000], 1.0, shipped=1)
-    >>> fitted.places, fitted.alarms, fitted.promised, round(fitted.bound, 2)
+    >>> fit = fit_settings({"GW101": [[0, 0], [0, 1], [4, 3]]}, [50_000, 50_000], 1.0, default_position=1)
+    >>> fit.positions, fit.alarms, fit.is_guaranteed, round(fit.rate_bound, 2)
     ({'GW101': 1}, 1, True, 0.47)
     """
     totals = {code: list(map(sum, settings)) for code, settings in counts.items()}
-    places, promised = _places(totals, rate * sum(steps) / PER, shipped, held)
-    left_out = None
+    positions, is_guaranteed = _choose(totals, rate * sum(steps) / STEPS_PER_RATE, default_position, capped)
+    leave_one_out = None
     if len(steps) > 1:
         alarms = []
-        for run, watched in enumerate(steps):
+        for run, length in enumerate(steps):
             others = {
                 code: [total - one[run] for total, one in zip(totals[code], settings, strict=True)] for code, settings in counts.items()
             }
-            chosen, _ = _places(others, rate * (sum(steps) - watched) / PER, shipped, held)
-            alarms.append(sum(counts[code][place][run] for code, place in chosen.items()))
-        left_out = FalseAlarms(sum(alarms), Share(sum(map(bool, alarms)), len(alarms)), sum(steps))
-    return Fit(places, sum(totals[code][place] for code, place in places.items()), sum(steps), promised, left_out)
+            chosen, _ = _choose(others, rate * (sum(steps) - length) / STEPS_PER_RATE, default_position, capped)
+            alarms.append(sum(counts[code][position][run] for code, position in chosen.items()))
+        leave_one_out = FalseAlarms(sum(alarms), Proportion(sum(map(bool, alarms)), len(alarms)), sum(steps))
+    total = sum(totals[code][position] for code, position in positions.items())
+    return Fit(positions, total, sum(steps), is_guaranteed, leave_one_out)
 
 
-def _places(totals: Mapping[str, Sequence[int]], allowed: float, shipped: int, held: Collection[str]) -> tuple[dict[str, int], bool]:
-    promising = bound(0) <= allowed
-    places = dict.fromkeys(totals, 0)
+def _choose(
+    totals: Mapping[str, Sequence[int]], allowed: float, default_position: int, capped: Collection[str]
+) -> tuple[dict[str, int], bool]:
+    """Return the position of each detector, and True if the allowed mean number of alarms is guaranteed."""
+    can_guarantee = poisson_upper_bound(0) <= allowed
+    positions = dict.fromkeys(totals, 0)
     alarms = unavoidable = sum(settings[0] for settings in totals.values())
-    for place in range(1, max(map(len, totals.values()), default=0)):
+    for position in range(1, max(map(len, totals.values()), default=0)):
         for code, settings in totals.items():
-            stopped = places[code] < place - 1 or place >= len(settings)
-            if stopped or (place > shipped and (not promising or code in held)):
+            has_stopped = positions[code] < position - 1 or position >= len(settings)
+            if has_stopped or (position > default_position and (not can_guarantee or code in capped)):
                 continue
-            after = alarms - settings[place - 1] + settings[place]
-            if after <= unavoidable or (promising and bound(after) <= allowed):
-                places[code], alarms = place, after
-    return places, bound(alarms) <= allowed
+            after = alarms - settings[position - 1] + settings[position]
+            if after <= unavoidable or (can_guarantee and poisson_upper_bound(after) <= allowed):
+                positions[code], alarms = position, after
+    return positions, poisson_upper_bound(alarms) <= allowed

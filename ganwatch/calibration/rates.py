@@ -1,4 +1,4 @@
-"""What alarms on recorded runs come to: false alarms on healthy ones, recall and delay on failing ones, each with its interval."""
+"""Rates of alarms on recorded runs: false alarms on healthy ones, recall and delay on failing ones, each with its interval."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ganwatch.calibration.judged import HEALTHY, UNDETERMINED, Judged
+from ganwatch.calibration.replayed_runs import HEALTHY, UNDETERMINED, ReplayedRun
 
-PER = 10_000
+STEPS_PER_RATE = 10_000
 """Steps to which rates of false alarms refer."""
 
 
-def poisson(count: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Exact interval of the mean of a Poisson count (Garwood, 1936).
+def poisson_interval(count: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the exact interval of the mean of a Poisson count (Garwood, 1936).
 
-    >>> [round(end, 2) for end in poisson(0)], [round(end, 2) for end in poisson(3)]
+    >>> [round(end, 2) for end in poisson_interval(0)], [round(end, 2) for end in poisson_interval(3)]
     ([0.0, 3.69], [0.62, 8.77])
     """
     from scipy.special import gammaincinv
@@ -25,27 +25,27 @@ def poisson(count: int, confidence: float = 0.95) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
-class Share:
-    """So many of so many, with Wilson's interval at 95 %.
+class Proportion:
+    """A count out of a total, with Wilson's interval at 95 %.
 
-    >>> share = Share(9, 10)
-    >>> share.value, [round(end, 2) for end in share.interval]
+    >>> proportion = Proportion(9, 10)
+    >>> proportion.value, [round(end, 2) for end in proportion.interval]
     (0.9, [0.6, 0.98])
     """
 
     count: int
-    of: int
+    total: int
 
     @property
     def value(self) -> float | None:
-        """None of none."""
-        return self.count / self.of if self.of else None
+        """The count divided by the total; None if the total is 0."""
+        return self.count / self.total if self.total else None
 
     @property
     def interval(self) -> tuple[float, float]:
         from ganwatch.metrics.intervals import wilson
 
-        return wilson(self.count / self.of, self.of) if self.of else (0.0, 1.0)
+        return wilson(self.count / self.total, self.total) if self.total else (0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -55,87 +55,88 @@ class FalseAlarms:
     Parameters
     ----------
     alarms : int
-    flagged : Share
-        Of the runs, those with an alarm.
+        Number of alarms.
+    flagged : Proportion
+        Runs with an alarm out of all healthy runs.
     steps : int
-        Watched.
+        Length of all healthy runs together.
     """
 
     alarms: int
-    flagged: Share
+    flagged: Proportion
     steps: int
 
     @property
     def rate(self) -> float | None:
-        """In 10,000 steps; None where there are none."""
-        return self.alarms / self.steps * PER if self.steps else None
+        """Alarms in 10,000 steps; None if there are no steps."""
+        return self.alarms / self.steps * STEPS_PER_RATE if self.steps else None
 
     @property
     def interval(self) -> tuple[float, float | None]:
-        """Of the rate at 95 %, as exact as alarms are independent of each other."""
-        low, high = poisson(self.alarms)
-        return (low / self.steps * PER, high / self.steps * PER) if self.steps else (0.0, None)
+        """Interval of the rate at 95 %. It assumes that alarms are independent of each other."""
+        low, high = poisson_interval(self.alarms)
+        return (low / self.steps * STEPS_PER_RATE, high / self.steps * STEPS_PER_RATE) if self.steps else (0.0, None)
 
 
 @dataclass(frozen=True)
-class Found:
-    """What was found of the runs with one label.
+class DetectionRates:
+    """Detections on the failing runs with one label.
 
     Parameters
     ----------
     label : str
-    recall : Share
-        Of the runs, those with a right alarm that does not come before the failure may have begun.
-    right_first : Share
-        Of the runs, those whose first alarm that no other explains is a right one.
-    fired : tuple of int, steps
-        At which the first right alarm fired, sorted.
+    recall : Proportion
+        Runs with a correct alarm that does not come before the failure may have begun, out of all.
+    correct_root : Proportion
+        Runs whose first alarm without a cause is a correct one, out of all.
+    detection_steps : tuple of int, steps
+        Steps at which the first correct alarm fired, sorted.
     delays : tuple of int, steps
-        From the true onset to that, sorted; only of runs whose onset is known.
+        Steps from the true onset to this alarm, sorted. Runs with an unknown onset have none.
     """
 
     label: str
-    recall: Share
-    right_first: Share
-    fired: tuple[int, ...]
+    recall: Proportion
+    correct_root: Proportion
+    detection_steps: tuple[int, ...]
     delays: tuple[int, ...]
 
     @property
-    def step(self) -> float | None:
-        """The median step of the first right alarm."""
-        return statistics.median(self.fired) if self.fired else None
+    def median_step(self) -> float | None:
+        """Median step of the first correct alarm."""
+        return statistics.median(self.detection_steps) if self.detection_steps else None
 
     @property
-    def delay(self) -> float | None:
-        """The median delay."""
+    def median_delay(self) -> float | None:
+        """Median delay of the first correct alarm."""
         return statistics.median(self.delays) if self.delays else None
 
 
-def false_alarms(judged: Iterable[Judged]) -> FalseAlarms:
-    """Over the runs whose label is ``healthy``."""
-    healthy = [one for one in judged if one.label == HEALTHY]
-    flagged = Share(sum(bool(one.alarms) for one in healthy), len(healthy))
-    return FalseAlarms(sum(len(one.alarms) for one in healthy), flagged, sum(one.steps for one in healthy))
+def count_false_alarms(runs: Iterable[ReplayedRun]) -> FalseAlarms:
+    """Count the alarms on the runs whose label is ``healthy``."""
+    healthy = [run for run in runs if run.label == HEALTHY]
+    flagged = Proportion(sum(bool(run.alarms) for run in healthy), len(healthy))
+    return FalseAlarms(sum(len(run.alarms) for run in healthy), flagged, sum(run.steps for run in healthy))
 
 
-def found(judged: Sequence[Judged]) -> list[Found]:
-    """By label, for every label that is a failure."""
-    labels = sorted({str(one.label) for one in judged if failing(one)})
-    return [found_of(label, [one for one in judged if one.label == label]) for label in labels]
+def detection_rates_by_label(runs: Sequence[ReplayedRun]) -> list[DetectionRates]:
+    """Return the detection rates of each label that is a failure."""
+    labels = sorted({str(run.label) for run in runs if is_failing(run)})
+    return [detection_rates(label, [run for run in runs if run.label == label]) for label in labels]
 
 
-def failing(judged: Judged) -> bool:
-    """Whether the run is known to fail."""
-    return judged.label not in {None, HEALTHY, UNDETERMINED}
+def is_failing(run: ReplayedRun) -> bool:
+    """Return True if the run is known to fail."""
+    return run.label not in {None, HEALTHY, UNDETERMINED}
 
 
-def found_of(label: str, judged: Sequence[Judged]) -> Found:
-    """Of runs that should have been found."""
-    hits = [hit for one in judged if (hit := one.hit) is not None]
-    return Found(
+def detection_rates(label: str, runs: Sequence[ReplayedRun]) -> DetectionRates:
+    """Return the detection rates of some failing runs, under a label."""
+    detections = [detection for run in runs if (detection := run.detection) is not None]
+    return DetectionRates(
         label=label,
-        recall=Share(len(hits), len(judged)),
-        right_first=Share(sum(one.right_first for one in judged), len(judged)),
-        fired=tuple(sorted(hit.fired for hit in hits)),
-        delays=tuple(sorted(hit.delay for hit in hits if hit.delay is not None)),
+        recall=Proportion(len(detections), len(runs)),
+        correct_root=Proportion(sum(run.has_correct_root for run in runs), len(runs)),
+        detection_steps=tuple(sorted(detection.fired for detection in detections)),
+        delays=tuple(sorted(detection.delay for detection in detections if detection.delay is not None)),
     )

@@ -1,4 +1,4 @@
-"""The trade-off between delay and false alarms: every detector alone, at settings from its most sensitive to its strictest."""
+"""Sweep of the trade-off between delay and false alarms: every detector alone, from its most sensitive to its strictest setting."""
 
 from __future__ import annotations
 
@@ -6,57 +6,64 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from ganwatch.calibration.judged import Judged, Variant
-from ganwatch.calibration.rates import FalseAlarms, Found, failing, false_alarms, found_of
+from ganwatch.calibration.rates import DetectionRates, FalseAlarms, count_false_alarms, detection_rates, is_failing
+from ganwatch.calibration.replayed_runs import DetectorFactory, ReplayedRun
 from ganwatch.core.detector import Detector
 from ganwatch.core.detector_settings import arguments_at, create_detectors
 
 
 @dataclass(frozen=True)
-class Setting:
-    """A detector at one strictness, from -1 for the most sensitive through 0 as shipped to 1; 0 alone where it has nothing to tune."""
+class DetectorSetting:
+    """A detector at one strictness: -1 is its most sensitive setting, 0 its default, 1 its strictest."""
 
     cls: type[Detector]
     strictness: float
     arguments: dict[str, float]
 
     @property
-    def variant(self) -> Variant:
-        """The detector alone, made anew at each call."""
+    def factory(self) -> DetectorFactory:
+        """Function that creates the detector with this setting."""
         return partial(create_detectors, [self.cls], {self.cls.code: self.arguments})
 
 
 @dataclass(frozen=True)
-class Row:
-    """What a setting came to."""
+class SweepRow:
+    """Detections and false alarms of one setting."""
 
-    setting: Setting
-    found: Found
-    alarms: FalseAlarms
+    setting: DetectorSetting
+    detections: DetectionRates
+    false_alarms: FalseAlarms
 
 
-def settings_of(classes: Sequence[type[Detector]], each_way: int) -> list[Setting]:
-    """Every detector as shipped, and with so many settings to each side of that; by code.
+def sweep_settings(classes: Sequence[type[Detector]], per_side: int) -> list[DetectorSetting]:
+    """Return the settings of every detector by code: its default and ``per_side`` settings on each side, or the default alone.
 
     >>> from ganwatch.detectors.bad_batch import BadBatch
     >>> from ganwatch.detectors.non_finite import NonFinite
-    >>> [(one.cls.code, one.strictness) for one in settings_of([BadBatch, NonFinite], each_way=1)]
+    >>> [(setting.cls.code, setting.strictness) for setting in sweep_settings([BadBatch, NonFinite], per_side=1)]
     [('GW303', 0.0), ('GW502', -1.0), ('GW502', 0.0), ('GW502', 1.0)]
     """
     return [
-        Setting(cls, strictness, arguments_at(cls, strictness))
+        DetectorSetting(cls, strictness, arguments_at(cls, strictness))
         for cls in sorted(classes, key=lambda cls: cls.code)
-        for strictness in ([place / each_way for place in range(-each_way, each_way + 1)] if cls.tunable else [0.0])
+        for strictness in ([position / per_side for position in range(-per_side, per_side + 1)] if cls.tunable else [0.0])
     ]
 
 
-def rows(settings: Sequence[Setting], judged: Sequence[tuple[Judged, ...]]) -> list[Row]:
-    """One for each setting, over the runs that the detector could judge; each run is judged by the settings in their order."""
-    heard = [[run[place] for run in judged if run[place].heard(one.cls)] for place, one in enumerate(settings)]
-    return [_row(one, runs) for one, runs in zip(settings, heard, strict=True) if runs]
+def sweep_rows(settings: Sequence[DetectorSetting], runs: Sequence[tuple[ReplayedRun, ...]]) -> list[SweepRow]:
+    """Return a row for each setting, over the runs that its detector can evaluate.
+
+    Parameters
+    ----------
+    settings : sequence of DetectorSetting
+    runs : sequence of tuple of ReplayedRun
+        Each run, replayed with the settings in their order.
+    """
+    evaluated = [[run[position] for run in runs if run[position].has_inputs_of(one.cls)] for position, one in enumerate(settings)]
+    return [_row(setting, own) for setting, own in zip(settings, evaluated, strict=True) if own]
 
 
-def _row(setting: Setting, judged: Sequence[Judged]) -> Row:
+def _row(setting: DetectorSetting, runs: Sequence[ReplayedRun]) -> SweepRow:
     code = setting.cls.code
-    own = [one for one in judged if failing(one) and (not one.codes or code in one.codes)]
-    return Row(setting, found_of(code, own), false_alarms(judged))
+    failing = [run for run in runs if is_failing(run) and (not run.codes or code in run.codes)]
+    return SweepRow(setting, detection_rates(code, failing), count_false_alarms(runs))

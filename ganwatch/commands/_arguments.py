@@ -63,12 +63,12 @@ def select_sources(args: argparse.Namespace) -> list[Source]:
     UserError
         An argument breaks a rule, or a source cannot be opened.
     """
-    from ganwatch.recordings.names import read_names
+    from ganwatch.recordings.series_names import read_series_names
     from ganwatch.recordings.sources import open_sources
 
     if args.jobs < 1:
         raise UserError(f"--jobs must be >= 1 (processes), got {args.jobs}")
-    return open_sources(args.sources, names=read_names(args.map, args.map_file), store=args.store)
+    return open_sources(args.sources, names=read_series_names(args.map, args.map_file), store=args.store)
 
 
 def select_detectors(args: argparse.Namespace) -> list[type[Detector]]:

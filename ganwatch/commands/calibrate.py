@@ -15,8 +15,8 @@ from ganwatch.core.errors import UserError
 
 if TYPE_CHECKING:
     from ganwatch.calibration.fit import Fit
-    from ganwatch.calibration.judged import Judged
-    from ganwatch.calibration.sweep import Setting
+    from ganwatch.calibration.replayed_runs import ReplayedRun
+    from ganwatch.calibration.sweep import DetectorSetting
 
 HELP = "fit the thresholds of detectors to healthy runs of your own, at a rate of false alarms"
 PARENTS = (RECORDINGS, DETECTORS, JOBS, JSON)
@@ -35,32 +35,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the preset; return 1 if the rate is exceeded on these runs."""
-    from ganwatch.calibration.fit import fit
-    from ganwatch.calibration.judged import HEALTHY, judge_all
-    from ganwatch.calibration.sweep import settings_of
+    from ganwatch.calibration.fit import fit_settings
+    from ganwatch.calibration.replayed_runs import HEALTHY, replay_runs
+    from ganwatch.calibration.sweep import sweep_settings
     from ganwatch.core.detector_settings import write_preset
 
     _check_arguments(args)
-    sources, settings = select_sources(args), settings_of(select_detectors(args), SETTINGS_PER_SIDE)
-    judged = list(count_items(judge_all(sources, [one.variant for one in settings], label=HEALTHY, jobs=args.jobs), "runs"))
-    healthy = [run for run in judged if run[0].label == HEALTHY]
+    sources, settings = select_sources(args), sweep_settings(select_detectors(args), SETTINGS_PER_SIDE)
+    replayed = list(count_items(replay_runs(sources, [setting.factory for setting in settings], label=HEALTHY, jobs=args.jobs), "runs"))
+    healthy = [run for run in replayed if run[0].label == HEALTHY]
     steps = [run[0].steps for run in healthy]
     if not sum(steps):
-        raise UserError(f"--runs must have healthy runs with readings, got {len(judged)} runs, {len(healthy)} of them healthy")
+        raise UserError(f"--runs must have healthy runs with readings, got {len(replayed)} runs, {len(healthy)} of them healthy")
     missing = _missing_inputs(healthy)
     by_code = _sort_by_strictness(settings)
-    counts = {code: [[len(run[place].alarms) for run in healthy] for place, _ in places] for code, places in by_code.items()}
-    fitted = fit(counts, steps, args.false_alarms, shipped=SETTINGS_PER_SIDE, held=missing)
-    chosen = {code: by_code[code][place][1] for code, place in fitted.places.items()}
+    counts = {code: [[len(run[position].alarms) for run in healthy] for position, _ in positions] for code, positions in by_code.items()}
+    fitted = fit_settings(counts, steps, args.false_alarms, default_position=SETTINGS_PER_SIDE, capped=missing)
+    chosen = {code: by_code[code][position][1] for code, position in fitted.positions.items()}
     facts = _provenance(args.false_alarms, fitted, len(healthy))
     changed = {code: one.arguments for code, one in chosen.items() if one.arguments and not (code in missing and one.strictness == 0.0)}
     write_preset(args.out, changed, facts)
-    alarms = {code: sum(counts[code][place]) for code, place in fitted.places.items()}
+    alarms = {code: sum(counts[code][position]) for code, position in fitted.positions.items()}
     if args.json:
         detectors = {c: {"strictness": s.strictness, "alarms": alarms[c], "arguments": s.arguments} for c, s in chosen.items()}
-        print(json.dumps({"preset": str(args.out), **facts, "detectors": detectors, "unhealthy": len(judged) - len(healthy)}))
+        print(json.dumps({"preset": str(args.out), **facts, "detectors": detectors, "unhealthy": len(replayed) - len(healthy)}))
     else:
-        others = [run[0] for run in judged if run[0].label != HEALTHY]
+        others = [run[0] for run in replayed if run[0].label != HEALTHY]
         _print_table(chosen, alarms, missing)
         conclusions = _describe_fit(args.false_alarms, fitted, len(healthy), others)
         print_text("\n".join(["", *conclusions, f"written: {args.out}"]))
@@ -74,21 +74,21 @@ def _check_arguments(args: argparse.Namespace) -> None:
         raise UserError(f"--out must be a file in a folder that exists, got {str(args.out)!r}")
 
 
-def _missing_inputs(healthy: list[tuple[Judged, ...]]) -> dict[str, list[str]]:
+def _missing_inputs(healthy: list[tuple[ReplayedRun, ...]]) -> dict[str, list[str]]:
     """Return by code the inputs that a run lacks; such a detector is not made more sensitive."""
     found: dict[str, set[str]] = {}
     for run in healthy:
         for one in run:
-            for code, names in one.missing.items():
+            for code, names in one.missing_inputs.items():
                 found.setdefault(code, set()).update(names)
     return {code: sorted(names) for code, names in found.items()}
 
 
-def _sort_by_strictness(settings: list[Setting]) -> dict[str, list[tuple[int, Setting]]]:
-    """Return by code the settings with their places in ``settings``, strictest first."""
-    by_code: dict[str, list[tuple[int, Setting]]] = {}
-    for place, one in sorted(enumerate(settings), key=lambda pair: -pair[1].strictness):
-        by_code.setdefault(one.cls.code, []).append((place, one))
+def _sort_by_strictness(settings: list[DetectorSetting]) -> dict[str, list[tuple[int, DetectorSetting]]]:
+    """Return by code the settings with their positions in ``settings``, strictest first."""
+    by_code: dict[str, list[tuple[int, DetectorSetting]]] = {}
+    for position, one in sorted(enumerate(settings), key=lambda pair: -pair[1].strictness):
+        by_code.setdefault(one.cls.code, []).append((position, one))
     return dict(sorted(by_code.items()))
 
 
@@ -103,15 +103,15 @@ def _provenance(rate: float, fitted: Fit, runs: int) -> dict[str, str | int | fl
         "steps": fitted.steps,
         "false_alarms": fitted.alarms,
         "rate": round(fitted.rate, 6),
-        "rate_at_most": round(fitted.bound, 6),
-        "promised": fitted.promised,
+        "rate_at_most": round(fitted.rate_bound, 6),
+        "promised": fitted.is_guaranteed,
     }
-    if fitted.left_out is not None:
-        facts["rate_on_runs_left_out"] = round(fitted.left_out.rate or 0.0, 6)
+    if fitted.leave_one_out is not None:
+        facts["rate_on_runs_left_out"] = round(fitted.leave_one_out.rate or 0.0, 6)
     return facts
 
 
-def _print_table(chosen: dict[str, Setting], alarms: dict[str, int], missing: dict[str, list[str]]) -> None:
+def _print_table(chosen: dict[str, DetectorSetting], alarms: dict[str, int], missing: dict[str, list[str]]) -> None:
     rows: list[list[Any]] = []
     for code, one in chosen.items():
         is_kept = one.arguments and code in missing and one.strictness == 0.0
@@ -120,9 +120,9 @@ def _print_table(chosen: dict[str, Setting], alarms: dict[str, int], missing: di
     print_table(["DETECTOR", "STRICTNESS", "FALSE ALARMS", "ARGUMENTS"], rows)
 
 
-def _describe_fit(rate: float, fitted: Fit, runs: int, others: list[Judged]) -> list[str]:
+def _describe_fit(rate: float, fitted: Fit, runs: int, others: list[ReplayedRun]) -> list[str]:
     """Describe the false-alarm rate to expect, and the limits of the fit."""
-    from ganwatch.calibration.fit import needed
+    from ganwatch.calibration.fit import steps_needed
 
     target = f"{rate:g} in 10,000"
     lines = []
@@ -130,17 +130,17 @@ def _describe_fit(rate: float, fitted: Fit, runs: int, others: list[Judged]) -> 
         lines.append(f"left out, as not healthy: {len(others)} runs ({', '.join(sorted({str(one.label) for one in others}))})")
     lines.append(
         f"fitted to {runs} runs: {fitted.alarms} false alarms in {fitted.steps:,} steps, {fitted.rate:.3g} in 10,000, "
-        f"at most {fitted.bound:.3g} with 95% confidence"
+        f"at most {fitted.rate_bound:.3g} with 95% confidence"
     )
-    if fitted.left_out is not None:
-        lines.append(f"each run with settings fitted to the others: {describe_false_alarms(fitted.left_out)}")
+    if fitted.leave_one_out is not None:
+        lines.append(f"each run with settings fitted to the others: {describe_false_alarms(fitted.leave_one_out)}")
     if fitted.rate > rate:
         lines.append(f"NOT KEPT: even the strictest settings exceed {target}; ganwatch replay shows the alarms")
-    elif not fitted.promised:
+    elif not fitted.is_guaranteed:
         lines.append(
-            f"NOT PROMISED: {target} takes {needed(rate):,} steps without a false alarm, and there are {fitted.steps:,}; "
+            f"NOT PROMISED: {target} takes {steps_needed(rate):,} steps without a false alarm, and there are {fitted.steps:,}; "
             "so no detector was made more sensitive than shipped"
         )
-    elif fitted.left_out is not None and (fitted.left_out.rate or 0.0) > rate:
+    elif fitted.leave_one_out is not None and (fitted.leave_one_out.rate or 0.0) > rate:
         lines.append(f"NOT KEPT on runs left out of the fit: the runs differ too much to expect {target} on a new one")
     return lines

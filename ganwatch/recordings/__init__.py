@@ -1,4 +1,4 @@
-"""Recorded runs: what the detectors saw, with facts that they did not see."""
+"""Recorded runs: the readings of the detectors, with facts that no detector sees."""
 
 from ganwatch.recordings.parquet import read_recordings, write_recordings
 from ganwatch.recordings.recording import Recording

@@ -1,4 +1,4 @@
-"""A run as TensorBoard has it: the scalars in the event files of a folder."""
+"""Runs logged for TensorBoard: the scalars in the event files of a folder."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from ganwatch.core.errors import UserError
-from ganwatch.recordings.names import imported, known
 from ganwatch.recordings.recording import Recording
+from ganwatch.recordings.series_names import create_recording, is_series
 
 
 def is_event_file(path: Path) -> bool:
-    """Whether TensorBoard would read it."""
+    """Return True if the file is one of TensorBoard's event files."""
     return "tfevents" in path.name and path.is_file()
 
 
 def event_runs(folder: Path) -> list[Path]:
-    """The folders in which runs were logged. One with event files is a run, together with what lies below it."""
+    """Return the folders of the runs below a folder. A folder with event files is a run, together with all folders below it."""
     inside = sorted(folder.iterdir())
     if any(map(is_event_file, inside)):
         return [folder]
@@ -25,44 +25,44 @@ def event_runs(folder: Path) -> list[Path]:
 
 
 def read_events(path: str | Path, names: Mapping[str, str], name: str | None = None) -> Iterator[Recording]:
-    """The one run of a folder or an event file.
+    """Read the one run of a folder or an event file.
 
-    A tag that was logged in a folder below, as by ``add_scalars``, is called ``folder/tag``. Where a tag goes back to an earlier step,
-    as after a restart, it begins anew from there.
+    A tag that was logged in a folder below, as by ``add_scalars``, becomes ``folder/tag``. If a tag goes back to an earlier step, as
+    after a restart, the later values replace the earlier ones from there.
 
     Parameters
     ----------
     path : str or Path
     names : mapping of str to str
-        Their tag to our series. What has no name of ours then is left out and listed under ``unused`` in the facts.
+        Series of ganwatch by tag. Tags without a series are left out and listed under ``unused`` in the facts.
     name : str or None
-        Of the recording, by default that of the folder.
+        Name of the recording, by default that of the folder.
 
     Raises
     ------
     UserError
-        tensorboard is not installed, or no tag is a series that ganwatch knows.
+        tensorboard is not installed, or no tag is a series of ganwatch.
     """
     path = Path(path)
-    series: dict[str, list[tuple[int, float]]] = {}
+    points_by_series: dict[str, list[tuple[int, float]]] = {}
     unused: set[str] = set()
-    for tag, step, value in _scalars(path):
-        ours = names.get(tag, tag)
-        if not known(ours):
-            unused.add(ours)
+    for tag, step, value in _read_scalars(path):
+        series = names.get(tag, tag)
+        if not is_series(series):
+            unused.add(series)
             continue
-        points = series.setdefault(ours, [])
+        points = points_by_series.setdefault(series, [])
         while points and points[-1][0] >= step:
             points.pop()
         points.append((step, value))
     rows: dict[int, dict[str, float]] = {}
-    for ours, points in series.items():
+    for series, points in points_by_series.items():
         for step, value in points:
-            rows.setdefault(step, {})[ours] = value
-    yield imported(name or path.name, rows, unused, path)
+            rows.setdefault(step, {})[series] = value
+    yield create_recording(name or path.name, rows, unused, path)
 
 
-def _scalars(path: Path) -> Iterator[tuple[str, int, float]]:
+def _read_scalars(path: Path) -> Iterator[tuple[str, int, float]]:
     try:
         from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
         from tensorboard.util.tensor_util import make_ndarray

@@ -1,8 +1,8 @@
-"""Recordings as Parquet: one row a reading, one row group a run.
+"""Recordings as Parquet: one row per reading, one row group per run.
 
 A file is a table that any Parquet reader can open: ``run``, ``series``, ``step`` (int32), ``value`` (float64) and ``facts`` (JSON, on the
-first row of each run, which has no reading). Values are split by byte before they are compressed, so one that was measured in float32
-costs as much as a float32.
+first row of each run, which has no reading). Values are split by byte before they are compressed, so that a value measured in float32
+takes the space of a float32.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganwatch.core.errors import UserError
-from ganwatch.recordings.recording import Recording, of_readings
+from ganwatch.recordings.recording import Recording, recording_from_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,23 +25,23 @@ COLUMNS = ("run", "facts", "series", "step", "value")
 
 
 def write_recordings(path: str | Path, recordings: Iterable[Recording]) -> None:
-    """Write runs into one file, each as it comes, so that no more than one is in memory. The file appears when all are written.
+    """Write runs into one file, one in memory at a time. The file appears when all are written.
 
     Parameters
     ----------
     path : str or Path
-        Its folder must exist; a file that is there is replaced.
+        Its folder must exist. An existing file is replaced.
     recordings : iterable of Recording
-        Names differ within a file.
+        Their names must differ.
 
     Raises
     ------
     UserError
         pyarrow is not installed.
     ValueError
-        Two runs have one name, or facts are not JSON types (NaN and infinity are none).
+        Two runs have the same name, or facts are not JSON types (NaN and infinity are not).
     """
-    path, parquet = Path(path), _pyarrow()
+    path, parquet = Path(path), _import_parquet()
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with parquet.ParquetWriter(
@@ -56,7 +56,7 @@ def write_recordings(path: str | Path, recordings: Iterable[Recording]) -> None:
             names: set[str] = set()
             for recording in recordings:
                 if recording.name in names:
-                    raise ValueError(f"recordings must have names of their own within a file, got {recording.name!r} twice")
+                    raise ValueError(f"recordings must have different names within a file, got {recording.name!r} twice")
                 names.add(recording.name)
                 table = _table(recording)
                 writer.write_table(table, row_group_size=table.num_rows)
@@ -67,19 +67,19 @@ def write_recordings(path: str | Path, recordings: Iterable[Recording]) -> None:
 
 
 def read_recordings(path: str | Path, runs: range | None = None) -> Iterator[Recording]:
-    """The runs of a file in their order, one in memory at a time.
+    """Read the runs of a file in their order, one in memory at a time.
 
     Parameters
     ----------
     path : str or Path
         A file of ``write_recordings``.
     runs : range or None
-        Positions of the runs to read; None reads all.
+        Positions of the runs to read. None reads all.
 
     Raises
     ------
     UserError
-        The file is not there, or not one of recordings; pyarrow is not installed.
+        The file does not exist or is not one of recordings, or pyarrow is not installed.
     """
     with _open(path) as file:
         for position in range(file.num_row_groups) if runs is None else runs:
@@ -87,13 +87,13 @@ def read_recordings(path: str | Path, runs: range | None = None) -> Iterator[Rec
 
 
 def count_recordings(path: str | Path) -> int:
-    """How many runs a file has, without reading them."""
+    """Count the runs of a file without reading them."""
     with _open(path) as file:
         return int(file.num_row_groups)
 
 
 def _open(path: str | Path) -> pq.ParquetFile:
-    parquet = _pyarrow()
+    parquet = _import_parquet()
     try:
         columns = parquet.read_schema(path).names
     except (OSError, ValueError) as error:
@@ -106,8 +106,8 @@ def _open(path: str | Path) -> pq.ParquetFile:
 def _schema() -> pa.Schema:
     import pyarrow as pa
 
-    kinds = (pa.string(), pa.string(), pa.string(), pa.int32(), pa.float64())
-    return pa.schema(list(zip(COLUMNS, kinds, strict=True)))
+    types = (pa.string(), pa.string(), pa.string(), pa.int32(), pa.float64())
+    return pa.schema(list(zip(COLUMNS, types, strict=True)))
 
 
 def _table(recording: Recording) -> pa.Table:
@@ -131,8 +131,8 @@ def _table(recording: Recording) -> pa.Table:
         all_steps += steps
         all_values += values
     rows = len(series)
-    filled: Sequence[Sequence[Any]] = ([recording.name] * rows, [facts, *[None] * (rows - 1)], series, all_steps, all_values)
-    return pa.table([pa.array(column, kind) for column, kind in zip(filled, _schema().types, strict=True)], schema=_schema())
+    cells: Sequence[Sequence[Any]] = ([recording.name] * rows, [facts, *[None] * (rows - 1)], series, all_steps, all_values)
+    return pa.table([pa.array(column, type_) for column, type_ in zip(cells, _schema().types, strict=True)], schema=_schema())
 
 
 def _recording(table: pa.Table) -> Recording:
@@ -141,14 +141,14 @@ def _recording(table: pa.Table) -> Recording:
     series = table["series"].combine_chunks()
     names = series.dictionary.to_pylist()
     rows: dict[int, dict[str, float]] = {}
-    for step, which, value in zip(
+    for step, index, value in zip(
         table["step"].to_numpy().tolist(), series.indices.to_numpy().tolist(), table["value"].to_numpy().tolist(), strict=True
     ):
-        rows.setdefault(step, {})[names[which]] = value
-    return of_readings(name, rows, facts)
+        rows.setdefault(step, {})[names[index]] = value
+    return recording_from_rows(name, rows, facts)
 
 
-def _pyarrow() -> Any:
+def _import_parquet() -> Any:
     try:
         import pyarrow.parquet
     except ModuleNotFoundError as error:

@@ -12,16 +12,16 @@ from ganwatch.core.readings import Readings
 
 @dataclass(frozen=True)
 class Recording:
-    """A run that can be judged again.
+    """A run that can be replayed.
 
     Parameters
     ----------
     name : str
-        Tells the runs of a file apart.
+        Unique within a file.
     readings : sequence of Readings
-        In order of step. Of each, step and values belong to the recording; attempt and wall time decide nothing and are not kept.
+        In the order of their steps. Steps and values are recorded; attempt and wall time have no effect on detectors and are not.
     facts : dict
-        What is known beside the readings, as JSON types: set-up, seed, truth, onset. No detector sees them.
+        Further facts as JSON types: set-up, seed, truth, onset. No detector sees them.
 
     Raises
     ------
@@ -44,6 +44,6 @@ class Recording:
                 raise ValueError(f"readings of {self.name!r} must have rising steps, got {following.step} after {one.step}")
 
 
-def of_readings(name: str, rows: Mapping[int, Mapping[str, float]], facts: dict[str, Any]) -> Recording:
-    """A recording of values by step and series, in any order of the steps."""
+def recording_from_rows(name: str, rows: Mapping[int, Mapping[str, float]], facts: dict[str, Any]) -> Recording:
+    """Create a recording of values by step and series, in any order of the steps."""
     return Recording(name, [Readings(step, rows[step]) for step in sorted(rows)], facts)

@@ -8,16 +8,16 @@ from baselines.autotrainer import OscillatingLoss
 from baselines.deepdiagnosis import OutOfRange
 from baselines.loss_spike import LossSpike
 from baselines.sagemaker import ExplodingTensor, LossNotDecreasing
-from baselines_table import baselines, rows
+from baselines_table import discover_baselines, table_rows
 
-from ganwatch.calibration.judged import judge
+from ganwatch.calibration.replayed_runs import replay_run
 from ganwatch.core.detector import Verdict
 from ganwatch.core.detector_settings import discover_detectors
 from ganwatch.core.readings import Readings
 from ganwatch.recordings import Recording
 from ganwatch.testing import detectors as contract
 
-RULES = baselines()
+RULES = discover_baselines()
 
 
 def fired(detector, readings):
@@ -82,7 +82,7 @@ def test_the_table_counts_what_a_rule_claims():
         Recording("healthy", stream[:99], {"label": "healthy"}),
         Recording("flagged", stream[50:], {"label": "healthy"}),
     ]
-    first, second = rows("rule", [judge(run, [ExplodingTensor()]) for run in runs], ExplodingTensor.claims)
+    first, second = table_rows("rule", [replay_run(run, [ExplodingTensor()]) for run in runs], ExplodingTensor.claims)
     assert (first[:3], first[6]) == (["rule", "any alarm", "1 of 2"], "1 of 2")
     assert float(first[4]) == pytest.approx(1e5 / (99 + len(stream) - 50), rel=0.01)
     assert second[1:3] == ["non-finite", "1 of 1"]

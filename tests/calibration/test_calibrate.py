@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import ganwatch
-from ganwatch.calibration.fit import bound, fit, needed
+from ganwatch.calibration.fit import fit_settings, poisson_upper_bound, steps_needed
 from ganwatch.cli import main
 from ganwatch.commands.calibrate import _describe_fit
 from ganwatch.core.detector_settings import (
@@ -88,14 +88,14 @@ def test_a_rate_that_cannot_be_kept_is_said(capsys, noisy):
 def test_a_sweep_is_the_replay_at_each_setting(capsys, noisy):
     swept = told(capsys, "replay", noisy, "--label", "healthy", "--sweep", *JUDGES)
     swept = [row for row in swept if row["code"] != "GW301"]
-    assert [(row["code"], row["strictness"]) for row in swept] == [*(("GW101", place / 4) for place in range(-4, 5)), ("GW303", 0.0)]
+    assert [(row["code"], row["strictness"]) for row in swept] == [*(("GW101", position / 4) for position in range(-4, 5)), ("GW303", 0.0)]
     for row in swept[:-1]:
         preset = noisy.with_name("preset.toml")
         write_preset(preset, {"GW101": row["arguments"]}, {})
         alone = told(capsys, "replay", noisy, "--label", "healthy", "--detectors", "GW101", "--preset", preset)
         assert row["healthy"] == alone["healthy"], row["strictness"]
     assert {row["healthy"]["alarms"] for row in swept[:-1]} >= {0, 1}
-    assert (swept[-1]["recall"]["count"], swept[-1]["recall"]["of"], swept[-1]["step"]) == (1, 1, 28)
+    assert (swept[-1]["recall"]["count"], swept[-1]["recall"]["total"], swept[-1]["step"]) == (1, 1, 28)
 
 
 def test_a_sweep_for_people_has_a_row_for_each_setting(capsys, noisy):
@@ -103,7 +103,7 @@ def test_a_sweep_for_people_has_a_row_for_each_setting(capsys, noisy):
     assert main(["replay", str(noisy), "--sweep", "--label", "healthy", *words]) == 0
     head, *rows = (line.split() for line in capsys.readouterr().out.splitlines())
     assert head[:3] == ["DETECTOR", "STRICTNESS", "FOUND"]
-    assert [row[:2] for row in rows[:9]] == [["GW501", f"{place / 4:+g}"] for place in range(-4, 5)]
+    assert [row[:2] for row in rows[:9]] == [["GW501", f"{position / 4:+g}"] for position in range(-4, 5)]
     assert rows[4][-3:] == ["reach_ratio=8", "excess_ratio=0.5", "window=120"]
     assert "GW401 could not evaluate 4 runs: needs one of frechet, frechet_error" in " ".join(rows[-1])
     assert not any(row[:1] in (["GW401"], ["GW402"]) for row in rows[:-1])
@@ -125,34 +125,34 @@ COUNTS = st.integers(1, 4).flatmap(
 @given(COUNTS, st.floats(0.05, 20.0))
 def test_what_is_promised_holds_and_what_can_be_avoided_is(given, rate):
     counts, steps = given
-    fitted = fit(counts, steps, rate, shipped=2)
-    assert fitted.alarms == sum(sum(counts[code][place]) for code, place in fitted.places.items())
+    fitted = fit_settings(counts, steps, rate, default_position=2)
+    assert fitted.alarms == sum(sum(counts[code][position]) for code, position in fitted.positions.items())
     strictest = sum(sum(settings[0]) for settings in counts.values())
     allowed = rate * sum(steps) / 10_000
-    assert fitted.promised == (bound(fitted.alarms) <= allowed)
-    assert fitted.promised or fitted.alarms <= strictest
-    if bound(0) > allowed:
-        assert max(fitted.places.values()) <= 2
-    if fitted.promised and len(counts) == 1:  # nothing but its own next setting can have stopped it
-        [(code, place)] = fitted.places.items()
-        assert place == 4 or bound(sum(counts[code][place + 1])) > allowed
-    assert (fitted.left_out is None) == (len(steps) == 1)
-    assert fit(counts, steps, rate, shipped=2, held=["GW201"]).places.get("GW201", 0) <= 2
+    assert fitted.is_guaranteed == (poisson_upper_bound(fitted.alarms) <= allowed)
+    assert fitted.is_guaranteed or fitted.alarms <= strictest
+    if poisson_upper_bound(0) > allowed:
+        assert max(fitted.positions.values()) <= 2
+    if fitted.is_guaranteed and len(counts) == 1:  # nothing but its own next setting can have stopped it
+        [(code, position)] = fitted.positions.items()
+        assert position == 4 or poisson_upper_bound(sum(counts[code][position + 1])) > allowed
+    assert (fitted.leave_one_out is None) == (len(steps) == 1)
+    assert fit_settings(counts, steps, rate, default_position=2, capped=["GW201"]).positions.get("GW201", 0) <= 2
 
 
 def test_runs_left_out_are_judged_by_what_was_fitted_to_the_others():
     counts = {"GW101": [[0, 0, 0], [5, 0, 0], [5, 0, 0]]}
-    fitted = fit(counts, [100_000] * 3, 0.3, shipped=1)
-    assert (fitted.places, fitted.alarms, fitted.promised) == ({"GW101": 0}, 0, True)
-    assert fit({"GW101": [[0, 0], [0, 0], [0, 0]]}, [100_000] * 2, 0.3, shipped=1).places == {"GW101": 2}
-    assert (fitted.left_out.alarms, fitted.left_out.flagged.count, fitted.left_out.steps) == (5, 1, 300_000)
-    assert needed(0.5) == 59915
+    fitted = fit_settings(counts, [100_000] * 3, 0.3, default_position=1)
+    assert (fitted.positions, fitted.alarms, fitted.is_guaranteed) == ({"GW101": 0}, 0, True)
+    assert fit_settings({"GW101": [[0, 0], [0, 0], [0, 0]]}, [100_000] * 2, 0.3, default_position=1).positions == {"GW101": 2}
+    assert (fitted.leave_one_out.alarms, fitted.leave_one_out.flagged.count, fitted.leave_one_out.steps) == (5, 1, 300_000)
+    assert steps_needed(0.5) == 59915
 
 
 def test_runs_that_differ_too_much_are_said():
     counts = {"GW101": [[0, 0, 0], [9, 0, 0]], "GW201": [[0, 0, 0], [0, 9, 0]], "GW301": [[0, 0, 0], [0, 0, 9]]}
-    fitted = fit(counts, [100_000] * 3, 0.5, shipped=1)
-    assert (fitted.alarms, fitted.left_out.alarms) == (0, 27)
+    fitted = fit_settings(counts, [100_000] * 3, 0.5, default_position=1)
+    assert (fitted.alarms, fitted.leave_one_out.alarms) == (0, 27)
     assert "NOT KEPT on runs left out of the fit" in _describe_fit(0.5, fitted, 3, [])[-1]
     assert "NOT KEPT" not in " ".join(_describe_fit(1.0, fitted, 3, []))
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from ganwatch.calibration.judged import Alarm, Judged
-from ganwatch.calibration.rates import Share, false_alarms, found, poisson
+from ganwatch.calibration.rates import Proportion, count_false_alarms, detection_rates_by_label, poisson_interval
+from ganwatch.calibration.replayed_runs import Alarm, ReplayedRun
 from ganwatch.cli import main
 from ganwatch.core.readings import Readings
 from ganwatch.core.replay import replay
@@ -32,8 +32,8 @@ def test_a_folder_of_real_runs_is_judged_as_each_run_alone(capsys, jobs):
         alone[recording.name] = [(i.id, i.onset, i.fired, i.cause) for i in replay(recording.readings, default_detectors())]
     seen = {run["name"]: [(a["id"], a["onset"], a["fired"], a["cause"]) for a in run["alarms"]] for run in told["runs"]}
     assert {name: sorted(alarms) for name, alarms in seen.items()} == {name: sorted(alarms) for name, alarms in alone.items()}
-    assert (told["healthy"]["alarms"], told["healthy"]["steps"], told["healthy"]["flagged"]) == (0, 3200, {"count": 0, "of": 2})
-    counts = {one["label"]: (one["recall"]["count"], one["right_first"]["count"]) for one in told["failures"]}
+    assert (told["healthy"]["alarms"], told["healthy"]["steps"], told["healthy"]["flagged"]) == (0, 3200, {"count": 0, "total": 2})
+    counts = {one["label"]: (one["recall"]["count"], one["correct_root"]["count"]) for one in told["failures"]}
     assert counts == dict.fromkeys(FAULTS, (1, 1))
 
 
@@ -67,48 +67,48 @@ def test_a_table_of_others_is_judged(capsys, tmp_path):
     told = replayed(capsys, tmp_path / "run.csv", *mapped)
     [run] = told["runs"]
     assert [(alarm["code"], alarm["fired"]) for alarm in run["alarms"]] == [("GW303", 71)]
-    assert "GW101" in run["unable"]
-    assert run["unused"] == ["phase"]
+    assert "GW101" in run["not_applicable"]
+    assert run["unused_series"] == ["phase"]
     assert told["healthy"]["rate"] == pytest.approx(100.0)
 
 
 def test_rates_have_exact_intervals():
     for count in (0, 1, 7):
-        low, high = poisson(count)
+        low, high = poisson_interval(count)
         assert (0.0 if count == 0 else stats.poisson.sf(count - 1, low)) == pytest.approx(0.025 if count else 0.0)
         assert stats.poisson.cdf(count, high) == pytest.approx(0.025)
     scipy = stats.binomtest(3, 40).proportion_ci(method="wilson")
-    assert Share(3, 40).interval == pytest.approx((scipy.low, scipy.high))
+    assert Proportion(3, 40).interval == pytest.approx((scipy.low, scipy.high))
 
 
-def judged(label, *fired, codes=("GW101",), onset=None, low=None, causes=()):
+def replayed_run(label, *fired, codes=("GW101",), onset=None, low=None, causes=()):
     delays = [None if onset is None else step - onset for _, step in fired]
     alarms = tuple(
         Alarm(f"{code}-1", code, "", step, step, None, dict(causes).get(code), delay)
         for (code, step), delay in zip(fired, delays, strict=True)
     )
-    return Judged("run", label, codes, onset, low if low is not None else onset, 1000, alarms, {}, {})
+    return ReplayedRun("run", label, codes, onset, low if low is not None else onset, 1000, alarms, {}, {})
 
 
 def test_a_failure_is_found_by_a_right_code_that_does_not_come_too_early():
     runs = [
-        judged("a", ("GW101", 500), onset=480, low=450),
-        judged("a", ("GW101", 460), onset=480, low=450),
-        judged("a", ("GW101", 449), onset=480, low=450),
-        judged("a", ("GW101", 449), ("GW101", 600), onset=480, low=450),
-        judged("a", ("GW301", 500), onset=480),
-        judged("a", ("GW301", 500), ("GW101", 501), onset=480, causes={"GW301": "GW101-1"}),
-        judged("a", ("GW101", 3)),
-        judged("a"),
-        judged("b", ("GW501", 3), codes=()),
+        replayed_run("a", ("GW101", 500), onset=480, low=450),
+        replayed_run("a", ("GW101", 460), onset=480, low=450),
+        replayed_run("a", ("GW101", 449), onset=480, low=450),
+        replayed_run("a", ("GW101", 449), ("GW101", 600), onset=480, low=450),
+        replayed_run("a", ("GW301", 500), onset=480),
+        replayed_run("a", ("GW301", 500), ("GW101", 501), onset=480, causes={"GW301": "GW101-1"}),
+        replayed_run("a", ("GW101", 3)),
+        replayed_run("a"),
+        replayed_run("b", ("GW501", 3), codes=()),
     ]
-    first, second = found(runs)
-    assert (first.label, first.recall, first.right_first, first.delays) == ("a", Share(5, 8), Share(6, 8), (-20, 20, 21, 120))
-    assert first.delay == 20.5
-    assert (second.label, second.recall, second.right_first, second.delay) == ("b", Share(1, 1), Share(1, 1), None)
-    healthy = [judged("healthy"), judged("healthy", ("GW101", 9), ("GW201", 99))]
-    counted = false_alarms([*runs, *healthy, judged("undetermined", ("GW101", 9)), judged(None)])
-    assert (counted.alarms, counted.flagged, counted.steps, counted.rate) == (2, Share(1, 2), 2000, 10.0)
+    first, second = detection_rates_by_label(runs)
+    assert (first.label, first.recall, first.correct_root, first.delays) == ("a", Proportion(5, 8), Proportion(6, 8), (-20, 20, 21, 120))
+    assert first.median_delay == 20.5
+    assert (second.label, second.recall, second.correct_root, second.median_delay) == ("b", Proportion(1, 1), Proportion(1, 1), None)
+    healthy = [replayed_run("healthy"), replayed_run("healthy", ("GW101", 9), ("GW201", 99))]
+    counted = count_false_alarms([*runs, *healthy, replayed_run("undetermined", ("GW101", 9)), replayed_run(None)])
+    assert (counted.alarms, counted.flagged, counted.steps, counted.rate) == (2, Proportion(1, 2), 2000, 10.0)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_a_failure_is_found_by_a_right_code_that_does_not_come_too_early():
         ([RECORDED, "--detectors", "ganwatch.core.statistics:Window"], "must be Detector classes or a sequence of them"),
         (
             [RECORDED, "--detectors", "GW303", "--detectors", "ganwatch.detectors.non_finite:NonFinite"],
-            "of their own, got several with GW303",
+            "different codes, got several with GW303",
         ),
         ([RECORDED, "--jobs", "0"], "--jobs must be >= 1 (processes), got 0"),
         ([RECORDED, "--preset", "none.toml"], "preset must be a TOML file"),

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from corpus.design import FINAL_SEED, GROWING, LOSSES, NETWORKS, NORMS, VARIANTS, Plan, corpus
+from corpus.design import FINAL_SEED, GROWING_CAUSE, LOSSES, NETWORKS, NORMS, VARIANTS, Plan, corpus
 from corpus.label import label
 from corpus.main import pack
-from corpus.truth import copies
-from corpus.worlds import world
+from corpus.truth import memorised_share
+from corpus.worlds import create_world
 
 from ganwatch.core.errors import UserError
 from ganwatch.recordings import Recording, read_recordings, write_recordings
@@ -44,7 +44,7 @@ def test_each_pair_of_factors_meets_at_least_twice_and_names_are_unique() -> Non
     wanted[("world", "what")] = (("ring", "digits"), whats)
     wanted[("network", "what")] = (("mlp", "conv", "residual"), whats)
     for (one, two), (ones, twos) in wanted.items():
-        scarce = [(a, b) for a in ones for b in twos if met[one, two, a, b] < 2 and not (a in spectral and b == GROWING)]
+        scarce = [(a, b) for a in ones for b in twos if met[one, two, a, b] < 2 and not (a in spectral and b == GROWING_CAUSE)]
         assert not scarce, f"{one} and {two}: {scarce}"
     assert {plan.network for plan in plans if plan.world == "digits"} == set(NETWORKS["digits"])
     assert set(VARIANTS) <= {levels(plan)["what"] for plan in plans}
@@ -97,14 +97,14 @@ def test_half_of_the_kinds_can_only_go_where_they_were(modes: list[int], half_go
 
 @pytest.mark.parametrize("name", ["ring", "grid", "digits"])
 def test_the_truth_knows_reals_from_one_kind_from_noise(name: str) -> None:
-    found = world(name)
-    samples = found.samples.flatten(1).double().numpy()
+    world = create_world(name)
+    samples = world.samples.flatten(1).double().numpy()
     rng = np.random.default_rng(0)
     drawn = samples[rng.permutation(len(samples))[:500]]
-    real = found.truth.look(drawn)
-    lone = found.truth.look(np.repeat(samples[:1], 500, 0))
-    noise = found.truth.look(rng.uniform(samples.min(), samples.max(), drawn.shape))
-    assert real["modes"] == found.truth.modes
+    real = world.truth.measure(drawn)
+    lone = world.truth.measure(np.repeat(samples[:1], 500, 0))
+    noise = world.truth.measure(rng.uniform(samples.min(), samples.max(), drawn.shape))
+    assert real["modes"] == world.truth.modes
     assert lone["modes"] == 1
     assert real["distance"] < 0.1 < min(lone["distance"], noise["distance"])
     assert 0.8 < real["spread"] < 1.25
@@ -114,8 +114,8 @@ def test_the_truth_knows_reals_from_one_kind_from_noise(name: str) -> None:
 def test_copies_are_nearer_to_what_was_seen() -> None:
     rng = np.random.default_rng(0)
     seen, unseen = rng.normal(size=(2, 300, 8))
-    assert copies(seen[:100] + 1e-3, seen, unseen) == 1.0
-    assert 0.3 < copies(rng.normal(size=(200, 8)), seen, unseen) < 0.7
+    assert memorised_share(seen[:100] + 1e-3, seen, unseen) == 1.0
+    assert 0.3 < memorised_share(rng.normal(size=(200, 8)), seen, unseen) < 0.7
 
 
 def test_a_part_of_the_runs_never_replaces_more_of_them(tmp_path: Path) -> None:

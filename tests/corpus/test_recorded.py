@@ -6,14 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from baselines_table import baselines
+from baselines_table import discover_baselines
 from corpus.design import corpus
 from corpus.main import RECORDED
-from corpus.published import DOCUMENT, calibration, detections, rules
+from corpus.published import DOCUMENT, calibration_sentence, format_detections, format_rules
 from corpus.report import report
 
-from ganwatch.calibration.judged import Judged, judge_all
-from ganwatch.calibration.rates import failing, false_alarms
+from ganwatch.calibration.rates import count_false_alarms, is_failing
+from ganwatch.calibration.replayed_runs import ReplayedRun, replay_runs
 from ganwatch.core.detector_settings import discover_detectors
 from ganwatch.recordings import read_recordings
 from ganwatch.recordings.sources import open_sources
@@ -24,43 +24,43 @@ def files(part: str) -> list[Path]:
     return sorted(RECORDED.glob(f"{part}-*.parquet"))
 
 
-def judged(part: str) -> list[Judged]:
-    return [run for (run,) in judge_all(open_sources([str(path) for path in files(part)]), [default_detectors], jobs=2)]
+def replay(part: str) -> list[ReplayedRun]:
+    return [run for (run,) in replay_runs(open_sources([str(path) for path in files(part)]), [default_detectors], jobs=2)]
 
 
 @pytest.fixture(scope="module")
-def final() -> list[Judged]:
-    return judged("final")
+def final() -> list[ReplayedRun]:
+    return replay("final")
 
 
 def test_of_the_tuning_part_failing_runs_are_found_and_healthy_ones_left_alone() -> None:
-    runs = judged("tuning")
-    failed = [run for run in runs if failing(run)]
-    assert false_alarms(runs).flagged.count == 0
+    runs = replay("tuning")
+    failed = [run for run in runs if is_failing(run)]
+    assert count_false_alarms(runs).flagged.count == 0
     assert sum(bool(run.alarms) for run in failed) >= 0.95 * len(failed)
-    assert sum(run.hit is not None for run in failed) >= 0.95 * len(failed)
-    assert sum(run.right_first for run in failed) >= 0.9 * len(failed)
+    assert sum(run.detection is not None for run in failed) >= 0.95 * len(failed)
+    assert sum(run.has_correct_root for run in failed) >= 0.9 * len(failed)
 
 
-def test_the_whole_final_part_is_recorded(final: list[Judged]) -> None:
+def test_the_whole_final_part_is_recorded(final: list[ReplayedRun]) -> None:
     assert {run.name for run in final} == {plan.name for plan in corpus() if plan.part == "final"}
 
 
-def test_the_document_has_the_detections_of_the_final_part(final: list[Judged]) -> None:
+def test_the_document_has_the_detections_of_the_final_part(final: list[ReplayedRun]) -> None:
     facts = {run.name: run.facts for path in files("final") for run in read_recordings(path)}
-    assert detections(final, facts) in DOCUMENT.read_text()
+    assert format_detections(final, facts) in DOCUMENT.read_text()
 
 
 def test_each_rule_of_others_is_given_what_it_reads() -> None:
     recorded = {name for run in read_recordings(files("tuning")[0]) for one in run.readings for name in one.values}
-    assert not [(rule.title, name) for rule in baselines() for name in rule.inputs if name not in recorded]
+    assert not [(rule.title, name) for rule in discover_baselines() for name in rule.inputs if name not in recorded]
 
 
 @pytest.mark.slow
 def test_the_document_has_the_results_of_other_rules() -> None:
-    assert rules(report(files("final"), jobs=2)) in DOCUMENT.read_text()
+    assert format_rules(report(files("final"), jobs=2)) in DOCUMENT.read_text()
 
 
-def test_each_detector_says_how_often_it_was_right(final: list[Judged]) -> None:
+def test_each_detector_says_how_often_it_was_right(final: list[ReplayedRun]) -> None:
     docs = {cls: " ".join((sys.modules[cls.__module__].__doc__ or "").split()) for cls in discover_detectors()}
-    assert not {cls.code: said for cls, doc in docs.items() if (said := calibration(cls, final)) not in doc}
+    assert not {cls.code: sentence for cls, doc in docs.items() if (sentence := calibration_sentence(cls, final)) not in doc}

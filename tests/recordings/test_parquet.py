@@ -81,7 +81,7 @@ def test_what_cannot_be_written_leaves_the_file_that_was_there(tmp_path):
     path = tmp_path / "runs.parquet"
     write_recordings(path, [recording("kept", {1: {"loss/g": 1.0}})])
     for bad, message in (
-        ([recording("a", {}), recording("a", {})], "names of their own within a file, got 'a' twice"),
+        ([recording("a", {}), recording("a", {})], "different names within a file, got 'a' twice"),
         ([recording("a", {}, {"share": math.nan})], "facts of 'a' must be JSON types without NaN or infinity"),
         ([recording("a", {}, {"share": {1, 2}})], "facts of 'a' must be JSON types"),
     ):

@@ -8,8 +8,8 @@ import pytest
 from ganwatch.core.errors import UserError
 from ganwatch.core.readings import Readings, Run
 from ganwatch.recordings import Recording, write_recordings
-from ganwatch.recordings.names import read_names
-from ganwatch.recordings.sources import AT_ONCE, open_sources
+from ganwatch.recordings.series_names import read_series_names
+from ganwatch.recordings.sources import RUNS_PER_SOURCE, open_sources
 from ganwatch.sinks.sql import SqlSink
 from ganwatch.store.database import open_store
 
@@ -53,7 +53,7 @@ def test_a_table_of_others_is_a_recording(tmp_path, write):
 
 
 def test_a_folder_gives_its_runs_one_by_one_and_in_order(tmp_path):
-    runs = [Recording(f"{seed:02}", [Readings(1, {"loss/g": float(seed)})]) for seed in range(2 * AT_ONCE + 1)]
+    runs = [Recording(f"{seed:02}", [Readings(1, {"loss/g": float(seed)})]) for seed in range(2 * RUNS_PER_SOURCE + 1)]
     write_recordings(tmp_path / "b.parquet", runs)
     write_long(tmp_path / "a.csv")
     (tmp_path / "notes.txt").write_text("nothing to read")
@@ -76,7 +76,8 @@ def test_a_run_of_the_store_is_what_its_last_attempt_left(tmp_path):
 
 def test_names_come_from_a_file_and_from_texts(tmp_path):
     (tmp_path / "names.toml").write_text('errG = "loss/d"\n"Loss/D real" = "d_auc"\n')
-    assert read_names(["a=b=step", "errG=loss/g"], tmp_path / "names.toml") == {"errG": "loss/g", "Loss/D real": "d_auc", "a=b": "step"}
+    names = read_series_names(["a=b=step", "errG=loss/g"], tmp_path / "names.toml")
+    assert names == {"errG": "loss/g", "Loss/D real": "d_auc", "a=b": "step"}
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,7 @@ def test_names_that_mean_nothing_are_said(tmp_path, pairs, file, message):
     path = tmp_path / "names.toml"
     path.write_text(file or "")
     with pytest.raises(UserError) as raised:
-        read_names(pairs, path if file else None)
+        read_series_names(pairs, path if file else None)
     assert message in str(raised.value)
 
 

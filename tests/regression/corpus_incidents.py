@@ -1,6 +1,6 @@
 """Incidents that the detectors raise on every recorded run.
 
-``python tests/regression/corpus_incidents.py record`` writes ``corpus_incidents.json`` anew; ``compare`` judges again and
+``python tests/regression/corpus_incidents.py record`` writes ``corpus_incidents.json`` anew; ``compare`` replays them again and
 reports what differs.
 """
 
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from ganwatch.calibration.judged import Judged, judge_all
+from ganwatch.calibration.replayed_runs import ReplayedRun, replay_runs
 from ganwatch.recordings.sources import open_sources
 from ganwatch.session.defaults import default_detectors
 
@@ -21,12 +21,12 @@ SOURCES = (TESTS / "recorded", TESTS / "benchmarks" / "corpus" / "recorded")
 EXPECTED = Path(__file__).with_name("corpus_incidents.json")
 
 
-def judged_runs() -> list[Judged]:
+def replay_recorded_runs() -> list[ReplayedRun]:
     files = [str(path) for folder in SOURCES for path in sorted(folder.glob("*.parquet"))]
-    return [run for (run,) in judge_all(open_sources(files), [default_detectors], jobs=2)]
+    return [run for (run,) in replay_runs(open_sources(files), [default_detectors], jobs=2)]
 
 
-def incidents(runs: Iterable[Judged]) -> dict[str, list[str]]:
+def incidents(runs: Iterable[ReplayedRun]) -> dict[str, list[str]]:
     """A line for each incident, by run."""
     return {
         run.name: [
@@ -44,7 +44,7 @@ def expected() -> dict[str, list[str]]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=("record", "compare"))
-    now = incidents(judged_runs())
+    now = incidents(replay_recorded_runs())
     if parser.parse_args().what == "record":
         EXPECTED.write_text(json.dumps(dict(sorted(now.items())), indent=1) + "\n")
         return 0

@@ -31,7 +31,7 @@ from plain_loop import Loop
 import ganwatch
 from ganwatch.probes.quality import Quality
 from ganwatch.recordings import read_recordings, write_recordings
-from ganwatch.recordings.recording import of_readings
+from ganwatch.recordings.recording import recording_from_rows
 from ganwatch.session.defaults import default_probes
 from ganwatch.sinks.memory import MemorySink
 
@@ -180,7 +180,7 @@ def main() -> int:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.what == "record":
-        write_recordings(RECORDED, [of_readings(name, run(), {}) for name, run in RUNS.items()])
+        write_recordings(RECORDED, [recording_from_rows(name, run(), {}) for name, run in RUNS.items()])
         return 0
     before, failed = recorded(), 0
     tolerance = {"relative": 0.0, "absolute": 0.0} if arguments.exact else {"relative": 1e-3, "absolute": 1e-6}

@@ -1,4 +1,4 @@
-"""From the truth of a run to its label: healthy, a failure with its onset, or undetermined."""
+"""Label of a run from its truth: healthy, a failure with its onset, or undetermined."""
 
 from __future__ import annotations
 
@@ -7,128 +7,134 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from corpus.design import EARLY
-from corpus.truth import HEALTHY
+from corpus.design import EARLY_CAUSES
+from corpus.truth import MIN_HEALTHY_MODES
 
 from ganwatch.detectors.oscillation import count_turns
 from ganwatch.drill.injection import injections
 
-COLLAPSED = 0.5
-"""Part of the modes at most present after a collapse, and effective part of them over which all samples are spread, near one or not."""
-DIVERGED = 5.0
-"""Distance beyond which a generator has left the data instead of showing few of them; at one real sample it is between 1 and 2.5."""
-WORSE = 1.5
-"""Times the distance before the cause, from which on a generator counts as harmed."""
-KEPT = 0.67
-"""Part of its distance that a generator must not have got rid of to be held back, rather than slow."""
-SETTLE = 0.75
-"""A healthy run is so from this part of its steps on."""
-SWING, TURNS = 0.6, 3
-"""Part of its median between the lowest and the highest tenth of a distance that swings, and turns it takes at least."""
-LAST = 5
-"""Looks at the end of a run, most of which have to show the harm, and before the cause, which say what is usual."""
-LASTING = 0.8
-"""Part of the looks from the onset on that have to show the harm."""
-COPIES = 0.75
-"""Share of samples nearer to a training sample than to as many unseen ones."""
-AT_START = {
+MAX_COLLAPSED_MODES = 0.5
+"""Largest share of the modes that is present after a collapse, and largest effective share that all samples are spread over."""
+MAX_COLLAPSED_DISTANCE = 5.0
+"""Distance above which a generator has diverged rather than collapsed; at one real sample it is between 1 and 2.5."""
+HARMED_DISTANCE_RATIO = 1.5
+"""Distance against that before the cause above which a generator is harmed."""
+SLOW_DISTANCE_RATIO = 0.67
+"""Last distance against the first below which a generator is slow rather than held back."""
+SETTLED_FROM = 0.75
+"""Part of its steps from which a healthy run must be healthy."""
+MIN_SWING = 0.6
+"""Distance between the lowest and the highest tenth of a swinging distance, against its median."""
+MIN_TURNS = 3
+"""Turns of a swinging distance."""
+RECENT = 5
+"""Measurements at the end of a run, most of which must be harmed, and before the cause, which give the usual level."""
+MIN_HARMED = 0.8
+"""Share of the measurements from the onset that must be harmed."""
+MIN_MEMORISED = 0.75
+"""Share of samples nearer to a training sample than to as many unseen ones from which they are copies."""
+DATA_FAILURES = {
     "rare-modes": ("mode-dropping", ("GW102",)),
     "few-samples": ("memorisation", ("GW103", "GW203", "GW502")),
 }
-BY_CAUSE = {"range-mismatch", "non-finite", "few-latents", "constant-latents"}
-"""Causes that are the failure."""
+"""Label and correct codes of causes in the data."""
+IMMEDIATE_CAUSES = {"range-mismatch", "non-finite", "few-latents", "constant-latents"}
+"""Causes that are the failure themselves."""
 
 
 def label(facts: dict[str, Any]) -> dict[str, Any]:
-    """Adds what is known to ``truth``, ``cause``, ``modes`` and ``steps``.
+    """Return the label of a run from its ``truth``, ``cause``, ``modes`` and ``steps``.
 
     Returns
     -------
     dict
-        ``label``; ``codes`` that are right; ``onset``, the first look from which on most show the harm; ``onset_low``, the step of the
-        cause, before which no alarm can be right; ``half_gone``, the first look from which on half of the modes are missing, where the
-        generator showed more of them before.
+        ``label``; ``codes`` that are correct; ``onset``, the first step from which most measurements are harmed; ``onset_low``, the step
+        of the cause, before which no alarm can be correct; ``half_gone``, the first step from which half of the modes are missing, if the
+        generator had more of them before.
     """
     rows, cause = facts["truth"], facts["cause"]
     if cause is None:
-        return _found("healthy" if _healthy(facts, rows) else "undetermined")
+        return _as_facts("healthy" if _is_healthy(facts, rows) else "undetermined")
     name = cause["name"]
-    failure, codes = AT_START[name] if name in AT_START else (injections()[name].label, injections()[name].codes)
+    failure, codes = DATA_FAILURES[name] if name in DATA_FAILURES else (injections()[name].label, injections()[name].codes)
     since = max(1, cause["step"])
-    onset = _failed(facts, name, failure, since)
-    return _found("undetermined") if onset is None else _found(failure, codes, since, onset, _half_gone(facts))
+    onset = _failure_onset(facts, name, failure, since)
+    return _as_facts("undetermined") if onset is None else _as_facts(failure, codes, since, onset, _half_gone(facts))
 
 
-def _failed(facts: dict[str, Any], name: str, failure: str, since: int) -> int | None:
-    """Where a failure begins, None where there is none or another was there before."""
+def _failure_onset(facts: dict[str, Any], name: str, failure: str, since: int) -> int | None:
+    """Return the step at which a failure begins, None if there is none or if another was there before."""
     before, after = ([row for row in facts["truth"] if (row["step"] < since) == early] for early in (True, False))
-    modes, usual = (statistics.median(row[what] for row in before[-LAST:]) if before else None for what in ("modes", "distance"))
-    good, never = modes is None or modes >= HEALTHY * facts["modes"], not any(_good(facts, row) for row in after)
-    if name in EARLY and never and not (before and good):
-        nearer = bool(after) and after[-1]["distance"] < KEPT * after[0]["distance"]
-        return None if nearer else since
-    if modes is not None and modes <= COLLAPSED * facts["modes"]:
+    modes, usual = (statistics.median(row[key] for row in before[-RECENT:]) if before else None for key in ("modes", "distance"))
+    was_good = modes is None or modes >= MIN_HEALTHY_MODES * facts["modes"]
+    never_good = not any(_is_good(facts, row) for row in after)
+    if name in EARLY_CAUSES and never_good and not (before and was_good):
+        is_slow = bool(after) and after[-1]["distance"] < SLOW_DISTANCE_RATIO * after[0]["distance"]
+        return None if is_slow else since
+    if modes is not None and modes <= MAX_COLLAPSED_MODES * facts["modes"]:
         return None
-    harmed = [name in BY_CAUSE or _harmed(failure, facts, row, good, usual) for row in after]
-    onset = _onset(after, harmed)
-    if onset is None or sum(harmed[-LAST:]) <= LAST // 2 or (failure == "oscillation" and not _swings(after, onset)):
+    harmed = [name in IMMEDIATE_CAUSES or _is_harmed(failure, facts, row, was_good, usual) for row in after]
+    onset = _lasting_onset(after, harmed)
+    if onset is None or sum(harmed[-RECENT:]) <= RECENT // 2 or (failure == "oscillation" and not _swings(after, onset)):
         return None
-    if name in BY_CAUSE or (not before and never):
+    if name in IMMEDIATE_CAUSES or (not before and never_good):
         return since
     if failure != "mode-collapse":
         return onset
-    begun = _onset(after, [_harmed("", facts, row, good, usual) for row in after])  # where modes go, and not where half of them are gone
-    return onset if begun is None else min(begun, onset)
+    # a collapse begins when modes begin to go, and not when half of them are gone
+    first_loss = _lasting_onset(after, [_is_harmed("", facts, row, was_good, usual) for row in after])
+    return onset if first_loss is None else min(first_loss, onset)
 
 
 def _half_gone(facts: dict[str, Any]) -> int | None:
-    """From where on half of the modes are missing, None where they are not or always were."""
-    few = [row["modes"] <= COLLAPSED * facts["modes"] for row in facts["truth"]]
-    half = _onset(facts["truth"], few)
-    showed = half is not None and any(not bad for bad, row in zip(few, facts["truth"], strict=True) if row["step"] < half)
-    return half if showed else None
+    """Return the step from which half of the modes are missing, None if they are not or always were."""
+    is_half = [row["modes"] <= MAX_COLLAPSED_MODES * facts["modes"] for row in facts["truth"]]
+    onset = _lasting_onset(facts["truth"], is_half)
+    had_more = onset is not None and any(not half for half, row in zip(is_half, facts["truth"], strict=True) if row["step"] < onset)
+    return onset if had_more else None
 
 
 def _swings(rows: Sequence[dict[str, float]], onset: int) -> bool:
-    """Whether the distance goes up and down by a good part of itself from there on."""
+    """Return True if the distance goes up and down by a good part of itself from the onset."""
     distances = [row["distance"] for row in rows if row["step"] >= onset]
     low, high = np.quantile(distances, (0.1, 0.9))
-    return bool(high - low >= SWING * statistics.median(distances) and count_turns(distances, low, high) >= TURNS)
+    return bool(high - low >= MIN_SWING * statistics.median(distances) and count_turns(distances, low, high) >= MIN_TURNS)
 
 
-def _onset(rows: Sequence[dict[str, float]], harmed: Sequence[bool]) -> int | None:
-    """From where on most of what follows is so."""
-    lasting = (place for place, bad in enumerate(harmed) if bad and sum(harmed[place:]) >= LASTING * (len(harmed) - place))
-    return next((int(rows[place]["step"]) for place in lasting), None)
+def _lasting_onset(rows: Sequence[dict[str, float]], harmed: Sequence[bool]) -> int | None:
+    """Return the first step from which most measurements are harmed."""
+    lasting = (start for start, bad in enumerate(harmed) if bad and sum(harmed[start:]) >= MIN_HARMED * (len(harmed) - start))
+    return next((int(rows[start]["step"]) for start in lasting), None)
 
 
-def _found(
+def _as_facts(
     name: str, codes: tuple[str, ...] = (), since: int | None = None, onset: int | None = None, half: int | None = None
 ) -> dict[str, Any]:
     return {"label": name, "codes": list(codes), "onset": onset, "onset_low": since, "half_gone": half}
 
 
-def _good(facts: dict[str, Any], row: dict[str, float]) -> bool:
-    return bool(row["modes"] >= HEALTHY * facts["modes"])
+def _is_good(facts: dict[str, Any], row: dict[str, float]) -> bool:
+    return bool(row["modes"] >= MIN_HEALTHY_MODES * facts["modes"])
 
 
-def _healthy(facts: dict[str, Any], rows: list[dict[str, float]]) -> bool:
-    settled = [row for row in rows if row["step"] > SETTLE * facts["steps"]]
-    most = bool(settled) and sum(_good(facts, row) for row in settled) >= 0.9 * len(settled)
-    return most and statistics.median(row["modes"] for row in settled) >= facts["complete"]
+def _is_healthy(facts: dict[str, Any], rows: list[dict[str, float]]) -> bool:
+    settled = [row for row in rows if row["step"] > SETTLED_FROM * facts["steps"]]
+    mostly_good = bool(settled) and sum(_is_good(facts, row) for row in settled) >= 0.9 * len(settled)
+    return mostly_good and statistics.median(row["modes"] for row in settled) >= facts["complete"]
 
 
-def _harmed(failure: str, facts: dict[str, Any], row: dict[str, float], good: bool, usual: float | None) -> bool:
-    """Whether a look shows the failure, of a generator that was ``good`` before the cause or not and had its ``usual`` distance."""
+def _is_harmed(failure: str, facts: dict[str, Any], row: dict[str, float], was_good: bool, usual: float | None) -> bool:
+    """Return True if a measurement shows the failure of a generator with these levels before the cause."""
     if row["distance"] < 0.0:  # not finite
         return True
     if failure == "mode-collapse":
-        return row["modes"] <= COLLAPSED * facts["modes"] and row["variety"] <= COLLAPSED and row["distance"] <= DIVERGED
+        few = row["modes"] <= MAX_COLLAPSED_MODES * facts["modes"] and row["variety"] <= MAX_COLLAPSED_MODES
+        return few and row["distance"] <= MAX_COLLAPSED_DISTANCE
     if failure == "mode-dropping":
         return row["modes"] < facts["modes"]
-    copied = row["copies"] >= COPIES
+    copies = row["copies"] >= MIN_MEMORISED
     if failure == "memorisation":
-        return copied
-    if failure == "discriminator-overfitting" and copied:
+        return copies
+    if failure == "discriminator-overfitting" and copies:
         return True
-    return (good and not _good(facts, row)) or (usual is not None and row["distance"] > WORSE * usual)
+    return (was_good and not _is_good(facts, row)) or (usual is not None and row["distance"] > HARMED_DISTANCE_RATIO * usual)

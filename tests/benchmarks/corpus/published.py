@@ -6,49 +6,51 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from corpus.figures import Facts, failures, fired, summary
+from corpus.figures import Facts, alarm_proportions, failure_table, summary_lines
 from corpus.report import Report
 
-from ganwatch.calibration.judged import Judged
+from ganwatch.calibration.replayed_runs import ReplayedRun
 from ganwatch.core.detector import Detector
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "how-often-it-is-right.md"
 
 
-def publish(found: Report) -> None:
+def publish(report: Report) -> None:
     """Write the tables between their marks in the document."""
     text = DOCUMENT.read_text()
-    for mark, block in {"detections": detections(found.own, found.facts), "rules": rules(found)}.items():
+    for mark, block in {"detections": format_detections(report.own, report.facts), "rules": format_rules(report)}.items():
         begin, end = f"<!-- {mark} -->\n", f"<!-- /{mark} -->\n"
         before, rest = text.split(begin)
         text = before + begin + block + "\n" + end + rest.split(end)[1]
     DOCUMENT.write_text(text)
 
 
-def detections(own: Sequence[Judged], facts: Facts) -> str:
-    """Failure by failure, and what is no matter of one."""
-    return "\n".join([pipes(*failures(own)), "", *(f"- {line}" for line in summary(own, facts))])
+def format_detections(own: Sequence[ReplayedRun], facts: Facts) -> str:
+    """Format the table of failures and the figures that concern more than one failure."""
+    return "\n".join([format_markdown(*failure_table(own)), "", *(f"- {line}" for line in summary_lines(own, facts))])
 
 
-def rules(found: Report) -> str:
-    """Each rule in one row, by any alarm, and what the scale of losses and gradients does."""
-    head, rows = found.rules
-    return "\n".join([pipes(_any_alarm(head), [_any_alarm(row) for row in rows if row[0]]), "", *(f"- {line}" for line in found.scale)])
+def format_rules(report: Report) -> str:
+    """Format the table of rules, each in one row by any alarm, and the effect of the scale of losses and gradients."""
+    head, rows = report.rules
+    table = format_markdown(_drop_failure(head), [_drop_failure(row) for row in rows if row[0]])
+    return "\n".join([table, "", *(f"- {line}" for line in report.scale)])
 
 
-def calibration(cls: type[Detector], own: Sequence[Judged]) -> str:
-    """What the docstring of a detector says; empty where no run gave it anything to judge by."""
-    right, false = fired(cls, own)
-    healthy = f"on {false.count} of {false.of} healthy ones (`make corpus-table`)."
-    if right.of:
-        return f"On the final part of the corpus it fired on {right.count} of the {right.of} runs whose failure it names, and {healthy}"
-    return f"No failure of the corpus is named by it. Of the runs of the final part it fired {healthy}" if false.of else ""
+def calibration_sentence(cls: type[Detector], own: Sequence[ReplayedRun]) -> str:
+    """Return the sentence on calibration in a detector's docstring, empty if it could evaluate no run."""
+    correct, false = alarm_proportions(cls, own)
+    healthy = f"on {false.count} of {false.total} healthy ones (`make corpus-table`)."
+    if correct.total:
+        named = f"{correct.count} of the {correct.total} runs whose failure it names"
+        return f"On the final part of the corpus it fired on {named}, and {healthy}"
+    return f"No failure of the corpus is named by it. Of the runs of the final part it fired {healthy}" if false.total else ""
 
 
-def pipes(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A table as Markdown has it.
+def format_markdown(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Format a table as Markdown.
 
-    >>> print(pipes(["RUN", "STEP"], [["a", 12]]))
+    >>> print(format_markdown(["RUN", "STEP"], [["a", 12]]))
     | run | step |
     |---|---|
     | a | 12 |
@@ -58,5 +60,5 @@ def pipes(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return "\n".join([first, "|---" * len(head) + "|", *rest])
 
 
-def _any_alarm(row: Sequence[Any]) -> list[Any]:
+def _drop_failure(row: Sequence[Any]) -> list[Any]:
     return [row[0], *row[2:]]

@@ -1,4 +1,4 @@
-"""What today's detectors come to on the corpus, beside the rules of others: the table that is published."""
+"""Results of today's detectors on the corpus, next to the rules of others: the tables that are published."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from baselines_table import HEAD, baselines
-from baselines_table import rows as rows_of
-from corpus.figures import Facts, Table, detectors, failures, summary
+from baselines_table import HEAD, discover_baselines, table_rows
+from corpus.figures import Facts, Table, detector_table, failure_table, summary_lines
 from scipy.stats import binomtest
 
-from ganwatch.calibration.judged import HEALTHY, Judged, Variant, judge_all
-from ganwatch.calibration.rates import failing, false_alarms
+from ganwatch.calibration.rates import count_false_alarms, is_failing
+from ganwatch.calibration.replayed_runs import HEALTHY, DetectorFactory, ReplayedRun, replay_runs
 from ganwatch.commands._terminal import format_table
 from ganwatch.core.detector import Detector
 from ganwatch.core.detector_settings import arguments_at, create_detectors, discover_detectors
@@ -23,121 +22,126 @@ from ganwatch.recordings.sources import Source, open_sources
 from ganwatch.session.defaults import default_detectors
 
 STRICTER = (0.25, 0.5, 0.75, 1.0)
-"""Strictness of all detectors together at which ganwatch is set beside a rule that has fewer false alarms."""
+"""Strictness of all detectors together at which ganwatch is compared with a rule that has fewer false alarms."""
 FACTORS = (0.01, 100.0)
-"""By which losses and gradients are multiplied, which must not change any alarm."""
-CHANCE = 0.05
-"""Level at which one counts as better (McNemar, 1947, exact)."""
+"""Factors of losses and gradients, which must not change any alarm."""
+SIGNIFICANCE = 0.05
+"""Level at which a difference counts (McNemar, 1947, exact)."""
 SCALED = {"loss", "grad_norm"}
-"""Of what is recorded, the families that a loss scales; the others are ratios or belong to samples and weights."""
+"""Recorded families that a loss scales. All others are ratios or belong to samples and weights."""
 
 
 @dataclass(frozen=True)
-class Multiplied:
-    """A source whose losses and gradients are so many times as large."""
+class ScaledSource:
+    """A source with all losses and gradients multiplied by a factor."""
 
     source: Source
     factor: float
 
     def __call__(self) -> Iterator[Recording]:
         for run in self.source():
-            yield replace(run, readings=[self._multiplied(one) for one in run.readings])
+            yield replace(run, readings=[self._scale(one) for one in run.readings])
 
-    def _multiplied(self, one: Readings) -> Readings:
+    def _scale(self, one: Readings) -> Readings:
         values = {name: value * self.factor if name.partition("/")[0] in SCALED else value for name, value in one.values.items()}
         return Readings(one.step, values)
 
 
 @dataclass(frozen=True)
 class Report:
-    """What came of judging some runs.
+    """Results of replaying some runs.
 
     Parameters
     ----------
-    own : sequence of Judged
-        By ganwatch as it is shipped.
+    own : sequence of ReplayedRun
+        Runs replayed by ganwatch as shipped.
     facts : mapping of str to mapping
-        Of each run.
+        Facts by the run's name.
     rules : Table
         Each rule, and ganwatch at the most sensitive of its settings that flags no more healthy runs than the rule.
     scale : sequence of str
-        Whether the scale of losses and gradients matters.
+        Effect of the scale of losses and gradients on alarms.
     """
 
-    own: Sequence[Judged]
+    own: Sequence[ReplayedRun]
     facts: Facts
     rules: Table
     scale: Sequence[str]
 
     def __str__(self) -> str:
-        """As it is printed."""
+        """Format the report for printing."""
         parts = [
-            format_table(*failures(self.own)),
-            "\n".join([*summary(self.own, self.facts), *self.scale]),
-            format_table(*detectors(self.own)),
+            format_table(*failure_table(self.own)),
+            "\n".join([*summary_lines(self.own, self.facts), *self.scale]),
+            format_table(*detector_table(self.own)),
             format_table(*self.rules),
-            "\n".join(not_found(self.own)),
+            "\n".join(error_lines(self.own)),
         ]
         return "\n\n".join(parts)
 
 
 def report(paths: Sequence[Path], jobs: int) -> Report:
-    """Judge the runs of some files."""
+    """Replay the runs of some files."""
     sources = open_sources([str(path) for path in paths])
-    rules = baselines()
-    variants: list[Variant] = [default_detectors, *(partial(stricter, one) for one in STRICTER), *(partial(create_detectors, [rule]) for rule in rules)]
-    judged = list(judge_all(sources, variants, jobs=jobs))
-    own = [run[0] for run in judged]
+    rules = discover_baselines()
+    factories: list[DetectorFactory] = [
+        default_detectors,
+        *(partial(create_stricter, strictness) for strictness in STRICTER),
+        *(partial(create_detectors, [rule]) for rule in rules),
+    ]
+    replayed = list(replay_runs(sources, factories, jobs=jobs))
+    own = [run[0] for run in replayed]
     facts = {run.name: run.facts for path in paths for run in read_recordings(path)}
-    multiplied = {
-        factor: list(judge_all([Multiplied(one, factor) for one in sources], [default_detectors], jobs=jobs)) for factor in FACTORS
+    scaled = {
+        factor: list(replay_runs([ScaledSource(source, factor) for source in sources], [default_detectors], jobs=jobs))
+        for factor in FACTORS
     }
-    return Report(own, facts, others(judged, rules), list(invariance(own, multiplied)))
+    return Report(own, facts, rule_table(replayed, rules), list(scale_lines(own, scaled)))
 
 
-def stricter(strictness: float) -> list[Detector]:
-    """All detectors as strict as that."""
+def create_stricter(strictness: float) -> list[Detector]:
+    """Create all detectors at a strictness."""
     classes = discover_detectors()
     return create_detectors(classes, {cls.code: arguments_at(cls, strictness) for cls in classes if cls.tunable})
 
 
-def others(judged: Sequence[tuple[Judged, ...]], rules: Sequence[type[Detector]]) -> Table:
-    """Each rule, and ganwatch at the most sensitive of its settings that flags no more healthy runs than the rule."""
-    own = [[run[place] for run in judged] for place in range(len(STRICTER) + 1)]
-    lines = [[*row, "", ""] for row in rows_of("ganwatch", own[0], None)]
-    for place, rule in enumerate(rules, len(own)):
-        runs = [run[place] for run in judged]
-        first, *rest = rows_of(rule.title, runs, rule.claims)
-        at_most = false_alarms(runs).flagged.count
-        equal = next((one for one in own if false_alarms(one).flagged.count <= at_most), None)
-        beside = ["none so strict", ""] if equal is None else _compared(equal, runs)
-        lines += [[*first, *beside], *([*row, "", ""] for row in rest)]
+def rule_table(replayed: Sequence[tuple[ReplayedRun, ...]], rules: Sequence[type[Detector]]) -> Table:
+    """Return each rule, and ganwatch at the most sensitive of its settings that flags no more healthy runs than the rule."""
+    own = [[run[position] for run in replayed] for position in range(len(STRICTER) + 1)]
+    lines = [[*row, "", ""] for row in table_rows("ganwatch", own[0], None)]
+    for position, rule in enumerate(rules, len(own)):
+        runs = [run[position] for run in replayed]
+        first, *rest = table_rows(rule.title, runs, rule.claims)
+        max_flagged = count_false_alarms(runs).flagged.count
+        equal = next((one for one in own if count_false_alarms(one).flagged.count <= max_flagged), None)
+        comparison = ["none so strict", ""] if equal is None else _compare(equal, runs)
+        lines += [[*first, *comparison], *([*row, "", ""] for row in rest)]
     return [*HEAD, "GANWATCH AT NO MORE OF THEM", "BETTER"], lines
 
 
-def _compared(own: Sequence[Judged], rule: Sequence[Judged]) -> list[str]:
-    """How many failing runs ganwatch finds, and which finds more of them, unless the runs that only one finds could be chance."""
-    ours, theirs = ([replace(one, codes=()).hit is not None for one in runs if failing(one)] for runs in (own, rule))
+def _compare(own: Sequence[ReplayedRun], rule: Sequence[ReplayedRun]) -> list[str]:
+    """Return how many failing runs ganwatch finds, and which of the two finds significantly more."""
+    ours, theirs = ([replace(run, codes=()).detection is not None for run in runs if is_failing(run)] for runs in (own, rule))
     more, less = (sum(a and not b for a, b in zip(these, those, strict=True)) for these, those in ((ours, theirs), (theirs, ours)))
-    told = more + less > 0 and binomtest(more, more + less).pvalue < CHANCE
-    return [f"{sum(ours)} of {len(ours)}", ("ganwatch" if more > less else "the rule") if told else "undecided"]
+    is_significant = more + less > 0 and binomtest(more, more + less).pvalue < SIGNIFICANCE
+    return [f"{sum(ours)} of {len(ours)}", ("ganwatch" if more > less else "the rule") if is_significant else "undecided"]
 
 
-def invariance(judged: Sequence[Judged], multiplied: Mapping[float, Iterable[tuple[Judged, ...]]]) -> Iterator[str]:
-    """Whether the scale of losses and gradients matters."""
-    for factor, runs in multiplied.items():
-        changed = sum(one.alarms != other.alarms for one, (other,) in zip(judged, runs, strict=True))
-        yield f"runs whose alarms change where losses and gradients are multiplied by {factor:g}: {changed} of {len(judged)}"
+def scale_lines(runs: Sequence[ReplayedRun], scaled: Mapping[float, Iterable[tuple[ReplayedRun, ...]]]) -> Iterator[str]:
+    """Yield the number of runs whose alarms change with the scale of losses and gradients."""
+    for factor, others in scaled.items():
+        changed = sum(run.alarms != other.alarms for run, (other,) in zip(runs, others, strict=True))
+        yield f"runs whose alarms change where losses and gradients are multiplied by {factor:g}: {changed} of {len(runs)}"
 
 
-def not_found(judged: Sequence[Judged]) -> Iterator[str]:
-    """The failing runs without a right alarm, and the healthy ones with one."""
+def error_lines(runs: Sequence[ReplayedRun]) -> Iterator[str]:
+    """Yield the failing runs without a correct alarm or root, and the healthy ones with an alarm."""
     yield "not found:"
-    missed = [one for one in judged if failing(one) and one.hit is None]
-    yield from (f"  {one.name} ({one.label}): {', '.join(alarm.code for alarm in one.alarms) or 'no alarm'}" for one in missed)
+    missed = [run for run in runs if is_failing(run) and run.detection is None]
+    yield from (f"  {run.name} ({run.label}): {', '.join(alarm.code for alarm in run.alarms) or 'no alarm'}" for run in missed)
     yield "false alarms:"
-    flagged = [one for one in judged if one.label == HEALTHY and one.alarms]
-    yield from (f"  {one.name}: {', '.join(f'{alarm.code} at {alarm.fired}' for alarm in one.alarms)}" for one in flagged)
+    flagged = [run for run in runs if run.label == HEALTHY and run.alarms]
+    yield from (f"  {run.name}: {', '.join(f'{alarm.code} at {alarm.fired}' for alarm in run.alarms)}" for run in flagged)
     yield "explained by another code:"
-    wrong = [one for one in judged if failing(one) and one.hit is not None and not one.right_first]
-    yield from (f"  {one.name} ({one.label}): {', '.join(f'{alarm.code} at {alarm.fired}' for alarm in one.alarms)}" for one in wrong)
+    wrong = [run for run in runs if is_failing(run) and run.detection is not None and not run.has_correct_root]
+    yield from (f"  {run.name} ({run.label}): {', '.join(f'{alarm.code} at {alarm.fired}' for alarm in run.alarms)}" for run in wrong)

@@ -1,4 +1,4 @@
-"""What no detector sees: where the generated samples lie among the modes of the data, by their centres or by a classifier."""
+"""Truth that no detector sees: the modes of the data that generated samples belong to, by their centres or by a classifier."""
 
 from __future__ import annotations
 
@@ -13,22 +13,24 @@ from scipy import linalg, stats
 Points = npt.NDArray[np.float64]
 
 SAMPLES = 500
-"""Generated samples of one look."""
-PRESENT = 0.2
-"""Part of its share among the reals from which on a kind counts as present."""
-HEALTHY = 0.875
-"""Part of the modes that a healthy generator shows: 7 of 8, 9 of 10, 22 of 25."""
+"""Generated samples of one measurement."""
+MIN_PRESENT_RATIO = 0.2
+"""Share of a mode among the samples against its share among the reals from which it counts as present."""
+MIN_HEALTHY_MODES = 0.875
+"""Share of the modes that a healthy generator has: 7 of 8, 9 of 10, 22 of 25."""
+MIN_SPREAD_SAMPLES = 8
+"""Samples of a mode from which its spread is measured."""
 
 
 class Truth(ABC):
-    """Judges samples of one kind of data.
+    """Measures samples of one data set.
 
     Parameters
     ----------
     reals : (N, F) float64
-        Reals that the training does not see, in the values of the training.
+        Reals that are not in the training data, in the same values.
     shares : (K,) float64
-        Share of each kind among the reals of the training.
+        Share of each mode among the reals of the training.
     """
 
     def __init__(self, reals: Points, shares: Points) -> None:
@@ -36,55 +38,55 @@ class Truth(ABC):
 
     @property
     def modes(self) -> int:
-        """How many modes the data has."""
+        """Number of modes of the data."""
         return int((self.shares > 0).sum())
 
     @property
     def complete(self) -> int:
-        """How many of them a healthy generator shows more often than not."""
+        """Number of modes that a healthy generator has more often than not."""
         return self.modes
 
     @abstractmethod
     def mode_of(self, samples: Points) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-        """Nearest kind of each sample, and whether it is near enough to count as one."""
+        """Return the nearest mode of each sample, and True if the sample is near enough to belong to it."""
 
     @abstractmethod
     def distance(self, samples: Points) -> float:
-        """Distance to the reals in features that no detector uses, 0 for equal distributions, 1 for the distance of a constant."""
+        """Return the distance to the reals in features that no detector uses: 0 for equal distributions, 1 for a constant."""
 
-    def look(self, samples: Points) -> dict[str, float]:
-        """The state of a generator from ``(N, F)`` samples.
+    def measure(self, samples: Points) -> dict[str, float]:
+        """Measure the state of a generator from ``(N, F)`` samples.
 
         Returns
         -------
         dict
-            ``modes`` present; ``lost``, the part of the reals whose kind is missing; ``largest`` share; ``good``, the share of samples
-            that count as a kind at all; ``variety``, the effective part of the modes, near or not (exponential of the entropy);
+            ``modes`` present; ``lost``, the share of the reals whose mode is missing; ``largest`` share; ``good``, the share of samples
+            that belong to a mode at all; ``variety``, the effective share of the modes, near or not (exponential of the entropy);
             ``distance``; ``spread``, the median over modes of the spread within against that of reals.
         """
         if not np.isfinite(samples).all():
             return {"modes": 0.0, "lost": 1.0, "largest": 1.0, "good": 0.0, "variety": 0.0, "distance": float("inf"), "spread": 0.0}
-        kind, good = self.mode_of(samples)
-        shares = np.bincount(kind[good], minlength=len(self.shares)) / len(samples)
-        present = (shares >= PRESENT * self.shares) & (self.shares > 0)
+        mode, good = self.mode_of(samples)
+        shares = np.bincount(mode[good], minlength=len(self.shares)) / len(samples)
+        present = (shares >= MIN_PRESENT_RATIO * self.shares) & (self.shares > 0)
         return {
             "modes": float(present.sum()),
             "lost": float(self.shares[~present].sum()),
             "largest": float(shares.max()),
             "good": float(good.mean()),
-            "variety": float(np.exp(stats.entropy(np.bincount(kind, minlength=len(self.shares)))) / self.modes),
+            "variety": float(np.exp(stats.entropy(np.bincount(mode, minlength=len(self.shares)))) / self.modes),
             "distance": self.distance(samples),
-            "spread": self._spread(samples, kind, good),
+            "spread": self._spread(samples, mode, good),
         }
 
     @cache  # noqa: B019  # few instances, as long-lived as the process
     def _real_spreads(self) -> dict[int, float]:
-        kind, _ = self.mode_of(self.reals)
-        return {one: _spread(self.reals[kind == one]) for one in np.unique(kind).tolist()}
+        mode, _ = self.mode_of(self.reals)
+        return {one: _spread(self.reals[mode == one]) for one in np.unique(mode).tolist()}
 
-    def _spread(self, samples: Points, kind: npt.NDArray[np.int64], good: npt.NDArray[np.bool_]) -> float:
-        real, least = self._real_spreads(), 8
-        ratios = [_spread(samples[good & (kind == one)]) / real[one] for one in real if real[one] and (good & (kind == one)).sum() >= least]
+    def _spread(self, samples: Points, mode: npt.NDArray[np.int64], good: npt.NDArray[np.bool_]) -> float:
+        real, masks = self._real_spreads(), {one: good & (mode == one) for one in self._real_spreads()}
+        ratios = [_spread(samples[masks[one]]) / real[one] for one in real if real[one] and masks[one].sum() >= MIN_SPREAD_SAMPLES]
         return float(np.median(ratios)) if ratios else 0.0
 
 
@@ -93,33 +95,36 @@ def _spread(samples: Points) -> float:
 
 
 class Centres(Truth):
-    """Mixtures of Gaussians: the nearest centre, near being within ``reach``; the distance is sliced Wasserstein.
+    """Truth about mixtures of Gaussians: a sample within ``reach`` of the nearest centre belongs to its mode.
 
-    Source of the distance: Rabin et al., 2011, on fixed directions.
+    The distance is sliced Wasserstein (Rabin et al., 2011) on fixed directions.
     """
 
     DIRECTIONS = 16
 
     def __init__(self, centres: Points, reals: Points, shares: Points) -> None:
         super().__init__(reals, shares)
-        apart = np.linalg.norm(centres[:, None] - centres[None], axis=-1)
-        self.centres, self.reach = centres, apart[apart > 0].min() / 4.0
+        distances = np.linalg.norm(centres[:, None] - centres[None], axis=-1)
+        self.centres, self.reach = centres, distances[distances > 0].min() / 4.0
         angles = np.pi * np.arange(self.DIRECTIONS) / self.DIRECTIONS
         self._directions = np.stack([np.cos(angles), np.sin(angles)])
         self._quantiles = np.quantile(reals @ self._directions, (np.arange(SAMPLES) + 0.5) / SAMPLES, axis=0)
         self._constant = float(np.abs(self._quantiles - self._quantiles.mean(0)).mean())
 
     def mode_of(self, samples: Points) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-        apart = np.linalg.norm(samples[:, None] - self.centres[None], axis=-1)
-        return apart.argmin(1), apart.min(1) < self.reach
+        distances = np.linalg.norm(samples[:, None] - self.centres[None], axis=-1)
+        return distances.argmin(1), distances.min(1) < self.reach
 
     def distance(self, samples: Points) -> float:
-        placed = np.quantile(samples @ self._directions, (np.arange(SAMPLES) + 0.5) / SAMPLES, axis=0)
-        return float(np.abs(placed - self._quantiles).mean()) / self._constant
+        quantiles = np.quantile(samples @ self._directions, (np.arange(SAMPLES) + 0.5) / SAMPLES, axis=0)
+        return float(np.abs(quantiles - self._quantiles).mean()) / self._constant
 
 
 class Classified(Truth):
-    """Digits: support vectors trained on all 1,797, every sample counting as some digit; the distance is Fréchet's on their decisions."""
+    """Truth about digits: support vectors trained on all 1,797. Every sample belongs to some digit.
+
+    The distance is Fréchet's on their decision values.
+    """
 
     def __init__(self, images: Points, labels: npt.NDArray[np.int64], reals: Points, shares: Points) -> None:
         from sklearn.svm import SVC
@@ -131,8 +136,8 @@ class Classified(Truth):
         self._constant = float(np.trace(self._covariance))
 
     def _decisions(self, samples: Points) -> Points:
-        found: Points = self._svm.decision_function(samples)
-        return found
+        decisions: Points = self._svm.decision_function(samples)
+        return decisions
 
     def mode_of(self, samples: Points) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
         return self._decisions(samples).argmax(1), np.ones(len(samples), dtype=bool)
@@ -146,9 +151,9 @@ class Classified(Truth):
 
 
 class Stacked(Truth):
-    """Three digits as three channels, so a thousand modes, each channel judged as ``Classified`` does.
+    """Truth about three digits as three channels, so a thousand modes. ``Classified`` classifies each channel.
 
-    No look has enough samples to find them all: ``modes`` are the different ones among them, and those to be expected of equal shares.
+    No measurement has enough samples to find them all. ``modes`` is the number of different ones that equal shares let expect.
     Source: Metz et al., 2017, arXiv:1611.02163.
     """
 
@@ -162,7 +167,7 @@ class Stacked(Truth):
 
     @property
     def complete(self) -> int:
-        return round(HEALTHY * self.modes)
+        return round(MIN_HEALTHY_MODES * self.modes)
 
     def mode_of(self, samples: Points) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
         ones, tens, hundreds = (self.digit.mode_of(channel)[0] for channel in self._channels(samples))
@@ -176,10 +181,10 @@ class Stacked(Truth):
         return np.split(samples, 3, axis=1)
 
 
-def copies(samples: Points, shown: Points, unseen: Points) -> float:
-    """How much nearer samples lie to training reals than to unseen ones: share of samples nearer to one of those shown.
+def memorised_share(samples: Points, training: Points, unseen: Points) -> float:
+    """Return the share of samples that lie nearer to a training real than to an unseen one.
 
-    At most as many of those shown count as there are unseen ones, so that by chance it is one half, and less where only few are shown.
+    No more training reals count than there are unseen ones, so that by chance it is one half, and less if there are few training reals.
     """
-    nearest = [np.sqrt(((samples[:, None] - some[None]) ** 2).sum(-1)).min(1) for some in (shown[: len(unseen)], unseen)]
+    nearest = [np.sqrt(((samples[:, None] - some[None]) ** 2).sum(-1)).min(1) for some in (training[: len(unseen)], unseen)]
     return float((nearest[0] < nearest[1]).mean())

@@ -1,4 +1,4 @@
-"""Data with modes that are known, and the truth about samples of it."""
+"""Worlds: data with known modes, and the truth about samples of them."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from torch import Tensor
 from ganwatch.data.bundled import draw_grid, draw_ring, grid_centres, ring_centres
 from ganwatch.trainer.data import load_digits
 
-RARE = 0.3
-"""What is left of the share of a rare kind."""
+RARE_RATIO = 0.3
+"""Share of a rare mode's samples that remain."""
 HELD_OUT = 250
-"""Reals of the truth, and as many for the detectors, which no training sees."""
+"""Reals of the truth, and as many for the detectors, that are in no training data."""
 POINTS = 10_000
+"""Samples of a world that is drawn."""
 
 
 @dataclass(frozen=True)
 class World:
-    """Reals of a training, ``(N, *shape)`` float32, their modes ``(N,)`` int64, held-out reals for detectors, and the truth."""
+    """Reals ``(N, *shape)`` float32 of a training, their modes ``(N,)`` int64, held-out reals for detectors, and the truth."""
 
     samples: Tensor
     modes: Tensor
@@ -35,30 +36,36 @@ class World:
 
 
 @cache
-def world(name: str, *, rare: bool = False) -> World:
-    """Ring of 8 Gaussians (radius 2, sigma .02), grid of 25 (2 apart, sigma .05), the digits, or three of them as the channels of an image.
+def create_world(name: str, *, rare: bool = False) -> World:
+    """Create a world by name.
 
-    ``rare`` thins every fourth kind out.
+    Parameters
+    ----------
+    name : str
+        ``ring`` of 8 Gaussians (radius 2, sigma .02), ``grid`` of 25 (2 apart, sigma .05), ``digits``, or ``stacked``: three digits as
+        the channels of an image.
+    rare : bool
+        Thin out every fourth mode.
     """
     if name == "stacked":
-        return _stacked(world("digits"))
+        return _stack(create_world("digits"))
     if name == "digits":
         images, modes = load_digits().tensors
         order = torch.from_numpy(np.random.default_rng(0).permutation(len(images)))
         images, modes = images[order], modes[order]
         unseen, heldout = _rows(images[:HELD_OUT]), images[HELD_OUT : 2 * HELD_OUT]
-        samples, labels = _thinned(images[2 * HELD_OUT :], modes[2 * HELD_OUT :], rare=rare)
+        samples, labels = _thin(images[2 * HELD_OUT :], modes[2 * HELD_OUT :], rare=rare)
         return World(samples, labels, heldout, Classified(_rows(images), modes.numpy(), unseen, _shares(labels)))
     ring = name == "ring"
     scale = 2.0 if ring else 4.0
     draw, centres = (draw_ring, ring_centres() * scale) if ring else (draw_grid, grid_centres())
-    samples, labels = _thinned(*draw(POINTS, 0), rare=rare)
-    (unseen, _), (heldout, _) = (_thinned(*draw(POINTS, seed), rare=rare) for seed in (1, 2))
+    samples, labels = _thin(*draw(POINTS, 0), rare=rare)
+    (unseen, _), (heldout, _) = (_thin(*draw(POINTS, seed), rare=rare) for seed in (1, 2))
     truth = Centres(centres.double().numpy(), _rows(unseen[:2000] * scale), _shares(labels))
     return World(samples * scale, labels, heldout[:HELD_OUT] * scale, truth)
 
 
-def _stacked(digits: World) -> World:
+def _stack(digits: World) -> World:
     rng = np.random.default_rng(0)
 
     def stacks(images: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -72,10 +79,10 @@ def _stacked(digits: World) -> World:
     return World(samples, digits.modes[places] @ torch.tensor([1, 10, 100]), heldout, Stacked(digits.truth, _rows(unseen)))
 
 
-def _thinned(samples: Tensor, modes: Tensor, *, rare: bool) -> tuple[Tensor, Tensor]:
+def _thin(samples: Tensor, modes: Tensor, *, rare: bool) -> tuple[Tensor, Tensor]:
     if not rare:
         return samples, modes
-    kept = (modes % 4 != 0) | (torch.from_numpy(np.random.default_rng(1).random(len(modes))) < RARE)
+    kept = (modes % 4 != 0) | (torch.from_numpy(np.random.default_rng(1).random(len(modes))) < RARE_RATIO)
     return samples[kept], modes[kept]
 
 
@@ -89,7 +96,7 @@ def _shares(modes: Tensor) -> npt.NDArray[np.float64]:
 
 
 class Stream(lightning.LightningDataModule):
-    """Endless batches in an order of their own, whose size and sharpness may grow; neither reads nor moves the global random state.
+    """Endless batches in their own order, whose size and sharpness may grow. The global random state is neither read nor changed.
 
     Parameters
     ----------
@@ -97,9 +104,9 @@ class Stream(lightning.LightningDataModule):
     batch_size : int
     seed : int
     grows : sequence of (step, factor)
-        From that batch on the size is ``factor`` times ``batch_size``.
+        From this batch on the size is ``factor`` times ``batch_size``.
     coarse : int
-        For so many batches images are averaged down to half their resolution and up again.
+        Number of batches at the start whose images are averaged down to half their resolution and up again.
     """
 
     def __init__(self, samples: Tensor, *, batch_size: int, seed: int, grows: tuple[tuple[int, int], ...] = (), coarse: int = 0) -> None:
@@ -129,18 +136,18 @@ class _Batches:
             yield batch
 
 
-def settings(name: str, loss: str, network: str, g_norm: str, d_norm: str) -> dict[str, Any]:
-    """Arguments of the reference GAN that are healthy for the world and the loss."""
+def model_settings(name: str, loss: str, network: str, g_norm: str, d_norm: str) -> dict[str, Any]:
+    """Return arguments of the reference GAN that are healthy for the world and the loss."""
     common = {"loss": loss, "network": network, "g_norm": g_norm, "d_norm": d_norm}
     if name in {"digits", "stacked"}:
         rates = {"g_lr": 5e-4, "d_lr": 1e-3 if d_norm == "spectral" else 5e-4}
         return common | {"shape": (1 if name == "digits" else 3, 8, 8), "latent_dim": 32, "channels": 16, "width": 128} | rates
     penalty = {"gp_weight": 1.0, "d_steps": 2} if loss == "wgan-gp" else {"r1_weight": 0.1, "r1_every": 1}
-    return common | {"shape": (2,), "latent_dim": 4, "width": 64, "g_lr": 2e-3, "d_lr": 2e-3} | penalty | _slower(loss, g_norm, d_norm)
+    return common | {"shape": (2,), "latent_dim": 4, "width": 64, "g_lr": 2e-3, "d_lr": 2e-3} | penalty | _safer_rates(loss, g_norm, d_norm)
 
 
-def _slower(loss: str, g_norm: str, d_norm: str) -> dict[str, Any]:
-    """Rates of point clouds where those of the others lose modes: a discriminator of bounded slope, or a loss that saturates for it."""
+def _safer_rates(loss: str, g_norm: str, d_norm: str) -> dict[str, Any]:
+    """Return rates for point clouds on which the common ones lose modes: a discriminator of bounded gradient, or a loss that saturates."""
     if d_norm == "spectral" and g_norm == "none":
         return {"g_lr": 5e-4, "d_lr": 4e-3, "r1_weight": 0.0, "d_steps": 2}
     if loss == "hinge":

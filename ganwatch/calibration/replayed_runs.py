@@ -1,0 +1,189 @@
+"""Recorded runs, replayed by today's detectors and compared with what is known about them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from typing import Any
+
+from ganwatch.core.detector import Detector
+from ganwatch.core.incidents import Incident
+from ganwatch.core.replay import replay_monitor
+from ganwatch.recordings.recording import Recording
+from ganwatch.recordings.sources import Source
+
+HEALTHY = "healthy"
+"""Label of a run in which every alarm is a false one."""
+UNDETERMINED = "undetermined"
+"""Label of a run whose truth does not say whether it is healthy."""
+
+DetectorFactory = Callable[[], list[Detector]]
+"""Function that creates a set of detectors."""
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """An incident that fired.
+
+    ``delay`` is its step minus the true onset, None if the onset is unknown.
+    """
+
+    id: str
+    code: str
+    title: str
+    onset: int
+    fired: int
+    resolved: int | None
+    cause: str | None
+    delay: int | None
+
+
+@dataclass(frozen=True)
+class ReplayedRun:
+    """A recorded run with the alarms that detectors raise on it.
+
+    Parameters
+    ----------
+    name : str
+    label : str or None
+        From the facts: ``healthy``, the name of a failure, or ``undetermined``.
+    codes : tuple of str
+        From the facts: codes that explain the failure correctly. If there are none, every code does.
+    onset, onset_low : int or None, step
+        From the facts: step at which the failure begins, and the first at which it may have begun. None if unknown, or if the failure
+        is there from the start.
+    steps : int
+        Length of the run.
+    alarms : tuple of Alarm
+        In the order in which they fired.
+    not_applicable : dict of str to str
+        Codes of detectors that could not evaluate the run, and what they lack.
+    missing_inputs : dict of str to tuple of str
+        Codes of detectors with inputs that were never measured, and these inputs.
+    unused_series : tuple of str
+        Series of an imported run that ganwatch does not have.
+    """
+
+    name: str
+    label: str | None
+    codes: tuple[str, ...]
+    onset: int | None
+    onset_low: int | None
+    steps: int
+    alarms: tuple[Alarm, ...]
+    not_applicable: dict[str, str]
+    missing_inputs: dict[str, tuple[str, ...]]
+    unused_series: tuple[str, ...] = ()
+
+    @property
+    def detection(self) -> Alarm | None:
+        """The first alarm that explains the failure and does not come before it may have begun."""
+        return next((alarm for alarm in self.alarms if self._explains(alarm.code) and alarm.fired >= (self.onset_low or 0)), None)
+
+    @property
+    def has_correct_root(self) -> bool:
+        """True if the first alarm without a cause explains the failure."""
+        roots = [alarm for alarm in self.alarms if alarm.cause is None]
+        return bool(roots) and self._explains(roots[0].code)
+
+    def has_inputs_of(self, cls: type[Detector]) -> bool:
+        """Return True if the run has readings that the detector can evaluate."""
+        return cls.code not in self.not_applicable and self.missing_inputs.get(cls.code) != cls.inputs
+
+    def _explains(self, code: str) -> bool:
+        return not self.codes or code in self.codes
+
+
+def replay_run(recording: Recording, detectors: Sequence[Detector], label: str | None = None) -> ReplayedRun:
+    """Replay a run.
+
+    Parameters
+    ----------
+    recording : Recording
+    detectors : sequence of Detector
+        New ones, without state.
+    label : str or None
+        Label of a run whose facts have none.
+
+    Examples
+    --------
+    >>> from ganwatch.detectors.non_finite import NonFinite
+    >>> stream, onset = NonFinite.demo(seed=0)
+    >>> recording = Recording("demo", list(stream), {"label": "non-finite", "codes": ["GW303"], "onset": onset})
+    >>> run = replay_run(recording, [NonFinite()])
+    >>> run.detection.delay, run.has_correct_root
+    (0, True)
+    """
+    facts, readings = recording.facts, recording.readings
+    monitor = replay_monitor(readings, detectors)
+    onset, low = facts.get("onset"), facts.get("onset_low")
+    missing = {detector.code: tuple(name for name in detector.inputs if name not in monitor.latest) for detector in detectors}
+    incidents = sorted(monitor.incidents.history, key=lambda incident: (incident.fired or 0, incident.id))
+    return ReplayedRun(
+        name=recording.name,
+        label=facts.get("label") or label,
+        codes=tuple(facts.get("codes") or ()),
+        onset=onset,
+        onset_low=onset if low is None else low,
+        steps=readings[-1].step - readings[0].step + 1 if readings else 0,
+        alarms=tuple(_alarm(incident, onset) for incident in incidents),
+        not_applicable=monitor.not_applicable(),
+        missing_inputs={code: names for code, names in missing.items() if names},
+        unused_series=tuple(facts.get("unused") or ()),
+    )
+
+
+def replay_runs(
+    sources: Iterable[Source], factories: Sequence[DetectorFactory], *, label: str | None = None, jobs: int = 1
+) -> Iterator[tuple[ReplayedRun, ...]]:
+    """Replay every run of some sources with several sets of detectors. A run is read once.
+
+    Parameters
+    ----------
+    sources : iterable of Source
+    factories : sequence of callables
+        Each creates a set of detectors. With several jobs they are sent to other processes, so they cannot be lambdas.
+    label : str or None
+        Label of runs whose facts have none.
+    jobs : int
+        Number of processes.
+
+    Yields
+    ------
+    tuple of ReplayedRun
+        One for each set of detectors, run by run in the order of the sources.
+    """
+    replay_source: Callable[[Source], Iterable[tuple[ReplayedRun, ...]]] = partial(_replay_source, factories=tuple(factories), label=label)
+    if jobs == 1:
+        for source in sources:
+            yield from replay_source(source)
+        return
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        for runs in pool.map(partial(_list, replay_source), sources):
+            yield from runs
+
+
+def _replay_source(source: Source, factories: Sequence[DetectorFactory], label: str | None) -> Iterator[tuple[ReplayedRun, ...]]:
+    for recording in source():
+        yield tuple(replay_run(recording, factory(), label) for factory in factories)
+
+
+def _list(replay_source: Callable[[Source], Iterable[Any]], source: Source) -> list[Any]:
+    return list(replay_source(source))
+
+
+def _alarm(incident: Incident, onset: int | None) -> Alarm:
+    fired = incident.fired or incident.opened
+    return Alarm(
+        incident.id,
+        incident.code,
+        incident.title,
+        incident.onset,
+        fired,
+        incident.resolved,
+        incident.cause,
+        None if onset is None else fired - onset,
+    )

@@ -1,0 +1,86 @@
+"""Names of series in runs that were recorded elsewhere, and their names in ganwatch."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from ganwatch.core.errors import UserError
+from ganwatch.core.signals import catalogue, find_signal
+from ganwatch.recordings.recording import Recording, recording_from_rows
+
+COLUMNS = ("step", "series", "value")
+"""Names of the columns of a table that are not series."""
+
+
+def read_series_names(pairs: Sequence[str] = (), file: str | Path | None = None) -> dict[str, str]:
+    """Read names of series in ganwatch by their name elsewhere, from ``theirs=ours`` texts and a TOML file. A text overrides the file.
+
+    Raises
+    ------
+    UserError
+        The file cannot be read, or a name is not a series of the catalogue.
+
+    Examples
+    --------
+    >>> read_series_names(["errG=loss/g", "global_step=step"])
+    {'errG': 'loss/g', 'global_step': 'step'}
+    """
+    names = _read_file(file) if file is not None else {}
+    for pair in pairs:
+        theirs, equals, ours = pair.rpartition("=")
+        if not (theirs and equals and ours):
+            raise UserError(f"--map must be THEIRS=OURS, such as errG=loss/g, got {pair!r}")
+        names[theirs] = ours
+    for theirs, ours in names.items():
+        if ours not in COLUMNS and not is_series(ours):
+            raise UserError(f"--map must give {theirs!r} the name of a series of ganwatch, such as loss/g, got {ours!r}{_suggest(ours)}")
+    return names
+
+
+def is_series(series: str) -> bool:
+    """Return True if the catalogue has the series, with a label if its family has one.
+
+    >>> is_series("loss/g"), is_series("loss"), is_series("d_auc"), is_series("d_auc/g"), is_series("errG")
+    (True, False, True, False, False)
+    """
+    signal = find_signal(series)
+    return signal is not None and bool(signal.label) == ("/" in series)
+
+
+def create_recording(name: str, rows: Mapping[int, Mapping[str, float]], unused: Collection[str], path: Path) -> Recording:
+    """Create the recording of an imported run, with the names of its unused series under ``unused`` in the facts.
+
+    Raises
+    ------
+    UserError
+        There are no rows.
+    """
+    if not rows:
+        unknown = ", ".join(sorted(unused)) or "none"
+        raise UserError(f"SOURCE must have series of ganwatch (--map THEIRS=OURS names them, such as errG=loss/g), got {unknown} in {path}")
+    return recording_from_rows(name, rows, {"unused": sorted(unused)})
+
+
+def _read_file(path: str | Path) -> dict[str, str]:
+    try:
+        content: Mapping[str, object] = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"--map-file must be a TOML file of lines such as errG = 'loss/g', got {str(path)!r}: {error}") from error
+    for theirs, ours in content.items():
+        if not isinstance(ours, str):
+            raise UserError(f"--map-file must give each name a text, quoted where it has a slash or dot, got {theirs} = {ours!r} in {path}")
+    return {theirs: str(ours) for theirs, ours in content.items()}
+
+
+def _suggest(ours: str) -> str:
+    """Return a question with the most similar series, empty if none is similar."""
+    name, _, label = ours.partition("/")
+    near = difflib.get_close_matches(name, catalogue(), n=1)
+    if not near:
+        return ""
+    signal = catalogue()[near[0]]
+    series = f"{signal.name}/{label or {'network': 'g', 'batch': 'fake'}.get(signal.label, '…')}" if signal.label else signal.name
+    return f"; did you mean {series}?"

@@ -1,0 +1,35 @@
+"""Runs of the store as recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ganwatch.recordings.recording import Recording, recording_from_rows
+
+
+def read_store_run(address: str, run: str) -> Iterator[Recording]:
+    """Read a run with all its readings. If attempts overlap, the last one counts. The run's id is the recording's name.
+
+    Parameters
+    ----------
+    address : str
+        Address of the store: a folder, an SQLite file or a SQLAlchemy URL.
+    run : str
+        Id or its beginning, name, or ``latest``.
+
+    Raises
+    ------
+    UserError
+        The store cannot be opened, or it has no such run.
+    """
+    from ganwatch.store import queries
+    from ganwatch.store.database import open_store
+    from ganwatch.store.series import series, series_names
+
+    rows: dict[int, dict[str, float]] = {}
+    with open_store(address, create=False) as store:
+        record = queries.find_run(store, run)
+        for name in series_names(store, record.id):
+            for step, value in zip(*(column.tolist() for column in series(store, record.id, name)), strict=True):
+                rows.setdefault(step, {})[name] = value
+    yield recording_from_rows(record.id, rows, {"name": record.name})
