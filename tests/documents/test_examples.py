@@ -18,13 +18,14 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 PROCESSES = {"data_parallel.py": 2}
 STEPS = 20
 FORKING = """
-import atexit, os, runpy, sys, traceback
+import atexit, gc, os, runpy, sys, traceback
 import accelerate, ignite.engine, lightning, lightning.fabric, sklearn.datasets, torch.distributed, torch.nn.parallel
 import alembic, sqlmodel
 import ganwatch.audit, ganwatch.session.lightning, ganwatch.session.watch, ganwatch.sinks.sql
 from ganwatch.session import defaults
 
 defaults.default_probes(), defaults.default_detectors()
+gc.freeze()  # searches for objects pass over what is imported
 
 def run(script, folder, rank, size, port):
     atexit._clear()
@@ -83,6 +84,7 @@ def test_example(script, finished):
 
 
 @pytest.mark.parametrize("config", ["digits.yaml", "ring.yaml"])
+@pytest.mark.usefixtures("frozen")
 def test_configuration(config, tmp_path):
     from ganwatch.cli import main
 

@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import nn
 
-from ganwatch.drift import sequential
 from ganwatch.session.auto import Auto
 from ganwatch.session.watch import Watch
 from ganwatch.store import queries
@@ -60,10 +59,8 @@ def names() -> dict[str, object]:
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
-    """Trainings of Lightning end after a few steps, and checks of drift simulate less."""
+    """Trainings of Lightning end after a few steps."""
     import lightning
-
-    monkeypatch.setattr(sequential, "_DRAWS", 4000)
 
     class Short(lightning.Trainer):
         def __init__(self, **given):
