@@ -17,7 +17,7 @@ from ganwatch.trainer.run import fit
 STEPS = 24
 
 
-def often():
+def frequent_probes():
     """The default probes, due many times in few steps."""
     probes = default_probes()
     for probe in probes:
@@ -38,7 +38,7 @@ VARIANTS = {
 }  # fmt: skip
 
 
-class OftenDrawn(lightning.Callback):
+class FrequentGrids(lightning.Callback):
     """Grids every third step, and evidence pinned in between, through the real path."""
 
     def __init__(self, watch):
@@ -76,15 +76,15 @@ def equal(one, other):
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(equal(value, other[key]) for key, value in one.items())
     if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(equal(value, theirs) for value, theirs in zip(one, other, strict=True))
+        return len(one) == len(other) and all(equal(value, counterpart) for value, counterpart in zip(one, other, strict=True))
     return one == other
 
 
 @pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIANTS)
 def test_bit_identical(options, tmp_path):
     alone = end_of_run(options, [])
-    watch = GanWatch(store=tmp_path, probes=often())
-    watched = end_of_run(options, [watch, OftenDrawn(watch)])
+    watch = GanWatch(store=tmp_path, probes=frequent_probes())
+    watched = end_of_run(options, [watch, FrequentGrids(watch)])
     assert [name for name in alone if not equal(alone[name], watched[name])] == []
     assert watch.observer.recorder.index == alone["counts"][1]
     assert watch.observer.monitor.errors.total() == 0

@@ -1,4 +1,4 @@
-"""Real is never taken for fake, nor fake for real."""
+"""A real batch is never recognised as fake, nor a fake one as real."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ UNKNOWN = [("unknown", ALL_SAMPLES)]
 
 
 @pytest.fixture
-def known():
+def batch_origin():
     return BatchOrigin()
 
 
@@ -17,7 +17,7 @@ def batch(n=4, seed=0):
     return torch.randn(n, 1, 3, 3, generator=torch.Generator().manual_seed(seed))
 
 
-CHANGES = {
+RECOGNISED_CHANGES = {
     "itself": lambda x: x,
     "detached": lambda x: x.detach(),
     "a part": lambda x: x[:2],
@@ -27,16 +27,16 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-@pytest.mark.parametrize("kind", ["real", "fake"])
-def test_known(known, kind, change):
-    known.remember("fake" if kind == "real" else "real", batch(seed=1))
+@pytest.mark.parametrize("change", RECOGNISED_CHANGES.values(), ids=RECOGNISED_CHANGES)
+@pytest.mark.parametrize("origin", ["real", "fake"])
+def test_recognised(batch_origin, origin, change):
+    batch_origin.remember("fake" if origin == "real" else "real", batch(seed=1))
     samples = batch()
-    known.remember(kind, samples)
-    assert known.identify(change(samples)) == [(kind, ALL_SAMPLES)]
+    batch_origin.remember(origin, samples)
+    assert batch_origin.identify(change(samples)) == [(origin, ALL_SAMPLES)]
 
 
-UNLIKE = {
+OTHER_CHANGES = {
     "rescaled": lambda x: x * 2 - 1,
     "in another order": lambda x: x.flip(0),
     "a part copied": lambda x: x[:3].clone(),
@@ -45,54 +45,54 @@ UNLIKE = {
 }
 
 
-@pytest.mark.parametrize("change", UNLIKE.values(), ids=UNLIKE)
-def test_unknown(known, change):
+@pytest.mark.parametrize("change", OTHER_CHANGES.values(), ids=OTHER_CHANGES)
+def test_not_recognised(batch_origin, change):
     samples = batch()
-    known.remember("real", samples)
-    known.remember("fake", batch(seed=1))
-    assert known.identify(change(samples).clone()) == UNKNOWN
+    batch_origin.remember("real", samples)
+    batch_origin.remember("fake", batch(seed=1))
+    assert batch_origin.identify(change(samples).clone()) == UNKNOWN
 
 
-def test_together(known):
+def test_reals_and_fakes_in_one_batch(batch_origin):
     real, fake, second = batch(4, 0), batch(4, 1), batch(2, 2)
-    known.remember("real", real)
-    known.remember("fake", fake)
-    known.remember("fake", second)
-    parts = known.identify(torch.cat([second, real, fake]))
+    batch_origin.remember("real", real)
+    batch_origin.remember("fake", fake)
+    batch_origin.remember("fake", second)
+    parts = batch_origin.identify(torch.cat([second, real, fake]))
     assert parts == [("fake", slice(0, 2)), ("real", slice(2, 6)), ("fake", slice(6, 10))]
-    assert known.identify(torch.cat([real, fake + 1])) == UNKNOWN
-    assert known.identify(torch.cat([real, fake])[:6]) == UNKNOWN
+    assert batch_origin.identify(torch.cat([real, fake + 1])) == UNKNOWN
+    assert batch_origin.identify(torch.cat([real, fake])[:6]) == UNKNOWN
 
 
-def test_what_is_both_is_unknown(known):
+def test_a_batch_of_both_origins_is_unknown(batch_origin):
     same = torch.zeros(4, 9)
-    known.remember("real", same)
-    known.remember("fake", same.clone())
-    assert known.identify(same.clone()) == UNKNOWN
-    known.remember("fake", same.view(4, 9))  # a generator that returns its input
-    assert known.identify(same) == UNKNOWN
+    batch_origin.remember("real", same)
+    batch_origin.remember("fake", same.clone())
+    assert batch_origin.identify(same.clone()) == UNKNOWN
+    batch_origin.remember("fake", same.view(4, 9))  # a generator that returns its input
+    assert batch_origin.identify(same) == UNKNOWN
 
 
-def test_a_batch_that_changed_after_it_was_compared(known):
+def test_a_batch_that_changes_after_a_comparison(batch_origin):
     samples = batch()
-    known.remember("real", samples)
-    assert known.identify(samples.clone()) == [("real", ALL_SAMPLES)]
+    batch_origin.remember("real", samples)
+    assert batch_origin.identify(samples.clone()) == [("real", ALL_SAMPLES)]
     samples += 1.0
-    assert known.identify(samples.clone()) == [("real", ALL_SAMPLES)]
+    assert batch_origin.identify(samples.clone()) == [("real", ALL_SAMPLES)]
 
 
-@pytest.mark.parametrize("odd", [torch.zeros(0, 3), torch.tensor(1.0), torch.zeros(3), torch.zeros(4, 3, dtype=torch.int64)])
-def test_what_is_no_batch_is_passed_over(known, odd):
-    known.remember("real", odd)
-    assert known.identify(torch.zeros(4, 3)) == UNKNOWN
+@pytest.mark.parametrize("tensor", [torch.zeros(0, 3), torch.tensor(1.0), torch.zeros(3), torch.zeros(4, 3, dtype=torch.int64)])
+def test_tensors_without_samples_are_skipped(batch_origin, tensor):
+    batch_origin.remember("real", tensor)
+    assert batch_origin.identify(torch.zeros(4, 3)) == UNKNOWN
 
 
-def test_old_batches_are_forgotten_by_number_and_by_size(known):
+def test_old_batches_are_dropped_by_number_and_by_size(batch_origin):
     for seed in range(MAX_BATCHES + 1):
-        known.remember("real", batch(seed=seed))
-    assert known.identify(batch(seed=0)) == UNKNOWN
-    assert known.identify(batch(seed=1)) == [("real", ALL_SAMPLES)]
+        batch_origin.remember("real", batch(seed=seed))
+    assert batch_origin.identify(batch(seed=0)) == UNKNOWN
+    assert batch_origin.identify(batch(seed=1)) == [("real", ALL_SAMPLES)]
     large = [torch.empty(1, 5 * 2**20).fill_(value) for value in (1.0, 2.0, 3.0, 4.0)]  # 20 MiB each
     for samples in large:
-        known.remember("fake", samples)
-    assert [known.identify(samples) for samples in large] == [UNKNOWN, *[[("fake", ALL_SAMPLES)]] * 3]
+        batch_origin.remember("fake", samples)
+    assert [batch_origin.identify(samples) for samples in large] == [UNKNOWN, *[[("fake", ALL_SAMPLES)]] * 3]

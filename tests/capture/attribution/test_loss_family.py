@@ -1,4 +1,4 @@
-"""The loss is told by what it asks of D's outputs, for every scale, reduction and shape, and nothing is guessed."""
+"""The loss is inferred from the gradients of D's outputs, for every scale, reduction and shape, and never guessed."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ def prob(logit, label):
     return F.binary_cross_entropy(torch.sigmoid(logit), torch.full_like(logit, label))
 
 
-# on reals and fakes in D's phase, on fakes and reals in G's, and what is said of it
+# the loss of D on reals and fakes, that of G on fakes and reals, and the expected family
 LOSSES = {
     "bce": (lambda r, f: bce(r, 1.0) + bce(f, 0.0), lambda f, r: bce(f, 1.0), f"{LOGITS}, {UP}"),
     "smoothed": (lambda r, f: bce(r, 0.9) + bce(f, 0.1), lambda f, r: bce(f, 1.0), f"{LOGITS}, {UP}"),
@@ -59,17 +59,17 @@ SIGMOID = {
 }
 
 
-def look(of_d, of_g, seed, *, shape=(16, 1), weight=1.0, dtype=torch.float32, last=lambda x: x, reduced=lambda x: x):
+def sampled_step(d_loss, g_loss, seed, *, shape=(16, 1), weight=1.0, dtype=torch.float32, last=lambda x: x, reduced=lambda x: x):
     torch.manual_seed(seed)
     real, fake, again = (last(torch.randn(shape) * 1.5 + mean).to(dtype).requires_grad_() for mean in (0.5, -0.5, -0.3))
-    (weight * of_d(reduced(real), reduced(fake))).backward()
+    (weight * d_loss(reduced(real), reduced(fake))).backward()
     output_grad = real.grad
-    (weight * of_g(reduced(again), reduced(real.detach()))).backward()
-    kinds = ((real, output_grad, "real", False), (fake, fake.grad, "fake", False), (again, again.grad, "fake", True))
-    return select_evidence(Call("d", (), x.detach(), batch, True, 1, attached, output_grad=grad) for x, grad, batch, attached in kinds)
+    (weight * g_loss(reduced(again), reduced(real.detach()))).backward()
+    calls = ((real, output_grad, "real", False), (fake, fake.grad, "fake", False), (again, again.grad, "fake", True))
+    return select_evidence(Call("d", (), x.detach(), batch, True, 1, attached, output_grad=grad) for x, grad, batch, attached in calls)
 
 
-WAYS = {
+REDUCTIONS = {
     "a column": {},
     "a row": {"shape": (16,)},
     "patches": {"shape": (4, 1, 3, 3)},
@@ -79,40 +79,40 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize(
     ("loss", "last"),
     [*((name, "logits") for name in LOSSES), *((name, "sigmoid") for name in SIGMOID)],
 )
-def test_every_loss_in_every_way(loss, last, way):
-    if last == "sigmoid" and way == "means of patches":
-        way = "patches"
-    *phases, said = (SIGMOID if last == "sigmoid" else LOSSES)[loss]
-    options = WAYS[way] | ({"last": torch.sigmoid} if last == "sigmoid" else {})
-    assert str(infer_loss_family([look(*phases, seed, **options) for seed in range(3)])) == said
+def test_every_loss_with_every_reduction(loss, last, reduction):
+    if last == "sigmoid" and reduction == "means of patches":
+        reduction = "patches"
+    *phases, expected = (SIGMOID if last == "sigmoid" else LOSSES)[loss]
+    options = REDUCTIONS[reduction] | ({"last": torch.sigmoid} if last == "sigmoid" else {})
+    assert str(infer_loss_family([sampled_step(*phases, seed, **options) for seed in range(3)])) == expected
 
 
 @pytest.mark.parametrize("loss", ["bce", "least squares", "hinge", "Wasserstein", "relativistic"])
-def test_half_precision_is_evidence_enough(loss):
-    *phases, said = LOSSES[loss]
-    found = str(infer_loss_family([look(*phases, seed, shape=(64, 1), dtype=torch.bfloat16) for seed in range(2)]))
-    assert found == said
+def test_half_precision_is_enough(loss):
+    *phases, expected = LOSSES[loss]
+    found = str(infer_loss_family([sampled_step(*phases, seed, shape=(64, 1), dtype=torch.bfloat16) for seed in range(2)]))
+    assert found == expected
 
 
-def test_what_cannot_be_told_apart_is_not_told():
+def test_ambiguous_gradients_give_no_family():
     near = {"last": lambda x: 0.1 * x}
-    assert infer_loss_family([look(*LOSSES["hinge"][:2], 0, **near)]).name.startswith("hinge or Wasserstein")
-    assert infer_loss_family([look(*LOSSES["relativistic least squares"][:2], 0)]).name == "unknown"
-    assert infer_loss_family([look(*LOSSES["least squares"][:2], 0)]).name == "unknown"  # one look is like a relativistic one
-    assert infer_loss_family([look(*LOSSES["bce"][:2], 0), look(*LOSSES["hinge"][:2], 1)]).name == "unknown"
-    assert infer_loss_family([]).name == infer_loss_family([look(*LOSSES["bce"][:2], 0, shape=(2, 1))]).name == "unknown"
-    broken = look(*LOSSES["bce"][:2], 0)
+    assert infer_loss_family([sampled_step(*LOSSES["hinge"][:2], 0, **near)]).name.startswith("hinge or Wasserstein")
+    assert infer_loss_family([sampled_step(*LOSSES["relativistic least squares"][:2], 0)]).name == "unknown"
+    assert infer_loss_family([sampled_step(*LOSSES["least squares"][:2], 0)]).name == "unknown"  # as of a relativistic one
+    assert infer_loss_family([sampled_step(*LOSSES["bce"][:2], 0), sampled_step(*LOSSES["hinge"][:2], 1)]).name == "unknown"
+    assert infer_loss_family([]).name == infer_loss_family([sampled_step(*LOSSES["bce"][:2], 0, shape=(2, 1))]).name == "unknown"
+    broken = sampled_step(*LOSSES["bce"][:2], 0)
     for call in broken:
         call.output_grad[0] = float("nan")
     assert infer_loss_family([broken]).name == "unknown"
 
 
 def test_a_hinge_with_all_reals_beyond_the_margin():
-    apart = look(LOSSES["hinge"][0], LOSSES["hinge"][1], 0, last=lambda x: 0.05 * x + 3.0)
+    apart = sampled_step(LOSSES["hinge"][0], LOSSES["hinge"][1], 0, last=lambda x: 0.05 * x + 3.0)
     assert infer_loss_family([apart]).name == "unknown"  # fakes have a slope out there, as Wasserstein's would
     assert infer_loss_family([[call for call in apart if call.origin == "real"]]).name == "unknown"

@@ -1,4 +1,4 @@
-"""Whose step an optimizer's step is, and which of them ends a step of the training."""
+"""An optimizer's step counts for the right network, and the right one ends a step of the training."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from ganwatch.capture.recorder import Recorder
 from ganwatch.core.probe import Probe
 
 
-class Wrapping(torch.optim.Optimizer):
+class OuterOptimizer(torch.optim.Optimizer):
     """Steps another optimizer of the same parameters, as slow-weights optimizers do."""
 
     def __init__(self, inner):
@@ -19,7 +19,7 @@ class Wrapping(torch.optim.Optimizer):
         return self.inner.step(closure)
 
 
-class Broken(Probe):
+class BrokenProbe(Probe):
     name, signals, every = "broken", (), 1
 
     def is_due(self, step):
@@ -35,7 +35,7 @@ def networks():
     return nn.Sequential(nn.Linear(2, 4), nn.Linear(4, 3)), nn.Linear(3, 1)
 
 
-def watched(networks, **how):
+def record(networks, probes=()):
     steps, failed = [], []
 
     def guard(part, action):
@@ -44,14 +44,14 @@ def watched(networks, **how):
         except RuntimeError:
             failed.append(part)
 
-    recorder = Recorder(dict(zip("gd", networks, strict=True)), probes=how.get("probes", []), on_step=steps.append, guard=guard)
+    recorder = Recorder(dict(zip("gd", networks, strict=True)), probes=probes, on_step=steps.append, guard=guard)
     return recorder, steps, failed
 
 
-def iterate(networks, of_g, of_d, times=4):
+def iterate(networks, g_optimizers, d_optimizers, times=4):
     g, d = networks
     for _ in range(times):
-        for network, optimizers, sign in ((d, of_d, 1.0), (g, of_g, -1.0)):
+        for network, optimizers, sign in ((d, d_optimizers, 1.0), (g, g_optimizers, -1.0)):
             network.zero_grad()
             (sign * d(g(torch.ones(5, 2))).mean()).backward()
             for optimizer in optimizers:
@@ -62,17 +62,20 @@ def sgd(module):
     return torch.optim.SGD(module.parameters(), lr=0.1)
 
 
-@pytest.mark.parametrize("make", [sgd, lambda module: Wrapping(sgd(module)), lambda module: Wrapping(Wrapping(sgd(module)))])
-def test_an_optimizer_that_wraps_others_steps_once(networks, make):
-    recorder, steps, _ = watched(networks)
-    iterate(networks, [make(networks[0])], [make(networks[1])])
+OPTIMIZERS = [sgd, lambda module: OuterOptimizer(sgd(module)), lambda module: OuterOptimizer(OuterOptimizer(sgd(module)))]
+
+
+@pytest.mark.parametrize("build", OPTIMIZERS)
+def test_an_optimizer_that_wraps_others_steps_once(networks, build):
+    recorder, steps, _ = record(networks)
+    iterate(networks, [build(networks[0])], [build(networks[1])])
     recorder.close()
     assert [step.updates for step in steps] == [{"g": 1, "d": 1}] * 4
     assert recorder.index == 4
 
 
-def test_a_generator_shared_by_two_optimizers_ends_its_step_with_the_first(networks):
-    recorder, steps, _ = watched(networks)
+def test_two_optimizers_of_one_generator_end_a_step_with_the_first(networks):
+    recorder, steps, _ = record(networks)
     first, second = (sgd(part) for part in networks[0])
     iterate(networks, [first, second], [sgd(networks[1])])
     assert recorder.index == 4
@@ -84,8 +87,8 @@ def test_a_generator_shared_by_two_optimizers_ends_its_step_with_the_first(netwo
     assert sum(step.updates["g"] for step in steps) == 4 * 2 + 4 + 4
 
 
-def test_a_probe_that_cannot_say_when_it_is_due_is_isolated(networks):
-    recorder, steps, failed = watched(networks, probes=[Broken()])
+def test_an_error_of_a_probes_schedule_is_isolated(networks):
+    recorder, steps, failed = record(networks, probes=[BrokenProbe()])
     iterate(networks, [sgd(networks[0])], [sgd(networks[1])], times=3)
     recorder.close()
     assert len(steps) == 3

@@ -14,20 +14,20 @@ def bce(score, real):
 
 
 class Training:
-    """Notes every loss that was applied."""
+    """A training that keeps account of the losses that were applied."""
 
     def __init__(self):
         torch.manual_seed(0)
         self.e, self.g, self.d = nn.Linear(4, 3), nn.Linear(3, 4), nn.Linear(4, 1)
         self.optimizers = {name: torch.optim.SGD(getattr(self, name).parameters(), 0.05) for name in "egd"}
-        self.own = {}
+        self.applied = {}
 
     def update(self, name, loss, step, *, applies=True):
         self.optimizers[name].zero_grad()
         loss.backward()
         if applies:
             self.optimizers[name].step()
-            self.own[f"loss/{name}", step] = float(loss.detach())
+            self.applied[f"loss/{name}", step] = float(loss.detach())
 
     def run(self, steps=40):
         for step in range(1, steps + 1):
@@ -43,22 +43,22 @@ class Training:
         pass
 
 
-class Skipping(Training):
+class SkippingTraining(Training):
     """Some losses of the discriminator are computed and not applied."""
 
     def d_phase(self, real, fake, step):
         self.update("d", bce(self.d(real), True) + bce(self.d(fake.detach()), False), step, applies=step % 3 != 1)
 
 
-class Encoding(Training):
+class EncoderTraining(Training):
     """A third network's loss passes through the generator, whose gradients are dropped before its own."""
 
     def after(self, real, step):
         self.update("e", (self.g(self.e(real)) - real).square().mean(), step)
 
 
-class Discarding(Training):
-    """A batch that is not finite is thrown away."""
+class DroppingTraining(Training):
+    """A batch that is not finite is dropped."""
 
     def after(self, real, step):
         if step == 20:
@@ -66,19 +66,19 @@ class Discarding(Training):
             self.optimizers["d"].zero_grad()
 
 
-@pytest.mark.parametrize(("kind", "unknown"), [(Training, 0), (Skipping, 0), (Encoding, 0), (Discarding, 1)])
-def test_losses_that_were_not_applied_count_nowhere(kind, unknown):
-    training, sink = kind(), MemorySink()
+@pytest.mark.parametrize(("training_class", "unknown"), [(Training, 0), (SkippingTraining, 0), (EncoderTraining, 0), (DroppingTraining, 1)])
+def test_losses_that_were_not_applied_are_in_no_reading(training_class, unknown):
+    training, sink = training_class(), MemorySink()
     with ganwatch.watch(G=training.g, D=training.d, store=None, sinks=[sink], audit_seconds=0.0):
         training.run()
     read = {(name, reading.step): x for reading in sink.steps for name, x in reading.values.items() if name in {"loss/g", "loss/d"}}
-    own = {key: loss for key, loss in training.own.items() if key[0] != "loss/e"}
+    own = {key: loss for key, loss in training.applied.items() if key[0] != "loss/e"}
     assert len(own) - len(read) == unknown
     assert read == pytest.approx({key: own[key] for key in read}, rel=1e-5)
     assert not any(report.code == "GW303" for report in sink.reports)
 
 
-class Seldom(Training):
+class RareDTraining(Training):
     """The discriminator is updated with every second, fourth or tenth update of the generator."""
 
     every = 2
@@ -89,8 +89,8 @@ class Seldom(Training):
 
 
 @pytest.mark.parametrize("every", [2, 4, 5, 10])
-def test_a_discriminator_that_is_updated_between_the_looks_is_met(every):
-    training, sink = Seldom(), MemorySink()
+def test_sampled_steps_shift_to_the_updates_of_a_rarely_updated_discriminator(every):
+    training, sink = RareDTraining(), MemorySink()
     training.every = every
     with ganwatch.watch(G=training.g, D=training.d, store=None, sinks=[sink], audit_seconds=0.0):
         training.run(300)

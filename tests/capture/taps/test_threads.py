@@ -1,4 +1,4 @@
-"""What other threads do beside a training is no part of it."""
+"""Work of other threads during a training is no part of it."""
 
 import threading
 
@@ -16,34 +16,34 @@ def networks():
     return nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 4)), nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
 
 
-def elsewhere(action):
+def run_in_thread(action):
     thread = threading.Thread(target=action)
     thread.start()
     thread.join()
 
 
-def train(g, d, beside=lambda: None, steps=40):
-    of_g, of_d = torch.optim.SGD(g.parameters(), 0.01), torch.optim.SGD(d.parameters(), 0.01)
+def train(g, d, other_work=lambda: None, steps=40):
+    g_optimizer, d_optimizer = torch.optim.SGD(g.parameters(), 0.01), torch.optim.SGD(d.parameters(), 0.01)
     losses = []
     batches = DataLoader(TensorDataset(torch.randn(16 * steps, 4, generator=torch.Generator().manual_seed(1))), 16)
     for (real,) in batches:
         fake = g(torch.randn(16, 3))
         loss = d(fake.detach()).mean() - d(real).mean()
-        of_d.zero_grad()
-        elsewhere(beside)
+        d_optimizer.zero_grad()
+        run_in_thread(other_work)
         loss.backward()
-        elsewhere(beside)
-        of_d.step()
-        of_g.zero_grad()
+        run_in_thread(other_work)
+        d_optimizer.step()
+        g_optimizer.zero_grad()
         loss = -d(fake).mean()
         loss.backward()
-        elsewhere(beside)
-        of_g.step()
+        run_in_thread(other_work)
+        g_optimizer.step()
         losses.append(float(loss.detach()))
     return losses
 
 
-def watched(run):
+def read_run(run):
     g, d = networks()
     sink = MemorySink()
     with ganwatch.watch(G=g, D=d, store=None, sinks=[sink], audit_seconds=0.0) as watching:
@@ -53,37 +53,37 @@ def watched(run):
     return {reading.step: reading.values for reading in sink.steps}
 
 
-def own(readings):
+def without_costs(readings):
     passing = ("observer", "process", "step_time", "data_time")
     return {step: {name: x for name, x in values.items() if not name.startswith(passing)} for step, values in readings.items()}
 
 
-def test_training_another_network_and_drawing_samples_beside_leave_the_readings_as_they_are():
+def test_training_another_network_and_generating_samples_leave_the_readings_as_they_are():
     third = nn.Linear(4, 2)
     optimizer = torch.optim.SGD(third.parameters(), 0.01)
-    still = torch.ones(5, 4)
+    inputs = torch.ones(5, 4)
 
     def run(g, d):
-        def beside():
+        def other_work():
             optimizer.zero_grad()
-            (third(still).pow(2).mean() * 1000.0).backward()
+            (third(inputs).pow(2).mean() * 1000.0).backward()
             optimizer.step()
             with torch.no_grad():
                 d(g(torch.ones(2, 3)))
 
-        return train(g, d, beside)
+        return train(g, d, other_work)
 
-    assert own(watched(run)) == own(watched(train))
+    assert without_costs(read_run(run)) == without_costs(read_run(train))
 
 
-def test_a_training_in_a_thread_of_its_own_is_watched_from_its_first_update_of_the_discriminator_on():
+def test_a_training_in_a_thread_of_its_own_is_watched_from_its_first_update_of_d():
     losses = []
 
     def run(g, d):
-        elsewhere(lambda: losses.extend(train(g, d)))
+        run_in_thread(lambda: losses.extend(train(g, d)))
         return losses
 
-    readings = watched(run)
+    readings = read_run(run)
     assert len(readings) == 40
     assert "d_auc" in readings[20]
 
@@ -96,7 +96,7 @@ def test_a_call_in_another_thread_does_not_hide_one_in_this(monkeypatch):
 
         def forward(x):
             if next(once, False):
-                elsewhere(lambda: d(x.detach()))  # both calls are going on at once
+                run_in_thread(lambda: d(x.detach()))  # both calls are going on at once
             return inner(x)
 
         monkeypatch.setattr(d[0], "forward", forward)
@@ -112,7 +112,7 @@ def test_watching_begins_and_ends_while_another_thread_steps():
 
     def begin_and_end(*_):
         ran.append(begun.close())
-        elsewhere(lambda: ganwatch.watch(*networks(), store=None, audit_seconds=0.0).close())
+        run_in_thread(lambda: ganwatch.watch(*networks(), store=None, audit_seconds=0.0).close())
 
     add = hooks.register_optimizer_step_pre_hook, hooks.register_optimizer_step_post_hook
     handles = [register(hook) for hook in (begin_and_end, lambda *_: None) for register in add]
