@@ -67,6 +67,15 @@ def test_names_in_code_exist(document):
             resolve(name.partition("(")[0])
 
 
+@DOCUMENT
+def test_identifiers_occur_in_the_code(document):
+    named = {part for name in codes(document.read_text()) if re.fullmatch(r"[A-Za-z_]+(\.[a-z_]+)*", name) for part in name.split(".")}
+    identifiers = {name for name in named if "_" in name or re.search(r"[a-z][A-Z]", name)}
+    paths = [path for folder in ("ganwatch", "tests/benchmarks") for path in (ROOT / folder).rglob("*.py")]
+    code = set(re.findall(r"\w+", "\n".join(path.read_text() for path in paths)))
+    assert identifiers - code == set()
+
+
 def resolve(name: str) -> object:
     """The object of a dotted name."""
     parts = name.split(".")
