@@ -6,20 +6,20 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
-PATIENCE = 120.0
-"""Seconds after which waiting is a failure."""
+SECONDS = 120.0
+"""Time after which waiting is a failure."""
+HEALTH_CHECKS = 1200
+"""Number of times that a server is asked if it answers, a tenth of a second apart."""
 TRAINING = """
 import sys
 import lightning
@@ -40,81 +40,60 @@ CHROMIUM = (
 )  # fmt: skip
 
 
-def _training(store: Path, *runs: tuple[str, int, dict[str, object]]) -> list[str]:
-    """The command that trains on real digits into a store: runs by name, steps and options of the GAN."""
-    return [sys.executable, "-c", TRAINING, str(store), repr(runs)]
-
-
-def _until(condition: Callable[[], bool], what: str) -> None:
-    """Ask again and again, for a bounded time."""
-    tick, deadline = threading.Event(), time.monotonic() + PATIENCE
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail(f"waited {PATIENCE:.0f} s in vain: {what}")
-        tick.wait(0.1)
-
-
 @pytest.fixture(scope="session")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with a run that went well and one that blew up, both trained on real digits."""
     store = tmp_path_factory.mktemp("recorded") / "runs"
-    subprocess.run(_training(store, ("digits", 110, {}), ("digits_too_fast", 110, FAULT)), check=True)
+    runs = [("digits", 110, {}), ("digits_too_fast", 110, FAULT)]
+    subprocess.run([sys.executable, "-c", TRAINING, str(store), repr(runs)], check=True)
     return store
 
 
-@contextmanager
-def _served(store: Path) -> Iterator[str]:
-    """``ganwatch dashboard`` on a store; its address."""
-    command = [sys.executable, "-m", "ganwatch.cli", "dashboard", "--store", str(store), "--port", "0"]
+@pytest.fixture(scope="session")
+def dashboard(recorded: Path) -> Iterator[str]:
+    """``ganwatch dashboard`` on the recorded store; its address."""
+    command = [sys.executable, "-m", "ganwatch.cli", "dashboard", "--store", str(recorded), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         try:
             assert process.stdout is not None
             line = process.stdout.readline()
             base = next((word for word in line.split() if word.startswith("http://127.0.0.1:")), None)
             assert base, f"no address in {line + (process.stdout.read() if process.poll() is not None else '')!r}"
-            _until(lambda: _healthy(base) or process.poll() is not None, f"the dashboard answers at {base}")
-            assert process.poll() is None, process.stdout.read()
+            for _ in range(HEALTH_CHECKS):
+                if _healthy(base):
+                    break
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(0.1)
+                    pytest.fail(f"the dashboard ended: {process.stdout.read()}")
+            else:
+                pytest.fail(f"the dashboard does not answer at {base}")
             yield base
         finally:
             process.terminate()
-            process.wait(PATIENCE)
-
-
-@pytest.fixture
-def served() -> Callable[[Path], AbstractContextManager[str]]:
-    return _served
-
-
-@pytest.fixture
-def training() -> Callable[..., list[str]]:
-    return _training
-
-
-@pytest.fixture
-def until() -> Callable[[Callable[[], bool], str], None]:
-    return _until
+            process.wait(SECONDS)
 
 
 @pytest.fixture(scope="session")
-def dashboard(recorded: Path) -> Iterator[str]:
-    with _served(recorded) as base:
-        yield base
-
-
-@pytest.fixture
-def page() -> Iterator[Page]:
-    """A page of a real Chromium, 1280 pixels wide, that fails the test if it asks anybody but the dashboard."""
+def browser() -> Iterator[Browser]:
+    """A real Chromium."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM)
         try:
-            page = browser.new_page(viewport={"width": 1280, "height": 1000})
-            page.set_default_timeout(PATIENCE * 1000)
-            asked: set[str] = set()
-            page.on("request", lambda request: asked.add(urlsplit(request.url).hostname or ""))
-            yield page
-            assert asked <= {"127.0.0.1", ""}
+            yield browser
         finally:
             browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page of its own, 1280 pixels wide, that fails the test if it asks anybody but the dashboard."""
+    with browser.new_context(viewport={"width": 1280, "height": 1000}) as context:
+        page = context.new_page()
+        page.set_default_timeout(SECONDS * 1000)
+        hosts: set[str] = set()
+        page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname or ""))
+        yield page
+        assert hosts <= {"127.0.0.1", ""}
 
 
 def find_chromium() -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import doctest
 import io
-import os
+import json
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -24,33 +25,51 @@ from ganwatch.core.incidents import Incident, State
 from ganwatch.core.signals import find_signal
 
 SCREENS = """
-import sys
+import json, os, sys
 from streamlit.testing.v1 import AppTest
 
-for name in sys.argv[1:]:
-    app = AppTest.from_string(f"from ganwatch.dashboards.{name} import page; page()", default_timeout=60).run()
-    assert not app.exception, (name, app.exception)
-    shown = [*app.warning, *app.info, *app.success, *app.subheader, *app.markdown]
-    print(name, *(element.value.replace(chr(10), " ") for element in shown), sep="|")
-heavy = {"torch", "lightning", "sklearn", "evidently"} & set(sys.modules)
-assert not heavy, heavy
+for request in sys.stdin:
+    store, *names = json.loads(request)
+    os.environ["GANWATCH_STORE"] = store
+    lines = []
+    for name in names:
+        app = AppTest.from_string(f"from ganwatch.dashboards.{name} import page; page()", default_timeout=60).run()
+        assert not app.exception, (name, app.exception)
+        elements = [*app.warning, *app.info, *app.success, *app.subheader, *app.markdown]
+        lines.append("|".join([name, *(element.value.replace(chr(10), " ") for element in elements)]))
+    heavy = {"torch", "lightning", "sklearn", "evidently"} & set(sys.modules)
+    assert not heavy, heavy
+    print(json.dumps(lines), flush=True)
 """
 
-
-def draw(store: Path, *screens: str) -> list[str]:
-    """Draw screens in a process of their own; their messages."""
-    environment = os.environ | {"GANWATCH_STORE": str(store)}
-    done = subprocess.run([sys.executable, "-c", SCREENS, *screens], env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
+Draw = Callable[..., list[str]]
 
 
-def test_screens_need_neither_torch_nor_lightning(recorded: Path) -> None:
+@pytest.fixture(scope="module")
+def draw(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Draw]:
+    """Draws screens of a store in one process that has imported nothing else; returns their messages, a line per screen."""
+    log = tmp_path_factory.mktemp("screens") / "errors.txt"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with log.open("w") as errors, subprocess.Popen([sys.executable, "-c", SCREENS], **pipes, stderr=errors, text=True) as process:
+
+        def messages(store: Path, *screens: str) -> list[str]:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(json.dumps([str(store), *screens]) + "\n")
+            process.stdin.flush()
+            answer = process.stdout.readline()
+            assert answer, log.read_text()
+            return json.loads(answer)
+
+        yield messages
+
+
+def test_screens_need_neither_torch_nor_lightning(recorded: Path, draw: Draw) -> None:
     lines = draw(recorded, "overview", "curves", "incidents", "gallery", "provenance")
     assert [line.partition("|")[0] for line in lines] == ["overview", "curves", "incidents", "gallery", "provenance"]
 
 
-def test_empty_and_missing_stores_say_what_to_do(tmp_path: Path) -> None:
+def test_empty_stores_say_what_to_do(tmp_path: Path, draw: Draw) -> None:
     from ganwatch.store.database import open_store
 
     open_store(tmp_path / "empty").close()
@@ -58,7 +77,7 @@ def test_empty_and_missing_stores_say_what_to_do(tmp_path: Path) -> None:
         assert "No runs yet" in line
 
 
-def test_the_last_verdict_on_fresh_data_is_on_the_overview(tmp_path: Path) -> None:
+def test_the_last_drift_check_is_on_the_overview(tmp_path: Path, draw: Draw) -> None:
     from ganwatch.core.readings import Readings, Run
     from ganwatch.drift.record import record_check
     from ganwatch.drift.verdict import decide
@@ -82,7 +101,7 @@ def test_the_last_verdict_on_fresh_data_is_on_the_overview(tmp_path: Path) -> No
     assert "|Measures|" in curves
 
 
-def test_what_a_loop_logs_has_a_curve_of_its_own_each(tmp_path: Path) -> None:
+def test_each_value_that_a_loop_logs_has_its_own_curve(tmp_path: Path, draw: Draw) -> None:
     from ganwatch.core.readings import Readings, Run
     from ganwatch.sinks.sql import SqlSink
 
