@@ -23,20 +23,20 @@ def main(steps: int) -> None:
     loader = DataLoader(TensorDataset(digits), batch_size=64, shuffle=True, drop_last=True)
     netG = nn.Sequential(nn.Linear(LATENT, 256), nn.ReLU(), nn.Linear(256, 64), nn.Tanh(), nn.Unflatten(1, (1, 8, 8)))
     netD = nn.Sequential(nn.Flatten(), nn.Linear(64, 128), nn.LeakyReLU(0.2), nn.Dropout(0.3), nn.Linear(128, 1))
-    of_g = torch.optim.Adam(netG.parameters(), lr=1e-3, betas=(0.5, 0.999))
-    of_d = torch.optim.Adam(netD.parameters(), lr=1e-3, betas=(0.5, 0.999))
-    netG, netD, of_g, of_d, loader = accelerator.prepare(netG, netD, of_g, of_d, loader)
+    g_optimizer = torch.optim.Adam(netG.parameters(), lr=1e-3, betas=(0.5, 0.999))
+    d_optimizer = torch.optim.Adam(netD.parameters(), lr=1e-3, betas=(0.5, 0.999))
+    netG, netD, g_optimizer, d_optimizer, loader = accelerator.prepare(netG, netD, g_optimizer, d_optimizer, loader)
 
     ganwatch.watch(G=netG, D=netD, name="accelerate-gan")
 
     for _, (real,) in zip(range(steps), chain.from_iterable(repeat(loader)), strict=False):
         fake = netG(torch.randn(len(real), LATENT, device=accelerator.device))
-        of_d.zero_grad()
+        d_optimizer.zero_grad()
         accelerator.backward(softplus(-netD(real)).mean() + softplus(netD(fake.detach())).mean())
-        of_d.step()
-        of_g.zero_grad()
+        d_optimizer.step()
+        g_optimizer.zero_grad()
         accelerator.backward(softplus(-netD(fake)).mean())
-        of_g.step()
+        g_optimizer.step()
 
 
 if __name__ == "__main__":

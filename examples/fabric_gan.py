@@ -22,19 +22,19 @@ def main(steps: int) -> None:
     loader = fabric.setup_dataloaders(DataLoader(TensorDataset(digits), batch_size=64, shuffle=True, drop_last=True))
     G = nn.Sequential(nn.Linear(LATENT, 256), nn.ReLU(), nn.Linear(256, 64), nn.Tanh(), nn.Unflatten(1, (1, 8, 8)))
     D = nn.Sequential(nn.Flatten(), nn.Linear(64, 128), nn.LeakyReLU(0.2), nn.Dropout(0.3), nn.Linear(128, 1))
-    netG, of_g = fabric.setup(G, torch.optim.Adam(G.parameters(), lr=1e-3, betas=(0.5, 0.999)))
-    netD, of_d = fabric.setup(D, torch.optim.Adam(D.parameters(), lr=1e-3, betas=(0.5, 0.999)))
+    netG, g_optimizer = fabric.setup(G, torch.optim.Adam(G.parameters(), lr=1e-3, betas=(0.5, 0.999)))
+    netD, d_optimizer = fabric.setup(D, torch.optim.Adam(D.parameters(), lr=1e-3, betas=(0.5, 0.999)))
 
     ganwatch.watch(G=netG, D=netD, name="fabric-gan")
 
     for _, (real,) in zip(range(steps), chain.from_iterable(repeat(loader)), strict=False):
         fake = netG(torch.randn(len(real), LATENT, device=fabric.device))
-        of_d.zero_grad()
+        d_optimizer.zero_grad()
         fabric.backward(softplus(-netD(real)).mean() + softplus(netD(fake.detach())).mean())
-        of_d.step()
-        of_g.zero_grad()
+        d_optimizer.step()
+        g_optimizer.zero_grad()
         fabric.backward(softplus(-netD(fake)).mean())
-        of_g.step()
+        g_optimizer.step()
 
 
 if __name__ == "__main__":

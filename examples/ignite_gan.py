@@ -21,20 +21,20 @@ def main(steps: int) -> None:
     loader = DataLoader(TensorDataset(digits), batch_size=64, shuffle=True, drop_last=True)
     netG = nn.Sequential(nn.Linear(LATENT, 256), nn.ReLU(), nn.Linear(256, 64), nn.Tanh(), nn.Unflatten(1, (1, 8, 8)))
     netD = nn.Sequential(nn.Flatten(), nn.Linear(64, 128), nn.LeakyReLU(0.2), nn.Dropout(0.3), nn.Linear(128, 1))
-    of_g = torch.optim.Adam(netG.parameters(), lr=1e-3, betas=(0.5, 0.999))
-    of_d = torch.optim.Adam(netD.parameters(), lr=1e-3, betas=(0.5, 0.999))
+    g_optimizer = torch.optim.Adam(netG.parameters(), lr=1e-3, betas=(0.5, 0.999))
+    d_optimizer = torch.optim.Adam(netD.parameters(), lr=1e-3, betas=(0.5, 0.999))
 
     def train(_: Engine, batch: list[Tensor]) -> dict[str, float]:
         [real] = batch
         fake = netG(torch.randn(len(real), LATENT))
-        of_d.zero_grad()
+        d_optimizer.zero_grad()
         d_loss = softplus(-netD(real)).mean() + softplus(netD(fake.detach())).mean()
         d_loss.backward()
-        of_d.step()
-        of_g.zero_grad()
+        d_optimizer.step()
+        g_optimizer.zero_grad()
         g_loss = softplus(-netD(fake)).mean()
         g_loss.backward()
-        of_g.step()
+        g_optimizer.step()
         return {"d_loss": d_loss.item(), "g_loss": g_loss.item()}
 
     ganwatch.watch(G=netG, D=netD, name="ignite-gan")

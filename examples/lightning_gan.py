@@ -1,4 +1,4 @@
-"""A GAN of one's own in Lightning, watched by one line. Run it: python examples/lightning_gan.py [steps]."""
+"""Your own GAN in Lightning, watched by one line. Run it: python examples/lightning_gan.py [steps]."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ganwatch import GanWatch
 class DigitsGAN(lightning.LightningModule):
     """Fully connected, non-saturating, manual optimisation."""
 
-    def __init__(self, latent: int = 32, rate: float = 2e-4) -> None:  # noqa: ARG002  # kept by save_hyperparameters
+    def __init__(self, latent: int = 32, rate: float = 2e-4) -> None:  # noqa: ARG002  # saved by save_hyperparameters
         super().__init__()
         self.save_hyperparameters()
         self.automatic_optimization = False
@@ -34,16 +34,16 @@ class DigitsGAN(lightning.LightningModule):
 
     def training_step(self, batch: list[Tensor]) -> None:
         real, latent = batch[0], torch.randn(len(batch[0]), self.hparams["latent"], device=self.device)
-        g_step, d_step = self.optimizers()
+        g_optimizer, d_optimizer = self.optimizers()
         fake = self.generator(latent)
         d_loss = nn.functional.softplus(-self.discriminator(real)).mean() + nn.functional.softplus(self.discriminator(fake.detach())).mean()
-        d_step.zero_grad()
+        d_optimizer.zero_grad()
         self.manual_backward(d_loss)
-        d_step.step()
+        d_optimizer.step()
         g_loss = nn.functional.softplus(-self.discriminator(fake)).mean()
-        g_step.zero_grad()
+        g_optimizer.zero_grad()
         self.manual_backward(g_loss)
-        g_step.step()
+        g_optimizer.step()
 
 
 def main(steps: int) -> None:

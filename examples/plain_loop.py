@@ -1,6 +1,6 @@
-"""A loop in plain PyTorch on the digits that come with scikit-learn, watched by one line.
+"""A GAN loop in plain PyTorch, on the digits of scikit-learn, watched by one line.
 
-Run it with ``python examples/plain_loop.py 2000`` and look at it with ``ganwatch dashboard``.
+Run it with ``python examples/plain_loop.py 2000``, then open ``ganwatch dashboard``.
 """
 
 import sys
@@ -22,8 +22,8 @@ def main(steps: int) -> None:
     loader = DataLoader(TensorDataset(digits), batch_size=64, shuffle=True, drop_last=True)
     netG = nn.Sequential(nn.Linear(LATENT, 256), nn.ReLU(), nn.Linear(256, 64), nn.Tanh(), nn.Unflatten(1, (1, 8, 8)))
     netD = nn.Sequential(nn.Flatten(), nn.Linear(64, 128), nn.LeakyReLU(0.2), nn.Dropout(0.3), nn.Linear(128, 1))
-    of_g = torch.optim.Adam(netG.parameters(), lr=1e-3, betas=(0.5, 0.999))
-    of_d = torch.optim.Adam(netD.parameters(), lr=1e-3, betas=(0.5, 0.999))
+    g_optimizer = torch.optim.Adam(netG.parameters(), lr=1e-3, betas=(0.5, 0.999))
+    d_optimizer = torch.optim.Adam(netD.parameters(), lr=1e-3, betas=(0.5, 0.999))
 
     ganwatch.watch(G=netG, D=netD, name="plain-loop")
 
@@ -31,12 +31,12 @@ def main(steps: int) -> None:
     while done < steps:
         for (real,) in loader:
             fake = netG(torch.randn(len(real), LATENT))
-            of_d.zero_grad()
+            d_optimizer.zero_grad()
             (softplus(-netD(real)).mean() + softplus(netD(fake.detach())).mean()).backward()
-            of_d.step()
-            of_g.zero_grad()
+            d_optimizer.step()
+            g_optimizer.zero_grad()
             softplus(-netD(fake)).mean().backward()
-            of_g.step()
+            g_optimizer.step()
             done += 1
             if done == steps:
                 break

@@ -1,8 +1,7 @@
-"""ganwatch watches GAN training and names the failure, with evidence, while it happens.
+"""ganwatch watches GAN training and names a failure, with evidence, while it happens.
 
-``watch`` puts any PyTorch loop under observation, ``auto`` one whose networks are out of reach, ``GanWatch`` is the Lightning callback,
-``FreshDataDrift`` another that compares fresh data with a baseline.
-Everything is imported when it is first used.
+``watch`` watches any PyTorch loop and ``auto`` a loop inside a library, whose networks you cannot reach. ``GanWatch`` is the Lightning
+callback; ``FreshDataDrift`` is a callback that compares fresh data with a baseline. Each is imported when it is first used.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ganwatch.alerting.alerts import of_detector
+from ganwatch.alerting.alerts import detector_alert
 from ganwatch.core.detector import Detector
 from ganwatch.core.discovery import discover
 from ganwatch.core.incidents import Incident
@@ -73,7 +73,7 @@ def format_report(result: Mapping[str, Any]) -> str:
 
 def _incident_facts(incident: Incident, delay: int, codes: Mapping[str, str]) -> dict[str, Any]:
     detector = next(cls for cls in discover("ganwatch.detectors", Detector) if cls.code == incident.code)  # type: ignore[type-abstract]  # a base to look for
-    alert = of_detector(detector)
+    alert = detector_alert(detector)
     return {
         "code": incident.code,
         "title": incident.title,

@@ -41,8 +41,8 @@ def default_detectors(settings: Settings | None = None) -> list[Detector]:
     """Create one of every detector in ``ganwatch.detectors``; arguments not in ``settings`` keep their defaults.
 
     >>> from ganwatch.core.detector_settings import non_default_arguments
-    >>> non_default_arguments(default_detectors({"GW101": {"floor": 0.25}}))
-    {'GW101': {'floor': 0.25}}
+    >>> non_default_arguments(default_detectors({"GW101": {"min_vendi_ratio": 0.25}}))
+    {'GW101': {'min_vendi_ratio': 0.25}}
     """
     return create_detectors(discover_detectors(), settings)
 

@@ -74,7 +74,9 @@ class Watch(FrontEnd):
         self._networks = {"g": generator, "d": discriminator}
         for earlier in [other for other in _open_watches if not {*map(id, other.networks())}.isdisjoint(map(id, self.networks()))]:
             earlier.close()
-        all_sinks = [] if current_rank() else [*default_sinks(store, prometheus=open_exporter(prometheus_port)), *map(BackgroundSink, sinks)]
+        all_sinks: list[Sink] = []
+        if not current_rank():
+            all_sinks = [*default_sinks(store, prometheus=open_exporter(prometheus_port)), *map(BackgroundSink, sinks)]
         try:
             self.observer = Observer(
                 self._networks,

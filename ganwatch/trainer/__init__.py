@@ -1,1 +1,1 @@
-"""The reference trainer: a plain Lightning GAN that knows nothing of its observation."""
+"""The reference trainer: a plain Lightning GAN that does not know about ganwatch."""

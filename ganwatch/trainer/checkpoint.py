@@ -1,4 +1,4 @@
-"""Samples of a generator that the reference trainer saved."""
+"""``GeneratedBatches``: draws samples from a checkpoint of the reference trainer."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ from ganwatch.trainer.module import GAN
 
 
 class GeneratedBatches:
-    """Batches that a saved generator draws, from its averaged weights where there are some; each iteration draws the same.
+    """Batches of a saved generator, drawn with its averaged weights if there are any. Every iteration draws the same samples.
 
     Parameters
     ----------
     path : path
-        Checkpoint of ``ganwatch train``; only tensors and plain types of it are loaded.
+        Checkpoint of ``ganwatch train``; only its tensors and plain types are loaded.
     count : int, >= 1
         Samples to draw.
     seed : int, >= 0
-        Decides latents (and labels); the random state of the process is not moved.
+        Determines latents (and labels); the random state of the process does not change.
     batch_size : int
         Samples in a batch.
     argument : str
-        What an error calls the checkpoint.
+        Name of the checkpoint in errors.
 
     Attributes
     ----------
     name : str
         The path.
     sample_size : int
-        Samples that an iteration draws.
+        Number of samples that an iteration draws.
     value_range : (low, high) or None
-        Range of the data that it was trained on, where the checkpoint says.
+        Range of its training data, if the checkpoint has it.
 
     Raises
     ------
     UserError
-        The file is not there or is no such checkpoint.
+        The file does not exist or is no such checkpoint.
     """
 
     def __init__(self, path: str | Path, *, count: int, seed: int = 0, batch_size: int = 256, argument: str = "checkpoint") -> None:
@@ -57,14 +57,14 @@ class GeneratedBatches:
         self.averaged = self.gan.average is not None
 
     def __iter__(self) -> Iterator[Tensor]:
-        """Batches ``(N, *shape)`` float32."""
+        """Draw batches ``(N, *shape)`` float32."""
         for start in range(0, self.sample_size, self.batch_size):
             with preserved_random_state(seed=self.seed + start):
                 batch = self.gan.sample(min(self.batch_size, self.sample_size - start))
             yield batch
 
     def discriminator_features(self, given: tuple[float, float]) -> Extractor:
-        """What the saved discriminator sees before it judges, of images whose floating-point values have that range."""
+        """Build an extractor of the saved discriminator's last features; floating-point values of its images have the range ``given``."""
         if len(self.gan.shape) == 1:
             return Penultimate(self.gan.discriminator)
         channels, size, _ = self.gan.shape
@@ -74,7 +74,7 @@ class GeneratedBatches:
         return Penultimate(self.gan.discriminator, preprocessing=preprocessing)
 
     def report(self) -> dict[str, Any]:
-        """What was drawn, as plain types."""
+        """Describe the drawn samples, in plain types."""
         drawn = {"size": self.sample_size, "read": self.sample_size, "skipped": 0, "list": [], "rules": {}}
         return {"name": self.name} | drawn | {"seed": self.seed, "averaged_weights": self.averaged, "updates": self.gan.g_updates}
 
@@ -90,7 +90,7 @@ def _load_gan(path: str | Path, argument: str) -> tuple[GAN, tuple[float, float]
         gan.load_state_dict(checkpoint["state_dict"])
         gan.on_load_checkpoint(checkpoint)
     except Exception as error:
-        unsafe = isinstance(error, pickle.UnpicklingError)  # torch's own words advise to load it all the same
+        unsafe = isinstance(error, pickle.UnpicklingError)  # torch's own message advises to load it all the same
         reason = "it holds more than weights" if unsafe else "".join(str(error).strip().splitlines()[:1])
         what = f"{str(path)!r} ({type(error).__name__}: {reason}); of another generator, give samples"
         raise UserError(f"{argument} must be a checkpoint of ganwatch train, got {what}") from error

@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 
 class TrainCLI(LightningCLI):
-    """Parses a configuration, makes module, data and trainer, and trains with ``fit``.
+    """Parses a configuration, creates module, data and trainer, and trains with ``fit``.
 
-    The effective configuration is written to ``root / "config.yaml"`` as the training starts.
+    The effective configuration is written to ``root / "config.yaml"`` when the training starts.
 
     Parameters
     ----------
     args : sequence of str
         Command line, such as ``["--config", "ring.yaml", "--steps", "100"]``.
     build_callbacks : callable
-        From the effective configuration and the data to further callbacks.
+        Returns further callbacks for the effective configuration and the data.
     """
 
     def __init__(self, args: Sequence[str], *, build_callbacks: Callable[[Any, GANData], list[Callback]]) -> None:
@@ -48,30 +48,30 @@ class TrainCLI(LightningCLI):
         )
 
     def fit(self) -> None:
-        """Train, from the last checkpoint in ``root`` where that was asked for."""
+        """Train; with ``--resume`` from the last checkpoint in ``root``."""
         checkpoint = find_checkpoint(self.root, self.resume)
         if checkpoint is None and (self.root / CHECKPOINT_NAME).exists():
-            raise UserError(f"root must be a folder without {CHECKPOINT_NAME}, or --resume be given, got {self.root}")
+            raise UserError(f"root must be a folder without {CHECKPOINT_NAME}, or add --resume to continue from it, got {self.root}")
         with reraise_keyboard_interrupt():
             self.trainer.fit(self.model, datamodule=self.datamodule, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
 
     @property
     def root(self) -> Path:
-        """Folder of the run."""
+        """The folder of the run."""
         return Path(self.config.root)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Keys beside Lightning's own."""
-        parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in the folder of the run")
+        """Add ganwatch's own keys to those of Lightning."""
+        parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint in the folder of the run")
         parser.add_argument("--steps", type=int, default=2000, help="updates of the generator")
         parser.add_argument("--root", type=str, default="runs/gan", help="folder of the checkpoint and the effective configuration")
-        parser.add_argument("--checkpoint_every", type=int, default=200, help="updates of the generator from one checkpoint to the next")
-        parser.add_argument("--store", type=str, default="runs", help="folder or SQLAlchemy URL that keeps what is observed")
-        parser.add_argument("--name", type=Optional[str], default=None, help="what people call the run")  # noqa: UP045  # jsonargparse's own form
+        parser.add_argument("--checkpoint_every", type=int, default=200, help="updates of the generator between two checkpoints")
+        parser.add_argument("--store", type=str, default="runs", help="folder or SQLAlchemy URL of the store")
+        parser.add_argument("--name", type=Optional[str], default=None, help="name of the run")  # noqa: UP045  # jsonargparse's own form
         parser.add_argument("--prometheus_port", type=Optional[int], default=None, help="export at this port of 127.0.0.1")  # noqa: UP045
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Take the arguments given, whatever the process itself was started with; ``resume`` is no part of the configuration."""
+        """Parse ``args``, not the command line of the process; ``resume`` is not part of the configuration."""
         self.config = parser.parse_args(args)
         self.resume, self.config.resume = "--resume" in args, False
         seed = self.config.seed_everything
@@ -79,7 +79,7 @@ class TrainCLI(LightningCLI):
             raise UserError(f"seed_everything must be in [0, 2**32), got {seed}")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Count in updates of the generator, save what an exact resume needs."""
+        """Create the trainer: it counts updates of the generator and saves all that an exact resume needs."""
         steps = self.config.steps
         if steps < 1:
             raise UserError(f"steps must be >= 1 (updates of the generator), got {steps}")

@@ -24,19 +24,19 @@ Batch = Tensor | list[Tensor]
 
 
 class Batches:
-    """An endless, shuffled sequence of batches that can be taken up at any position.
+    """An endless, shuffled sequence of batches that can continue from any position.
 
-    An iteration goes to the end of the current epoch. The order of an epoch depends on the seed and its number alone, the global
-    random state is neither read nor moved, and incomplete last batches are left out.
+    An iteration goes to the end of the current epoch. The order of an epoch depends only on the seed and its number. The global random
+    state is neither read nor changed, and incomplete last batches are left out.
 
     Parameters
     ----------
     dataset : Dataset
-        Of known length. A ``TensorDataset`` is indexed batch by batch, any other item by item with the default collation.
+        A dataset with a length. A ``TensorDataset`` is indexed batch by batch, any other item by item with the default collation.
     batch_size : int
         Samples in a batch.
     seed : int
-        Decides the order.
+        Determines the order.
     prepare : callable or None
         Applied to the samples of each batch, not to their labels.
 
@@ -78,11 +78,11 @@ class Batches:
         return batch[0] if len(batch) == 1 else batch
 
     def state_dict(self) -> dict[str, int]:
-        """Batches delivered so far."""
+        """State of the iteration: the number of batches delivered so far."""
         return {"position": self.position}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on behind the batches delivered when the state was saved."""
+        """Continue after the batches that were delivered when the state was saved."""
         self.position = state["position"]
 
 
@@ -103,16 +103,16 @@ class GANData(lightning.LightningDataModule):
     grey : bool
         One channel instead of three, for ``folder``.
     samples : int
-        How many points ``ring`` and ``grid`` draw.
+        Number of points that ``ring`` and ``grid`` draw.
     batch_size : int
         Samples in a batch; incomplete batches are left out.
     scale : {"signed", "unit", "raw"}
-        Values in [-1, 1], [0, 1] or [0, 255]. Applies to every source but imported ones with floating samples, which are taken
+        Values in [-1, 1], [0, 1] or [0, 255]. Applies to every source except imported ones with floating samples, which are used
         as they are; imported uint8 samples are pixels.
     holdout : float, in [0, 1)
-        Share of the samples, chosen by chance, that is kept from the training (``heldout``).
+        Share of the samples, chosen at random, that is held out from the training (``heldout``).
     seed : int
-        Decides the order of the batches, the points of ``ring`` and ``grid``, and which samples are held out.
+        Determines the order of the batches, the points of ``ring`` and ``grid``, and the held-out samples.
 
     Raises
     ------
@@ -173,55 +173,55 @@ class GANData(lightning.LightningDataModule):
             raise UserError(f"batch_size must be <= the number of samples, {count} in {self.path or self.source}, got {self.batch_size}")
 
     def train_dataloader(self) -> Batches:
-        """Batches of ``(x, y)`` where the source has labels, of ``x`` otherwise."""
+        """Return batches of ``(x, y)`` if the source has labels, of ``x`` otherwise."""
         self.setup()
         if self.dataset is None:
             raise RuntimeError("setup left no dataset")
         return self._batches(self.dataset)
 
     def heldout(self) -> Batches | None:
-        """What is kept from the training, prepared alike; None where nothing is."""
+        """Return batches of the held-out samples, prepared like the others; None without any."""
         self.setup()
         return None if self._heldout is None else self._batches(self._heldout)
 
     def _batches(self, dataset: Dataset[Any]) -> Batches:
         factor, offset = SCALES[self.scale]
-        given = dataset.tensors[0] if isinstance(dataset, TensorDataset) else None
+        samples_in_memory = dataset.tensors[0] if isinstance(dataset, TensorDataset) else None
 
         def prepare(samples: Tensor) -> Tensor:
             if samples.dtype == torch.uint8:
                 return samples.to(torch.float32).mul_(factor / 127.5).add_(offset - factor)
             return samples if ":" in self.source or self.scale == "signed" else samples * factor + offset
 
-        unchanged = given is not None and given.dtype != torch.uint8 and self.scale == "signed"
-        return Batches(dataset, batch_size=self.batch_size, seed=self.seed, prepare=None if unchanged else prepare)
+        is_ready = samples_in_memory is not None and samples_in_memory.dtype != torch.uint8 and self.scale == "signed"
+        return Batches(dataset, batch_size=self.batch_size, seed=self.seed, prepare=None if is_ready else prepare)
 
 
 def _split(dataset: Dataset[Any], share: float, seed: int) -> tuple[Dataset[Any], Dataset[Any] | None]:
-    """What is trained on and what is held out, both in the order of the data."""
+    """Split the data into training and held-out samples, both in the order of the data."""
     count = len(dataset)  # type: ignore[arg-type]  # map-style datasets have a length
-    held = round(share * count)
-    if not held:
+    heldout_count = round(share * count)
+    if not heldout_count:
         return dataset, None
     order = np.random.default_rng([seed, 1]).permutation(count)
-    parts = [torch.from_numpy(np.sort(rows)) for rows in (order[held:], order[:held])]
+    parts = [torch.from_numpy(np.sort(rows)) for rows in (order[heldout_count:], order[:heldout_count])]
     if isinstance(dataset, TensorDataset):
-        seen, unseen = (TensorDataset(*(tensor[rows] for tensor in dataset.tensors)) for rows in parts)
-        return seen, unseen
+        training, heldout = (TensorDataset(*(tensor[rows] for tensor in dataset.tensors)) for rows in parts)
+        return training, heldout
     return Subset(dataset, parts[0].tolist()), Subset(dataset, parts[1].tolist())
 
 
 def load_digits() -> TensorDataset:
-    """1,797 real digits ``(1797, 1, 8, 8)`` float32 in [-1, 1] and their labels ``(1797,)`` int64, bundled with scikit-learn."""
+    """Load the 1,797 real digits ``(1797, 1, 8, 8)`` float32 in [-1, 1] and their labels ``(1797,)`` int64 from scikit-learn."""
     from sklearn import datasets
 
-    found = datasets.load_digits()
-    images = torch.from_numpy(found.images).to(torch.float32).unsqueeze(1) / 8.0 - 1.0
-    return TensorDataset(images, torch.from_numpy(found.target).to(torch.int64))
+    digits = datasets.load_digits()
+    images = torch.from_numpy(digits.images).to(torch.float32).unsqueeze(1) / 8.0 - 1.0
+    return TensorDataset(images, torch.from_numpy(digits.target).to(torch.int64))
 
 
 def load_folder(folder: Path, size: int, *, grey: bool = False) -> TensorDataset:
-    """The PNG and JPEG files of a folder and those below, sorted by path, as ``(N, C, size, size)`` uint8.
+    """Load the PNG and JPEG files below a folder, sorted by path, as ``(N, C, size, size)`` uint8.
 
     Raises
     ------
@@ -231,8 +231,8 @@ def load_folder(folder: Path, size: int, *, grey: bool = False) -> TensorDataset
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     if not folder.is_dir():
-        found = "a file" if folder.exists() else "not there"
-        raise UserError(f"path must be a folder of PNG or JPEG files, got {folder}, which is {found}")
+        reason = "a file" if folder.exists() else "not there"
+        raise UserError(f"path must be a folder of PNG or JPEG files, got {folder}, which is {reason}")
     files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file())
     if not files:
         raise UserError(f"path must hold at least one PNG or JPEG file, got {folder} without any")

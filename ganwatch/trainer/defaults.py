@@ -1,4 +1,4 @@
-"""Settings under which the GAN learns the bundled digits, all ten of them, whatever the seed. Needs no torch."""
+"""Settings with which the GAN learns all ten bundled digits, with any seed. Importing them needs no torch."""
 
 from __future__ import annotations
 

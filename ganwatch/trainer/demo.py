@@ -1,4 +1,4 @@
-"""The demonstration: a real GAN on the 1,797 real digits, healthy or with a real cause of failure."""
+"""The demonstration: trains a real GAN on the 1,797 real digits, healthy or with a real cause of failure."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from ganwatch.trainer.progress import SignalBar
 from ganwatch.trainer.run import fit
 from ganwatch.trainer.summary import summary
 
-__all__ = ["Stopped", "demo", "summary"]
+__all__ = ["DemoInterrupted", "demo", "summary"]
 
 
 class DemoInterrupted(KeyboardInterrupt):
-    """Ctrl-C while the demonstration trained; ``watch`` has closed the run as stopped and holds what was seen."""
+    """Ctrl-C during the demonstration; the run of ``watch`` has ended as stopped, with all its readings and incidents."""
 
     def __init__(self, watch: GanWatch) -> None:
         super().__init__()
@@ -43,22 +43,22 @@ def demo(
     prometheus_port: int | None = None,
     threads: int = 1,
 ) -> tuple[GanWatch, GAN]:
-    """Train on the digits under observation.
+    """Train on the digits under a watch.
 
     Parameters
     ----------
     fault : str or None
-        One of ``ganwatch.trainer.faults.FAULTS``; None trains a healthy set-up.
+        One of ``ganwatch.trainer.faults.FAULTS``; None trains a healthy configuration.
     loss : str or None
-        One of ``ganwatch.trainer.defaults.DIGITS``. None takes the fault's own, or non-saturating.
+        One of ``ganwatch.trainer.defaults.DIGITS``. None takes that of the fault, or non-saturating.
     seed, steps, threads : int
-        One thread is as fast as two for networks this small, and gives the same run on every machine load.
+        One thread is as fast as two for networks this small, and gives the same run under any machine load.
     store, sinks, prometheus_port
         See ``GanWatch``.
     callbacks : sequence of Callback
-        Further ones.
+        Further callbacks.
     progress : bool
-        Whether to show progress on standard error.
+        True shows progress on standard error.
 
     Returns
     -------
@@ -77,15 +77,15 @@ def demo(
         raise UserError(f"loss must be one of {', '.join(DIGITS)}, got {loss!r}")
     if not 0 <= seed < 2**32:
         raise UserError(f"seed must be in [0, 2**32), got {seed}")
-    planned = FAULTS[fault] if fault else None
-    own = planned.model.get("loss") if planned else None
-    if loss is not None and own not in {None, loss}:
-        raise UserError(f"loss must be {own} with fault {fault!r}, because it is part of the cause, got {loss!r}")
-    base = own or loss or "non-saturating"
-    model_settings = DIGITS[base] | (dict(planned.model) if planned else {}) | {"loss": base}
-    data_settings = dict(planned.data) if planned else {}
+    plan = FAULTS[fault] if fault else None
+    fault_loss = plan.model.get("loss") if plan else None
+    if loss is not None and fault_loss not in {None, loss}:
+        raise UserError(f"loss must be {fault_loss} with fault {fault!r}, because it is part of the cause, got {loss!r}")
+    base = fault_loss or loss or "non-saturating"
+    model_settings = DIGITS[base] | (dict(plan.model) if plan else {}) | {"loss": base}
+    data_settings = dict(plan.data) if plan else {}
     if steps is None:
-        steps = planned.steps if planned else STEPS[base]
+        steps = plan.steps if plan else STEPS[base]
     lightning.seed_everything(seed, verbose=False)
     model = GAN(**model_settings)
     data = GANData(seed=seed, **data_settings)
@@ -96,9 +96,9 @@ def demo(
         prometheus_port=prometheus_port,
         facts={"configuration": {"model": model_settings, "data": {"source": "digits"} | data_settings, "steps": steps}, "fault": fault},
     )
-    shown = [SignalBar(watch, steps)] if progress else []
+    bars = [SignalBar(watch, steps)] if progress else []
     try:
-        fit(model, data, steps=steps, seed=seed, callbacks=[watch, *shown, *callbacks], threads=threads)
+        fit(model, data, steps=steps, seed=seed, callbacks=[watch, *bars, *callbacks], threads=threads)
     except KeyboardInterrupt:
         if watch.observer is None:
             raise

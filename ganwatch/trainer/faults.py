@@ -1,4 +1,4 @@
-"""Real causes of training failures, as changes to a healthy set-up of the reference trainer."""
+"""Real causes of training failures, as changes to a healthy configuration of the reference trainer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Fault:
-    """What is changed, why that fails, and which incident has to explain it."""
+    """A change of the configuration, the reason why it fails, and the code of the incident that must explain it."""
 
     code: str
     cause: str

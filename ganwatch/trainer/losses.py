@@ -16,7 +16,7 @@ DiscriminatorFunction = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """What the two networks minimise. Outputs are logits of any shape; every loss is a scalar.
+    """The losses that the two networks minimise. Outputs of D are logits of any shape; every loss is a scalar.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ class Loss:
     generator : callable
         ``(real, fake) -> loss`` from D's outputs; ``real`` is an empty tensor unless ``relative``.
     relative : bool
-        Whether the generator's loss needs D's outputs on real data.
+        True if the generator's loss needs D's outputs on real data.
     """
 
     discriminator: Callable[[Tensor, Tensor], Tensor]
@@ -105,19 +105,19 @@ UNSTABLE_LOSSES: dict[str, Loss] = {
 
 
 def loss(name: str, *, stable: bool = True) -> Loss:
-    """The loss of that name.
+    """Return the loss of that name.
 
     Parameters
     ----------
     name : str
         A key of ``LOSSES``.
     stable : bool
-        False takes the literal logarithm of a probability where the loss has one.
+        False takes the logarithm of a probability as the paper writes it.
 
     Raises
     ------
     UserError
-        The name is unknown, or ``stable=False`` is asked of a loss without a logarithm.
+        The name is unknown, or the loss has no logarithm and ``stable`` is False.
 
     Examples
     --------
@@ -141,7 +141,7 @@ def _squared_gradient_norm(discriminate: DiscriminatorFunction, batch: Tensor) -
 
 
 def gradient_penalty(discriminate: DiscriminatorFunction, real: Tensor, fake: Tensor) -> Tensor:
-    """Mean squared distance from 1 of D's gradient norm at random points between real and fake.
+    """Return the mean squared distance from 1 of D's gradient norm at random points between real and fake.
 
     Source: Gulrajani et al. 2017, arXiv 1704.00028.
 
@@ -155,7 +155,7 @@ def gradient_penalty(discriminate: DiscriminatorFunction, real: Tensor, fake: Te
 
 
 def r1_penalty(discriminate: DiscriminatorFunction, real: Tensor) -> Tensor:
-    """Half the mean squared gradient norm of D at real data.
+    """Return half the mean squared gradient norm of D at real data.
 
     Source: Mescheder et al. 2018, arXiv 1801.04406.
 

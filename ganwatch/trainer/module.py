@@ -12,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ganwatch.core.errors import UserError
 from ganwatch.trainer import losses, networks, residual
+from ganwatch.trainer.arguments import check_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,54 +24,53 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": lambda parameters, lr, betas: torch.optim.SGD(parameters, lr, momentum=betas[0]),
     "rmsprop": lambda parameters, lr, betas: torch.optim.RMSprop(parameters, lr, alpha=betas[1]),
 }
-CONV_SIZES = (8, 16, 32, 64, 128)
 
 
 class GAN(lightning.LightningModule):
-    """A generator and a discriminator that are trained in turn.
+    """A generator and a discriminator, trained in turn.
 
     One batch is one update of D and ``g_steps`` updates of G; with ``d_steps`` > 1 G is updated at every ``d_steps``-th batch.
 
     Parameters
     ----------
     shape : (C, S, S) or (F,)
-        Of one sample, images or vectors.
+        Shape of one sample, images or vectors.
     latent_dim : int
         Size of the standard normal latent.
     network : {"conv", "mlp", "residual"} or None
-        None takes ``conv`` for images and ``mlp`` for vectors. ``conv``, and ``residual`` for images, need squares of 8 to 128 pixels, a
-        power of two.
+        None takes ``conv`` for images and ``mlp`` for vectors. ``conv``, and ``residual`` for images, need square images of 8 to 128
+        pixels, a power of two.
     channels : int
         Channels of the convolutional networks at full resolution.
     width : int
         Units of a hidden layer of the fully connected networks.
     depth : int or None
-        Hidden layers of the fully connected networks (None: 3) or residual blocks (None: 1); additional 3x3 convolutions, or blocks, per
-        resolution of the convolutional ones (None: 0).
+        Hidden layers of the fully connected networks (None: 3) or their residual blocks (None: 1). For the convolutional ones:
+        additional 3x3 convolutions, or blocks, per resolution (None: 0).
     activation, d_activation : {"relu", "leaky_relu", "sigmoid", "tanh"}
-        Of the hidden layers of G and D.
+        Activation of the hidden layers of G and D.
     g_norm : {"batch", "none"}
         Normalisation in G.
     d_norm : {"batch", "spectral", "none"}
         Normalisation in D.
     dropout : float, in [0, 1)
-        Share of D's hidden units (channels) that are dropped.
+        Share of D's hidden units (channels) to drop.
     init_std : float or None
         Standard deviation of all initial weights; None keeps the scale of the signal from layer to layer.
     loss : {"minimax", "non-saturating", "hinge", "least-squares", "wgan-gp", "relativistic"}
         See ``ganwatch.trainer.losses.LOSSES``.
     stable : bool
-        False computes logarithms of probabilities as the paper writes them, which is infinite once D is certain.
+        False computes logarithms of probabilities as the paper writes them: infinite once D is certain.
     gp_weight : float
         Weight of the gradient penalty of ``wgan-gp``.
     r1_weight : float
         Weight of the R1 penalty, 0 for none.
     r1_every : int, D updates
-        The penalty is computed that seldom and weighted that much more (Karras et al. 2019, arXiv 1912.04958).
+        Interval of the penalty, which is weighted by the same factor (Karras et al. 2019, arXiv 1912.04958).
     ema : float or None, in (0, 1)
-        Decay of an averaged copy of G, from which ``sample`` then draws.
+        Decay of an averaged copy of G. ``sample`` then draws from the copy.
     classes : int
-        Number of labels; with 0 the GAN is unconditional and ignores labels.
+        Number of labels; a GAN with 0 is unconditional and ignores labels.
     optimizer : {"adam", "sgd", "rmsprop"}
         ``sgd`` takes the first beta as momentum, ``rmsprop`` the second as smoothing.
     g_lr, d_lr : float
@@ -85,7 +85,7 @@ class GAN(lightning.LightningModule):
     Attributes
     ----------
     batches, d_updates, g_updates : int
-        Counted so far, saved in the checkpoint.
+        Counts so far, saved in the checkpoint.
 
     Raises
     ------
@@ -133,7 +133,7 @@ class GAN(lightning.LightningModule):
         shape = tuple(shape)
         network = network or ("conv" if len(shape) == 3 else "mlp")  # C, H, W
         output = output or ("tanh" if len(shape) == 3 else "identity")  # C, H, W
-        check_arguments(locals())
+        check_arguments(locals(), OPTIMIZERS)
         super().__init__()
         self.automatic_optimization = False
         self.save_hyperparameters()
@@ -146,18 +146,19 @@ class GAN(lightning.LightningModule):
         self.batches = self.d_updates = self.g_updates = 0
 
         inputs = latent_dim * 2 if classes else latent_dim
-        made = residual if network == "residual" else networks
+        builders = residual if network == "residual" else networks
         if network == "conv" or (network == "residual" and len(shape) == 3):  # C, H, W
             image = cast("tuple[int, int, int]", shape)
             size = {"channels": channels, "depth": depth or 0}
-            body = made.conv_generator(image, inputs, **size, activation=activation, norm=g_norm, output=output)
-            features, found = made.conv_features(image, **size, activation=d_activation, norm=d_norm, dropout=dropout)
+            body = builders.conv_generator(image, inputs, **size, activation=activation, norm=g_norm, output=output)
+            features, feature_count = builders.conv_features(image, **size, activation=d_activation, norm=d_norm, dropout=dropout)
         else:
             size = {"width": width, "depth": (1 if network == "residual" else 3) if depth is None else depth}
-            body = made.dense_generator(shape, inputs, **size, activation=activation, norm=g_norm, output=output)
-            features, found = made.dense_features(shape, **size, activation=d_activation, norm=d_norm, dropout=dropout)
+            body = builders.dense_generator(shape, inputs, **size, activation=activation, norm=g_norm, output=output)
+            features, feature_count = builders.dense_features(shape, **size, activation=d_activation, norm=d_norm, dropout=dropout)
         self.generator = networks.Generator(body, latent_dim=latent_dim, classes=classes)
-        self.discriminator = networks.Discriminator(nn.Sequential(*features), nn.Linear(found, 1), width=found, classes=classes)
+        head = nn.Linear(feature_count, 1)
+        self.discriminator = networks.Discriminator(nn.Sequential(*features), head, width=feature_count, classes=classes)
         networks.initialise(self.generator, activation, init_std)
         networks.initialise(self.discriminator, d_activation, init_std)
         if d_norm == "spectral":
@@ -168,17 +169,17 @@ class GAN(lightning.LightningModule):
             self.average = AveragedModel(self.generator, multi_avg_fn=decay).float().requires_grad_(requires_grad=False)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        """The optimizers of G and D, in this order."""
+        """Create the optimizers of G and D, in this order."""
         make = OPTIMIZERS[self.optimizer_name]
         nets = (self.generator, self.discriminator)
         return [make(net.parameters(), lr=lr, betas=betas) for net, (lr, betas) in zip(nets, self.rates, strict=True)]
 
     def latents(self, count: int) -> Tensor:
-        """Standard normal latents ``(count, latent_dim)`` float32 on the module's device."""
+        """Draw standard normal latents ``(count, latent_dim)`` float32 on the module's device."""
         return torch.randn(count, self.latent_dim, device=self.device)
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
-        """Samples of latents, from the averaged generator where there is one."""
+        """Turn latents into samples, with the averaged generator if there is one."""
         network: nn.Module = self.generator if self.average is None else self.average
         out: Tensor = network(latent, label)
         return out
@@ -190,9 +191,9 @@ class GAN(lightning.LightningModule):
         Parameters
         ----------
         count : int
-            How many.
+            Number of samples.
         label : (count,) int64 or None
-            The labels to ask for; None draws them evenly where the GAN is conditional.
+            Labels of the samples; None draws them uniformly if the GAN is conditional.
 
         Returns
         -------
@@ -205,7 +206,7 @@ class GAN(lightning.LightningModule):
             return cast("Tensor", self(self.latents(count), label))
 
     def training_step(self, batch: Tensor | list[Tensor] | tuple[Tensor, ...], batch_idx: int) -> None:  # noqa: ARG002  # Lightning's signature
-        """Update D, then G where it is its turn."""
+        """Update D, then G if it is its turn."""
         real, label = (batch, None) if isinstance(batch, Tensor) else (batch[0], batch[1] if self.classes else None)
         if tuple(real.shape[1:]) != self.shape:
             raise UserError(f"shape must equal that of the data's samples, {tuple(real.shape[1:])}, got {self.shape}")
@@ -257,16 +258,16 @@ class GAN(lightning.LightningModule):
         return loss
 
     def optimizer_steps(self, g_updates: int) -> int:
-        """What Lightning's ``global_step`` shows after so many updates of G: it counts the steps of both optimizers."""
+        """Return Lightning's ``global_step`` after ``g_updates`` updates of G; it counts the steps of both optimizers."""
         batches = -(-g_updates // self.g_steps) * self.d_steps
         return batches + batches // self.d_steps * self.g_steps
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the counters."""
+        """Add the counters to the checkpoint."""
         checkpoint["updates"] = {"batches": self.batches, "d": self.d_updates, "g": self.g_updates}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the counters up again."""
+        """Restore the counters."""
         updates = checkpoint["updates"]
         self.batches, self.d_updates, self.g_updates = updates["batches"], updates["d"], updates["g"]
 
@@ -280,40 +281,3 @@ def _evaluation_mode(module: nn.Module) -> Iterator[None]:
     finally:
         for part, mode in modes:
             part.training = mode
-
-
-def check_arguments(given: dict[str, Any]) -> None:
-    choices = {
-        "network": ("conv", "mlp", "residual"),
-        "activation": tuple(networks.ACTIVATIONS),
-        "d_activation": tuple(networks.ACTIVATIONS),
-        "g_norm": ("batch", "none"),
-        "d_norm": ("batch", "spectral", "none"),
-        "optimizer": tuple(OPTIMIZERS),
-        "output": tuple(networks.OUTPUTS),
-    }
-    for name, allowed in choices.items():
-        if given[name] not in allowed:
-            raise UserError(f"{name} must be one of {allowed}, got {given[name]!r}")
-    shape = given["shape"]
-    conv = given["network"] == "conv" or (given["network"] == "residual" and len(shape) == 3)  # C, H, W
-    lowest = dict.fromkeys(("latent_dim", "channels", "width", "r1_every", "d_steps", "g_steps"), 1)
-    lowest |= dict.fromkeys(("gp_weight", "r1_weight", "classes", "g_lr", "d_lr"), 0) | {"depth": 0 if conv else 1}
-    for name, low in lowest.items():
-        if given[name] is not None and not given[name] >= low:
-            raise UserError(f"{name} must be >= {low}, got {given[name]}")
-    vector, image = 1, 3
-    square = len(shape) == image and shape[1] == shape[2] and shape[1] in CONV_SIZES
-    rules = {
-        "shape": (len(shape) in {vector, image} and min(shape) >= 1, "(channels, height, width) or (features,), all >= 1"),
-        f"shape for network={given['network']!r}": (square or not conv, f"(channels, S, S) with S of {CONV_SIZES}"),
-        "dropout": (0.0 <= given["dropout"] < 1.0, "in [0, 1)"),
-        "ema": (given["ema"] is None or 0.0 < given["ema"] < 1.0, "in (0, 1) (decay per update) or None"),
-        "init_std": (given["init_std"] is None or given["init_std"] > 0.0, "> 0 or None"),
-        "g_steps": (min(given["d_steps"], given["g_steps"]) == 1, "1 where d_steps is greater"),
-    }
-    for name in ("g_betas", "d_betas"):
-        rules[name] = (len(given[name]) == 2 and all(0.0 <= beta < 1.0 for beta in given[name]), "two numbers in [0, 1)")  # a pair
-    for name, (kept, rule) in rules.items():
-        if not kept:
-            raise UserError(f"{name} must be {rule}, got {given[name.partition(' ')[0]]}")

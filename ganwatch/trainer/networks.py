@@ -24,17 +24,17 @@ OUTPUTS: dict[str, Callable[[], nn.Module]] = {"tanh": nn.Tanh, "identity": nn.I
 
 
 def make_activation(name: str) -> nn.Module:
-    """A layer of ``ACTIVATIONS``."""
+    """Create a layer of ``ACTIVATIONS``."""
     return ACTIVATIONS[name]()
 
 
 def norm_layers(kind: Callable[[int], nn.Module], width: int, norm: str) -> list[nn.Module]:
-    """Batch normalisation where that is asked for; spectral normalisation is laid over finished networks."""
+    """Create the batch normalisation if ``norm`` asks for it; ``add_spectral_norm`` comes later, on the whole network."""
     return [kind(width)] if norm == "batch" else []
 
 
 class Generator(nn.Module):
-    """Latents (and labels, where ``classes`` > 0) to samples.
+    """Generator: turns latents (and labels, if ``classes`` > 0) into samples.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class Generator(nn.Module):
         self.body = body
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
-        """Samples ``(N, *shape)`` of latents ``(N, latent_dim)`` and labels ``(N,)`` int64."""
+        """Turn latents ``(N, latent_dim)`` and labels ``(N,)`` int64 into samples ``(N, *shape)``."""
         if self.embedding is not None and label is not None:
             latent = torch.cat((latent, self.embedding(label)), 1)
         out: Tensor = self.body(latent)
@@ -60,7 +60,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Samples to logits ``(N,)``; with labels a projection discriminator (Miyato and Koyama 2018, arXiv 1802.05637).
+    """Discriminator: turns samples into logits ``(N,)``; with labels by projection (Miyato and Koyama 2018, arXiv 1802.05637).
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class Discriminator(nn.Module):
         self.embedding = nn.Embedding(classes, width) if classes else None
 
     def forward(self, sample: Tensor, label: Tensor | None = None) -> Tensor:
-        """Logits ``(N,)`` of samples ``(N, *shape)`` and labels ``(N,)`` int64."""
+        """Turn samples ``(N, *shape)`` and labels ``(N,)`` int64 into logits ``(N,)``."""
         features = self.features(sample)
         logit: Tensor = self.head(features).squeeze(1)
         if self.embedding is not None and label is not None:
@@ -90,20 +90,20 @@ class Discriminator(nn.Module):
 def conv_generator(
     shape: tuple[int, int, int], inputs: int, *, channels: int, depth: int, activation: str, norm: str, output: str
 ) -> nn.Module:
-    """A DCGAN-like body: a projection to 4x4, then a transposed convolution per doubling (Radford et al. 2015, arXiv 1511.06434).
+    """Build a DCGAN-like body: a projection to 4x4, then a transposed convolution per doubling (Radford et al. 2015, arXiv 1511.06434).
 
     Parameters
     ----------
     shape : (C, S, S)
         S is a power of two from 8 to 128.
     inputs : int
-        Size of the latent, with the label's embedding.
+        Size of the latent, including the label's embedding.
     channels : int
         Channels at full resolution; they double with every halving, up to eight times as many.
     depth : int
         Additional 3x3 convolutions at every resolution.
     activation, norm, output : str
-        Of ``ACTIVATIONS``; ``batch`` or ``none``; of ``OUTPUTS``.
+        A key of ``ACTIVATIONS``; ``batch`` or ``none``; a key of ``OUTPUTS``.
     """
     doublings = int(math.log2(shape[1])) - 2
     widths = [channels * 2 ** min(level, 3) for level in range(doublings, -1, -1)]
@@ -124,7 +124,7 @@ def conv_generator(
 def conv_features(
     shape: tuple[int, int, int], *, channels: int, depth: int, activation: str, norm: str, dropout: float
 ) -> tuple[list[nn.Module], int]:
-    """Strided convolutions down to 2x2, the mirror of ``conv_generator``, and the number of features that they give."""
+    """Build strided convolutions down to 2x2, the mirror of ``conv_generator``; return them and the number of their features."""
     halvings = int(math.log2(shape[1])) - 1
     widths = [channels * 2 ** min(level, 3) for level in range(halvings)]
 
@@ -144,7 +144,7 @@ def conv_features(
 def dense_generator(
     shape: tuple[int, ...], inputs: int, *, width: int, depth: int, activation: str, norm: str, output: str
 ) -> nn.Module:
-    """``depth`` hidden layers of ``width`` units, then a layer that gives ``shape``."""
+    """Build ``depth`` hidden layers of ``width`` units, then a layer that outputs ``shape``."""
     layers: list[nn.Module] = []
     for index in range(depth):
         layers.append(nn.Linear(width if index else inputs, width))
@@ -156,7 +156,7 @@ def dense_generator(
 def dense_features(
     shape: tuple[int, ...], *, width: int, depth: int, activation: str, norm: str, dropout: float
 ) -> tuple[list[nn.Module], int]:
-    """``depth`` hidden layers of ``width`` units, and the number of features that they give."""
+    """Build ``depth`` hidden layers of ``width`` units; return them and the number of their features."""
     layers: list[nn.Module] = [nn.Flatten()]
     for index in range(depth):
         layers.append(nn.Linear(width if index else math.prod(shape), width))
@@ -174,7 +174,7 @@ def initialise(network: nn.Module, activation: str, std: float | None) -> None:
     network : nn.Module
         Changed in place.
     activation : str
-        Decides the gain where ``std`` is None.
+        Determines the gain if ``std`` is None.
     std : float or None
         Standard deviation of every weight, or None for He et al. 2015 (arXiv 1502.01852), which keeps the scale of the signal
         from layer to layer with and without normalisation.
@@ -201,7 +201,7 @@ def _fan_in(module: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> float:
 
 
 def add_spectral_norm(network: nn.Module) -> None:
-    """Spectral normalisation of every weight (Miyato et al. 2018, arXiv 1802.05957). Changed in place."""
+    """Add spectral normalisation to every weight, in place (Miyato et al. 2018, arXiv 1802.05957)."""
     for module in list(network.modules()):
         if isinstance(module, nn.Linear | nn.Conv2d | nn.Embedding):
             spectral_norm(module)

@@ -11,7 +11,7 @@ from ganwatch.trainer.networks import OUTPUTS, make_activation, norm_layers
 
 
 class Residual(nn.Module):
-    """Two layers beside a shortcut, then a change of resolution on both.
+    """A residual block: the sum of a body and a shortcut.
 
     Parameters
     ----------
@@ -27,13 +27,13 @@ class Residual(nn.Module):
         self.shortcut = shortcut
 
     def forward(self, x: Tensor) -> Tensor:
-        """Sum of both ways."""
+        """Add the outputs of body and shortcut."""
         out: Tensor = self.body(x) + self.shortcut(x)
         return out
 
 
 def dense_block(width: int, *, activation: str, norm: str, dropout: float = 0.0) -> Residual:
-    """Two hidden layers of ``width`` units beside the identity."""
+    """Build a block of two hidden layers of ``width`` units and the identity."""
 
     def layer() -> list[nn.Module]:
         drop = [nn.Dropout(dropout)] if dropout else []
@@ -43,7 +43,7 @@ def dense_block(width: int, *, activation: str, norm: str, dropout: float = 0.0)
 
 
 def conv_block(width: int, wider: int, *, resize: nn.Module, activation: str, norm: str, dropout: float = 0.0) -> Residual:
-    """Two 3x3 convolutions beside one of 1x1; ``resize`` comes first on both ways."""
+    """Build a block of two 3x3 convolutions and a 1x1 convolution as the shortcut; ``resize`` comes first in both."""
 
     def layer(inputs: int) -> list[nn.Module]:
         drop = [nn.Dropout2d(dropout)] if dropout else []
@@ -55,7 +55,7 @@ def conv_block(width: int, wider: int, *, resize: nn.Module, activation: str, no
 def conv_generator(
     shape: tuple[int, int, int], inputs: int, *, channels: int, depth: int, activation: str, norm: str, output: str
 ) -> nn.Module:
-    """A projection to 4x4, then a block per doubling and ``depth`` more behind each; arguments as for ``networks.conv_generator``."""
+    """Build a projection to 4x4, then per doubling a block and ``depth`` more; arguments as for ``networks.conv_generator``."""
     doublings = int(math.log2(shape[1])) - 2
     widths = [channels * 2 ** min(level, 3) for level in range(doublings, -1, -1)]
     layers: list[nn.Module] = [nn.Linear(inputs, widths[0] * 16), nn.Unflatten(1, (widths[0], 4, 4))]
@@ -69,7 +69,7 @@ def conv_generator(
 def conv_features(
     shape: tuple[int, int, int], *, channels: int, depth: int, activation: str, norm: str, dropout: float
 ) -> tuple[list[nn.Module], int]:
-    """Blocks that halve the resolution down to 2x2, the mirror of ``conv_generator``, and the number of features that they give."""
+    """Build blocks that halve the resolution down to 2x2, the mirror of ``conv_generator``; return them and the number of features."""
     halvings = int(math.log2(shape[1])) - 1
     widths = [channels * 2 ** min(level, 3) for level in range(halvings)]
     layers: list[nn.Module] = [nn.Conv2d(shape[0], widths[0], 3, 1, 1)]
@@ -83,7 +83,7 @@ def conv_features(
 def dense_generator(
     shape: tuple[int, ...], inputs: int, *, width: int, depth: int, activation: str, norm: str, output: str
 ) -> nn.Module:
-    """``depth`` blocks of ``width`` units between two linear layers."""
+    """Build ``depth`` blocks of ``width`` units between two linear layers."""
     blocks = [dense_block(width, activation=activation, norm=norm) for _ in range(depth)]
     last = [make_activation(activation), nn.Linear(width, math.prod(shape)), nn.Unflatten(1, shape), OUTPUTS[output]()]
     return nn.Sequential(nn.Linear(inputs, width), *blocks, *last)
@@ -92,6 +92,6 @@ def dense_generator(
 def dense_features(
     shape: tuple[int, ...], *, width: int, depth: int, activation: str, norm: str, dropout: float
 ) -> tuple[list[nn.Module], int]:
-    """The mirror of ``dense_generator``, and the number of features that it gives."""
+    """Build the mirror of ``dense_generator``; return its layers and the number of their features."""
     blocks = [dense_block(width, activation=activation, norm=norm, dropout=dropout) for _ in range(depth)]
     return [nn.Flatten(), nn.Linear(math.prod(shape), width), *blocks, make_activation(activation)], width

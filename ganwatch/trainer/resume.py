@@ -1,4 +1,4 @@
-"""What a Lightning checkpoint lacks for an exact resume, and files that a kill cannot truncate."""
+"""Exact resume: random states in the Lightning checkpoint, and checkpoint files that a kill cannot truncate."""
 
 from __future__ import annotations
 
@@ -21,44 +21,45 @@ if TYPE_CHECKING:
     from ganwatch.trainer.module import GAN
 
 CHECKPOINT_NAME = "last.ckpt"
+"""File name of the checkpoint in the folder of a run."""
 
 
 class ExactResume(lightning.Callback):
     """Saves the random states of torch, NumPy and Python with the checkpoint, as plain types, and restores them.
 
-    Together with batches that know their position (``ganwatch.trainer.data.Batches``) a resumed run then equals an uninterrupted
-    one bit for bit, on one device and the same machine.
+    Together with batches that know their position (``ganwatch.trainer.data.Batches``), a resumed run equals an uninterrupted one bit
+    for bit, on one device and the same machine.
     """
 
     def __init__(self) -> None:
         self._pending: dict[str, Any] | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """The random states, as tensors, lists and numbers."""
+        """Return the random states, as tensors, lists and numbers."""
         return random_state()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Keep the states until the first batch is about to be fetched."""
+        """Keep the states until the training starts."""
         self._pending = state_dict
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002  # Lightning's signature
-        """Restore the states: whatever set-up drew is forgotten."""
+        """Restore the states, after everything that the set-up drew."""
         if self._pending is not None:
             restore_random_state(self._pending)
             self._pending = None
 
 
 class SaveLast(Checkpoint):
-    """Keeps one checkpoint, ``folder / "last.ckpt"``, replaced every so many updates of the generator and after the last one.
+    """Saves one checkpoint, ``folder / "last.ckpt"``, every ``every`` updates of the generator and after the last update.
 
     Lightning's own callback counts the steps of both optimizers together and can miss a multiple.
 
     Parameters
     ----------
     folder : path
-        Made where it is missing.
+        Created if it is missing.
     every : int, updates of G
-        How often.
+        Interval between two checkpoints.
     """
 
     def __init__(self, folder: Path, every: int) -> None:
@@ -68,11 +69,11 @@ class SaveLast(Checkpoint):
         self._saved = 0
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002  # Lightning's signature
-        """What the checkpoint that is resumed holds is saved already."""
+        """Count the updates of a resumed checkpoint as saved."""
         self._saved = cast("GAN", pl_module).g_updates
 
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *_: Any) -> None:
-        """Save where it is time."""
+        """Save if a checkpoint is due."""
         updates = cast("GAN", pl_module).g_updates
         if updates // self.every > self._saved // self.every or (trainer.global_step >= trainer.max_steps > 0 and updates > self._saved):
             self._saved = updates
@@ -80,14 +81,14 @@ class SaveLast(Checkpoint):
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the target and renames.
+    """Writes a checkpoint to a file next to the target, then renames it.
 
-    Lightning's own writer goes through the temporary directory, which may lie on another file system: then the last act is a copy,
-    and a kill within it leaves a truncated file.
+    Lightning's own writer uses the temporary directory, which may be on another file system. Its last act is then a copy, and a kill
+    during the copy leaves a truncated file.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: _PATH, storage_options: Any | None = None) -> None:  # noqa: ARG002  # the base's signature
-        """Write the checkpoint to a local path; until it is complete and on disk the former file stays."""
+        """Write the checkpoint to a local path; the former file stays until the new one is complete and on disk."""
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f".{target.name}.partial")
@@ -99,7 +100,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 def random_state() -> dict[str, Any]:
-    """The global random states as plain types that ``torch.load(weights_only=True)`` accepts."""
+    """Return the global random states as plain types that ``torch.load(weights_only=True)`` accepts."""
     version, internal, gauss = random.getstate()
     name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)  # noqa: NPY002  # the global state is what is saved
     state = {
@@ -113,7 +114,7 @@ def random_state() -> dict[str, Any]:
 
 
 def restore_random_state(state: dict[str, Any]) -> None:
-    """Go back to a state of ``random_state``."""
+    """Restore a state of ``random_state``."""
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
     name, keys, *rest = state["numpy"]

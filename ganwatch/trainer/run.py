@@ -1,4 +1,4 @@
-"""Train the reference GAN quietly, for so many updates of the generator."""
+"""``fit``: trains the reference GAN for a number of updates of the generator, without output."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ QUIET_TRAINER: dict[str, Any] = {
     "devices": 1,
     "max_epochs": -1,
 }
-"""Arguments of a Trainer that prints nothing and leaves nothing behind."""
+"""Arguments of a Trainer that prints nothing and writes no files."""
 
 
 def fit(
@@ -50,32 +50,32 @@ def fit(
     Parameters
     ----------
     model : GAN
-        Trained in place. Its initial weights are its own: seed before it is made.
+        Trained in place. Seed before you create it: its initial weights are its own.
     data : LightningDataModule
         Such as ``GANData``.
     steps : int, updates of G
-        Counted from the start of the run, also of a resumed one.
+        Counted from the start of the run, also if it is resumed.
     callbacks : sequence of Callback
         Such as ganwatch's own.
     seed : int or None
-        Seeds latents, dropout and whatever else the training draws; None leaves the random state as it is.
+        Seeds everything that the training draws, such as latents and dropout; None leaves the random state as it is.
     root : path or None
         Folder of the checkpoint.
     checkpoint_every : int or None, updates of G
-        None saves no checkpoint.
+        Interval between two checkpoints; None saves none.
     resume : path, bool or None
-        A checkpoint to go on from; True takes ``root / "last.ckpt"``.
+        Checkpoint to continue from; True takes ``root / "last.ckpt"``.
     threads : int or None
-        Threads of torch during the training; None leaves them.
+        Threads of torch during the training; None leaves them as they are.
     progress : bool
-        Whether to show Lightning's progress bar.
+        True shows Lightning's progress bar.
 
     Raises
     ------
     UserError
-        An argument breaks a rule, the checkpoint is not there, or the data cannot be used.
+        An argument breaks a rule, the checkpoint does not exist, or the data cannot be used.
     KeyboardInterrupt
-        Ctrl-C, after every callback was told.
+        Ctrl-C, after every callback has handled it.
     """
     if steps < 1:
         raise UserError(f"steps must be >= 1 (updates of the generator), got {steps}")
@@ -105,12 +105,12 @@ def fit(
 
 
 def find_checkpoint(root: Path | None, resume: Path | bool | None) -> Path | None:
-    """The checkpoint to go on from, or None.
+    """Find the checkpoint to continue from, or None.
 
     Raises
     ------
     UserError
-        It is asked for and not there.
+        The checkpoint does not exist.
     """
     if not resume:
         return None
@@ -124,7 +124,7 @@ def find_checkpoint(root: Path | None, resume: Path | bool | None) -> Path | Non
 
 @contextmanager
 def silence_lightning() -> Iterator[None]:
-    """Keep back Lightning's notices on hardware, workers and tips; warnings of other packages pass."""
+    """Suppress Lightning's notices on hardware, workers and tips; warnings of other packages pass."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels: list[Any] = [logger.level for logger in loggers]
     for logger in loggers:
@@ -140,7 +140,7 @@ def silence_lightning() -> Iterator[None]:
 
 @contextmanager
 def reraise_keyboard_interrupt() -> Iterator[None]:
-    """Pass Ctrl-C on as KeyboardInterrupt; Lightning turns it into an exit with code 1 and leaves the signal ignored."""
+    """Raise KeyboardInterrupt on Ctrl-C; Lightning alone exits with code 1 and then ignores the signal."""
     handler = signal.getsignal(signal.SIGINT)
     try:
         yield

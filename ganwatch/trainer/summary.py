@@ -1,4 +1,4 @@
-"""What a run has shown, for programs and for people."""
+"""Summary of a finished run, for programs and for people."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def summary(watch: GanWatch) -> dict[str, Any]:
-    """What ``ganwatch demo --json`` prints: run, steps, last value of each signal, incidents. Non-finite numbers are None."""
+    """Return the output of ``ganwatch demo --json``: run, steps, last value of each signal, incidents. Non-finite numbers are None."""
     assert watch.observer is not None
     monitor = watch.observer.monitor
     codes = {incident.id: incident.code for incident in monitor.incidents.history}
@@ -42,16 +42,16 @@ def _incident_facts(incident: Incident, codes: dict[str, str]) -> dict[str, Any]
 
 
 def report(result: Mapping[str, Any], store: str, *, stopped: bool = False) -> str:
-    """The end of a run in words: which run, how far it came, what was wrong, and how to look at it.
+    """Describe a finished run: its id, its steps, its incidents, and the commands that show more.
 
     Parameters
     ----------
     result : mapping
         From ``summary``.
     store : str
-        What the run was kept in.
+        Folder or URL of the run's store.
     stopped : bool
-        Whether somebody ended it before its last step.
+        True if a person ended it before its last step.
     """
     from ganwatch.core.provenance import mask_passwords
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import torch
+import torch._dynamo  # optimizers import it; imported here, once for all forks
 from torch import nn
 
 import ganwatch
@@ -21,7 +22,7 @@ STEPS, SAVED, KILLED = 40, 20, 33
 
 
 class FromUpdate(Detector):
-    """There from one of its own updates on."""
+    """Fires from one of its own updates on."""
 
     title, severity, inputs, fire_after, resolve_after = "FromUpdate", "ticket", ("loss/g",), 3, 5
 
@@ -71,6 +72,8 @@ def train(folder, *, kill):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    with ganwatch.watch(nn.PReLU(), nn.PReLU(), store="imports"):  # imports all that a watch needs, once for all forks
+        pass
     start(train, "whole")
     start(train, "killed", kill=True)
     start(train, "killed")

@@ -104,7 +104,7 @@ LATER = {
     "D made anew": (lambda g, d: {"d": networks()[1]}, "Another network, shaped like D, is trained while D is not"),
     "G copied, its optimizer kept": (lambda g, d: {"g": copy.deepcopy(g), "of_g": sgd(g)}, "optimizer of G steps, but G gets no gradient"),
     "D copied, its optimizer kept": (lambda g, d: {"d": copy.deepcopy(d), "of_d": sgd(d)}, "optimizer of D steps, but D gets no gradient"),
-    "G copied, gradients of zero": (lambda g, d: {"g": copy.deepcopy(g), "of_g": zeros(g)}, "G is trained, but ganwatch sees no call of it"),
+    "G copied, gradients of zero": (lambda g, d: {"g": copy.deepcopy(g), "of_g": zeros(g)}, "G is trained, but ganwatch sees no call"),
 }
 
 

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from ganwatch.core.errors import UserError
-from ganwatch.trainer.module import CONV_SIZES, GAN
+from ganwatch.trainer.arguments import CONV_SIZES
+from ganwatch.trainer.module import GAN
 
 
 @pytest.mark.parametrize("size", CONV_SIZES)

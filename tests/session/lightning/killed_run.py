@@ -25,7 +25,7 @@ STEPS, KILLED = 40, 33
 
 
 class Between(Detector):
-    """There from one step to another, as counted in updates of its own."""
+    """Fires from one of its own updates to another."""
 
     title, severity, inputs, fire_after, resolve_after = "Between", "ticket", ("loss/g",), 3, 5
     first, last = 0, 0
@@ -57,7 +57,7 @@ class BehindTheCheckpoint(Between):
 
 
 class Kill(lightning.Callback):
-    """Waits until the store holds what has been judged, notes that, and kills the process."""
+    """Waits until the store holds the readings, notes them, and kills the process."""
 
     def __init__(self, folder, watch):
         self.folder, self.watch = folder, watch
@@ -66,12 +66,12 @@ class Kill(lightning.Callback):
         if module.g_updates < KILLED:
             return
         run, committed = self.watch.observer.run.id, {}
+        for sink in self.watch.observer.monitor.sinks:
+            sink.sync()
         with open_store(self.folder / "runs", create=False) as store:
-            while len(committed.get("loss/g", ())) < 20:
-                committed = {}
-                for name in queries.series_names(store, run):
-                    steps, values = queries.series(store, run, name)
-                    committed[name] = list(zip(steps.tolist(), values.tolist(), strict=True))
+            for name in queries.series_names(store, run):
+                steps, values = queries.series(store, run, name)
+                committed[name] = list(zip(steps.tolist(), values.tolist(), strict=True))
         (self.folder / "committed.json").write_text(json.dumps(committed))
         os.kill(os.getpid(), signal.SIGKILL)
 

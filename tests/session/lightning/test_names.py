@@ -1,11 +1,14 @@
-"""The callback under both names of Lightning, together and alone, in processes of their own as the second import redirects the first's log.
+"""The callback under both names of Lightning, together and alone, each in its own process: the second import redirects the first's log.
 
-Run as a script: python test_names.py [--not NAME] NAME [NAME].
+As a script it runs every case in a fork of one process, which has imported all that they share.
 """
 
+import os
+import re
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,7 +20,7 @@ QUIET = {"logger": False, "enable_progress_bar": False, "enable_model_summary": 
 
 
 def train(name, folder, *callbacks):
-    """Six steps of a GAN in that Lightning; what it ends with."""
+    """Train a GAN for six steps in that Lightning; return its last state and the trainer."""
     package = import_module(name)
 
     class GAN(package.LightningModule):
@@ -48,7 +51,7 @@ def train(name, folder, *callbacks):
 
 
 def check(name, folder):
-    """Train with and without; the callback's state in the checkpoint."""
+    """Train with and without the callback; return the step in the callback's checkpoint."""
     from ganwatch import GanWatch
 
     package = import_module(name)
@@ -64,23 +67,44 @@ def check(name, folder):
     return saved["callbacks"]["GanWatch"]["index"]
 
 
-@pytest.mark.parametrize("arguments", [["--not", *NAMES], ["--not", *NAMES[::-1]], NAMES])
-def test_the_trainer_of_each_takes_it(arguments, tmp_path):
-    done = subprocess.run([sys.executable, __file__, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+def check_alone_and_together(folder, hidden, names, kill):
+    """Train in the Lightning packages of those names; no other may be imported."""
+    if hidden:
+        sys.modules[hidden.partition(".")[0]] = None
+    for name in names:
+        assert check(name, folder / name) == 6
+    assert [name for name in NAMES if sys.modules.get(name)] == list(names)
+
+
+def check_missing(folder, kill):
+    """Import the callback without Lightning; the error must name the command that installs it."""
+    sys.modules["lightning"] = sys.modules["pytorch_lightning"] = None
+    with pytest.raises(ImportError, match=re.escape('GanWatch needs lightning: pip install "ganwatch[lightning]"')):
+        from ganwatch import GanWatch  # noqa: F401  # fails
+
+
+def test_the_trainer_of_each_takes_it_and_without_either_the_error_says_what_to_install(tmp_path):
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, __file__], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-def test_without_either_the_error_says_what_to_install():
-    block = "import sys; sys.modules['lightning'] = sys.modules['pytorch_lightning'] = None"
-    done = subprocess.run([sys.executable, "-c", f"{block}; from ganwatch import GanWatch"], capture_output=True, text=True, check=False)
-    assert 'GanWatch needs lightning: pip install "ganwatch[lightning]"' in done.stderr
+    assert len(list(tmp_path.iterdir())) == 4
 
 
 if __name__ == "__main__":
-    names = sys.argv[1:]
-    if names[0] == "--not":
-        sys.modules[names[1].partition(".")[0]] = None
-        names = names[2:]
-    for each in names:
-        assert check(each, each) == 6
-    assert [name for name in NAMES if sys.modules.get(name)] == names  # no other has been imported
+    import torch._dynamo  # optimizers import it
+    import torchmetrics  # noqa: F401  # both packages import it
+
+    import ganwatch
+
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+    from forked import start  # not installed
+
+    torch.set_num_threads(1)
+    with ganwatch.watch(nn.PReLU(), nn.PReLU(), store=None):  # imports all that a watch needs
+        pass
+    assert not [name for name in NAMES if name in sys.modules]
+    first, second = NAMES
+    start(check_alone_and_together, "first", hidden=second, names=[first])
+    start(check_alone_and_together, "second", hidden=first, names=[second])
+    start(check_alone_and_together, "both", hidden=None, names=NAMES)
+    start(check_missing, "neither")
