@@ -165,7 +165,10 @@ class Monitor:
         return reasons
 
     def finish(self, state: str) -> None:
-        """Flush, then report the end of the run to every sink and close it."""
+        """Flush, then report the end of the run to every sink and close it.
+
+        The sinks write the end: ``SqlSink.finish`` stores the state and the time. ``session.run_end.end_run`` logs the last line.
+        """
         self.guard("monitor", self.flush)
         self._call_sinks("finish", state)
         self._call_sinks("close")
