@@ -130,8 +130,11 @@ def test_copies_work_and_are_not_watched(training, make_copy):
             parameter.add_(1.0)
     calls = training.recorder.loop_facts.calls["g"]
     z = torch.randn(2, 4)
-    assert not torch.equal(twin(z), training.g.inner(z))
+    sample = twin(z)
+    assert not torch.equal(sample, training.g.inner(z))
     assert training.recorder.loop_facts.calls["g"] == calls > 0
+    origins = [training.recorder.batch_origin.identify(x.detach())[0][0] for x in (sample, training.g(z))]
+    assert origins == ["unknown", "fake"]
     training.recorder.close()
     assert torch.equal(twin(z), twin.inner(z))
 
