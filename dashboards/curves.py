@@ -69,8 +69,8 @@ def _body(record: queries.RunRecord, groups: Sequence[str], window: int | None, 
     marked = incident_spans(queries.incidents(store, run))
     families: dict[str, list[str]] = defaultdict(list)
     for name in queries.series_names(store, run):
-        group = name.partition("/")[0]
-        families[name if group == LOGGED else group].append(name)  # each value that a loop logs has its own scale
+        family = name.partition("/")[0]
+        families[name if family == LOGGED else family].append(name)  # each value that a loop logs has its own scale
     order = [*catalogue(), *families]
     for group in _groups():
         names = sorted((name for name in families if _group(name) == group), key=order.index)

@@ -63,11 +63,11 @@ def _body() -> None:
     _table(runs, silent)
 
 
-def _cards(found: Sequence[queries.IncidentRecord], names: Mapping[str, str], *, ended: bool) -> None:
-    for incident in found[:MAX_CARDS]:
+def _cards(incidents: Sequence[queries.IncidentRecord], names: Mapping[str, str], *, ended: bool) -> None:
+    for incident in incidents[:MAX_CARDS]:
         _card(incident, names.get(incident.run, incident.run), ended=ended)
-    if len(found) > MAX_CARDS:
-        st.caption(f"{len(found) - MAX_CARDS} more open incidents are on the screens of their runs.")
+    if len(incidents) > MAX_CARDS:
+        st.caption(f"{len(incidents) - MAX_CARDS} more open incidents are on the screens of their runs.")
 
 
 def _card(incident: queries.IncidentRecord, run: str, *, ended: bool) -> None:
