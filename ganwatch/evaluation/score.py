@@ -14,7 +14,7 @@ from ganwatch.core.provenance import package_versions
 from ganwatch.data.sample_format import SampleFormat, SampleStream, are_vectors, infer_ranges, rescale_batches
 from ganwatch.features.cache import FeatureCache
 from ganwatch.features.extraction import extract
-from ganwatch.features.registry import ExtractorSpec, extractor
+from ganwatch.features.registry import ExtractorSpec, make_extractor
 from ganwatch.metrics.coverage import NEIGHBOURHOOD_METRICS, Precision
 from ganwatch.metrics.estimate import Estimate
 from ganwatch.metrics.frechet import MIN_REALS_PER_FAKE, FrechetDistance
@@ -56,7 +56,7 @@ def score(
     real, fake : SampleStream
         The two sides.
     features : str, callable or None
-        The extractor, as for ``ganwatch.features.registry.extractor``.
+        The extractor, as for ``ganwatch.features.registry.make_extractor``.
     size : int or None, pixels
         Side to which images are resized.
     value_range : (low, high) or None
@@ -77,7 +77,7 @@ def score(
     formats = {side.argument: SampleFormat.of(side) for side in (real, fake)}
     vectors = are_vectors(formats)
     ranges = {} if vectors else infer_ranges((real, fake), formats, value_range)
-    extract_features = extractor(features, vectors=vectors, size=size, seed=seed)
+    extract_features = make_extractor(features, vectors=vectors, size=size, seed=seed)
     rows = {}
     for side in (real, fake):
         strict = side.value_range is None and len(set(ranges.values())) > 1

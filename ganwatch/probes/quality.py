@@ -207,12 +207,12 @@ class Quality(Probe):
         return RealFeatures(features, labels, unseen, value_range, SampleResolution.of(reals), to_pixels(reals, value_range))
 
     def _extract(self, samples: Tensor, value_range: tuple[float, float]) -> Tensor:
-        from ganwatch.features.registry import extractor
+        from ganwatch.features.registry import make_extractor
 
         images = samples.ndim == 4 and samples.shape[1] in {1, 3}
         if self._extractor is None:
             by_name = self.extractor is None or isinstance(self.extractor, str)
-            self._extractor = extractor(self.extractor, vectors=not images, given=value_range) if by_name else self.extractor
+            self._extractor = make_extractor(self.extractor, vectors=not images, input_range=value_range) if by_name else self.extractor
         features: Tensor = self._extractor(samples if images else samples.flatten(1))
         return features.cpu()
 
@@ -255,11 +255,11 @@ class Quality(Probe):
 
     def provenance(self) -> dict[str, Any]:
         """Return extractor, counts and budget as plain types."""
-        from ganwatch.features.registry import extractor
+        from ganwatch.features.registry import make_extractor
 
         chosen = self._extractor or self.extractor
-        named = {"images": extractor(), "others": extractor(vectors=True)} if chosen is None else {"all": chosen}
-        named = {what: extractor(one) if isinstance(one, str) else one for what, one in named.items()}
+        named = {"images": make_extractor(), "others": make_extractor(vectors=True)} if chosen is None else {"all": chosen}
+        named = {what: make_extractor(one) if isinstance(one, str) else one for what, one in named.items()}
         facts = {what: one.provenance() for what, one in named.items()}
         return {"extractor": facts, "samples": self.samples, "reals": self.reals, "share": self.share, "interval": self.interval}
 

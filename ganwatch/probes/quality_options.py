@@ -14,10 +14,10 @@ def to_extractor(given: Any) -> Any:
         return None
     from ganwatch.features.extractor import Extractor
     from ganwatch.features.function import CallableExtractor
-    from ganwatch.features.registry import extractor
+    from ganwatch.features.registry import make_extractor
 
     if isinstance(given, str):
-        extractor(given)
+        make_extractor(given)
     if isinstance(given, str | Extractor):
         return given
     if not callable(given):

@@ -26,7 +26,7 @@ def labels(_loaded):
 
 
 @pytest.fixture
-def speak():
+def find_finding():
     """The finding of one check, or None."""
 
     def find(report, check):

@@ -54,7 +54,7 @@ def _states(dataset):
     )
 
 
-def test_reading_moves_no_random_state_and_leaves_the_data_set_as_it_was(images):
+def test_reading_changes_no_random_state_and_no_data_set(images):
     dataset = Augmented(images[:400])
     before = _states(dataset)
     first = audit(DataLoader(dataset, batch_size=32, shuffle=True), held_out=dataset)
@@ -64,7 +64,7 @@ def test_reading_moves_no_random_state_and_leaves_the_data_set_as_it_was(images)
     assert audit(dataset, held_out=dataset).to_dict() == first.to_dict()
 
 
-def test_what_changes_at_each_reading_is_not_judged_for_copies(images):
+def test_copies_are_not_searched_in_items_that_differ_at_each_reading(images):
     results = audit(Augmented(images), held_out=images).results
     for check in ("duplicates", "near-duplicates", "overlap"):
         assert results[check] == "not applicable: an item differs each time it is read (augmentation)"
@@ -110,7 +110,7 @@ def test_the_loader_itself_is_never_iterated(images):
     assert report.size == 1797
 
 
-def test_samplers_are_heeded(images, labels):
+def test_samplers_are_respected(images, labels):
     dataset = TensorDataset(torch.from_numpy(images), torch.from_numpy(labels))
     chosen = np.flatnonzero(labels < 8).tolist()
     images[chosen[5]] = 0.0
@@ -133,7 +133,7 @@ def test_what_can_only_be_iterated_is_not_applicable(images):
     assert audit(images, held_out=Stream()).results["overlap"].startswith("not applicable: held_out: Stream")
 
 
-def test_items_may_be_mappings_pairs_tensors_or_half_precision(images, labels, speak):
+def test_items_may_be_mappings_pairs_tensors_or_half_precision(images, labels, find_finding):
     images[8] = 0.0
     kinds = [
         [{"pixel_values": image, "label": int(label)} for image, label in zip(images, labels, strict=True)],
@@ -141,9 +141,9 @@ def test_items_may_be_mappings_pairs_tensors_or_half_precision(images, labels, s
     ]
     for data in kinds:
         report = audit(data)
-        assert speak(report, "constant").examples == (8,)
+        assert find_finding(report, "constant").examples == (8,)
         assert report.results["balance"] == "passed"
-    assert speak(audit(torch.from_numpy(images)), "constant").examples == (8,)
+    assert find_finding(audit(torch.from_numpy(images)), "constant").examples == (8,)
     assert audit([*zip(images, np.random.default_rng(0).random(1797), strict=True)]).results["balance"].startswith("not applicable")
 
 

@@ -38,7 +38,7 @@ def test_a_healthy_folder(folder, capsys):
     assert report["results"]["value-range"].startswith("not applicable: files hold raw pixels")
 
 
-def test_every_fault_of_a_folder_is_named_with_its_path(folder, capsys):
+def test_every_fault_of_a_folder_is_reported_with_its_path(folder, capsys):
     files = sorted(folder.rglob("*.png"))
     files[3].write_bytes(files[3].read_bytes()[:-30])
     files[4].write_bytes(b"")

@@ -1,4 +1,4 @@
-"""Healthy data are not warned of."""
+"""Healthy data give no finding."""
 
 from functools import partial
 
@@ -45,7 +45,7 @@ def test_patches_of_a_real_photograph_pass(which):
     assert not audit(patches).findings
 
 
-def test_a_folder_trained_through_the_reference_loader_is_judged_after_scaling(images):
+def test_data_of_the_reference_loader_are_audited_after_scaling(images):
     from ganwatch.trainer.data import Batches
 
     pixels = torch.from_numpy(((images + 1) * 127.5).astype(np.uint8))[:, None]

@@ -1,4 +1,4 @@
-"""What can be read comes in a stable order, by stated rules; what cannot is listed."""
+"""Readable items come in a stable order, by stated rules; the others are listed."""
 
 import os
 import random
@@ -29,7 +29,7 @@ def _huge(path):
 
 @pytest.fixture
 def folder(tmp_path):
-    """One image of each kind that is met."""
+    """One image of each supported and unsupported kind."""
     grey = Image.fromarray(GREY)
     grey.save(tmp_path / "a-grey.png")
     Image.fromarray(GREY.astype(np.uint16) * 257).save(tmp_path / "b-16bit.png")
@@ -136,7 +136,7 @@ class Noisy(Dataset):
         return torch.full((1, 4, 4), float("nan") if index == 4 else random.random()), index
 
 
-def test_a_loader_is_read_by_index_without_moving_random_state():
+def test_a_loader_is_read_by_index_and_no_random_state_changes():
     loader, state = DataLoader(Noisy(), batch_size=2, shuffle=True), random.getstate()
     samples = SampleBatches(loader, batch_size=4)
     first, again = ([batch.clone() for batch in samples] for _ in range(2))
@@ -183,7 +183,7 @@ def test_what_can_only_be_iterated_or_has_nothing_readable_is_an_error():
         SampleBatches("digits", limit=0)
 
 
-def test_images_of_pillow_in_a_data_set_follow_the_same_rules():
+def test_pillow_images_in_a_data_set_follow_the_same_rules():
     [batch] = SampleBatches([Image.new("CMYK", (2, 2), (0, 255, 255, 0)), Image.new("LA", (2, 2), (0, 0))])
     assert batch[0, :, 0, 0].tolist() == [254, 0, 0] or batch[0, :, 0, 0].tolist() == [255, 0, 0]
     assert batch[1, :, 0, 0].tolist() == [255, 255, 255]

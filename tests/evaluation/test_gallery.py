@@ -1,4 +1,4 @@
-"""Grids are drawn from the run's own latents, and the run does not notice."""
+"""Grids come from the run's own latents, and the run does not change."""
 
 import random
 
@@ -13,7 +13,7 @@ from ganwatch.evaluation.generator_sampler import GeneratorSampler
 
 
 class Restless(nn.Module):
-    """Moves everything that a forward pass can move: statistics, spectral vectors, every random state, a generator of its own."""
+    """Changes all that a forward pass can: statistics, spectral vectors, every random state, a generator of its own."""
 
     def __init__(self):
         super().__init__()
@@ -42,7 +42,7 @@ def first_step(module, n=50, **kwargs):
     return Step(1, calls=[Call("g", (z,), [], "latent", True, 1, arguments=([z], kwargs))])
 
 
-def test_drawing_moves_nothing():
+def test_a_grid_changes_nothing():
     generator, emitted = Restless(), []
     gallery = Gallery(GeneratorSampler(generator), emitted.append)
     step = first_step(generator, shift=2.0)
@@ -55,7 +55,7 @@ def test_drawing_moves_nothing():
     assert all(parameter.grad is None for parameter in generator.parameters())
 
 
-def test_an_error_while_drawing_leaves_the_modes_as_they_were():
+def test_an_error_while_drawing_restores_the_training_flags():
     generator = Restless()
     gallery = Gallery(GeneratorSampler(generator), print)
     with pytest.raises(TypeError):
@@ -64,7 +64,7 @@ def test_an_error_while_drawing_leaves_the_modes_as_they_were():
 
 
 @pytest.mark.parametrize(("given", "own"), [(torch.bfloat16, torch.float32), (torch.float32, torch.float64)])
-def test_inputs_of_another_type_are_drawn_in_the_generators_own(given, own):
+def test_inputs_of_another_type_are_converted_to_the_generators_own(given, own):
     generator = nn.Sequential(nn.Conv2d(2, 3, 1)).to(own)
     image, labels = torch.ones(4, 2, 3, 3, dtype=given), torch.arange(4)
     assert GeneratorSampler(generator)(([image], {})).dtype == own

@@ -1,4 +1,4 @@
-"""``ganwatch score``: two sides of any kind, one extractor, every measure with its uncertainty."""
+"""``ganwatch score``: two sides from any source, one extractor, every measure with its uncertainty."""
 
 import json
 import pickle
@@ -136,13 +136,13 @@ def test_features_may_be_those_of_the_checkpoints_discriminator(call, checkpoint
     path, model = checkpoint
     found = call("digits:1/9", path, "--json", "--features", "discriminator")["provenance"]
     assert found["extractor"]["weights"] == Penultimate(model.discriminator).provenance()["weights"]
-    assert found["extractor"]["preprocessing"]["wanted"] == [0.0, 1.0]  # what it was trained on
+    assert found["extractor"]["preprocessing"]["output_range"] == [0.0, 1.0]  # what it was trained on
     seen = model.discriminator.features(torch.from_numpy(DIGITS[:5, None]) / 2 + 0.5)
     made = GeneratedBatches(path, count=1).discriminator_features((-1.0, 1.0))(torch.from_numpy(DIGITS[:5, None]))
     torch.testing.assert_close(made, seen.detach())
 
 
-def test_ranges_are_known_said_or_shared(call, array):
+def test_ranges_are_known_given_or_shared(call, array):
     unit, wide = array("unit", DIGITS / 2 + 0.5), array("wide", 3 * DIGITS)
     pixels = array("pixels", np.rint((DIGITS + 1) * 127.5).astype(np.uint8))
     score = lambda *words: call(*words, "--json", "--samples", 100)
@@ -179,7 +179,7 @@ def test_one_sample_gives_unknown_values_and_no_crash(call, array):
         ("digits", "/nowhere.ckpt", "FAKE must be a checkpoint of ganwatch train, got '/nowhere.ckpt', which is not there"),
     ],
 )
-def test_sides_that_do_not_fit_are_named(call, array, real, fake, message):
+def test_sides_that_do_not_fit_are_refused(call, array, real, fake, message):
     fake = array("three", np.zeros((20, 3))) if fake == "three" else fake
     with pytest.raises(UserError, match=message):
         call(real, fake)
@@ -211,7 +211,7 @@ def test_a_checkpoint_is_never_unpickled(call, tmp_path):
         (["--samples", 0], "--samples must be >= 1, got 0"),
         (["--seed", -1], "--seed must be >= 0, got -1"),
         (["--range", 1, 0], "--range must be LOW HIGH with LOW < HIGH, got 1 0"),
-        (["--features", "nosuch"], "features must be random-conv, pretrained"),
+        (["--features", "nosuch"], "features must be identity, pretrained, random-conv"),
         (["--size", 0], "size must be >= 1"),
         (["--features", "discriminator"], "--features discriminator needs a checkpoint of ganwatch train as REAL or FAKE"),
     ],
@@ -232,7 +232,7 @@ FAR = 1e8 + np.random.default_rng(0).normal(size=(200, 3))
         (FAR.astype(str), "REAL must hold real numbers, got dtype <U"),
     ],
 )
-def test_what_would_be_measured_wrongly_is_refused(call, array, real, message):
+def test_data_that_would_be_measured_wrongly_are_refused(call, array, real, message):
     with pytest.raises(UserError, match=f"^{message}"):
         call(array("real", real), array("fake", FAR - 1e8))
 
@@ -246,7 +246,7 @@ def test_what_would_be_measured_wrongly_is_refused(call, array, real, message):
         (np.full((90, 3), 0.1), np.full((60, 3), 0.1), "All samples of FAKE have the same features."),
     ],
 )
-def test_a_sentence_says_what_a_measure_lacks(call, array, real, fake, note):
+def test_a_note_explains_a_missing_value(call, array, real, fake, note):
     words = array("real", real), array("fake", fake), "--features", "identity"
     notes = call(*words, "--json")["provenance"]["notes"]
     assert any(re.match(note, one) for one in notes), notes

@@ -23,8 +23,8 @@ SMALL = nn.functional.avg_pool2d(DIGITS, 2)
 GROWN = 300
 
 
-class Maker(nn.Module):
-    """Gives back digits that it knows."""
+class Generator(nn.Module):
+    """Returns digits from a fixed set."""
 
     def __init__(self, known):
         super().__init__()
@@ -34,12 +34,12 @@ class Maker(nn.Module):
         return self.weight * self.known[(latents[:, 0] * 1e4).long() % len(self.known)]
 
 
-class Judge(nn.Module):
-    """Judges images of any size."""
+class Discriminator(nn.Module):
+    """Scores images of any size."""
 
     def __init__(self):
         super().__init__()
-        self.body = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.LeakyReLU(0.2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 1))
+        self.body = nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(16, 16), nn.LeakyReLU(0.2), nn.Linear(16, 1))
 
     def forward(self, x):
         return self.body(x)
@@ -49,9 +49,9 @@ def train(first, *, steps=900):
     torch.manual_seed(0)
     draw = torch.Generator().manual_seed(0)
     real, known, heldout = torch.arange(0, 1200), torch.arange(1200, 1500), torch.arange(1500, 1797)
-    g, d = Maker(first[known]), Judge()
+    g, d = Generator(first[known]), Discriminator()
     of_g, of_d = torch.optim.SGD(g.parameters(), 1e-9), torch.optim.Adam(d.parameters(), 1e-3)
-    sink, probes = MemorySink(), default_probes(Quality(samples=100, reals=200, interval=20, share=1.0, clock=lambda: 0.0))
+    sink, probes = MemorySink(), default_probes(Quality(samples=100, reals=200, interval=40, share=1.0, clock=lambda: 0.0))
     with ganwatch.watch(G=g, D=d, heldout=DIGITS[heldout], store=None, sinks=[sink], probes=probes, audit_seconds=0.0) as watching:
         for step in range(1, steps + 1):
             images = first if step <= GROWN else DIGITS
@@ -68,7 +68,7 @@ def train(first, *, steps=900):
 
 
 @pytest.mark.parametrize("first", [COARSE, SMALL], ids=["coarse", "small"])
-def test_what_is_compared_with_grows_along(first):
+def test_the_reference_grows_with_the_resolution(first):
     sink = train(first)
     measured = dict(zip(*sink.series("frechet"), strict=True))
     references = dict(zip(*sink.series("reference"), strict=True))
@@ -88,7 +88,7 @@ def step_with(index, reals, fakes):
 
 def test_one_batch_of_another_resolution_is_no_new_reference():
     quality = Quality(samples=40, reals=40, interval=20, clock=lambda: 0.0)
-    quality.attach(EvaluationContext(GeneratorSampler(Maker(DIGITS[:40])), DiscriminatorScorer(Judge())))
+    quality.attach(EvaluationContext(GeneratorSampler(Generator(DIGITS[:40])), DiscriminatorScorer(Discriminator())))
     read = lambda index, reals: quality.read(step_with(index, reals, DIGITS[:40]))
     first = read(20, DIGITS[100:140])
     assert first["reference"] == 1.0
@@ -102,7 +102,8 @@ def test_one_batch_of_another_resolution_is_no_new_reference():
 
 def test_one_batch_of_another_resolution_leaves_the_collected_reals():
     torch.manual_seed(0)
-    context = EvaluationContext(GeneratorSampler(Maker(DIGITS[:40])), DiscriminatorScorer(Judge()), HeldoutSamples(DIGITS[1200:1300]))
+    heldout = HeldoutSamples(DIGITS[1200:1300])
+    context = EvaluationContext(GeneratorSampler(Generator(DIGITS[:40])), DiscriminatorScorer(Discriminator()), heldout)
     interrupted, undisturbed = HeldoutReals(), HeldoutReals()
     for probe in (interrupted, undisturbed):
         probe.attach(context)

@@ -1,4 +1,4 @@
-"""Held-out reals tell whether the discriminator and the generator know their training data by heart; the training does not notice."""
+"""Held-out reals show if discriminator or generator memorises the training data; the training does not change."""
 
 import random
 
@@ -23,20 +23,20 @@ def drawn(count, seed):
     return torch.randn(count, WIDE, generator=torch.Generator().manual_seed(seed))
 
 
-class Judge(nn.Module):
-    """Judges with a label where there are some; with statistics and chance where nothing of it may move."""
+class Discriminator(nn.Module):
+    """Scores samples, with labels if there are some; ``parts`` may hold statistics and random layers, which must not change."""
 
-    def __init__(self, *, kinds, parts=()):
+    def __init__(self, *, classes, parts=()):
         super().__init__()
-        self.body = nn.Sequential(nn.Linear(WIDE + kinds, 128), *parts, nn.LeakyReLU(0.2), nn.Linear(128, 1))
-        self.kinds = kinds
+        self.body = nn.Sequential(nn.Linear(WIDE + classes, 128), *parts, nn.LeakyReLU(0.2), nn.Linear(128, 1))
+        self.classes = classes
 
     def forward(self, x, y=None):
-        return self.body(x if y is None else torch.cat([x, nn.functional.one_hot(y, self.kinds).float()], 1))
+        return self.body(x if y is None else torch.cat([x, nn.functional.one_hot(y, self.classes).float()], 1))
 
 
-class Maker(nn.Module):
-    """Gives back samples that it knows, more or less spoiled."""
+class Generator(nn.Module):
+    """Returns samples from a fixed set, with more or less noise."""
 
     def __init__(self, known, noise):
         super().__init__()
@@ -46,11 +46,11 @@ class Maker(nn.Module):
         return self.weight * self.known[(latents[:, 0] * 1e4).long() % len(self.known)] + self.noise * latents
 
 
-def train(training, *, heldout=None, steps=300, kinds=0, known=None, noise=1.0, quality=None, parts=()):
+def train(training, *, heldout=None, steps=300, classes=0, known=None, noise=1.0, quality=None, parts=()):
     torch.manual_seed(0)
-    g, d = Maker(training if known is None else known, noise), Judge(kinds=kinds, parts=parts)
+    g, d = Generator(training if known is None else known, noise), Discriminator(classes=classes, parts=parts)
     of_g, of_d = torch.optim.SGD(g.parameters(), 1e-9), torch.optim.Adam(d.parameters(), 5e-3)
-    of = [torch.arange(len(training)) % kinds] if kinds else []
+    of = [torch.arange(len(training)) % classes] if classes else []
     sink, loader = MemorySink(), DataLoader(TensorDataset(training, *of), 40, shuffle=True, drop_last=True)
     batches = (batch for _ in iter(int, 1) for batch in loader)
     loss = nn.functional.binary_cross_entropy_with_logits
@@ -71,17 +71,17 @@ def train(training, *, heldout=None, steps=300, kinds=0, known=None, noise=1.0, 
     return sink, end, needs
 
 
-@pytest.mark.parametrize("kinds", [0, 2])
-def test_a_discriminator_that_knows_its_data_by_heart_is_found(kinds):
-    held = (drawn(80, 1), torch.arange(80) % 2) if kinds else drawn(80, 1)
-    sink, *_ = train(drawn(80, 0), heldout=held, kinds=kinds, known=drawn(4000, 2), noise=0.0)
+@pytest.mark.parametrize("classes", [0, 2])
+def test_a_discriminator_that_memorises_its_data_is_found(classes):
+    held = (drawn(80, 1), torch.arange(80) % 2) if classes else drawn(80, 1)
+    sink, *_ = train(drawn(80, 0), heldout=held, classes=classes, known=drawn(4000, 2), noise=0.0)
     assert sink.series("d_heldout_auc")[0] == [100, 200, 300]
     assert sink.series("d_heldout_auc")[1][-1] > 0.9
     assert sink.series("d_heldout_gap")[1][-1] > 0.6
     assert "GW203" in [incident.code for incident in sink.reports]
 
 
-def test_one_that_does_not_is_left_alone():
+def test_one_that_does_not_memorise_raises_no_incident():
     sink, _, needs = train(drawn(4000, 0), heldout=drawn(80, 1), known=drawn(4000, 2), noise=0.0)
     assert abs(sink.series("d_heldout_auc")[1][-1] - 0.5) < 4.0 * sink.series("d_heldout_error")[1][-1]
     assert "GW203" not in [incident.code for incident in sink.reports]
@@ -89,7 +89,7 @@ def test_one_that_does_not_is_left_alone():
 
 
 @pytest.mark.parametrize(("noise", "copied"), [(0.05, True), (1.2, True), (6.0, False)])
-def test_copies_are_told_however_spoiled(noise, copied):
+def test_noisy_copies_are_found(noise, copied):
     quality = Quality(samples=100, reals=200, interval=40, share=1.0, clock=lambda: 0.0)
     sink, *_ = train(drawn(80, 0), heldout=drawn(80, 1), steps=200, noise=noise, quality=quality)
     share, near = sink.series("memorisation")[1][-1], sink.series("copy_share")[1][-1]
@@ -98,20 +98,20 @@ def test_copies_are_told_however_spoiled(noise, copied):
     assert ("GW103" in [incident.code for incident in sink.reports]) is copied
 
 
-def test_the_training_does_not_notice():
+def test_the_training_does_not_change():
     with_it, without = (
         train(drawn(80, 0), heldout=held, steps=120, parts=(nn.BatchNorm1d(128), nn.Dropout(0.2)))[1] for held in (drawn(80, 1), None)
     )
     assert all(map(torch.equal, with_it, without))
 
 
-def test_without_held_out_reals_it_is_said_what_is_needed():
+def test_without_held_out_reals_detectors_name_the_missing_argument():
     sink, _, needs = train(drawn(80, 0), steps=160, quality=Quality(samples=40, reals=80, interval=40, share=1.0, clock=lambda: 0.0))
     assert not [name for one in sink.steps for name in one.values if name.startswith(("d_heldout", "memorisation"))]
     assert needs["GW203"] == needs["GW103"] == "needs held-out reals: heldout=… of watch() or GanWatch"
 
 
-def test_reals_that_are_prepared_otherwise_are_left_alone(caplog):
+def test_reals_of_another_preprocessing_are_not_compared(caplog):
     sink, *_ = train(drawn(80, 0), heldout=100.0 * drawn(80, 1), steps=220)
     assert not sink.series("d_heldout_auc")[0]
     assert sum("heldout differs from the real samples" in record.message for record in caplog.records) == 1
@@ -128,7 +128,7 @@ class RandomItems(Dataset):
 
 
 @pytest.mark.parametrize("data", [RandomItems(), DataLoader(RandomItems(), 10, shuffle=True), drawn(300, 0), "ring"])
-def test_a_few_hundred_are_read_and_no_random_state_moves(data):
+def test_a_few_hundred_are_read_and_no_random_state_changes(data):
     before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
     one, other = read_heldout(data), read_heldout(data)
     assert len(one.samples) == 256
@@ -138,7 +138,7 @@ def test_a_few_hundred_are_read_and_no_random_state_moves(data):
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "message"),
     [
         (drawn(39, 0), "heldout must have at least 40 samples, got 39"),
         ([torch.zeros(2)] * 30 + [torch.zeros(3)] * 30, r"heldout must have samples of one shape, got \(2,\), \(3,\)"),
@@ -147,12 +147,12 @@ def test_a_few_hundred_are_read_and_no_random_state_moves(data):
         (3, "heldout must be a torch Dataset"),
     ],
 )
-def test_what_cannot_be_held_out_is_refused_before_anything_begins(data, said):
-    with pytest.raises(UserError, match=said):
+def test_invalid_held_out_data_are_refused_before_the_run_begins(data, message):
+    with pytest.raises(UserError, match=message):
         ganwatch.watch(G=nn.Linear(2, 2), D=nn.Linear(2, 1), heldout=data, store=None)
 
 
-def test_samples_come_as_the_discriminator_is_shown_them():
+def test_samples_are_converted_to_the_type_of_the_training_reals():
     heldout = HeldoutSamples(drawn(50, 0))
     assert heldout.convert_like(drawn(9, 1).double()).dtype == torch.float64
     assert heldout.convert_like(drawn(9, 1) + 1.0) is None

@@ -1,4 +1,4 @@
-"""Quality is measured on the generator's own inputs, within its budget, and the training does not notice."""
+"""Quality is measured on the generator's own inputs, within its budget, and the training does not change."""
 
 import copy
 import json
@@ -31,8 +31,8 @@ def data(labels=False):
     return TensorDataset(samples, kinds) if labels else TensorDataset(samples)
 
 
-class Maker(nn.Module):
-    """Draws from as many of the modes as ``reach`` says, whatever the training does to its weight."""
+class Generator(nn.Module):
+    """Draws from the first ``reach`` modes, whatever the training does to its weight."""
 
     def __init__(self, reach=5):
         super().__init__()
@@ -43,7 +43,7 @@ class Maker(nn.Module):
         return self.weight * (MODES[kinds] + latents)
 
 
-class Judge(nn.Module):
+class Discriminator(nn.Module):
     def __init__(self):
         super().__init__()
         self.linear = nn.Linear(10, 1)
@@ -54,7 +54,7 @@ class Judge(nn.Module):
 
 def train(quality, *, steps=120, change=None, labels=False, ema=None):
     torch.manual_seed(0)
-    g, d = Maker(), Judge()
+    g, d = Generator(), Discriminator()
     of_g, of_d = torch.optim.SGD(g.parameters(), 1e-6), torch.optim.SGD(d.parameters(), 1e-6)
     sink, loader = MemorySink(), DataLoader(data(labels), 50, shuffle=True)
     batches = (batch for _ in iter(int, 1) for batch in loader)
@@ -92,7 +92,7 @@ def test_a_good_generator_is_near_and_no_mode_is_missing():
     assert found[100]["frechet"] == pytest.approx(found[120]["frechet"], rel=0.05)  # the same inputs and reals each time
 
 
-def test_modes_that_are_lost_are_named_with_real_samples_of_them():
+def test_lost_modes_are_reported_with_real_samples():
     found, sink, *_ = train(eager(), steps=260, change=(140, lambda g: setattr(g, "reach", 3)))
     assert [values["modes_missing"] for values in found.values()][:2] == [0.0, 0.0]
     assert found[260]["modes_missing"] >= 2.0
@@ -110,14 +110,14 @@ def test_a_generator_that_gets_worse_is_a_regression_with_the_step_of_its_best()
     assert incidents["GW401"].onset > 140
 
 
-def test_the_training_does_not_notice():
+def test_the_training_does_not_change():
     with_it, without = train(eager())[3], train(Quality())[3]
     assert torch.equal(with_it[2], without[2])
     for one, other in zip(with_it[:2], without[:2], strict=True):
         assert all(torch.equal(value, other[name]) for name, value in one.items())
 
 
-def test_labels_tell_agreement_and_declared_shares_are_compared():
+def test_labels_give_agreement_and_shares_are_compared_with_targets():
     found, *_ = train(eager(targets={0: 0.2, 1: 0.2, 2: 0.2, 3: 0.2, 4: 0.2}), labels=True)
     values = found[120]
     assert values["label_agreement/fake"] > 0.95
@@ -137,13 +137,13 @@ def test_measures_of_the_users_own_have_names_and_errors():
     assert 0.0 < found[120]["measure_error/size"] < 1.0
 
 
-def test_averaged_weights_are_what_is_measured():
-    average = Maker(reach=1)
+def test_averaged_weights_are_measured():
+    average = Generator(reach=1)
     found, *_ = train(eager(), ema=average)
     assert found[120]["modes_missing"] >= 3.0
 
 
-def test_the_budget_is_kept():
+def test_evaluations_stay_within_the_budget():
     now = iter(range(10**6))
     quality = Quality(samples=100, reals=200, interval=20, share=0.1, clock=lambda: float(next(now)))
     found, *_ = train(quality, steps=800)
@@ -155,7 +155,7 @@ def test_the_budget_is_kept():
 def test_a_resumed_run_measures_the_same():
     found, _, state, _ = train(eager())
     again = eager()
-    again.attach(EvaluationContext(GeneratorSampler(Maker()), DiscriminatorScorer(Judge())))
+    again.attach(EvaluationContext(GeneratorSampler(Generator()), DiscriminatorScorer(Discriminator())))
     assert again.read(Step(120)) == {}  # no inputs, no reals
     again.load_state_dict(json.loads(json.dumps(state["probes"]["quality"])))
     for resumed in (again, copy.deepcopy(again)):
@@ -192,20 +192,20 @@ def test_code_of_the_users_own_may_draw_and_fail(caplog):
     assert all(torch.equal(value, without[0][name]) for name, value in end[0].items())
 
 
-def test_an_extractor_by_name_moves_no_random_state():
+def test_an_extractor_by_name_changes_no_random_state():
     before = torch.get_rng_state()
     Quality(extractor="pretrained").provenance()
     assert torch.equal(before, torch.get_rng_state())
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"samples": 3}, "samples must be >= 40, got 3"),
         ({"reals": 0}, "reals must be >= 40, got 0"),
         ({"share": 0.0}, r"share must be in \(0, 1\]"),
         ({"interval": 5}, r"interval must be >= 20 \(steps\), got 5"),
-        ({"extractor": "no such"}, "features must be random-conv"),
+        ({"extractor": "no such"}, "features must be identity, pretrained, random-conv"),
         ({"targets": {0: 0.7, 1: 0.6}}, "targets must"),
         ({"targets": {"a": 0.5}}, "targets must have labels"),
         ({"measures": [len]}, r"measures must be OwnMeasure\(function, name=…\), got builtin_function_or_method"),
@@ -213,17 +213,17 @@ def test_an_extractor_by_name_moves_no_random_state():
         ({"extractor": 3}, "extractor must be a callable"),
     ],
 )
-def test_bad_settings_are_refused_when_they_are_given(options, said):
-    with pytest.raises(UserError, match=said):
+def test_bad_options_are_refused_at_once(options, message):
+    with pytest.raises(UserError, match=message):
         Quality(**options)
 
 
 def test_ema_must_be_a_network():
     with pytest.raises(UserError, match=r"ema must be a torch\.nn\.Module with parameters or None, got str"):
-        ganwatch.watch(G=Maker(), D=Judge(), ema="ema", store=None)
+        ganwatch.watch(G=Generator(), D=Discriminator(), ema="ema", store=None)
 
 
-def test_targets_without_labels_are_said_once(caplog):
+def test_targets_without_labels_are_warned_of_once(caplog):
     found, *_ = train(eager(targets={0: 0.5}))
     assert len(found) == 3
     assert [record.message for record in caplog.records if "targets" in record.message] == [
@@ -231,7 +231,7 @@ def test_targets_without_labels_are_said_once(caplog):
     ]
 
 
-def test_an_extractor_of_the_users_moves_nothing_where_it_is_named_and_called(tmp_path, monkeypatch):
+def test_a_users_extractor_changes_no_random_state(tmp_path, monkeypatch):
     (tmp_path / "drawing_features.py").write_text("import torch\nwanted = torch.rand(1)\ndef features(x): return x.flatten(1)\n")
     monkeypatch.syspath_prepend(tmp_path)
     torch.manual_seed(0)

@@ -202,7 +202,7 @@ def test_one_score_a_sample(output, expected):
 
 
 @pytest.mark.parametrize("cls", discover("ganwatch.probes", Probe), ids=lambda cls: cls.name)
-def test_every_probe_stays_silent_where_nothing_was_seen_and_keeps_to_its_signals(cls):
+def test_every_probe_gives_nothing_for_an_empty_step_and_only_its_own_signals(cls):
     assert all(find_signal(signal) is not None for signal in cls.signals)
     probe = cls()
     steady = {"observer_time", "process_memory"}
