@@ -1,4 +1,4 @@
-"""What every probe is held to."""
+"""Rules for every probe."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from ganwatch.testing.rules import attempt, require
 if TYPE_CHECKING:
     from torch import Tensor
 
-OBSERVED = {name for name, signal in catalogue().items() if signal.group == "observer"}
-"""What ganwatch says about itself."""
+OBSERVER_SIGNALS = {name for name, signal in catalogue().items() if signal.group == "observer"}
+"""Signals about ganwatch itself."""
 
 
 def check_probe(make: Callable[[], Probe]) -> None:
-    """Watch a small training with one probe: its values are declared and in range, and the training is not changed by it.
+    """Watch a small training with one probe: its values are declared and in range, and it does not change the training.
 
     Parameters
     ----------
     make : callable
-        A Probe class, or any function that gives a new probe.
+        A Probe class, or any function that returns a new probe.
 
     Raises
     ------
@@ -40,29 +40,29 @@ def check_probe(make: Callable[[], Probe]) -> None:
     from ganwatch.capture.step import Step
 
     probe = make()
-    who, known = type(probe).__name__, catalogue()
+    who, signals = type(probe).__name__, catalogue()
     require(isinstance(probe.name, str) and probe.name != "", who, "name must be a text", probe.name)
     require(type(probe.every) is int and probe.every >= 1, who, "every must be a whole number >= 1 (steps)", probe.every)
-    unknown = [name for name in probe.signals if name not in known]
+    unknown = [name for name in probe.signals if name not in signals]
     require(not unknown, who, "signals must be families of the catalogue (add them by ganwatch.core.signals.register)", unknown)
-    nothing = attempt(who, "read must take a step in which nothing was seen", probe.read, Step(probe.every))
-    require(isinstance(nothing, Mapping), who, "read must give a mapping, {} where nothing was seen", nothing)
+    values = attempt(who, "read must take a step without calls and updates", probe.read, Step(probe.every))
+    require(isinstance(values, Mapping), who, "read must return a mapping, {} for a step without calls and updates", values)
     steps = 2 * probe.every + 1
-    alone, _, _ = _train([], steps)
-    watched, errors, seen = _train([probe], steps)
+    unwatched, _, _ = _train([], steps)
+    watched, errors, readings = _train([probe], steps)
     require(not errors, who, "no method may raise in an ordinary training", errors)
-    undeclared = [series for series, _ in seen if series.partition("/")[0] not in probe.signals]
-    require(not undeclared, who, "read must give declared families only", undeclared)
-    for series, value in seen:
-        signal = known[series.partition("/")[0]]
+    undeclared = [series for series, _ in readings if series.partition("/")[0] not in probe.signals]
+    require(not undeclared, who, "read must return declared families only", undeclared)
+    for series, value in readings:
+        signal = signals[series.partition("/")[0]]
         fits = not math.isfinite(value) or signal.low <= value <= signal.high
         require(fits, who, f"a value must be in its signal's range {signal.low:g} to {signal.high:g}", (series, value))
-        require(("/" in series) == bool(signal.label), who, "a series has a label where its family has one, and only there", series)
-    require(alone == watched, who, "weights and random state must be the same with and without the probe", "others")
+        require(("/" in series) == bool(signal.label), who, "a series must have a label if its family has one, and only then", series)
+    require(unwatched == watched, who, "weights and random state must be the same with and without the probe", "others")
 
 
 def _train(probes: Sequence[Probe], steps: int) -> tuple[list[bytes], dict[str, int], list[tuple[str, float]]]:
-    """Train a small GAN on 8x8 images: final weights and random state, errors of the probes, and every value that they read."""
+    """Train a small GAN on 8x8 images. Return final weights and random state, errors of the probes, and every value that they read."""
     import torch
     from torch import nn
 
@@ -97,4 +97,4 @@ def _train(probes: Sequence[Probe], steps: int) -> tuple[list[bytes], dict[str, 
         final += [torch.random.get_rng_state().numpy().tobytes(), repr(random.getstate()).encode()]
     random.setstate(before)
     errors = {part: number for part, number in observer.monitor.errors.items() if part.startswith("probe")}
-    return final, errors, [item for one in sink.steps for item in one.values.items() if item[0] not in OBSERVED]
+    return final, errors, [item for one in sink.steps for item in one.values.items() if item[0] not in OBSERVER_SIGNALS]

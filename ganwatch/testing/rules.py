@@ -1,4 +1,4 @@
-"""How a broken rule is told."""
+"""Helpers that report a broken rule."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 
 def require(condition: bool, who: str, rule: str, got: object) -> None:
-    """Raise an AssertionError that names the class, the rule and what was got, unless the condition holds."""
+    """Raise an AssertionError that names the class, the rule and the value, unless the condition holds."""
     if not condition:
         raise AssertionError(f"{who}: {rule}, got {got!r}")
 
 
 def attempt(who: str, rule: str, action: Callable[..., Any], *args: Any) -> Any:
-    """What the action gives; an error of it breaks the rule."""
+    """Return the result of the action. An error of the action breaks the rule."""
     try:
         return action(*args)
     except Exception as error:

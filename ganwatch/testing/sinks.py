@@ -1,4 +1,4 @@
-"""What every sink is held to."""
+"""Rules for every sink."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ganwatch.testing.rules import attempt, require
 
 
 def check_sink(make: Callable[[], Sink]) -> None:
-    """Send one of everything through a sink, in the order of a run that was resumed once.
+    """Send one record of each type through a sink, in the order of a run that was resumed once.
 
     Parameters
     ----------
     make : callable
-        A Sink class, or any function that gives a new sink. It is called twice; the first sink is closed without a start.
+        A Sink class, or any function that returns a new sink. It is called twice, and the first sink is closed without a start.
 
     Raises
     ------
@@ -40,10 +40,10 @@ def check_sink(make: Callable[[], Sink]) -> None:
     facts = {"id": "GW303-1", "code": "GW303", "title": "non-finite values", "severity": Severity.PAGE, "state": State.FIRING}
     firing = Incident(**facts, onset=2, opened=2, fired=2, seen=2, evidence=verdict)  # type: ignore[arg-type]  # facts of three types
     resolved = replace(firing, state=State.RESOLVED, resolved=60)
-    strange = Readings(2, {"loss/g": math.nan, "loss/d": -math.inf, "layer_grad_norm/main.0": 1e-300})
+    extreme = Readings(2, {"loss/g": math.nan, "loss/d": -math.inf, "layer_grad_norm/main.0": 1e-300})
     calls: list[tuple[str, Any]] = [
         ("start", Run("check-sink", "check", provenance={"seed": 0})),
-        ("readings", [Readings(1, {"loss/g": 0.5}), strange, Readings(3, {})]),
+        ("readings", [Readings(1, {"loss/g": 0.5}), extreme, Readings(3, {})]),
         ("readings", []),
         ("incident", firing),
         ("samples", SampleImages(2, "pinned", (2, 4, 4, 1), bytes(32), "GW303-1")),

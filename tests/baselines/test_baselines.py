@@ -15,7 +15,7 @@ from ganwatch.core.detector import Verdict
 from ganwatch.core.detector_settings import discover_detectors
 from ganwatch.core.readings import Readings
 from ganwatch.recordings import Recording
-from ganwatch.testing import detectors as contract
+from ganwatch.testing.detectors import check_copies, check_restore
 
 RULES = discover_baselines()
 
@@ -34,8 +34,8 @@ def test_a_rule_is_silent_up_to_its_failure_and_finds_it(rule):
 
 @pytest.mark.parametrize("rule", RULES)
 def test_a_restored_rule_goes_on_as_if_never_interrupted(rule):
-    contract._restored(rule, 0)
-    contract._copied(rule, 0)
+    check_restore(rule, 0)
+    check_copies(rule, 0)
 
 
 def test_codes_are_no_one_elses():

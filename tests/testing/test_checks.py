@@ -14,7 +14,7 @@ from ganwatch.core.incidents import Incident
 from ganwatch.core.probe import Probe
 from ganwatch.core.readings import Readings
 from ganwatch.core.sink import Sink
-from ganwatch.sinks.background import Background
+from ganwatch.sinks.background import BackgroundSink
 from ganwatch.sinks.log import LogSink
 from ganwatch.sinks.memory import MemorySink
 from ganwatch.sinks.sql import SqlSink
@@ -55,14 +55,14 @@ BROKEN_PROBES = {
     "name must be a text": _probe(name=""),
     "every must be a whole number >= 1": _probe(every=0),
     "signals must be families of the catalogue.*'unheard'": _probe(signals=("loss", "unheard")),
-    "read must take a step in which nothing was seen, got KeyError": _probe(read=lambda self, step: {"loss/g": step.losses["g"]}),
-    "read must give a mapping": _probe(read=lambda self, step: None),
+    "read must take a step without calls and updates, got KeyError": _probe(read=lambda self, step: {"loss/g": step.losses["g"]}),
+    "read must return a mapping": _probe(read=lambda self, step: None),
     "no method may raise in an ordinary training, got {'probe fine'": _probe(before_update=lambda self, update: 1 / 0),
     "no method may raise in an ordinary training, got {'probe fine': 3}": _reading(d_auc=torch.zeros(2)),
-    "read must give declared families only.*'d_margin'": _reading(d_margin=1.0),
+    "read must return declared families only.*'d_margin'": _reading(d_margin=1.0),
     "a value must be in its signal's range 0 to 1, got .*1.5": _reading(d_auc=1.5),
-    "a series has a label where its family has one": _reading(loss=1.5),
-    "a series has a label where its family has one, and only there": _reading(d_auc_of_g=0.5),
+    "a series must have a label if its family has one": _reading(loss=1.5),
+    "a series must have a label if its family has one, and only then": _reading(d_auc_of_g=0.5),
     "weights and random state must be the same": _probe(before_update=_draw),
     "weights and random state must be the same with and without": _probe(after_update=_nudge),
 }
@@ -82,7 +82,7 @@ def test_checking_a_probe_leaves_the_random_state_alone() -> None:
 
 
 def test_every_sink_keeps_the_rules(tmp_path: Path) -> None:
-    for make in (MemorySink, LogSink, lambda: Background(MemorySink()), lambda: SqlSink(open_store(str(tmp_path)))):
+    for make in (MemorySink, LogSink, lambda: BackgroundSink(MemorySink()), lambda: SqlSink(open_store(str(tmp_path)))):
         check_sink(make)
 
 

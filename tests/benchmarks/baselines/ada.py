@@ -1,4 +1,4 @@
-"""Adaptive discriminator augmentation: the signal by which StyleGAN2-ADA steers.
+"""Adaptive discriminator augmentation: the control signal of StyleGAN2-ADA.
 
 Source: Karras, Aittala, Hellsten, Laine, Lehtinen, Aila, Training generative adversarial networks with limited data, NeurIPS 2020,
 arXiv:2006.06676: r_t = E[sign D(real)] over four consecutive batches of training reals, with 0.6 as its target; above that the
@@ -15,18 +15,18 @@ from statistics import NormalDist
 from ganwatch.core.detector import Detector, DetectorResult, Severity, Verdict
 from ganwatch.core.readings import Readings, is_finite
 
-RANKED = 0.05
-"""From chance, from which on the share of pairs that are ranked right says how wide outputs are."""
-MOST = 0.9999
-"""Share of pairs that is told from all of them in a batch."""
+MIN_AUC_MARGIN = 0.05
+"""Distance of the share of correctly ranked pairs from chance, from which it determines the width of outputs."""
+MAX_AUC = 0.9999
+"""Largest share of correctly ranked pairs that a batch tells from all of them."""
 
 
 class SignOfReals(Detector):
     """The mean sign of the discriminator's outputs on reals is above 0.6.
 
-    The sign is not recorded: from the means of the outputs and the share of pairs that are ranked right it is what outputs with normal
-    distributions of one width would have; looks at which pairs are hardly ranked say nothing of the width and are left out. The paper's
-    losses are on logits; the sign is taken about 0 whatever the loss.
+    The sign is not recorded. It is computed from the means of the outputs and the share of correctly ranked pairs, for outputs with normal
+    distributions of one width. Steps at which pairs are hardly ranked do not determine the width and are left out. The paper's losses are
+    on logits; the sign is taken about 0 whatever the loss.
     """
 
     code = "BL241"
@@ -42,8 +42,8 @@ class SignOfReals(Detector):
 
     def update(self, readings: Readings) -> DetectorResult:
         real, fake, auc = readings.select(self.inputs)
-        if is_finite(real) and is_finite(fake) and is_finite(auc) and abs(auc - 0.5) >= RANKED and (real > fake) == (auc > 0.5):
-            margin = NormalDist().inv_cdf(min(max(auc, 1.0 - MOST), MOST)) * math.sqrt(2.0)
+        if is_finite(real) and is_finite(fake) and is_finite(auc) and abs(auc - 0.5) >= MIN_AUC_MARGIN and (real > fake) == (auc > 0.5):
+            margin = NormalDist().inv_cdf(min(max(auc, 1.0 - MAX_AUC), MAX_AUC)) * math.sqrt(2.0)
             sign = math.erf(real * margin / (real - fake) / math.sqrt(2.0)) if real != fake else math.nan
             if math.isfinite(sign):
                 self._signs = [*self._signs, sign][-self.batches :]

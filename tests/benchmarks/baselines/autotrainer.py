@@ -1,10 +1,10 @@
 """AutoTrainer: symptoms of training problems, at the thresholds of its paper and repository.
 
 Source: Zhang, Zhai, Ma, Shen, AUTOTRAINER: an automatic DNN training problem detection and repair system, ICSE 2021;
-github.com/shiningrain/AUTOTRAINER (beta_1 1e-3, beta_2 1e-4, beta_3 70, zeta 0.03, eta 0.2). It looks once an epoch, at a classifier's
-accuracy among other things; here it looks at every reading of either network, and the accuracy is the share of pairs that the
-discriminator ranks right. That gradients count only while the accuracy is below 70 % has no counterpart. Left out, as nothing near is
-recorded: dying ReLU (70 % of the gradients exactly zero) and slow convergence (of an accuracy that should rise).
+github.com/shiningrain/AUTOTRAINER (beta_1 1e-3, beta_2 1e-4, beta_3 70, zeta 0.03, eta 0.2). It evaluates once an epoch, a classifier's
+accuracy among other things. Here it evaluates every reading of either network, and the accuracy is the share of pairs that the
+discriminator ranks right. Its condition that gradients count only while the accuracy is below 70 % has no counterpart. Left out, because
+the recordings have nothing similar: dying ReLU (70 % of the gradients exactly zero) and slow convergence (of an accuracy that should rise).
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ NETWORKS = ("g", "d")
 class VanishingGradient(Detector):
     """The first layer's gradient is below 1e-3 of the last layer's, and its norm below 1e-4.
 
-    Recorded is that ratio per root of the parameter count; the norm of the first layer is taken as the ratio times that of the network.
+    The recordings have this ratio per root of the parameter count. The norm of the first layer is taken as the ratio times that of the
+    network.
     """
 
     code = "BL311"
@@ -33,20 +34,20 @@ class VanishingGradient(Detector):
 
     def __init__(self, *, ratio: float = 1e-3, first: float = 1e-4) -> None:
         self.ratio, self.first = ratio, first
-        self._found = [False, False]
-        self._last = [0.0, 0.0]
+        self._has_vanished = [False, False]
+        self._ratios = [0.0, 0.0]
 
     def update(self, readings: Readings) -> DetectorResult:
-        for place, network in enumerate(NETWORKS):
+        for index, network in enumerate(NETWORKS):
             ratio, norm = readings.get(f"grad_first_to_last/{network}"), readings.get(f"grad_norm/{network}")
             if is_finite(ratio) and is_finite(norm):
-                self._found[place] = ratio < self.ratio and ratio * norm < self.first
-                self._last[place] = ratio
-        if not any(self._found):
+                self._has_vanished[index] = ratio < self.ratio and ratio * norm < self.first
+                self._ratios[index] = ratio
+        if not any(self._has_vanished):
             return None
-        place = self._found.index(True)
-        explanation = f"The first layer's gradient is {self._last[place]:.2g} of the last layer's."
-        return Verdict(self._last[place], self.ratio, self.inputs[place], 1, ORIGIN, explanation)
+        index = self._has_vanished.index(True)
+        explanation = f"The first layer's gradient is {self._ratios[index]:.2g} of the last layer's."
+        return Verdict(self._ratios[index], self.ratio, self.inputs[index], 1, ORIGIN, explanation)
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
@@ -83,9 +84,9 @@ class ExplodingGradient(Detector):
 
 
 class OscillatingLoss(Detector):
-    """So far, local maxima of the accuracy exceed the minima beside them by 0.03 or more at a fifth of the looks or more.
+    """Local maxima of the accuracy exceed the minima next to them by 0.03 or more at a fifth of the readings or more.
 
-    AutoTrainer judges from three tenths of the planned training on; how long a training is planned is not recorded, so from 10 looks on.
+    AutoTrainer evaluates from three tenths of the planned training. The planned length is not recorded, so this rule does from 10 readings.
     """
 
     code = "BL313"
@@ -94,33 +95,33 @@ class OscillatingLoss(Detector):
     severity = Severity.TICKET
     inputs = ("d_auc",)
 
-    def __init__(self, *, swing: float = 0.03, share: float = 0.2, least: int = 10) -> None:
-        self.swing, self.share, self.least = swing, share, least
-        self._before: list[float] = []
-        """The last two looks."""
+    def __init__(self, *, swing: float = 0.03, share: float = 0.2, min_readings: int = 10) -> None:
+        self.swing, self.share, self.min_readings = swing, share, min_readings
+        self._recent: list[float] = []
+        """The latest two readings."""
         self._maxima: list[float] = []
-        """Those without a minimum to compare with yet; of these two lists one is empty."""
+        """Maxima without a minimum to compare with yet. One of these two lists is empty."""
         self._minima: list[float] = []
         self._swings = 0
-        self._looks = 0
+        self._count = 0
 
     def update(self, readings: Readings) -> DetectorResult:
         value = readings.get("d_auc")
         if is_finite(value):
-            self._look(value)
-        share = self._swings / max(self._looks, 1)
-        if self._looks < self.least or share < self.share:
+            self._add(value)
+        share = self._swings / max(self._count, 1)
+        if self._count < self.min_readings or share < self.share:
             return None
-        explanation = f"The discriminator's ranking has swung by {self.swing} or more at {share:.0%} of the looks."
+        explanation = f"The discriminator's ranking has swung by {self.swing} or more at {share:.0%} of the readings."
         return Verdict(share, self.share, "d_auc", readings.step, ORIGIN, explanation)
 
-    def _look(self, value: float) -> None:
-        self._looks += 1
-        if len(self._before) == 2:
-            first, middle = self._before
+    def _add(self, value: float) -> None:
+        self._count += 1
+        if len(self._recent) == 2:
+            first, middle = self._recent
             self._maxima += [middle] * (middle >= max(first, value))
             self._minima += [middle] * (middle <= min(first, value))
-        self._before = [*self._before[-1:], value]
+        self._recent = [*self._recent[-1:], value]
         while self._maxima and self._minima:
             self._swings += self._maxima.pop(0) - self._minima.pop(0) >= self.swing
 

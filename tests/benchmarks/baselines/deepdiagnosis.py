@@ -2,7 +2,7 @@
 
 Source: Wardat, Dantas Cruz, Le, Rajan, DeepDiagnosis: automatically diagnosing faults and recommending actionable fixes in deep learning
 programs, ICSE 2022, arXiv:2112.04036; github.com/DeepDiagnosis/ICSE2022. Left out: vanishing gradients, whose rule is that of SageMaker
-Debugger; saturated activations, dead nodes and unchanged activations, as activations are not recorded; accuracy, of which a GAN has none.
+Debugger; saturated activations, dead nodes and unchanged activations, because activations are not recorded; accuracy, which a GAN lacks.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ORIGIN = "default of DeepDiagnosis"
 class UpdateRatio(Detector):
     """An update against the weights, in norms, is outside of 1e-5 to 0.1: a hundredth to a hundred times 1e-3.
 
-    In the repository it takes another symptom for the ratio to be looked at; here it is a symptom itself.
+    The repository checks the ratio only after another symptom; here it is a symptom itself.
     """
 
     code = "BL321"
@@ -46,7 +46,7 @@ class UpdateRatio(Detector):
 class NumericalError(Detector):
     """A loss is NaN or infinite; or the mean of an output, of weights or of a gradient is, or is exactly zero.
 
-    Recorded are mean outputs of the discriminator, and norms in place of the means of weights and gradients.
+    The recordings have mean outputs of the discriminator, and norms instead of the means of weights and gradients.
     """
 
     code = "BL322"
@@ -69,7 +69,7 @@ class NumericalError(Detector):
 
 
 class LossNotDecreasing(Detector):
-    """The last five losses are one and the same number. An epoch there is a step here."""
+    """The last five losses are the same number. A step stands for an epoch."""
 
     code = "BL421"
     title = "DeepDiagnosis: loss not decreasing"
@@ -79,15 +79,15 @@ class LossNotDecreasing(Detector):
 
     def __init__(self, *, length: int = 5) -> None:
         self.length = length
-        self._last: list[list[float]] = [[], []]
+        self._recent: list[list[float]] = [[], []]
 
     def update(self, readings: Readings) -> DetectorResult:
-        for place, value in enumerate(readings.select(self.inputs)):
+        for index, value in enumerate(readings.select(self.inputs)):
             if is_finite(value):
-                self._last[place] = [*self._last[place], value][-self.length :]
-        for name, last in zip(self.inputs, self._last, strict=True):
-            if len(last) == self.length and len(set(last)) == 1:
-                return Verdict(last[0], last[0], name, self.length, ORIGIN, f"{name} has not changed for {self.length} steps.")
+                self._recent[index] = [*self._recent[index], value][-self.length :]
+        for name, recent in zip(self.inputs, self._recent, strict=True):
+            if len(recent) == self.length and len(set(recent)) == 1:
+                return Verdict(recent[0], recent[0], name, self.length, ORIGIN, f"{name} has not changed for {self.length} steps.")
         return None
 
     @classmethod
@@ -97,10 +97,10 @@ class LossNotDecreasing(Detector):
 
 
 class OutOfRange(Detector):
-    """Targets lie outside of what the last activation can give; after a linear one, its outputs span ten times the targets' range.
+    """Targets lie outside the range of the last activation, or the outputs of a linear one span ten times the targets' range.
 
-    Targets of a generator are the reals. Which activation is last is not recorded: taken as a sigmoid where all fakes of a look are
-    within 0 to 1, as tanh where they are within -1 to 1, and else as linear. DeepDiagnosis looks in the first epoch, here at every look.
+    Targets of a generator are the reals. The last activation is not recorded. It counts as a sigmoid if all fakes of a step are within
+    0 to 1, as tanh if they are within -1 to 1, and else as linear. DeepDiagnosis checks in the first epoch, this rule at every reading.
     """
 
     code = "BL521"
@@ -117,11 +117,11 @@ class OutOfRange(Detector):
         if not (is_finite(low) and is_finite(high) and is_finite(lowest) and is_finite(highest)):
             return None
         if lowest < -1.0 or highest > 1.0:
-            found, bound = highest - lowest > self.factor * (high - low), self.factor * (high - low)
+            is_out, bound = highest - lowest > self.factor * (high - low), self.factor * (high - low)
         else:
-            found, bound = low < (0.0 if lowest >= 0.0 else -1.0) or high > 1.0, 1.0
+            is_out, bound = low < (0.0 if lowest >= 0.0 else -1.0) or high > 1.0, 1.0
         explanation = f"Reals are between {low:.3g} and {high:.3g}, fakes between {lowest:.3g} and {highest:.3g}."
-        return Verdict(high, bound, "data_max/real", 1, ORIGIN, explanation) if found else None
+        return Verdict(high, bound, "data_max/real", 1, ORIGIN, explanation) if is_out else None
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:

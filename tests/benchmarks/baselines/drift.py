@@ -2,7 +2,7 @@
 
 Sources: Bifet and Gavaldà, Learning from time-changing data with adaptive windowing, SDM 2007 (ADWIN, delta 0.002); Page, Continuous
 inspection schemes, Biometrika 1954 (delta 0.005, threshold 50, alpha 0.9999); riverml.xyz. They claim that the mean of a signal has
-changed and not which failure that is, so an alarm counts for any. A change is a moment: the verdict lasts for one step.
+changed and not which failure that is, so an alarm counts for any failure. A change happens at one step, so the verdict lasts for one.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from ganwatch.core.readings import Readings, is_finite
 from ganwatch.core.statistics import Stateful
 
 
-class Kept(Stateful):
-    """A detector of ``river``, which has no state of plain types: what it was given is kept, and given again where it goes on."""
+class RiverDetector(Stateful):
+    """A detector of ``river``. It has no state of plain types, so the values are saved and replayed on restore."""
 
-    def __init__(self, kind: type[DriftDetector]) -> None:
-        self.detector = kind()
-        self._given: list[float] = []
+    def __init__(self, cls: type[DriftDetector]) -> None:
+        self.detector = cls()
+        self._values: list[float] = []
 
-    def take(self, value: float) -> bool:
-        """Whether the mean has changed with this value."""
-        self._given.append(value)
+    def update(self, value: float) -> bool:
+        """Take one value. Return True if the mean has changed with it."""
+        self._values.append(value)
         self.detector.update(value)
         return bool(self.detector.drift_detected)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.detector, self._given = type(self.detector)(), []
-        for value in state["_given"]:
-            self.take(value)
+        self.detector, self._values = type(self.detector)(), []
+        for value in state["_values"]:
+            self.update(value)
 
 
 class AdaptiveWindow(Detector):
@@ -47,10 +47,10 @@ class AdaptiveWindow(Detector):
     inputs = ("loss/g", "loss/d")
 
     def __init__(self) -> None:
-        self._kept = [Kept(ADWIN) for _ in self.inputs]
+        self._detectors = [RiverDetector(ADWIN) for _ in self.inputs]
 
     def update(self, readings: Readings) -> DetectorResult:
-        return _changed(self.inputs, readings, self._kept)
+        return _evaluate(self.inputs, readings, self._detectors)
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
@@ -67,19 +67,19 @@ class CumulativeSum(Detector):
     inputs = ("loss/g", "loss/d")
 
     def __init__(self) -> None:
-        self._kept = [Kept(PageHinkley) for _ in self.inputs]
+        self._detectors = [RiverDetector(PageHinkley) for _ in self.inputs]
 
     def update(self, readings: Readings) -> DetectorResult:
-        return _changed(self.inputs, readings, self._kept)
+        return _evaluate(self.inputs, readings, self._detectors)
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
         return AdaptiveWindow.demo(seed)
 
 
-def _changed(names: tuple[str, ...], readings: Readings, kept: list[Kept]) -> DetectorResult:
-    outcome: DetectorResult = None
-    for name, value, one in zip(names, readings.select(names), kept, strict=True):
-        if is_finite(value) and one.take(value):
-            outcome = Verdict(value, value, name, 1, "default of river", f"The mean of {name} has changed.")
-    return outcome
+def _evaluate(names: tuple[str, ...], readings: Readings, detectors: list[RiverDetector]) -> DetectorResult:
+    result: DetectorResult = None
+    for name, value, one in zip(names, readings.select(names), detectors, strict=True):
+        if is_finite(value) and one.update(value):
+            result = Verdict(value, value, name, 1, "default of river", f"The mean of {name} has changed.")
+    return result

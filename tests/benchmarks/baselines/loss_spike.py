@@ -1,8 +1,8 @@
-"""A loss spike, as Lightning's ``SpikeDetection`` finds it at its defaults.
+"""Loss spikes by the rule of Lightning's ``SpikeDetection`` at its defaults.
 
 Source: lightning.ai/docs, ``lightning.pytorch.callbacks.SpikeDetection`` (window 10, warm-up 1, rtol 2.0): a loss is a spike where it is
 not finite, or where it has risen and lies off the running mean of the last ten by twice that mean or more. Spikes do not enter the mean.
-It watches one loss; here both.
+The original watches one loss, this one both.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ class LossSpike(Detector):
 
     def __init__(self, *, window: int = 10, rtol: float = 2.0) -> None:
         self.window, self.rtol = window, rtol
-        self._last: list[list[float]] = [[], []]
+        self._recent: list[list[float]] = [[], []]
 
     def update(self, readings: Readings) -> DetectorResult:
-        outcome: DetectorResult = None
-        for place, value in enumerate(readings.select(self.inputs)):
+        result: DetectorResult = None
+        for index, value in enumerate(readings.select(self.inputs)):
             if value is None:
                 continue
-            last = self._last[place]
-            mean = statistics.fmean(last) if last else math.nan
-            if not math.isfinite(value) or (last and value > last[-1] and abs(value - mean) >= abs(self.rtol * mean)):
-                name, bound = self.inputs[place], mean + abs(self.rtol * mean)
-                outcome = Verdict(value, bound, name, self.window, "default of Lightning", f"{name} is {value:.3g}.")
+            recent = self._recent[index]
+            mean = statistics.fmean(recent) if recent else math.nan
+            if not math.isfinite(value) or (recent and value > recent[-1] and abs(value - mean) >= abs(self.rtol * mean)):
+                name, bound = self.inputs[index], mean + abs(self.rtol * mean)
+                result = Verdict(value, bound, name, self.window, "default of Lightning", f"{name} is {value:.3g}.")
             else:
-                self._last[place] = [*last, value][-self.window :]
-        return outcome
+                self._recent[index] = [*recent, value][-self.window :]
+        return result
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:

@@ -1,7 +1,7 @@
 """Amazon SageMaker Debugger: built-in rules at their documented defaults.
 
 Source: docs.aws.amazon.com/sagemaker/latest/dg/debugger-built-in-rules.html, with the pages vanishing-gradient, exploding-tensor and
-loss-not-decreasing. The rules know one model and one loss; here they look at both networks and both losses.
+loss-not-decreasing. The rules have one model and one loss; here they evaluate both networks and both losses.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ ORIGIN = "default of SageMaker Debugger"
 class VanishingGradient(Detector):
     """The mean of the absolute values of a gradient drops below 1e-7.
 
-    Recorded are the norm of a network's gradient and the ratio of its first layer's to its last's. Their product, or the norm where that is
-    less, is never below the mean of the first layer: this fires where the rule would there, or later.
+    The recordings have the norm of a network's gradient and the ratio of its first layer's to its last's. Their product, or the norm where
+    that is less, is never below the mean of the first layer. So this rule fires where the original would, or later.
     """
 
     code = "BL301"
@@ -33,13 +33,13 @@ class VanishingGradient(Detector):
         self._norms = [math.inf, math.inf]
 
     def update(self, readings: Readings) -> DetectorResult:
-        for place, network in enumerate("gd"):
-            ratio, norm = readings.select(self.inputs[2 * place : 2 * place + 2])
-            self._norms[place] = norm if is_finite(norm) else self._norms[place]
-            first = min(ratio, 1.0) * self._norms[place] if is_finite(ratio) else self._norms[place]
+        for index, network in enumerate("gd"):
+            ratio, norm = readings.select(self.inputs[2 * index : 2 * index + 2])
+            self._norms[index] = norm if is_finite(norm) else self._norms[index]
+            first = min(ratio, 1.0) * self._norms[index] if is_finite(ratio) else self._norms[index]
             if first < self.threshold:
                 explanation = f"The gradient of the first layer of {network.upper()} has a norm of at most {first:.2g}."
-                return Verdict(first, self.threshold, self.inputs[2 * place], 1, ORIGIN, explanation)
+                return Verdict(first, self.threshold, self.inputs[2 * index], 1, ORIGIN, explanation)
         return None
 
     @classmethod
@@ -49,7 +49,10 @@ class VanishingGradient(Detector):
 
 
 class ExplodingTensor(Detector):
-    """A tensor has values that are NaN or infinite (``only_nan`` is off). Recorded are losses and the norms of gradients and weights."""
+    """A tensor has values that are NaN or infinite (``only_nan`` is off).
+
+    The recordings have losses and the norms of gradients and weights.
+    """
 
     code = "BL302"
     title = "SageMaker Debugger: ExplodingTensor"
@@ -69,7 +72,7 @@ class ExplodingTensor(Detector):
 
 
 class LossNotDecreasing(Detector):
-    """Every 10 steps: a loss is not lower than 10 steps before (``diff_percent``, by how much it must be, has no number by default)."""
+    """A loss is not lower than 10 steps before, checked every 10 steps (``diff_percent``, the required fall, has no default)."""
 
     code = "BL401"
     title = "SageMaker Debugger: LossNotDecreasing"
@@ -79,19 +82,19 @@ class LossNotDecreasing(Detector):
 
     def __init__(self, *, num_steps: int = 10) -> None:
         self.num_steps = num_steps
-        self._checked = [0, 0]
-        self._last = [0.0, 0.0]
-        self._before = [0.0, 0.0]
+        self._checked_steps = [0, 0]
+        self._latest = [0.0, 0.0]
+        self._previous = [0.0, 0.0]
 
     def update(self, readings: Readings) -> DetectorResult:
-        for place, value in enumerate(readings.select(self.inputs)):
-            if is_finite(value) and (not self._checked[place] or readings.step - self._checked[place] >= self.num_steps):
-                self._before[place] = self._last[place] if self._checked[place] else math.inf
-                self._checked[place], self._last[place] = readings.step, value
-        for place, name in enumerate(self.inputs):
-            if self._checked[place] and self._last[place] >= self._before[place]:
+        for index, value in enumerate(readings.select(self.inputs)):
+            if is_finite(value) and (not self._checked_steps[index] or readings.step - self._checked_steps[index] >= self.num_steps):
+                self._previous[index] = self._latest[index] if self._checked_steps[index] else math.inf
+                self._checked_steps[index], self._latest[index] = readings.step, value
+        for index, name in enumerate(self.inputs):
+            if self._checked_steps[index] and self._latest[index] >= self._previous[index]:
                 explanation = f"{name} has not fallen in {self.num_steps} steps."
-                return Verdict(self._last[place], self._before[place], name, self.num_steps, ORIGIN, explanation)
+                return Verdict(self._latest[index], self._previous[index], name, self.num_steps, ORIGIN, explanation)
         return None
 
     @classmethod
