@@ -82,7 +82,7 @@ class Auto(FrontEnd):
         """Handle an optimizer that has got its parameters. Never raises, because the training calls it."""
         try:
             self._find_networks(optimizer, preexisting=preexisting)
-        except Exception:  # a law: nothing of ganwatch reaches the training
+        except Exception:  # an error of ganwatch must not reach the training
             if not self._has_failed:
                 log.exception("ganwatch.auto failed; training goes on without it")
             self._has_failed = True
@@ -150,7 +150,7 @@ class Auto(FrontEnd):
         if self.observer is not None:
             return super().status()
         text = self._describe_missing()
-        print(text)  # noqa: T201  # that is what it is for
+        print(text)  # noqa: T201  # the purpose of the method
         return text
 
     def close(self, state: str = "finished") -> None:

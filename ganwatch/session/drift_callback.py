@@ -44,7 +44,7 @@ class FreshDataDrift(Callback):
     level : float, in (0, 1)
         Probability of any false alarm in ``times`` checks, for 95 % of baselines at least.
     features : str, Extractor or None
-        See ``ganwatch.features.registry.extractor``.
+        See ``ganwatch.features.registry.make_extractor``.
     limit : int
         Maximum number of samples to read from each side.
     seed : int

@@ -29,5 +29,5 @@ class FrontEnd:
         if self.observer is not None and self.observer.ranks.rank:
             return "only rank 0 evaluates and writes: ask there"
         text = "not watching yet: the training has not started" if self.observer is None else status(self.observer, self.hints)
-        print(text)  # noqa: T201  # that is what it is for
+        print(text)  # noqa: T201  # the purpose of the method
         return text

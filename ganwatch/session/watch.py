@@ -1,4 +1,4 @@
-"""``watch``: any PyTorch loop under observation, from one line before it."""
+"""``watch``: watches any PyTorch loop, with one line before it."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ class Watch(FrontEnd):
         if self.observer.recorder.loop_facts.steps:
             log.warning("watching.load_state_dict must be called before the first optimizer step; the state is ignored and steps count on")
         elif not isinstance(state, Mapping) or (state and not {"run", "index", "monitor"} <= set(state)):
-            raise UserError(f"state must be what watching.state_dict() gave, or empty, got {type(state).__name__} {str(state)[:80]}")
+            raise UserError(f"state must be a state of watching.state_dict(), or empty, got {type(state).__name__} {str(state)[:80]}")
         elif state:
             self._resumed = state["run"]
             self.observer.monitor.guard("saved state", lambda: self.observer.load_state_dict(state))

@@ -1,4 +1,4 @@
-"""The same under Lightning: in the reference trainer and in a module of somebody's own."""
+"""Injections under Lightning, in the reference trainer and in a foreign module."""
 
 from contextlib import suppress
 
@@ -20,7 +20,7 @@ STEP, STEPS = 5, 9
 
 
 class Note(lightning.Callback):
-    """Weights after each batch, and the largest value that it delivered."""
+    """Records the weights after each batch, and its largest value."""
 
     def __init__(self):
         self.states, self.largest = [], []

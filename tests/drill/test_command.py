@@ -1,4 +1,4 @@
-"""``ganwatch drill``, once for real, and what it refuses."""
+"""``ganwatch drill``: one real drill, and the arguments that it refuses."""
 
 import json
 import subprocess
@@ -42,7 +42,7 @@ def incident(code, fired, cause=None):
         ([incident("GW101", 620), incident("GW201", 610)], False, "GW201 a title at step 610, 10 steps later"),
     ],
 )
-def test_the_first_that_nothing_else_explains_is_judged(incidents, right, said):
+def test_the_first_incident_without_a_cause_decides(incidents, right, said):
     result = evaluate_drill(injections()["mode-collapse"](), 600, incidents)
     assert result["right"] is right
     assert said in format_report(result)

@@ -1,4 +1,4 @@
-"""Every injection: nothing before its step, something from there on, nothing after its end."""
+"""Every injection changes nothing before its step, something from there on, and leaves no trace."""
 
 from contextlib import nullcontext
 from types import SimpleNamespace
@@ -34,7 +34,7 @@ def settings(optimizer):
 
 
 def train(drilled=lambda g, d: nullcontext(), seen=lambda role, optimizer: None):
-    """A loop as people write it: weights, buffers and random state after each step, and what else it has met."""
+    """Train a loop as people write it; return weights, buffers and random state after each step, and the delivered batches."""
     torch.manual_seed(0)
     data = TensorDataset(torch.rand(64, 2) * 2.0 - 1.0, torch.arange(64) % 4)
     g = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))

@@ -1,4 +1,4 @@
-"""Networks that are locals of somebody's ``fit`` are found before its first step, and only those that it trains."""
+"""``auto`` finds the networks that a library's ``fit`` creates before its first step, and only those that it trains."""
 
 import copy
 import logging
@@ -28,7 +28,7 @@ class Discriminator(nn.Sequential):
 
 
 class Model:
-    """A model as packages have them: networks are made in ``fit`` and called in ways that no module hook sees."""
+    """A model of a package: it creates networks in ``fit`` and calls them in ways that no module hook sees."""
 
     def __init__(self, pairs=1):
         self.pairs = pairs
@@ -124,7 +124,7 @@ def test_optimizers_that_are_there_already_count_until_others_come():
     assert kept
 
 
-def test_what_is_not_found_is_said_once_with_the_classes_that_are_there(caplog, capsys):
+def test_missing_networks_are_reported_once_with_the_existing_classes(caplog, capsys):
     with ganwatch.auto(G="Generator", D=["Critic", "Judge"], store=None) as watching:
         Model().fit(steps=24)
         assert not caplog.records
@@ -136,7 +136,7 @@ def test_what_is_not_found_is_said_once_with_the_classes_that_are_there(caplog, 
         assert re.search("in an optimizer: .*Discriminator, .*Generator", said)
 
 
-def test_what_goes_wrong_within_it_is_logged_and_training_goes_on(caplog):
+def test_an_error_of_auto_is_logged_and_training_goes_on(caplog):
     class Tied(Model):
         def networks(self):
             [g], [d] = super().networks()
@@ -152,7 +152,7 @@ def test_what_goes_wrong_within_it_is_logged_and_training_goes_on(caplog):
     assert [record.exc_info[0] for record in caplog.records if record.levelno == logging.ERROR] == [UserError]
 
 
-def test_advice_comes_while_torch_goes_through_other_hooks():
+def test_a_report_during_the_hooks_of_torch_disturbs_no_other_hook():
     ran = []
     with ganwatch.auto(store=None, audit_seconds=0.0), ganwatch.auto(store=None, audit_seconds=0.0):
         handle = hooks.register_optimizer_step_post_hook(lambda *_: ran.append(1))

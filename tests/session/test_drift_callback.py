@@ -1,4 +1,4 @@
-"""Fresh data are looked at between epochs, and the training does not notice."""
+"""Fresh data are checked between epochs, and the training stays the same."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ POINTS = draw_ring(1000, 5)[0].numpy()
 
 
 def trained(*callbacks: lightning.Callback, steps: int = 6) -> dict[str, torch.Tensor]:
-    """Weights and random state after three epochs of two steps."""
+    """Train for three epochs of two steps; return weights and random state."""
     lightning.seed_everything(3, verbose=False)
     model = GAN(shape=(2,), width=8)
     fit(model, GANData("ring", samples=128), steps=steps, seed=3, callbacks=callbacks, threads=1)
@@ -64,7 +64,7 @@ def test_drift_after_the_last_epoch_is_an_incident_too(tmp_path: Path) -> None:
         assert [incident.code for incident in queries.incidents(store, run.id)] == ["GW402"]
 
 
-def test_it_looks_only_when_it_is_due_and_not_at_all_when_disabled(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_checks_only_when_due_and_never_when_disabled(monkeypatch: pytest.MonkeyPatch) -> None:
     drift = ganwatch.FreshDataDrift(POINTS[:500], POINTS[500:], every=2)
     trained(drift)
     assert len(drift.results) == 1
@@ -73,7 +73,7 @@ def test_it_looks_only_when_it_is_due_and_not_at_all_when_disabled(monkeypatch: 
     assert len(drift.results) == 1
 
 
-def test_what_cannot_be_read_is_said_before_the_first_step() -> None:
+def test_data_that_cannot_be_read_are_refused_before_the_first_step() -> None:
     with pytest.raises(UserError, match="fresh must be an existing path"):
         trained(ganwatch.FreshDataDrift(POINTS, "nowhere"))
     with pytest.raises(UserError, match="every must be >= 1, got 0"):

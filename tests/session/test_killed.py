@@ -1,4 +1,4 @@
-"""A plain loop that goes on from a checkpoint of its own: one run, steps go on, no second alarm."""
+"""A plain loop continues from its own checkpoint: one run, continued steps, no second alarm."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ TIMES = {"step_time", "data_time", "observer_time", "process_memory"}
 
 
 def everything(folder):
-    """The one run of a store: its attempts, series and incidents."""
+    """Return attempts, series and incidents of the only run of a store."""
     with open_store(folder / "runs", create=False) as store:
         [run] = queries.runs(store)
         series = {
@@ -51,9 +51,9 @@ def watched():
 
 
 @pytest.mark.parametrize("state", [None, 3, {"model": 1}])
-def test_what_is_no_state_is_refused_and_an_empty_one_is_a_new_run(state):
+def test_an_invalid_state_is_refused_and_an_empty_one_is_a_new_run(state):
     with watched() as watching:
-        with pytest.raises(UserError, match=r"state must be what watching.state_dict\(\) gave, or empty, got "):
+        with pytest.raises(UserError, match=r"state must be a state of watching.state_dict\(\), or empty, got "):
             watching.load_state_dict(state)
         watching.load_state_dict({})
         assert watching.state_dict()["index"] == 0

@@ -1,4 +1,4 @@
-"""What the user says counts instead of what would be found out, and nothing that they say reaches the training."""
+"""The user's options override the recognition, and none of them changes the training."""
 
 import logging
 import math
@@ -19,7 +19,7 @@ from ganwatch.store.database import open_store
 
 
 class Calls(Probe):
-    """The calls of D by batch, as far as the batches alone tell."""
+    """Records the calls of D, with the origin of their batches."""
 
     name, signals = "calls", ()
 
@@ -88,7 +88,7 @@ def test_only_the_named_optimizers_count(named, counted, caplog):
 
 
 class Heads(nn.Module):
-    """A score that is not the last with one channel."""
+    """D with several outputs, whose score is not the last with one channel."""
 
     def __init__(self, form):
         super().__init__()
@@ -158,7 +158,7 @@ def test_fakes_are_recognised_as_the_sample_that_d_is_shown(said):
 
 
 class Conditional(nn.Module):
-    """Says what it was given."""
+    """Records its arguments."""
 
     def __init__(self):
         super().__init__()
@@ -185,7 +185,7 @@ def test_the_gallery_is_drawn_from_what_was_given():
     assert set(grid.pixels) == {255}
 
 
-def test_what_the_loop_logs_is_a_series_of_its_own(tmp_path, caplog):
+def test_values_that_the_loop_logs_are_series_of_their_own(tmp_path, caplog):
     g, d = networks()
     running, prometheus = torch.zeros(()), PrometheusSink(detectors=[], linger=0.0)
     sink, watching = watched(g, d, store=tmp_path, name="own")
@@ -216,7 +216,7 @@ def test_what_the_loop_logs_is_a_series_of_its_own(tmp_path, caplog):
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
-def test_what_cannot_be_logged_is_counted_and_said_once(caplog):
+def test_values_that_cannot_be_logged_are_counted_and_reported_once(caplog):
     g, d = networks()
     sink, watching = watched(g, d)
     bad = [("x", torch.zeros(2)), ("x", "high"), ("x", None), ("", 1.0), (3, 1.0), ("x", 1j), ("x", torch.zeros((), dtype=torch.complex64))]
@@ -254,7 +254,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("options", "message"), REFUSED)
-def test_what_does_not_fit_is_refused_before_anything_begins(options, message):
+def test_options_that_do_not_fit_are_refused_before_anything_starts(options, message):
     with pytest.raises(UserError, match=message):
         watched(G, D, **options)
     assert not hasattr(nn.Sequential.forward, "__wrapped__")

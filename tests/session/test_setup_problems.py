@@ -1,4 +1,4 @@
-"""What is wired wrongly is said plainly, early, and without an error."""
+"""Mistakes in the wiring are reported plainly, early, and without an error."""
 
 import copy
 import logging
@@ -36,7 +36,7 @@ def train(g, d, *, of_g=None, of_d=None, steps=30, judge=lambda d, fake, real: (
             break
 
 
-def test_a_loop_that_is_wired_well_gets_no_advice(caplog, capsys):
+def test_a_correct_loop_has_no_problems(caplog, capsys):
     g, d = networks()
     with ganwatch.watch(G=g, D=d, store=None, audit_seconds=0.0) as watching:
         train(g, d, of_g=(of_g := torch.optim.SGD(g.parameters(), lr=0.01)))
@@ -61,7 +61,7 @@ def test_a_loop_that_is_wired_well_gets_no_advice(caplog, capsys):
         ("unknown reals", r"Call watching.real\(batch\)"),
     ],
 )
-def test_what_is_wrong_is_said_within_fifty_updates(wrong, said, caplog):
+def test_a_wrong_set_up_is_reported_within_fifty_updates(wrong, said, caplog):
     g, d = networks(score=6 if wrong == "auto-encoder" else 1)
     how, given = {}, (g, d)
     if wrong == "swapped":
@@ -188,7 +188,7 @@ def test_another_watch_on_the_same_networks_takes_over_and_one_on_others_of_the_
 
 
 @pytest.mark.parametrize("role", ["G", "D"])
-def test_what_a_wrapper_that_nobody_calls_holds_is_seen(role, caplog):
+def test_networks_in_a_wrapper_that_is_never_called_are_watched(role, caplog):
     g, d = networks()
     given = {"G": g, "D": d} | {role: Wrapper(g if role == "G" else d)}
     with ganwatch.watch(**given, store=None, audit_seconds=0.0) as watching:
@@ -234,7 +234,7 @@ def test_networks_that_are_frozen_when_it_begins_are_watched():
     assert watching.observer.recorder.loop_facts.updates == {"g": 2, "d": 2}
 
 
-def test_what_the_store_could_not_keep_is_said(tmp_path, caplog):
+def test_losses_of_the_store_are_reported(tmp_path, caplog):
     caplog.set_level(logging.INFO, "ganwatch")
     g, d = networks()
     with ganwatch.watch(g, d, store=tmp_path, audit_seconds=0.0) as watching:

@@ -1,4 +1,4 @@
-"""Training loops of other packages, called as their users call them: the same bit for bit, steps counted, real and fake never swapped."""
+"""Training loops of other packages, called as users call them: bit-identical training, correct step counts, real and fake never swapped."""
 
 import random
 from collections import Counter
@@ -24,24 +24,24 @@ class Loop:
     of_g, of_d = 0, 0
     generators = 1
     sure = True
-    """Whether every look at the discriminator's phase finds real and fake."""
+    """True if every sampled step of the discriminator's phase has real and fake batches."""
 
     def __init__(self, folder):
         self.folder = folder
         self.data = np.random.default_rng(0).normal(size=(240, 6)).astype("float32")
 
     def fit(self):
-        """Train; the modules that were trained."""
+        """Train; return the trained modules."""
         raise NotImplementedError
 
     def is_real(self, samples):
-        """For each sample that the discriminator was shown, whether it is real."""
+        """Return True for each sample of the discriminator that is real."""
         known = {row.tobytes() for row in self.data}
         return [row.numpy().tobytes() in known for row in samples]
 
 
 class CTGAN(Loop):
-    """A table of mixed columns with a conditional vector, ten samples judged together, Wasserstein loss with penalty."""
+    """A table of mixed columns with a conditional vector, ten samples scored together, Wasserstein loss with penalty."""
 
     of_g, of_d = 60, 120
 
@@ -57,12 +57,12 @@ class CTGAN(Loop):
         return [model._generator]
 
     def is_real(self, samples):
-        """Real kinds are exactly one-hot, generated ones nearly."""
+        """Real labels are exactly one-hot, generated ones nearly."""
         return [set(row[self.kind : self.kind + 2].tolist()) == {0.0, 1.0} for row in samples]
 
 
 class SingleObjective(Loop):
-    """Fakes go to the discriminator with their graph; the discriminator goes on alone when the generator is through."""
+    """Fakes go to the discriminator with their graph; the discriminator trains on alone when the generator has stopped."""
 
     of_g, of_d = 21, 60
 
@@ -188,7 +188,7 @@ class Nameless(Loop):
 
 
 class Shown(Probe):
-    """What the discriminator was said to see."""
+    """Records the batches of the discriminator, with the origin that ganwatch gave them."""
 
     name, signals, every = "shown", (), 1
 
@@ -220,9 +220,9 @@ def always():
 
 
 @pytest.mark.parametrize("name", LOOPS)
-def test_it_is_trained_as_without_and_seen_as_it_is(name, tmp_path):
+def test_a_watched_loop_trains_the_same_and_is_recognised_correctly(name, tmp_path):
     loop, sink, shown, moved = LOOPS[name](tmp_path), MemorySink(), Shown(), []
-    seeded(loop.fit)  # what it imports on first use may draw random numbers
+    seeded(loop.fit)  # imports on first use may draw random numbers
     alone = seeded(loop.fit)
     before = [{**hooks._global_optimizer_pre_hooks}, {**hooks._global_optimizer_post_hooks}, torch.optim.Optimizer.__init__]
     handle = hooks.register_optimizer_step_post_hook(
@@ -256,7 +256,7 @@ def test_it_is_trained_as_without_and_seen_as_it_is(name, tmp_path):
 
 
 @pytest.mark.parametrize("kind", [Variational, Nameless])
-def test_what_it_cannot_find_it_leaves_alone_and_says_so(kind, tmp_path, caplog):
+def test_a_loop_without_matching_networks_is_not_watched_and_reported(kind, tmp_path, caplog):
     loop = kind(tmp_path)
     seeded(loop.fit)
     alone = seeded(loop.fit)

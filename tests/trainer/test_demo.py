@@ -1,4 +1,4 @@
-"""The demonstration, in short."""
+"""The demonstration, with few steps."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""GANs as people write them, which note by hand what an observer should see."""
+"""GANs as people write them. They record by hand the values that an observer should report."""
 
 from itertools import pairwise
 from types import MappingProxyType
@@ -20,7 +20,7 @@ def layers(*sizes, last=None):
 
 
 class Foreign(lightning.LightningModule):
-    """What the styles share; ``noted`` holds an entry for each optimizer step."""
+    """Base of the styles; ``noted`` has an entry for each optimizer step."""
 
     def __init__(self):
         super().__init__()
@@ -58,7 +58,7 @@ class Foreign(lightning.LightningModule):
 
 
 class Documented(Foreign):
-    """As in Lightning's documentation: G first, optimizers toggled, fakes through ``self(z)``."""
+    """GAN of Lightning's documentation: G first, optimizers toggled, fakes through ``self(z)``."""
 
     loss = staticmethod(nn.functional.binary_cross_entropy)
 
@@ -139,7 +139,7 @@ class Patches(Foreign):
 
 
 class Labelled(Foreign):
-    """D returns the score and a class beside it; the labels go to G; wrapped one level deeper."""
+    """D returns the score and a class; the labels go to G; the networks are one level deeper."""
 
     class Judge(nn.Module):
         def __init__(self):
@@ -195,7 +195,7 @@ def digits(samples=160, unit=False):
 
 @pytest.fixture
 def train(tmp_path):
-    """Train a module for so many batches of 16; the trainer."""
+    """Return a function that trains a module for some batches of 16 and returns the trainer."""
 
     def run(module, *callbacks, batches=40, data=None, how=MappingProxyType({}), **options):
         loader = DataLoader(digits() if data is None else data, 16, shuffle=True, drop_last=True)
@@ -211,7 +211,7 @@ def train(tmp_path):
 
 @pytest.fixture(params=STYLES)
 def style(request):
-    """A foreign module, once in each style, and the names of its networks where they are not usual ones."""
+    """A foreign module in each style, and the names of its networks if they are unusual."""
     lightning.seed_everything(5, verbose=False)
     names = {"generator": "model.G", "discriminator": "model.D"} if request.param == "labelled" else {}
     return STYLES[request.param](), names

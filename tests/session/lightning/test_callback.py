@@ -1,4 +1,4 @@
-"""The callback refuses what cannot work before the first step, and afterwards never stands in the way."""
+"""The callback refuses wrong set-ups before the first step, and afterwards never stops the training."""
 
 import copy
 import logging
@@ -287,7 +287,7 @@ def test_a_healthy_run_says_how_it_began_and_ended_to_whoever_has_configured_not
     assert not logging.getLogger("ganwatch").handlers
 
 
-def test_what_is_said_follows_the_logging_that_was_configured(documented, train, caplog, capsys):
+def test_the_announcements_follow_the_configured_logging(documented, train, caplog, capsys):
     with caplog.at_level(logging.WARNING, "ganwatch"):
         train(documented, GanWatch(store=None, audit_seconds=0), batches=3)
     assert not caplog.messages

@@ -1,4 +1,4 @@
-"""What is reported about modules that know nothing of ganwatch equals what they note themselves."""
+"""Readings of modules that do not know about ganwatch equal the values that the modules record themselves."""
 
 import copy
 
@@ -13,7 +13,7 @@ from ganwatch.session.lightning import GanWatch
 from ganwatch.sinks.memory import MemorySink
 
 PASSING = {"resources", "observer"}
-"""Groups of signals that are another in every run."""
+"""Groups of signals that differ in every run."""
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*nn.utils.spectral_norm.*:FutureWarning")  # people still use it
 
@@ -31,7 +31,7 @@ class Spy(Probe):
 
 
 def by_step(noted):
-    """Entries between two updates of G, as pairs (of G, of D in order)."""
+    """Group entries by update of G: pairs of its entry and those of D before it."""
     steps, of_d = [], []
     for entry in noted:
         if entry["role"] == "d":
@@ -47,7 +47,7 @@ def rows(batch):
 
 
 def always():
-    """The default probes, due at every step."""
+    """Return the default probes, due at every step."""
     probes = default_probes()
     for probe in probes:
         probe.every = 1
@@ -97,7 +97,7 @@ def test_reported_equals_noted(style, train, make_digits):
     assert min(kinds.values()) >= len(steps) - 1
 
 
-def test_what_is_looked_at_seldom_is_what_is_looked_at_always(style, train):
+def test_readings_at_sampled_steps_are_those_of_sampling_every_step(style, train):
     module, names = style
     begin, found = copy.deepcopy(module.state_dict()), []
     for probes in (default_probes(), always()):

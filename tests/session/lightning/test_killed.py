@@ -18,14 +18,14 @@ TIMES = {"step_time", "data_time", "observer_time", "process_memory", "wall_time
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Runs of ``killed_run.py``, made by one process that forks for each start."""
+    """Folder with the runs of ``killed_run.py``: one process that forks for each start."""
     folder = tmp_path_factory.mktemp("killed")
     subprocess.run([sys.executable, SCRIPT], check=True, cwd=folder, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=300)
     return folder
 
 
 def everything(folder, name):
-    """Runs, attempts, incidents and series of one store, as plain values."""
+    """Return runs, attempts, incidents and series of one store, as plain values."""
     with open_store(folder / name / "runs", create=False) as store:
         runs = queries.runs(store)[::-1]
         found = {run.id: {"incidents": [], "series": {}, "attempts": []} for run in runs}
