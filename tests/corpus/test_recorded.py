@@ -19,6 +19,8 @@ from ganwatch.recordings import read_recordings
 from ganwatch.recordings.sources import open_sources
 from ganwatch.session.defaults import default_detectors
 
+pytestmark = pytest.mark.xdist_group("corpus")  # one worker builds what they share
+
 
 def files(part: str) -> list[Path]:
     return sorted(RECORDED.glob(f"{part}-*.parquet"))

@@ -16,7 +16,7 @@ from ganwatch.sinks.sql import SqlSink
 from ganwatch.store import queries
 from ganwatch.store.database import open_store
 
-pytestmark = pytest.mark.service
+pytestmark = [pytest.mark.service, pytest.mark.xdist_group("dashboards")]
 expect.set_options(timeout=30_000)
 SCREENS = ("Overview", "Curves", "Incidents", "Gallery", "Provenance")
 

@@ -24,6 +24,8 @@ from ganwatch.core.detector import Severity
 from ganwatch.core.incidents import Incident, State
 from ganwatch.core.signals import find_signal
 
+pytestmark = pytest.mark.xdist_group("dashboards")  # one worker builds what they share
+
 SCREENS = """
 import json, os, sys
 from streamlit.testing.v1 import AppTest

@@ -13,6 +13,8 @@ import torch
 from ganwatch.store import queries
 from ganwatch.store.database import open_store
 
+pytestmark = pytest.mark.xdist_group("ranks")  # one worker builds what they share
+
 SCRIPT = Path(__file__).with_name("training.py")
 TIMEOUT = 120
 STEPS, BATCH = 40, 16

@@ -16,6 +16,8 @@ from ganwatch.core.errors import UserError
 from ganwatch.drill import inject, injections
 from ganwatch.drill.causes.rates import Rates
 
+pytestmark = pytest.mark.xdist_group("injections")  # one worker builds what they share
+
 LABELS = {
     "mode-collapse", "mode-dropping", "memorisation", "discriminator-domination", "generator-domination", "discriminator-overfitting",
     "vanishing-gradient", "exploding-gradient", "non-finite", "oscillation", "stall", "range-mismatch", "latent-fault",

@@ -15,15 +15,17 @@ import pytest
 import ganwatch
 from ganwatch.core.package_data import packaged_folder
 
+pytestmark = pytest.mark.xdist_group("wheel")  # one worker builds what they share
+
 CHECKOUT = Path(ganwatch.__file__).parent.parent
 SITE = Path(pytest.__file__).parent.parent
 PROBE = """
 import sys
 from pathlib import Path
-import ganwatch, ganwatch.dashboards.shell
+import ganwatch, ganwatch.dashboards.navigation
 from ganwatch.core.package_data import packaged_folder
 from ganwatch.store.database import open_store
-places = [ganwatch.__file__, ganwatch.dashboards.shell.__file__, packaged_folder("alerts"), packaged_folder("dashboards")]
+places = [ganwatch.__file__, ganwatch.dashboards.navigation.__file__, packaged_folder("alerts"), packaged_folder("dashboards")]
 assert all(Path(place).is_relative_to(sys.prefix) for place in places), places
 assert list((packaged_folder("alerts") / "runbooks").glob("GW*.md"))
 open_store("runs").close()

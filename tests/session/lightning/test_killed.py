@@ -12,6 +12,8 @@ from ganwatch.core.incidents import State
 from ganwatch.store import queries
 from ganwatch.store.database import open_store
 
+pytestmark = pytest.mark.xdist_group("killed")  # one worker builds what they share
+
 SCRIPT = Path(__file__).with_name("killed_run.py")
 TIMES = {"step_time", "data_time", "observer_time", "process_memory", "wall_time"}
 
