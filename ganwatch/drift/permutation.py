@@ -25,7 +25,7 @@ from torch import Tensor
 
 from ganwatch.core.errors import UserError
 from ganwatch.drift.kernel import as_features, check_widths, default_bandwidth, kernel_product, random_subset
-from ganwatch.metrics.neighbours import nearest
+from ganwatch.metrics.neighbours import nearest_neighbours
 
 MAX_SAMPLES = 5000
 """Default for the largest number of samples per side; of a larger side a random subset is used."""
@@ -226,7 +226,7 @@ def _diffuse(points: Tensor, values: Tensor) -> Tensor:
     from scipy.sparse import csr_array, diags_array
 
     count = min(NEIGHBOURS, len(points) - 1)
-    around = nearest(points, None, count)[1].numpy().ravel()
+    around = nearest_neighbours(points, None, count)[1].numpy().ravel()
     joined = csr_array((np.ones(len(around), np.float32), around, np.arange(0, len(around) + 1, count)), shape=(len(points),) * 2)
     joined = joined + joined.T
     unit = diags_array((1 / np.sqrt(joined.sum(0))).astype(np.float32))

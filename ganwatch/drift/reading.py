@@ -15,10 +15,9 @@ from ganwatch.data.sample_format import SIGNED_RANGE, SampleFormat, are_vectors,
 from ganwatch.data.source import Item
 from ganwatch.drift.columns import LABEL, Columns, columns_of
 from ganwatch.features.cache import FeatureCache
-from ganwatch.features.extraction import features_of
+from ganwatch.features.extraction import iterate_features
 from ganwatch.features.extractor import Extractor
-from ganwatch.features.registry import Named
-from ganwatch.features.registry import extractor as extractor_named
+from ganwatch.features.registry import ExtractorSpec, make_extractor
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ class Reader:
     baseline : like that of ``ganwatch.data.opening.open_source``
         Decides between vectors and images, and gives the range of floating-point values.
     features, size : str, callable, Extractor or None; int or None
-        An extractor, or the arguments of ``ganwatch.features.registry.extractor``.
+        An extractor, or the arguments of ``ganwatch.features.registry.make_extractor``.
     limit : int or None
         Largest number of samples to read per side, chosen at random.
     seed : int
@@ -60,7 +59,7 @@ class Reader:
         self,
         baseline: Any,
         *,
-        features: Named | Extractor = None,
+        features: ExtractorSpec | Extractor = None,
         size: int | None = None,
         limit: int | None = None,
         seed: int = 0,
@@ -79,7 +78,7 @@ class Reader:
             self.extractor = features
         else:
             given = SIGNED_RANGE if vectors else self.limits
-            self.extractor = extractor_named(features, vectors=vectors, size=size, given=given, seed=seed)
+            self.extractor = make_extractor(features, vectors=vectors, size=size, input_range=given, seed=seed)
 
     def read(self, data: Any, argument: str) -> Side:
         """Read one side.
@@ -106,7 +105,7 @@ class Reader:
                 if self.progress is not None:
                     self.progress(samples, len(batch))
 
-        features = torch.cat(list(features_of(batches(), self.extractor, cache=self.cache)))
+        features = torch.cat(list(iterate_features(batches(), self.extractor, cache=self.cache)))
         shared = [name for name in found[0] if all(name in part for part in found)]
         columns = {name: np.concatenate([part[name] for part in found]) for name in shared}
         if labels and all(label is not None for label in labels):

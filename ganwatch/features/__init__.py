@@ -1,1 +1,1 @@
-"""What turns samples into the vectors that metrics see."""
+"""Feature extractors: samples to the vectors that metrics compare."""

@@ -1,4 +1,4 @@
-"""Features on disk by the content of what they were computed from."""
+"""Features on disk, found by the content of the samples."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganwatch.features.extractor import Batch, raw
+from ganwatch.features.extractor import Batch, tensor_bytes
 
 _log = logging.getLogger(__name__)
-_ABANDONED = 3600.0
+_MAX_PARTIAL_AGE = 3600.0
+"""Age of a partial file, in seconds, beyond which the process that wrote it must have died."""
 
 
 class FeatureCache:
-    """One ``.npy`` file a batch, named by a hash of the samples and of the extractor.
+    """Cache of features: one ``.npy`` file per batch, named by a hash of the samples and of the extractor.
 
-    A file is complete or not there: it is written beside its place and renamed. So processes may share a folder, and one that is killed
-    goes on where it was. When the folder grows beyond ``limit``, what was not used for longest goes. What cannot be written is computed
-    again.
+    A file is written under another name and then renamed, so it is complete or absent. Processes may share a folder, and one that is killed
+    resumes where it was. When the folder grows beyond ``limit``, the files unused for longest are removed. Features that cannot be written
+    are computed again.
 
     Parameters
     ----------
     folder : path or None
-        None takes ``ganwatch/features`` in ``$XDG_CACHE_HOME``, or in ``~/.cache``.
+        None means ``ganwatch/features`` in ``$XDG_CACHE_HOME``, or in ``~/.cache``.
     limit : int, bytes
-        Default 2 GiB.
+        Maximum size of the folder; 2 GiB by default.
     """
 
     def __init__(self, folder: str | Path | None = None, *, limit: int = 2**31) -> None:
@@ -41,7 +42,7 @@ class FeatureCache:
         self.limit = limit
 
     def get(self, key: str) -> Tensor | None:
-        """The features ``(N, D)`` that were kept under a key, or None."""
+        """Return the features ``(N, D)`` stored under a key, or None."""
         path = self._path(key)
         try:
             features = np.load(path, allow_pickle=False)
@@ -51,7 +52,7 @@ class FeatureCache:
         return torch.from_numpy(features) if features.ndim == 2 and features.dtype == np.float32 else None  # N, D
 
     def put(self, key: str, features: Tensor) -> None:
-        """Keep features; a failure is logged."""
+        """Store features; a failure is logged."""
         path = self._path(key)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,34 +65,34 @@ class FeatureCache:
                 Path(partial).unlink(missing_ok=True)
                 raise
         except OSError as error:
-            _log.warning("features are not kept in %s: %s", self.folder, error)
+            _log.warning("features are not stored in %s and will be computed again: %s", self.folder, error)
 
     def prune(self) -> None:
-        """Remove what was not used for longest until the limit is kept, and what killed processes left half written."""
-        kept: list[tuple[float, int, Path]] = []
+        """Remove the files unused for longest until the folder is within the limit, and partial files of killed processes."""
+        stored: list[tuple[float, int, Path]] = []
         with contextlib.suppress(OSError):
             for path in self.folder.glob("*/*"):
-                with contextlib.suppress(OSError):  # another process was faster
-                    facts = path.stat()
+                with contextlib.suppress(OSError):  # another process removed it
+                    status = path.stat()
                     if path.suffix == ".npy":
-                        kept.append((facts.st_mtime, facts.st_size, path))
-                    elif time.time() - facts.st_mtime > _ABANDONED:
+                        stored.append((status.st_mtime, status.st_size, path))
+                    elif time.time() - status.st_mtime > _MAX_PARTIAL_AGE:
                         path.unlink()
-        size = sum(one for _, one, _ in kept)
-        for _, one, path in sorted(kept):
-            if size <= self.limit:
+        total = sum(size for _, size, _ in stored)
+        for _, size, path in sorted(stored):
+            if total <= self.limit:
                 return
             path.unlink(missing_ok=True)
-            size -= one
+            total -= size
 
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key[2:]}.npy"
 
 
 def content_key(samples: Batch, extractor: str) -> str:
-    """A hash of samples, their types and shapes, and of an extractor's identity."""
+    """Return a hash of samples, their types and shapes, and of an extractor's hash."""
     value = hashlib.sha256(extractor.encode())
     for one in [samples] if isinstance(samples, Tensor) else samples:
         value.update(f" {one.dtype} {tuple(one.shape)} ".encode())
-        value.update(raw(one))
+        value.update(tensor_bytes(one))
     return value.hexdigest()

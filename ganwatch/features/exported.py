@@ -1,4 +1,4 @@
-"""A network that comes as a program: of ``torch.export``, or TorchScript, as the usual Inception network for FID does."""
+"""Features of an exported program: of ``torch.export``, or TorchScript, as the usual Inception network for FID."""
 
 from __future__ import annotations
 
@@ -17,24 +17,25 @@ from ganwatch.core.provenance import mask_passwords
 from ganwatch.features.extractor import Batch, as_features
 from ganwatch.features.preprocessing import Preprocessing
 
-PREPROCESSING = Preprocessing(wanted=(0.0, 255.0), channels=3)
-_HEX = 64
+PREPROCESSING = Preprocessing(output_range=(0.0, 255.0), channels=3)
+_SHA256_DIGITS = 64
 
 
 class ExportedNetwork:
     """Features that an exported program returns.
 
-    A program of ``torch.export`` needs a dynamic first axis. A TorchScript whose ``forward`` takes ``return_features`` is asked for them.
+    A program of ``torch.export`` needs a dynamic first axis. A TorchScript whose ``forward`` has the argument ``return_features`` is called
+    with it.
 
     Parameters
     ----------
     location : str
-        A file, or a URL that fsspec can open. A URL is fetched each time, unless it begins with ``filecache::``.
+        A file, or a URL that fsspec can open. A URL is downloaded each time, unless it begins with ``filecache::``.
     sha256 : str or None
-        What the file must have, 64 hexadecimal digits; checked before anything of it is loaded, because loading may run it. May be left
-        out for a file of this machine, not for a URL.
+        Required hash of the file, 64 hexadecimal digits. It is checked before the file is loaded, because loading may run code. It is
+        optional for a local file and required for a URL.
     preprocessing : Preprocessing
-        Of images; three channels in 0…255 by default, and sizes as they are.
+        Preprocessing of images; by default three channels in 0…255, without resizing.
 
     Raises
     ------
@@ -48,18 +49,18 @@ class ExportedNetwork:
         self.name = mask_passwords(location)
         if sha256 is None and "://" in location:
             raise UserError(f"features from a URL must come with their SHA-256, as {self.name}@SHA256, got none")
-        if sha256 is not None and (len(sha256) != _HEX or set(sha256.lower()) - set("0123456789abcdef")):
+        if sha256 is not None and (len(sha256) != _SHA256_DIGITS or set(sha256.lower()) - set("0123456789abcdef")):
             raise UserError(f"the SHA-256 of {self.name} must have 64 hexadecimal digits, got {sha256!r}")
-        content = _fetched(location, self.name)
+        content = _read_content(location, self.name)
         self.sha256 = hashlib.sha256(content).hexdigest()
         if sha256 is not None and self.sha256 != sha256.lower():
             raise UserError(f"{self.name} must have the SHA-256 {sha256.lower()}, got {self.sha256}: it was not loaded")
         self.preprocessing = preprocessing
-        self._program = _loaded(content, self.name)
+        self._program = _load_program(content, self.name)
 
     @torch.no_grad()
     def __call__(self, samples: Batch) -> Tensor:
-        """Features ``(N, D)`` of images.
+        """Return features ``(N, D)`` of images.
 
         Raises
         ------
@@ -70,16 +71,16 @@ class ExportedNetwork:
         try:
             output = self._program(images)
         except Exception as error:
-            said = "".join(str(error).strip().splitlines()[-1:])
-            raise UserError(f"{self.name} must take float32 images of shape {tuple(images.shape)}, got: {said}") from error
+            reason = "".join(str(error).strip().splitlines()[-1:])
+            raise UserError(f"{self.name} must take float32 images of shape {tuple(images.shape)}, got: {reason}") from error
         return as_features(output, len(images), self.name)
 
     def provenance(self) -> dict[str, Any]:
-        """Name, SHA-256 of the file, and preprocessing."""
+        """Return the name, SHA-256 of the file, and preprocessing."""
         return {"name": self.name, "weights": self.sha256, "preprocessing": self.preprocessing.as_dict(), "torch": torch.__version__}
 
 
-def _fetched(location: str, name: str) -> bytes:
+def _read_content(location: str, name: str) -> bytes:
     import fsspec
 
     try:
@@ -90,20 +91,20 @@ def _fetched(location: str, name: str) -> bytes:
     return content
 
 
-def _loaded(content: bytes, name: str) -> Callable[[Tensor], Any]:
+def _load_program(content: bytes, name: str) -> Callable[[Tensor], Any]:
     try:
         entries = [entry.partition("/")[2] for entry in zipfile.ZipFile(io.BytesIO(content)).namelist()]
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # TorchScript is deprecated, and is what the standard networks come as
+            warnings.simplefilter("ignore")  # TorchScript is deprecated, but the usual networks are published in it
             if "constants.pkl" in entries:
-                return _scripted(torch.jit.load(io.BytesIO(content), map_location="cpu").eval())  # type: ignore[no-untyped-call]  # untyped in torch
+                return _with_features(torch.jit.load(io.BytesIO(content), map_location="cpu").eval())  # type: ignore[no-untyped-call]  # untyped in torch
             if "archive_format" in entries or "serialized_exported_program.json" in entries:
                 return torch.export.load(io.BytesIO(content)).module()
     except Exception as error:
         raise UserError(f"{name} must be a program of torch.export or TorchScript, got: {type(error).__name__}: {error}") from error
-    raise UserError(f"{name} must be a program of torch.export or TorchScript, got another archive; weights alone say no network")
+    raise UserError(f"{name} must be a program of torch.export or TorchScript, got another archive; weights alone are no network")
 
 
-def _scripted(program: Any) -> Callable[[Tensor], Any]:
+def _with_features(program: Any) -> Callable[[Tensor], Any]:
     names = [argument.name for argument in program.forward.schema.arguments]
     return (lambda images: program(images, return_features=True)) if "return_features" in names else program

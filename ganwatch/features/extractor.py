@@ -1,16 +1,20 @@
-"""What every feature extractor is, and what they share."""
+"""Protocol and base class of feature extractors, and functions that they share."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from ganwatch.core.errors import UserError
+
+if TYPE_CHECKING:
+    from ganwatch.features.preprocessing import Preprocessing
 
 Batch = Tensor | Sequence[Tensor]
 """Samples ``(N, …)``, or a sequence of single ones where their sizes differ."""
@@ -18,33 +22,64 @@ Batch = Tensor | Sequence[Tensor]
 
 @runtime_checkable
 class Extractor(Protocol):
-    """Samples to features.
+    """A callable from samples to features.
 
     Attributes
     ----------
     name : str
-        For people and for the registry.
+        Name in messages and in the provenance.
     dim : int or None
-        Length of a feature vector; None where the first samples decide it.
+        Length of a feature vector; None if the first samples decide it.
     """
 
     name: str
     dim: int | None
 
     def __call__(self, samples: Batch) -> Tensor:
-        """Features ``(N, D)`` float32 without gradient of samples ``(N, …)``."""
+        """Return features ``(N, D)`` float32 without gradient of samples ``(N, …)``."""
 
     def provenance(self) -> dict[str, Any]:
-        """What it takes to compute the same again, in plain types; ``weights`` is a hash, None where nothing tells versions apart."""
+        """Return all that is needed to compute the same again, in plain types.
+
+        ``weights`` is a hash, or None if nothing distinguishes versions.
+        """
+
+
+class NamedExtractor(ABC):
+    """Base class of extractors that are built by their name.
+
+    A new one is one module of ``ganwatch.features``; the registry finds it by being there.
+    """
+
+    name: str
+    """Name in commands, messages and the provenance."""
+    takes_vectors: ClassVar[bool] = False
+    """True if samples may be vectors, False if they must be images."""
+    dim: int | None = None
+
+    @classmethod
+    @abstractmethod
+    def build(cls, preprocessing: Preprocessing, seed: int) -> Self:
+        """Build the extractor; ``seed`` is that of random weights."""
+
+    @abstractmethod
+    def __call__(self, samples: Batch) -> Tensor:
+        """Return features ``(N, D)`` float32 without gradient of samples ``(N, …)``."""
+
+    @abstractmethod
+    def provenance(self) -> dict[str, Any]:
+        """Return all that is needed to compute the same again, as ``Extractor`` says."""
 
 
 def as_features(output: Any, count: int, name: str) -> Tensor:
-    """The output of a network as features ``(count, D)`` float32; the first of several outputs, all axes but the first flattened.
+    """Return the output of a network as features ``(count, D)`` float32.
+
+    Of several outputs the first counts; all axes but the first are flattened.
 
     Raises
     ------
     UserError
-        It is no floating-point tensor with one row a sample.
+        The output is no floating-point tensor with one row per sample.
     """
     if isinstance(output, tuple | list) and output:
         output = output[0]
@@ -55,7 +90,7 @@ def as_features(output: Any, count: int, name: str) -> Tensor:
 
 
 def weights_hash(tensors: Iterable[tuple[str, Tensor]]) -> str:
-    """SHA-256 over names, types, shapes and bytes.
+    """Return the SHA-256 of names, types, shapes and bytes.
 
     >>> weights_hash([("a", torch.zeros(2))]) == weights_hash([("a", torch.zeros(2))]) != weights_hash([("a", torch.zeros(2, 1))])
     True
@@ -63,22 +98,22 @@ def weights_hash(tensors: Iterable[tuple[str, Tensor]]) -> str:
     value = hashlib.sha256()
     for name, tensor in tensors:
         value.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
-        value.update(raw(tensor))
+        value.update(tensor_bytes(tensor))
     return value.hexdigest()
 
 
-def raw(tensor: Tensor) -> bytes | memoryview:
-    """The bytes of a tensor of any type, row by row."""
+def tensor_bytes(tensor: Tensor) -> bytes | memoryview:
+    """Return the bytes of a tensor of any type, row by row."""
     return tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data if tensor.numel() else b""
 
 
 def module_hash(module: nn.Module) -> str:
-    """SHA-256 over parameters and buffers."""
+    """Return the SHA-256 of parameters and buffers."""
     return weights_hash(module.state_dict().items())
 
 
 def extractor_hash(extractor: Any) -> str | None:
-    """A hash of what an extractor computes, or None where nothing tells."""
+    """Return a hash of an extractor's provenance, or None if it has no hash of weights."""
     facts = extractor.provenance()
     if facts.get("weights") is None:
         return None

@@ -1,4 +1,4 @@
-"""Any callable as an extractor."""
+"""Features of any callable."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class CallableExtractor:
     Parameters
     ----------
     function : callable
-        Samples ``(N, …)`` float32 to features ``(N, …)``; a module is called in evaluation mode and stays in its own.
+        Takes samples ``(N, …)`` float32 and returns features ``(N, …)``. A module is called in evaluation mode; its own mode is restored.
     preprocessing : Preprocessing or None
-        Applied first; None gives samples as they are, uint8 as float32.
+        Applied to the samples first; None passes them unchanged, uint8 as float32.
     name : str or None
-        For people; None takes the function's own.
+        Name in messages; None takes that of the function.
 
     Examples
     --------
@@ -44,12 +44,12 @@ class CallableExtractor:
 
     @torch.no_grad()
     def __call__(self, samples: Batch) -> Tensor:
-        """Features ``(N, D)``.
+        """Return features ``(N, D)``.
 
         Raises
         ------
         UserError
-            The function returns no floating-point tensor with one row a sample.
+            The function returns no floating-point tensor with one row per sample.
         """
         if self.preprocessing is not None:
             prepared = self.preprocessing(samples)
@@ -59,7 +59,7 @@ class CallableExtractor:
             return as_features(self.function(prepared), len(prepared), self.name)
 
     def provenance(self) -> dict[str, Any]:
-        """Name and preprocessing; a hash of the weights where it is a module, None for a function, whose versions nothing tells apart."""
+        """Return the name, preprocessing and a hash of a module's weights; None for a function, whose versions nothing distinguishes."""
         return {
             "name": self.name,
             "weights": module_hash(self.function) if isinstance(self.function, nn.Module) else None,

@@ -1,26 +1,26 @@
-"""Samples as their own features."""
+"""Values of the samples as features."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from ganwatch.core.errors import UserError
-from ganwatch.features.extractor import Batch
+from ganwatch.features.extractor import Batch, NamedExtractor
 from ganwatch.features.preprocessing import Preprocessing
 
 PREPROCESSING = Preprocessing()
 
 
-class Identity:
-    """Every value is a feature: for vectors, and for small images whose pixels correspond.
+class Identity(NamedExtractor):
+    """Extractor that takes every value as a feature: for vectors, and for small images whose pixels correspond.
 
     Parameters
     ----------
     preprocessing : Preprocessing
-        Of images; vectors are taken as they are.
+        Preprocessing of images; vectors are not changed.
 
     Examples
     --------
@@ -29,13 +29,17 @@ class Identity:
     """
 
     name = "identity"
-    dim: int | None = None
+    takes_vectors = True
 
     def __init__(self, preprocessing: Preprocessing = PREPROCESSING) -> None:
         self.preprocessing = preprocessing
 
+    @classmethod
+    def build(cls, preprocessing: Preprocessing, seed: int) -> Self:  # noqa: ARG003  # it has no weights
+        return cls(preprocessing)
+
     def __call__(self, samples: Batch) -> Tensor:
-        """Features ``(N, D)``.
+        """Return features ``(N, D)``.
 
         Raises
         ------
@@ -52,5 +56,5 @@ class Identity:
         return vectors.detach().to(torch.float32).reshape(len(vectors), -1)
 
     def provenance(self) -> dict[str, Any]:
-        """The name and the preprocessing."""
+        """Return the name and the preprocessing."""
         return {"name": self.name, "weights": "none", "preprocessing": self.preprocessing.as_dict()}

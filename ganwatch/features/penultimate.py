@@ -1,4 +1,4 @@
-"""What a discriminator sees before it judges: features that fit the data and cost nothing extra to learn."""
+"""Features of a discriminator's last hidden layer: they fit the data and cost no extra training."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ PREPROCESSING = Preprocessing()
 
 
 class Penultimate:
-    """The input of the last linear or convolutional layer that a network calls, averaged over places (and tokens).
+    """Extractor of the input of the last linear or convolutional layer that a network calls, averaged over positions (and tokens).
 
-    The network is called as it is now, in evaluation mode on cloned buffers and with every random state put back, and keeps nothing of
-    it. Of a network with several heads, the one that is called last counts.
+    The network is called with its present weights, in evaluation mode on cloned buffers, and every random state is restored, so the call
+    leaves no trace. If the network has several heads, the one that is called last counts.
 
     Parameters
     ----------
     network : nn.Module
-        Such as the discriminator.
+        For example the discriminator.
     arguments : callable
-        From samples to what the network is called with; a conditional one is given labels here.
+        Takes samples and returns the arguments of the network; a conditional one gets its labels here.
     preprocessing : Preprocessing
-        Of images, to the range in which the network was trained; vectors are given as they are.
+        Preprocessing of images, to the range in which the network was trained; vectors are not changed.
 
     Raises
     ------
     UserError
-        When it is called: the network cannot be called so, or calls no such layer.
+        At the call: the network does not take these arguments, or calls no such layer.
 
     Examples
     --------
@@ -61,31 +61,31 @@ class Penultimate:
         self._undisturbed = IsolatedCall(network)
 
     def __call__(self, samples: Batch) -> Tensor:
-        """Features ``(N, D)``."""
+        """Return features ``(N, D)``."""
         first = samples if isinstance(samples, Tensor) else samples[0][None]
         prepared = self.preprocessing(samples) if first.ndim == 4 else torch.as_tensor(samples).to(torch.float32)  # N, C, H, W
         last: list[tuple[nn.Module, Tensor]] = []
 
-        def note(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        def remember_input(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             last[:] = [(layer, value) for value in (*args, *kwargs.values()) if isinstance(value, Tensor)][:1]
 
         layers = [part for part in self.network.modules() if isinstance(part, nn.Linear | _ConvNd)]
-        hooks = [layer.register_forward_pre_hook(note, with_kwargs=True) for layer in layers]
-        kind = type(self.network).__name__
+        hooks = [layer.register_forward_pre_hook(remember_input, with_kwargs=True) for layer in layers]
+        class_name = type(self.network).__name__
         try:
             self._undisturbed(*self.arguments(prepared))
         except Exception as error:
-            said = f"{kind}, which says: {error}"
-            raise UserError(f"network must take samples of shape {tuple(prepared.shape)}, or arguments= say what, got {said}") from error
+            got = f"{class_name}, which raises: {error}"
+            raise UserError(f"network must take samples of shape {tuple(prepared.shape)}, or what arguments= returns, got {got}") from error
         finally:
             for hook in hooks:
                 hook.remove()
         if not last:
-            raise UserError(f"network must call a linear or convolutional layer, got {kind} with {len(layers)} of them and no call")
-        return as_features(_averaged(*last[0]), len(prepared), kind)
+            raise UserError(f"network must call a linear or convolutional layer, got {class_name} with {len(layers)} of them and no call")
+        return as_features(_average_positions(*last[0]), len(prepared), class_name)
 
     def provenance(self) -> dict[str, Any]:
-        """Name, class, hash of weights and buffers as they are now, and preprocessing."""
+        """Return the name, class, hash of the present weights and buffers, and preprocessing."""
         return {
             "name": self.name,
             "network": type(self.network).__name__,
@@ -95,7 +95,7 @@ class Penultimate:
         }
 
 
-def _averaged(layer: nn.Module, inputs: Tensor) -> Tensor:
-    """(N, D) of what a linear layer, (N, tokens, D), or a convolution, (N, C, places), is given."""
-    places = tuple(range(1, inputs.ndim - 1)) if isinstance(layer, nn.Linear) else tuple(range(2, inputs.ndim))
-    return inputs.mean(places) if places else inputs
+def _average_positions(layer: nn.Module, inputs: Tensor) -> Tensor:
+    """Average the input of a linear layer, (N, tokens, D), or of a convolution, (N, C, positions), to (N, D)."""
+    positions = tuple(range(1, inputs.ndim - 1)) if isinstance(layer, nn.Linear) else tuple(range(2, inputs.ndim))
+    return inputs.mean(positions) if positions else inputs

@@ -7,40 +7,48 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from ganwatch.core.discovery import discover
 from ganwatch.core.errors import UserError
-from ganwatch.features.extractor import Extractor
+from ganwatch.features.extractor import Extractor, NamedExtractor
 from ganwatch.features.preprocessing import Preprocessing
 
-NAMES = ("random-conv", "pretrained", "identity")
+_classes = discover("ganwatch.features", NamedExtractor)  # type: ignore[type-abstract]  # the base is only compared with
+NAMED_EXTRACTORS: dict[str, type[NamedExtractor]] = {cls.name: cls for cls in _classes}
+"""Extractors that are built by name; every module of ``ganwatch.features`` may define some."""
 DEFAULT = "random-conv"
-"""For images, by the table in docs/feature-extractors.md; vectors are their own features."""
-RULE = f"{', '.join(NAMES)}, a program as FILE.pt2@SHA256 or URL@SHA256, or package.module:attribute"
-_PROGRAMS = (".pt2", ".pt", ".ts", ".pth", ".jit")
+"""Extractor of images, by the table in docs/feature-extractors.md; vectors are their own features."""
+RULE = f"{', '.join(NAMED_EXTRACTORS)}, a program as FILE.pt2@SHA256 or URL@SHA256, or package.module:attribute"
+_PROGRAM_SUFFIXES = (".pt2", ".pt", ".ts", ".pth", ".jit")
 
 
 ExtractorSpec = str | Callable[[tuple[float, float]], Extractor] | None
-"""A name, or what makes an extractor for the range of floating-point samples."""
+"""A name, or a function that builds an extractor for the range of floating-point samples."""
 
 
-def extractor(
-    name: ExtractorSpec = None, *, vectors: bool = False, size: int | None = None, given: tuple[float, float] = (-1.0, 1.0), seed: int = 0
+def make_extractor(
+    spec: ExtractorSpec = None,
+    *,
+    vectors: bool = False,
+    size: int | None = None,
+    input_range: tuple[float, float] = (-1.0, 1.0),
+    seed: int = 0,
 ) -> Extractor:
-    """The extractor of that name.
+    """Build an extractor by its name.
 
     Parameters
     ----------
-    name : str, callable or None
+    spec : str, callable or None
         ``random-conv``, ``pretrained``, ``identity``, ``FILE@SHA256`` or ``URL@SHA256`` (an exported program), or
-        ``package.module:attribute`` (a callable or module that takes images in [0, 1]). A callable is given the range of floating-point
-        samples and makes the extractor. None takes the default.
+        ``package.module:attribute`` (a callable or module that takes images in [0, 1]). A callable gets the range of floating-point
+        samples and returns the extractor. None means the default.
     vectors : bool
-        Whether samples are vectors, for which networks for images are refused.
+        True if samples are vectors; networks for images are then refused.
     size : int or None, pixels
-        Side to which images are resized; None takes the extractor's own.
-    given : (low, high)
+        Side to which images are resized; None takes that of the extractor.
+    input_range : (low, high)
         Range of floating-point samples.
     seed : int
-        Of random weights.
+        Seed of random weights.
 
     Raises
     ------
@@ -49,50 +57,43 @@ def extractor(
 
     Examples
     --------
-    >>> extractor("random-conv", size=16).provenance()["preprocessing"]["size"]
+    >>> make_extractor("random-conv", size=16).provenance()["preprocessing"]["size"]
     16
-    >>> extractor(vectors=True).name
+    >>> make_extractor(vectors=True).name
     'identity'
     """
-    if callable(name):
-        return name(given)
-    name = name or ("identity" if vectors else DEFAULT)
-    if vectors and name in NAMES and name != "identity":
-        raise UserError(f"features must be identity, a program or a callable for vectors, got {name!r}, which needs images")
-    if name == "identity":
-        from ganwatch.features.identity import Identity
-
-        return Identity(Preprocessing(size=size, given=given))
-    if name == "random-conv":
-        from ganwatch.features.random_conv import RandomConv
-
-        return RandomConv(seed, Preprocessing(size=size, given=given))
-    if name == "pretrained":
-        from ganwatch.features.pretrained import PretrainedNetwork
-
-        return PretrainedNetwork(Preprocessing(size=size, given=given))
+    if callable(spec):
+        return spec(input_range)
+    name = spec or ("identity" if vectors else DEFAULT)
+    if name in NAMED_EXTRACTORS:
+        cls = NAMED_EXTRACTORS[name]
+        if vectors and not cls.takes_vectors:
+            names = ", ".join(name for name, each in NAMED_EXTRACTORS.items() if each.takes_vectors)
+            raise UserError(f"features must be {names}, a program or a callable for vectors, got {name!r}, which needs images")
+        return cls.build(Preprocessing(size=size, input_range=input_range), seed)
     location, _, sha256 = name.rpartition("@")
     location, sha256 = (location, sha256) if location else (name, "")
-    if "://" in location or location.endswith(_PROGRAMS) or Path(location).is_file():
+    if "://" in location or location.endswith(_PROGRAM_SUFFIXES) or Path(location).is_file():
         from ganwatch.features.exported import ExportedNetwork
 
-        return ExportedNetwork(location, sha256 or None, Preprocessing(size=size, given=given, wanted=(0.0, 255.0), channels=3))
+        preprocessing = Preprocessing(size=size, input_range=input_range, output_range=(0.0, 255.0), channels=3)
+        return ExportedNetwork(location, sha256 or None, preprocessing)
     if re.fullmatch(r"[\w.]+:[\w.]+", name):
-        return _imported(name, None if vectors else Preprocessing(size=size, given=given, wanted=(0.0, 1.0)))
+        return _import_extractor(name, None if vectors else Preprocessing(size=size, input_range=input_range, output_range=(0.0, 1.0)))
     raise UserError(f"features must be {RULE}, got {name!r}")
 
 
-def _imported(name: str, preprocessing: Preprocessing | None) -> Extractor:
+def _import_extractor(name: str, preprocessing: Preprocessing | None) -> Extractor:
     from ganwatch.features.function import CallableExtractor
 
     module, _, attribute = name.partition(":")
     try:
-        found = getattr(importlib.import_module(module), attribute)
+        imported = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise UserError(f"features must name an importable package.module:attribute, got {name!r}: {error}") from error
-    found = found() if isinstance(found, type) else found
-    if isinstance(found, Extractor):
-        return found
-    if not callable(found):
-        raise UserError(f"features must name a callable, got {type(found).__name__} at {name!r}")
-    return CallableExtractor(found, preprocessing=preprocessing, name=name)
+    imported = imported() if isinstance(imported, type) else imported
+    if isinstance(imported, Extractor):
+        return imported
+    if not callable(imported):
+        raise UserError(f"features must name a callable, got {type(imported).__name__} at {name!r}")
+    return CallableExtractor(imported, preprocessing=preprocessing, name=name)

@@ -69,7 +69,7 @@ class GeneratedBatches:
             return Penultimate(self.gan.discriminator)
         channels, size, _ = self.gan.shape
         preprocessing = Preprocessing(
-            size=size, channels=channels if channels in {1, 3} else None, given=given, wanted=self.value_range or given
+            size=size, channels=channels if channels in {1, 3} else None, input_range=given, output_range=self.value_range or given
         )
         return Penultimate(self.gan.discriminator, preprocessing=preprocessing)
 

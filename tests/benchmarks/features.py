@@ -260,11 +260,11 @@ def markdown(rows: list[dict[str, Any]]) -> str:
 
 def best(rows: list[dict[str, Any]]) -> str:
     """Of the extractors of the registry that cost at most two seconds for 1,000 images, the one that tells most of them on average."""
-    from ganwatch.features.registry import NAMES
+    from ganwatch.features.registry import NAMED_EXTRACTORS
 
     found: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        if row["data"] in ("digits", "photographs") and row["extractor"] in NAMES:
+        if row["data"] in ("digits", "photographs") and row["extractor"] in NAMED_EXTRACTORS:
             found.setdefault(row["extractor"], []).append(row)
     cheap = [name for name, parts in found.items() if max(part["ms"] for part in parts) <= AFFORDABLE]
     return max(cheap, key=lambda name: np.mean([area for part in found[name] for area in part["areas"].values()]))

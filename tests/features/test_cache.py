@@ -109,7 +109,7 @@ def test_what_was_not_used_for_longest_goes_first(tmp_path):
 def test_a_folder_that_cannot_be_written_costs_time_only(tmp_path, caplog):
     (tmp_path / "file").touch()
     assert len(extract(BATCHES, RandomConv(), cache=FeatureCache(tmp_path / "file"))) == 24
-    assert "features are not kept in" in caplog.text
+    assert "features are not stored in" in caplog.text
 
 
 def test_what_nothing_identifies_is_not_kept(tmp_path):

@@ -20,7 +20,9 @@ from ganwatch.features.penultimate import Penultimate
 from ganwatch.features.preprocessing import Preprocessing
 from ganwatch.features.pretrained import PretrainedNetwork, load_weights
 from ganwatch.features.random_conv import RandomConv, draw_weights
-from ganwatch.features.registry import NAMES, extractor
+from ganwatch.features.registry import DEFAULT, NAMED_EXTRACTORS, make_extractor
+
+pytestmark = pytest.mark.xdist_group("extractors")  # one worker builds what they share
 
 FIRST = [-0.4244050085544586, -0.2075566053390503, -0.33023810386657715]
 HASH = "fc640d1f755ece45b0e34ab99e15364a2c7a40ef6620d825417f696ad79cddd6"
@@ -41,9 +43,9 @@ def program(network, tmp_path_factory):
     return path, hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMED_EXTRACTORS)
 def test_features_are_rows_that_depend_on_their_own_sample_alone(name):
-    one = extractor(name)
+    one = make_extractor(name)
     assert isinstance(one, Extractor)
     images = torch.randint(256, (6, 3, 20, 20), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     features = one(images)
@@ -52,22 +54,22 @@ def test_features_are_rows_that_depend_on_their_own_sample_alone(name):
     assert one.dim in {None, features.shape[1]}
     torch.testing.assert_close(one(images[[4, 1]]), features[[4, 1]], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(one(list(images)), features, rtol=1e-4, atol=1e-5)
-    assert extractor_hash(extractor(name)) == extractor_hash(one)
-    given = extractor(name, given=(0.0, 1.0))
-    assert extractor_hash(given) != extractor_hash(one)
-    torch.testing.assert_close(given(images.float() / 255), features, rtol=1e-4, atol=1e-4)
+    assert extractor_hash(make_extractor(name)) == extractor_hash(one)
+    from_unit = make_extractor(name, input_range=(0.0, 1.0))
+    assert extractor_hash(from_unit) != extractor_hash(one)
+    torch.testing.assert_close(from_unit(images.float() / 255), features, rtol=1e-4, atol=1e-4)
 
 
 def test_preprocessing_brings_mixed_images_to_one_form():
     images = [torch.full((1, 4, 6), 255, dtype=torch.uint8), torch.full((3, 30, 20), -1.0), torch.ones(3, 8, 8)]
-    prepared = Preprocessing(size=8, channels=3, wanted=(0.0, 1.0))(images)
+    prepared = Preprocessing(size=8, channels=3, output_range=(0.0, 1.0))(images)
     assert prepared.shape == (3, 3, 8, 8)
     assert prepared.mean((1, 2, 3)).tolist() == pytest.approx([1.0, 0.0, 1.0])
     red = torch.zeros(1, 3, 2, 2)
     red[:, 0] = 1.0
-    assert Preprocessing(channels=1, given=(0, 1), wanted=(0, 1))(red).flatten().tolist() == pytest.approx([0.299] * 4)
+    assert Preprocessing(channels=1, input_range=(0, 1), output_range=(0, 1))(red).flatten().tolist() == pytest.approx([0.299] * 4)
     stripes = (torch.arange(64) % 2).float().expand(1, 1, 64, 64)
-    smooth, rough = (Preprocessing(size=24, given=(0, 1), antialias=antialias)(stripes).std() for antialias in (True, False))
+    smooth, rough = (Preprocessing(size=24, input_range=(0, 1), antialias=antialias)(stripes).std() for antialias in (True, False))
     assert smooth < 0.15 < rough
 
 
@@ -77,18 +79,18 @@ def test_preprocessing_brings_mixed_images_to_one_form():
         (lambda: Preprocessing()([torch.zeros(1, 2, 2), torch.zeros(1, 3, 3)]), r"got \(1, 2, 2\), \(1, 3, 3\)"),
         (lambda: Preprocessing(channels=3)(torch.zeros(1, 4, 2, 2)), "must have 1 or 3 channels to become 3, got 4"),
         (lambda: Preprocessing()(torch.zeros(1, 2)), r"images must have shape \(N, C, H, W\), got \(1, 2\)"),
-        (lambda: Preprocessing(given=(1.0, 1.0)), "given must be"),
+        (lambda: Preprocessing(input_range=(1.0, 1.0)), "input_range must be"),
         (lambda: Preprocessing(size=0), "size must be >= 1"),
         (lambda: Identity()([torch.zeros(2), torch.zeros(3)]), r"must have one shape .* got \(2,\), \(3,\)"),
         (lambda: CallableExtractor(lambda x: x[:1])(torch.zeros(3, 2)), r"one row a sample, 3 rows, got torch.float32 of shape \(1, 2\)"),
         (lambda: CallableExtractor(lambda x: "no")(torch.zeros(3, 2)), "one row a sample, 3 rows, got str"),
-        (lambda: extractor("inception"), "features must be random-conv, pretrained, identity, a program"),
-        (lambda: extractor("random-conv", vectors=True), "for vectors, got 'random-conv', which needs images"),
-        (lambda: extractor("nosuch:thing"), "importable package.module:attribute"),
-        (lambda: extractor("math:pi"), "must name a callable, got float"),
-        (lambda: extractor("memory://x.pt2"), "from a URL must come with their SHA-256"),
-        (lambda: extractor("/nowhere.pt2"), "a file or a URL that fsspec can open, got '/nowhere.pt2': FileNotFoundError"),
-        (lambda: extractor("/nowhere.pt2@12"), "must have 64 hexadecimal digits, got '12'"),
+        (lambda: make_extractor("inception"), "features must be identity, pretrained, random-conv, a program"),
+        (lambda: make_extractor("random-conv", vectors=True), "for vectors, got 'random-conv', which needs images"),
+        (lambda: make_extractor("nosuch:thing"), "importable package.module:attribute"),
+        (lambda: make_extractor("math:pi"), "must name a callable, got float"),
+        (lambda: make_extractor("memory://x.pt2"), "from a URL must come with their SHA-256"),
+        (lambda: make_extractor("/nowhere.pt2"), "a file or a URL that fsspec can open, got '/nowhere.pt2': FileNotFoundError"),
+        (lambda: make_extractor("/nowhere.pt2@12"), "must have 64 hexadecimal digits, got '12'"),
     ],
 )
 def test_what_does_not_fit_is_refused(do, message):
@@ -180,10 +182,10 @@ def test_a_network_that_has_no_such_layer_or_takes_more_is_an_error(network, mes
 def test_an_exported_program(program, network):
     path, sha256 = program
     images = torch.randint(256, (5, 3, 12, 12), dtype=torch.uint8)
-    one = extractor(f"{path}@{sha256.upper()}")
+    one = make_extractor(f"{path}@{sha256.upper()}")
     torch.testing.assert_close(one(images), network(images.float()).detach())
     assert one.provenance()["weights"] == sha256
-    torch.testing.assert_close(extractor(str(path))(images), one(images))
+    torch.testing.assert_close(make_extractor(str(path))(images), one(images))
     with pytest.raises(UserError, match=r"must take float32 images of shape \(5, 3, 1, 1\)"):
         one(images[..., :1, :1])
 
@@ -203,7 +205,7 @@ def test_torchscript_gives_features_where_it_can(tmp_path):
 
     with pytest.warns(DeprecationWarning, match="deprecated"):
         torch.jit.script(Inception()).save(str(tmp_path / "network.pt"))
-    assert extractor(str(tmp_path / "network.pt"))(torch.zeros(4, 3, 2, 2)).shape == (4, 12)
+    assert make_extractor(str(tmp_path / "network.pt"))(torch.zeros(4, 3, 2, 2)).shape == (4, 12)
 
 
 def test_a_program_behind_a_url(program):
@@ -226,7 +228,7 @@ def test_a_program_behind_a_url(program):
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-        one = extractor(f"http://127.0.0.1:{server.server_address[1]}/network.pt2@{sha256}")
+        one = make_extractor(f"http://127.0.0.1:{server.server_address[1]}/network.pt2@{sha256}")
         assert one(torch.zeros(2, 3, 8, 8)).shape == (2, 4)
     finally:
         server.shutdown()
@@ -241,7 +243,7 @@ def test_what_is_no_program_is_refused(tmp_path):
         archive.writestr("x/archive_format", "pt2")
     for name, message in {"weights.pt": "another archive", "text.pt2": "BadZipFile", "broken.pt2": "must be a program of"}.items():
         with pytest.raises(UserError, match=message):
-            extractor(str(tmp_path / name))
+            make_extractor(str(tmp_path / name))
 
 
 MINE = """
@@ -259,11 +261,17 @@ def test_a_callable_by_import_path(tmp_path, monkeypatch):
     (tmp_path / "my_features.py").write_text(MINE)
     monkeypatch.syspath_prepend(tmp_path)
     for name in ("my_features:brightness", "my_features:Mean"):
-        one = extractor(name)
+        one = make_extractor(name)
         assert one(torch.full((2, 1, 4, 4), 255, dtype=torch.uint8)).tolist() == [[1.0], [1.0]]
-    assert extractor_hash(extractor("my_features:brightness")) is None
-    assert extractor_hash(extractor("my_features:Mean")) is not None
+    assert extractor_hash(make_extractor("my_features:brightness")) is None
+    assert extractor_hash(make_extractor("my_features:Mean")) is not None
 
 
 def test_arrays_of_numpy_are_not_needed():
     assert Identity()(torch.from_numpy(np.eye(3))).dtype == torch.float32
+
+
+def test_an_extractor_is_found_by_its_file():
+    files = {cls.__module__.rpartition(".")[2].replace("_", "-"): name for name, cls in NAMED_EXTRACTORS.items()}
+    assert files == {"identity": "identity", "pretrained": "pretrained", "random-conv": "random-conv"}
+    assert DEFAULT in NAMED_EXTRACTORS
