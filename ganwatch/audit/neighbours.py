@@ -16,7 +16,7 @@ NEIGHBOURS = 10
 SIGNIFICANCE = 0.01
 """Probability that a data set without near copies has a pair that counts as one."""
 MAX_RATIO = 0.2
-"""Largest ratio of nearest to tenth distance of a near copy, whatever its significance."""
+"""Largest ratio of nearest to tenth distance of a near copy; significance may lower it."""
 MIN_ITEMS = 100
 """Different items below which the search does not apply."""
 _CHUNK_ROWS = 256

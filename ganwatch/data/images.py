@@ -11,7 +11,7 @@ over 67,108,864 pixels     skipped before they are decoded
 ========================== =======================================================================
 
 An orientation in the metadata is not applied. The first bytes of a file tell its format. Only PNG, JPEG, BMP, GIF, WebP, TIFF and PPM are
-read, whatever else Pillow could open.
+read, though Pillow could open more.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One entrance for every supported kind of data: ``open_source`` makes it readable by index."""
+"""Entrance for all supported data: ``open_source`` makes them readable by index."""
 
 from __future__ import annotations
 

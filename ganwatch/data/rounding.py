@@ -42,7 +42,7 @@ class RoundingCheck:
     >>> rounding.add(np.linspace(0, 1, 50)[:, None] + 1e8)
     >>> rounding.check("fresh")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    ganwatch.core.errors.UserError: fresh must be told apart by float32, got column 0 about 1e+08 with a standard deviation of 0.29; sub...
+    ganwatch.core.errors.UserError: fresh must stay distinct in float32, got column 0 about 1e+08 with a standard deviation of 0.29; sub...
     """
 
     def __init__(self) -> None:
@@ -69,4 +69,4 @@ class RoundingCheck:
         if len(lost):
             about, spread = float(self._mean[lost[0]]), float(np.sqrt(self._scatter[lost[0]] / self._count))
             got = f"column {lost[0]} about {about:.3g} with a standard deviation of {spread:.2g}"
-            raise UserError(f"{what} must be told apart by float32, got {got}; subtract the same number from it on every side")
+            raise UserError(f"{what} must stay distinct in float32, got {got}; subtract the same number from it on every side")

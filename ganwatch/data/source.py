@@ -1,4 +1,4 @@
-"""Access to items by index for every kind of data, never through an iterator of the user's."""
+"""Access to the items of any data by index, never through an iterator of the user's."""
 
 from __future__ import annotations
 

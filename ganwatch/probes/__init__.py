@@ -1,1 +1,1 @@
-"""Probes, which turn tensors into readings: one file each, with helpers beside those that need some."""
+"""Probes turn tensors into readings: one file each, and helper modules for the probe of quality."""

@@ -15,7 +15,7 @@ from ganwatch.evaluation.tensor_state import pack, unpack
 MAX_SAMPLES = 64
 """Samples of each side."""
 SHIFT_INTERVAL = 20
-"""Steps between the two means of fakes that the shift compares, whatever the cadence of the probe."""
+"""Steps between the two means of fakes that the shift compares; the cadence of the probe does not matter."""
 MAX_SIDE = 16
 """Side, in pixels, to which larger images are averaged down before distances are measured."""
 

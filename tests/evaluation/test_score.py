@@ -227,7 +227,7 @@ FAR = 1e8 + np.random.default_rng(0).normal(size=(200, 3))
 @pytest.mark.parametrize(
     ("real", "message"),
     [
-        (FAR, r"REAL must be told apart by float32, got column 0 about 1e\+08 with a standard deviation of"),
+        (FAR, r"REAL must stay distinct in float32, got column 0 about 1e\+08 with a standard deviation of"),
         (FAR + 0j, "REAL must hold real numbers, got dtype complex128"),
         (FAR.astype(str), "REAL must hold real numbers, got dtype <U"),
     ],
