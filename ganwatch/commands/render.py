@@ -33,8 +33,8 @@ def run(args: argparse.Namespace) -> int:
     if not folder.is_dir():
         raise UserError(f"--output must be a folder that exists (outside a checkout there is no default), got {str(folder)!r}")
     detectors = discover("ganwatch.detectors", Detector)  # type: ignore[type-abstract]  # a base to look for
-    rendered = render.files(detectors, base=args.runbook_base or render.RUNBOOKS)
-    differing = render.stale(rendered, folder)
+    rendered = render.render_files(detectors, base=args.runbook_base or render.RUNBOOK_BASE)
+    differing = render.outdated_files(rendered, folder)
     if args.check:
         for path in differing:
             print_text(f"{folder / path} is not up to date: run `ganwatch render`", file=sys.stderr)

@@ -52,7 +52,7 @@ def build_callbacks(config: Any, data: GANData) -> list[Callback]:
     config : Namespace
         The effective configuration: ``root``, ``steps``, ``store``, ``seed_everything`` and the sections ``model``, ``data``, ``trainer``.
     data : GANData
-        What it holds out is shown to the discriminator and compared with what is generated.
+        Training data; its held-out part is the reference of quality and of overfitting.
     """
     from ganwatch.session.lightning import GanWatch
     from ganwatch.trainer.progress import SignalBar

@@ -82,7 +82,7 @@ def read_reference(store: Store, run: str, extractor: Mapping[str, Any]) -> Refe
     last = rows[-1]
     if last.detail["extractor"] != dict(extractor):
         raise UserError(
-            f"reference must have the features of this check, got {dict(last.detail['extractor'])} where this check has {dict(extractor)}; "
+            f"reference must have the features of this check, {dict(extractor)}, got {dict(last.detail['extractor'])}; "
             "accept the generator anew with --accept"
         )
     path = last.detail["path"]

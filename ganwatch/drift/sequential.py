@@ -64,7 +64,7 @@ class Calibration:
     confidence : float
     baseline, size : int
         Number of samples of the baseline and of each check.
-    needed : int
+    min_baseline : int
         Number of samples that the baseline should have for checks of this ``size``.
     run_lengths : dict of str to float
         Simulated number of checks until a false alarm: quantiles ``5 %``, ``25 %``, ``50 %`` over checks and baselines.
@@ -86,7 +86,7 @@ class Calibration:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain types."""
-        return asdict(self) | {"enough": self.is_large_enough}
+        return asdict(self) | {"is_large_enough": self.is_large_enough}
 
     def __str__(self) -> str:
         lengths = ", ".join(f"{name} within {length:,.0f}" for name, length in self.run_lengths.items())

@@ -51,16 +51,16 @@ class Drift:
 
     Parameters
     ----------
-    verdict : Outcome
+    verdict : DriftVerdict
     level : float
         Probability of a verdict other than ``unchanged`` if nothing changed.
     samples : dict of str to int
         Number of samples per side.
     world, to_baseline, to_fresh : Comparison or None
         Comparisons of baseline and fresh, generated and baseline, generated and fresh.
-    regression : Change or None
+    regression : DistanceChange or None
         The generator now and its accepted reference, by their distances to the baseline.
-    check : Check or None
+    check : SequentialCheck or None
         Result of the check as one of many against the same baseline; it decides about the real data if it is there.
     columns : tuple of ColumnChange
         Baseline and fresh, column by column, smallest p-value first.
@@ -152,8 +152,8 @@ def decide(
     """
     if not 0 < level < 1:
         raise UserError(f"level must be in (0, 1), got {level}")
-    given = {"baseline": baseline, "fresh": fresh, "generated": generated, "reference": reference}
-    sides = {name: as_features(side, name) for name, side in given.items() if side is not None}
+    inputs = {"baseline": baseline, "fresh": fresh, "generated": generated, "reference": reference}
+    sides = {name: as_features(side, name) for name, side in inputs.items() if side is not None}
     check_widths(**sides)
     counts = {name: len(side) for name, side in sides.items()}
     facts: dict[str, Any] = {"level": level, "samples": counts, "provenance": provenance or {}}
