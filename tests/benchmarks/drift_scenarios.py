@@ -1,12 +1,12 @@
-"""Six months in the life of a model on real digits, and which of the five verdicts each gets.
+"""Verdicts of the drift check on months of a model's life, with real digits.
 
-    python tests/benchmarks/drift_scenarios.py                 # 20 seeds; resumable, as trained generators are kept in --out
+    python tests/benchmarks/drift_scenarios.py                 # 20 seeds; resumable, because trained generators are stored in --out
     python tests/benchmarks/drift_scenarios.py --seeds 0 --count 5
     python tests/benchmarks/drift_scenarios.py --features random-conv --months "a missing digit"
 
 For each seed the 1,797 digits are split into baseline, fresh and held-out parts, and a GAN learns the baseline. Its samples are the
-accepted reference; more samples of the same weights are the generator before collapse. Then it is trained anew with the cause of the
-demonstration's ``mode-collapse``: the generator after collapse. A digit classifier, which no test sees, counts the modes of digits in both.
+accepted reference. More samples of the same weights are the generator before collapse. A second training with the cause of the
+demonstration's ``mode-collapse`` gives the generator after collapse. A digit classifier that no test sees counts the digits of both.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 
 LEVEL = 0.02
-"""Of one check: the world and the generator get half of it each."""
+"""Level of one check. The data and the generator get half of it each."""
 FEATURES = "identity"
 """Pixels: on images this small they tell the ten digits apart better than a network for larger ones."""
 PARTS = (600, 700, 497)
@@ -42,7 +42,7 @@ Digits = tuple[np.ndarray, np.ndarray]
 
 
 def split(seed: int) -> list[Digits]:
-    """Baseline, fresh and held-out digits ``(N, 1, 8, 8)`` in [-1, 1] with labels, disjoint."""
+    """Return baseline, fresh and held-out digits ``(N, 1, 8, 8)`` in [-1, 1] with labels, disjoint."""
     from sklearn.datasets import load_digits
 
     found = load_digits()
@@ -52,7 +52,7 @@ def split(seed: int) -> list[Digits]:
 
 
 def fresh_data(seed: int) -> dict[str, Digits]:
-    """The real data of each month."""
+    """Return the real data of each month."""
     _, (images, labels), held_out = split(seed)
     rng = np.random.default_rng([seed, 1])
     there, rarer = labels != seed % 10, (labels < 5) | (rng.random(len(labels)) < 1 / 3)
@@ -68,32 +68,32 @@ def fresh_data(seed: int) -> dict[str, Digits]:
 
 
 def generators(seed: int, folder: Path) -> dict[str, np.ndarray]:
-    """Samples of the accepted generator, of the same before collapse and after, and how many modes each has; trained once a seed."""
+    """Return samples of the accepted generator, before and after collapse, and their numbers of digits. Each seed is trained once."""
     path = folder / f"seed-{seed}.npz"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial.npz")
-        np.savez(partial, **trained(seed))
+        np.savez(partial, **train_both(seed))
         partial.rename(path)
     with np.load(path) as kept:
         return dict(kept)
 
 
-def trained(seed: int) -> dict[str, np.ndarray]:
-    """Train on the baseline, then again with a real cause of collapse."""
-    from truth import PRESENT, classifier
+def train_both(seed: int) -> dict[str, np.ndarray]:
+    """Train on the baseline, and again with a real cause of collapse."""
+    from truth import MIN_PRESENT_SHARE, classifier
 
     from ganwatch.trainer.faults import FAULTS
 
-    healthy, collapsed = (fitted(seed, steps, cause) for steps, cause in ((STEPS, {}), (STEPS_TO_COLLAPSE, FAULTS["mode-collapse"].model)))
+    healthy, collapsed = (train(seed, steps, cause) for steps, cause in ((STEPS, {}), (STEPS_TO_COLLAPSE, FAULTS["mode-collapse"].model)))
     drawn = {"accepted": healthy(DRAWN).numpy(), "before": healthy(DRAWN).numpy(), "after": collapsed(DRAWN).numpy()}
-    judge = classifier()
-    told = [judge.predict((drawn[side].reshape(DRAWN, -1) + 1) * 8) for side in ("before", "after")]
-    return drawn | {"modes": np.array([(np.bincount(labels, minlength=10) / DRAWN >= PRESENT).sum() for labels in told])}
+    digits = classifier()
+    predicted = [digits.predict((drawn[side].reshape(DRAWN, -1) + 1) * 8) for side in ("before", "after")]
+    return drawn | {"modes": np.array([(np.bincount(labels, minlength=10) / DRAWN >= MIN_PRESENT_SHARE).sum() for labels in predicted])}
 
 
-def fitted(seed: int, steps: int, cause: Mapping[str, Any]) -> Callable[[int], Any]:
-    """What draws samples of a GAN that was trained on the baseline for so many steps."""
+def train(seed: int, steps: int, cause: Mapping[str, Any]) -> Callable[[int], Any]:
+    """Train a GAN on the baseline. Return the function that draws its samples."""
     import lightning
     import torch
     from torch.utils.data import TensorDataset
@@ -114,7 +114,7 @@ def fitted(seed: int, steps: int, cause: Mapping[str, Any]) -> Callable[[int], A
 def verdicts(
     seed: int, drawn: dict[str, np.ndarray], *, months: Iterable[str] = tuple(EXPECTED), level: float = LEVEL, features: str = FEATURES
 ) -> dict[str, Any]:
-    """What each of the months gets, as ``Drift`` by name."""
+    """Return the result of the drift check for each month."""
     from ganwatch.drift.check import DriftCheck
 
     check = DriftCheck(split(seed)[0], level=level, seed=seed, features=features)
@@ -128,7 +128,7 @@ def verdicts(
 
 
 def main() -> int:
-    """Print the table; 1 where a month gets the right verdict in fewer than 19 of 20 seeds."""
+    """Print the table. Return 1 if a month gets the right verdict in fewer than 19 of 20 seeds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=1000, help="first seed (the published table: 1000)")
     parser.add_argument("--count", type=int, default=20)
@@ -150,7 +150,7 @@ def main() -> int:
         others = ", ".join(f"{verdict} {count}" for verdict, count in counts.items() if verdict != EXPECTED[name])
         print(f"| {name} | `{EXPECTED[name]}` | {counts[EXPECTED[name]]} of {args.count} | {others} |")
     before, after = np.array(modes).T
-    print(f"\nkinds of digits drawn (of 10): before {before.min()} to {before.max()}, after {after.min()} to {after.max()}")
+    print(f"\ndifferent digits drawn (of 10): before {before.min()} to {before.max()}, after {after.min()} to {after.max()}")
     return int(any(counts[EXPECTED[name]] < 0.95 * args.count for name, counts in given.items()))
 
 

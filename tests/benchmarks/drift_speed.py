@@ -1,4 +1,4 @@
-"""How long a drift check takes: 5,000 baseline and 5,000 fresh feature vectors of 512 dimensions, goal 30 s.
+"""Time of a drift check: 5,000 baseline and 5,000 fresh feature vectors of 512 dimensions, goal 30 s.
 
     python tests/benchmarks/drift_speed.py
 """
@@ -18,7 +18,7 @@ COUNT, DIMENSIONS, GOAL = 5000, 512, 30.0
 
 
 def main() -> int:
-    """Print the table; 1 where the goal is missed."""
+    """Print the table. Return 1 if the goal is missed."""
     rng = np.random.default_rng(0)
     baseline, fresh, generated, accepted = (rng.normal(mean, size=(COUNT, DIMENSIONS)).astype(np.float32) for mean in (0, 0, 0.2, 0.2))
     checks = {

@@ -1,4 +1,4 @@
-"""What observation costs: step time, the monitor's own time, imports, memory. Run by ``make bench``."""
+"""Cost of observation: step time, the monitor's own time, imports, memory. Run by ``make bench``."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ from ganwatch.trainer.module import GAN
 from ganwatch.trainer.run import fit
 
 CYCLE = 40
-"""Steps after which the cadences of all probes have come round."""
-LEAST = 400
-"""Pairs of steps that a verdict needs, unless time is up."""
+"""Steps after which all probes have been sampled at the same phase again."""
+MIN_PAIRS = 400
+"""Pairs of steps that a result needs, unless time is up."""
 CASES = {
     "demo GAN, 8x8 digits, batch 64": (1.03, DIGITS["non-saturating"], {"source": "digits"}),
     "DCGAN, 64x64x3, 16 channels, batch 64": (
@@ -49,12 +49,12 @@ CASES = {
 
 
 def pictures() -> TensorDataset:
-    """Noise in the shape of pictures: only the cost matters here."""
+    """Return noise in the shape of pictures, because only the cost matters."""
     return TensorDataset(torch.rand(256, 3, 64, 64) * 2 - 1)
 
 
 class Switch(lightning.Callback):
-    """Takes observation off and puts it back on, batch by batch, in pairs of random order; must come before ``GanWatch``."""
+    """Switches observation off and on, batch by batch, in pairs of random order. It must come before ``GanWatch``."""
 
     def __init__(self, watch: GanWatch, *, bound: float, cycles: int, seconds: float) -> None:
         self.watch, self.bound, self.cycles, self.seconds = watch, bound, cycles, seconds
@@ -80,7 +80,7 @@ class Switch(lightning.Callback):
                 gc.collect()
                 self.result = compare(self.taken, self.bound)
                 late = time.perf_counter() - self.began > self.seconds
-                trainer.should_stop = late or (self.result["decided"] and self.result["pairs"] >= LEAST)
+                trainer.should_stop = late or (self.result["decided"] and self.result["pairs"] >= MIN_PAIRS)
         self.turn(on=self.plan.pop(0))
         self.previous = (time.perf_counter(), time.process_time())
 
@@ -100,10 +100,10 @@ class Switch(lightning.Callback):
 
 
 def compare(taken: dict[bool, list[tuple[float, float]]], bound: float) -> dict[str, Any]:
-    """Ratios of step times with their 95 % intervals.
+    """Return ratios of step times with their 95 % intervals.
 
-    Of wall time: the median over pairs of equal place in the cadence, averaged over places, because other processes disturb single
-    steps and the cadence makes some steps dearer than others. Of processor time (all threads): the mean of everything.
+    The ratio of wall time is the median over pairs at the same position of the cycle, averaged over positions. Other processes disturb
+    single steps, and sampled steps cost more than others. The ratio of processor time (all threads) is that of the means.
     """
     pairs = list(zip(taken[True], taken[False], strict=True))[CYCLE:]  # the first cycle warms up
     draws = random.Random(1)
@@ -120,7 +120,7 @@ def compare(taken: dict[bool, list[tuple[float, float]]], bound: float) -> dict[
         return sum(w[1] for w, _ in flat) / sum(o[1] for _, o in flat)
 
     if not pairs:
-        raise SystemExit(f"no complete cycle of {CYCLE} pairs of steps in the time given: ask for more --seconds")
+        raise SystemExit(f"no complete cycle of {CYCLE} pairs of steps in the given time: ask for more --seconds")
     found: dict[str, Any] = {"pairs": len(pairs), "step": statistics.median(o[0] for _, o in pairs)}
     for name, statistic in (("wall", wall), ("processor", processor)):
         resampled = sorted(statistic({p: draws.choices(chosen, k=len(chosen)) for p, chosen in places.items()}) for _ in range(400))
@@ -130,7 +130,7 @@ def compare(taken: dict[bool, list[tuple[float, float]]], bound: float) -> dict[
 
 
 class Timed(Probe):
-    """A probe whose time is added up."""
+    """A probe that adds up its own time."""
 
     def __init__(self, probe: Probe, spent: Counter[str]) -> None:
         self.probe, self.spent = probe, spent
@@ -157,7 +157,7 @@ def train(model: dict[str, Any], data: dict[str, Any], steps: int, *callbacks: l
     fit(GAN(**model), GANData(**data), steps=steps, seed=0, callbacks=callbacks, threads=1)
 
 
-def step_time(name: str, seconds: float) -> bool:
+def measure_step_time(name: str, seconds: float) -> bool:
     bound, model, data = CASES[name]
     large = model["shape"][-1] > 8
     with tempfile.TemporaryDirectory() as folder:
@@ -166,11 +166,11 @@ def step_time(name: str, seconds: float) -> bool:
         train(model, data, 1_000_000, switch, watch)
     found = switch.result
     print(f"\n{name}: {found['step'] * 1e3:.1f} ms a step, {found['pairs']} pairs of steps with and without, in random order")
-    kept = True
-    for clock, method in (("wall", "medians by place in the cadence"), ("processor", "means, all threads")):
+    is_within = True
+    for clock, method in (("wall", "medians by position in the cycle"), ("processor", "means, all threads")):
         ratio, low, high = found[clock]
         verdict = "within" if high < bound else "OVER" if low > bound else "undecided against"
-        kept = kept and low <= bound
+        is_within = is_within and low <= bound
         print(f"  {clock:9} time ratio {ratio:.4f}  [{low:.4f}, {high:.4f}] by bootstrap of {method}: {verdict} {bound}")
 
     spent: Counter[str] = Counter()
@@ -189,20 +189,20 @@ def step_time(name: str, seconds: float) -> bool:
     own = total[-1][1]
     print(f"  self-timed {own / len(total) * 1e6:.0f} µs a step, {own / whole:.2%} of it, over {steps} steps; of that the probes:")
     print("   ", ", ".join(f"{probe} {taken / len(total) * 1e6:.0f} µs" for probe, taken in spent.most_common()))
-    return kept
+    return is_within
 
 
-class Cheap:
-    """A step with nothing in it."""
+class IdleStep:
+    """A step at which no probe is due."""
 
     def __init__(self, index: int) -> None:
         self.index, self.due, self.logged, self.wall_time = index, (), {}, 0.0
 
 
-def nothing_due() -> bool:
-    """``Monitor.observe`` with nothing due."""
+def measure_idle_step() -> bool:
+    """Measure ``Monitor.process_step`` with no probe due."""
     monitor = Monitor(detectors=default_detectors(), gatherer=Gatherer())
-    steps = [Cheap(1) for _ in range(1000)]
+    steps = [IdleStep(1) for _ in range(1000)]
     rounds = []
     for _ in range(50):
         start = time.perf_counter()
@@ -212,12 +212,12 @@ def nothing_due() -> bool:
         rounds.append((time.perf_counter() - start) / len(steps))
     taken = min(rounds)
     verdict = "within" if taken <= 50e-6 else "OVER"
-    print(f"\nMonitor.observe with nothing due: {taken * 1e6:.1f} µs (best of 50 rounds of 1,000): {verdict} 50 µs")
+    print(f"\nMonitor.process_step with no probe due: {taken * 1e6:.1f} µs (best of 50 rounds of 1,000): {verdict} 50 µs")
     return taken <= 50e-6
 
 
-def start_up(rounds: int = 15) -> bool:
-    """Imports beyond the bare interpreter."""
+def measure_start_up(rounds: int = 15) -> bool:
+    """Measure imports beyond the bare interpreter."""
     commands = {
         "bare": [sys.executable, "-c", "pass"],
         "import ganwatch": [sys.executable, "-c", "import ganwatch"],
@@ -231,17 +231,17 @@ def start_up(rounds: int = 15) -> bool:
             after = os.times()
             used = after.children_user + after.children_system - before.children_user - before.children_system
             taken[name].append((time.perf_counter() - start, used))
-    kept = True
+    is_within = True
     print(f"\nStart-up beyond the bare interpreter, median of {rounds} interleaved runs:")
     for name, bound in (("import ganwatch", 0.1), ("ganwatch --help", 0.5)):
         wall, used = (statistics.median(a[c] - b[c] for a, b in zip(taken[name], taken["bare"], strict=True)) for c in (0, 1))
-        kept = kept and wall <= bound
+        is_within = is_within and wall <= bound
         print(f"  {name}: {wall:.3f} s (processor {used:.3f} s): {'within' if wall <= bound else 'OVER'} {bound} s")
-    return kept
+    return is_within
 
 
-def memory(steps: int = 100_000) -> bool:
-    """Growth of everything that ganwatch keeps, over observed steps."""
+def measure_memory(steps: int = 100_000) -> bool:
+    """Measure the growth of the monitor's memory over observed steps."""
     def observe(monitor: Monitor, first: int, last: int) -> int:
         for index in range(first, last):
             values = {name: 1.0 + 0.1 * draws.random() for name in names}
@@ -259,29 +259,29 @@ def memory(steps: int = 100_000) -> bool:
     end = observe(monitor, steps // 5, steps)
     tracemalloc.stop()
     state = len(json.dumps(monitor.state_dict()))
-    kept = end - warm < 64 * 1024
+    is_within = end - warm < 64 * 1024
     print(f"\nMemory over {steps:,} observed steps, tracemalloc: {(end - warm) / 1024:+.1f} KiB after the first fifth; "
-          f"state of {state / 1024:.0f} KiB: {'within' if kept else 'OVER'} 64 KiB")  # fmt: skip
-    return kept
+          f"state of {state / 1024:.0f} KiB: {'within' if is_within else 'OVER'} 64 KiB")  # fmt: skip
+    return is_within
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=["demo", "dcgan", "monitor", "start", "memory"], help="one part instead of all")
     parser.add_argument("--seconds", type=float, default=300.0, help="longest time for a comparison of step times")
-    given = parser.parse_args()
+    args = parser.parse_args()
     demo, dcgan = CASES
     parts = {
-        "demo": lambda: step_time(demo, given.seconds),
-        "dcgan": lambda: step_time(dcgan, given.seconds),
-        "monitor": nothing_due,
-        "start": start_up,
-        "memory": memory,
+        "demo": lambda: measure_step_time(demo, args.seconds),
+        "dcgan": lambda: measure_step_time(dcgan, args.seconds),
+        "monitor": measure_idle_step,
+        "start": measure_start_up,
+        "memory": measure_memory,
     }
     torch.set_num_threads(1)
     print(f"Processor load at the start: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; one torch thread")
-    kept = [part() for name, part in parts.items() if given.only in {None, name}]
-    return 0 if all(kept) else 1
+    is_within = [part() for name, part in parts.items() if args.only in {None, name}]
+    return 0 if all(is_within) else 1
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What ``watch`` costs on plain loops of five kinds, and on one of small vectors for scale. Run by ``make bench``."""
+"""Cost of ``watch`` on five different plain loops, and on one of small vectors for scale. Run by ``make bench``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 import torch
-from overhead import CYCLE, LEAST, Timed, compare, pictures
+from overhead import CYCLE, MIN_PAIRS, Timed, compare, pictures
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  # as everybody calls it
 from torch.utils.data import DataLoader, Dataset, TensorDataset
@@ -39,7 +39,7 @@ def bce(score: Tensor, real: bool) -> Tensor:
 
 
 class Loop:
-    """Two networks, their optimizers, and what is done with a batch."""
+    """Two networks, their optimizers, and one training step."""
 
     def __init__(self, data: Dataset[Any], **model: Any) -> None:
         torch.manual_seed(0)
@@ -64,14 +64,14 @@ class Loop:
         optimizer.step()
 
     def step(self, batches: Iterator[Tensor]) -> None:
-        """As in most tutorials."""
+        """Train one step as most tutorials do."""
         fake = self.fake()
         self.update(self.opt_d, bce(self.d(next(batches)), True), bce(self.d(fake.detach()), False))
         self.update(self.opt_g, bce(self.d(fake), True))
 
 
 class Critic(Loop):
-    """Wasserstein with gradient penalty, five critic steps."""
+    """Wasserstein loss with gradient penalty and five critic steps."""
 
     def step(self, batches: Iterator[Tensor]) -> None:
         for _ in range(5):
@@ -81,7 +81,7 @@ class Critic(Loop):
 
 
 class Hinge(Loop):
-    """Hinge, spectral norm, R1 at every 16th update of D."""
+    """Hinge loss, spectral norm, R1 at every 16th update of D."""
 
     def step(self, batches: Iterator[Tensor]) -> None:
         real, self.count = next(batches), self.count + 1
@@ -93,7 +93,7 @@ class Hinge(Loop):
 
 
 class Together(Loop):
-    """Least squares, reals and fakes in one call, gradients clipped, the mean of the weights kept."""
+    """Least squares, reals and fakes in one call, clipped gradients, averaged weights."""
 
     def __init__(self, data: Dataset[Any], **model: Any) -> None:
         super().__init__(data, **model)
@@ -128,14 +128,14 @@ def ring() -> TensorDataset:
     return TensorDataset(*draw_ring(4096, 0))
 
 
-def turn(watching: Any, *, on: bool) -> None:
+def switch(watching: Any, *, on: bool) -> None:
     recorder = watching.observer.recorder
     recorder.attach_taps() if on else recorder.detach_taps()
-    loaders.add_listener(watching._delivered) if on else loaders.remove_listener(watching._delivered)
+    loaders.add_listener(watching._on_batch) if on else loaders.remove_listener(watching._on_batch)
 
 
 def measure(name: str, bound: float, loop: Loop, seconds: float) -> bool:
-    """Pairs of steps with and without, in random order, then the probes' shares."""
+    """Measure pairs of steps with and without observation, in random order, then the probes' shares."""
     chance = random.Random(0)
     taken: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
     found: dict[str, Any] = {}
@@ -144,11 +144,11 @@ def measure(name: str, bound: float, loop: Loop, seconds: float) -> bool:
         batches, on = loop.batches(), True
         loop.step(batches)
         gc.disable()
-        while not (found and ((found["decided"] and found["pairs"] >= LEAST) or time.perf_counter() - began > seconds)):
+        while not (found and ((found["decided"] and found["pairs"] >= MIN_PAIRS) or time.perf_counter() - began > seconds)):
             for _ in range(CYCLE):
                 for wanted in chance.choice([[True, False], [False, True]]):
                     if wanted is not on:
-                        turn(watching, on=wanted)
+                        switch(watching, on=wanted)
                         on = wanted
                     start = time.perf_counter(), time.process_time()
                     loop.step(batches)
@@ -157,23 +157,23 @@ def measure(name: str, bound: float, loop: Loop, seconds: float) -> bool:
             found = compare(taken, bound) if len(taken[True]) > CYCLE else {}
         gc.enable()
         if not on:
-            turn(watching, on=True)
+            switch(watching, on=True)
     with ganwatch.watch(G=loop.g, D=loop.d, store=None, probes=[Timed(probe, spent) for probe in probes], audit_seconds=0.0) as watching:
         for _ in range(2 * CYCLE):
             loop.step(batches)
         own = watching.observer.recorder.observer_time / (2 * CYCLE)
     print(f"\n{name}: {found['step'] * 1e3:.1f} ms a step, {found['pairs']} pairs of steps with and without")
-    kept = True
+    is_within = True
     for clock in ("wall", "processor"):
         ratio, low, high = found[clock]
         verdict = (
             "" if bound == float("inf") else f": {'within' if high < bound else 'OVER' if low > bound else 'undecided against'} {bound}"
         )
-        kept = kept and low <= bound
+        is_within = is_within and low <= bound
         print(f"  {clock:9} time ratio {ratio:.4f}  [{low:.4f}, {high:.4f}]{verdict}")
     shares = ", ".join(f"{probe} {taken / (2 * CYCLE) / found['step']:.2%}" for probe, taken in spent.most_common())
     print(f"  self-timed {own * 1e6:.0f} µs a step, {own / found['step']:.2%}; of that the probes: {shares}")
-    return kept
+    return is_within
 
 
 def main() -> int:
@@ -181,11 +181,11 @@ def main() -> int:
     every = cases()
     parser.add_argument("--only", choices=list(every), help="one loop instead of all")
     parser.add_argument("--seconds", type=float, default=120.0, help="longest time for one loop")
-    given = parser.parse_args()
+    args = parser.parse_args()
     torch.set_num_threads(1)
     print(f"Processor load at the start: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; one torch thread")
-    kept = [measure(name, bound, make(), given.seconds) for name, (bound, make) in every.items() if given.only in {None, name}]
-    return 0 if all(kept) else 1
+    is_within = [measure(name, bound, make(), args.seconds) for name, (bound, make) in every.items() if args.only in {None, name}]
+    return 0 if all(is_within) else 1
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the metrics of sample quality cost, side by side with their peers in one run. Run by ``make bench``."""
+"""Cost of the metrics of sample quality, next to their peers in the same run. Run by ``make bench``."""
 
 from __future__ import annotations
 
@@ -22,38 +22,38 @@ from ganwatch.metrics.moments import Moments
 D = 2048
 REALS = 5000
 TRACE_GOALS = {256: 80.0, 1024: 8.0, 5000: 2.0}
-"""Generated samples, and how much faster the trace term has to be than by ``eigvals``."""
+"""Required speed-up of the trace term against ``eigvals``, by the number of generated samples."""
 METRIC_GOAL = 2.0
 BATCH = 500
 
 
 class Features(nn.Identity):
-    """In the place of the Inception network: what is measured are the metrics, not the network."""
+    """Stand-in for the Inception network, because the metrics are measured and not the network."""
 
     num_features = D
 
 
 def features(n: int, seed: int) -> Tensor:
-    """Features that correlate, with variances over two decades."""
+    """Return correlated features with variances over two decades."""
     generator = torch.Generator().manual_seed(seed)
     mixing = torch.randn(D, D, generator=torch.Generator().manual_seed(0)) / D**0.5
     return (torch.randn(n, D, generator=generator) * torch.logspace(-1, 0, D)) @ mixing
 
 
-def timed(work: Callable[[], float]) -> tuple[float, float]:
+def measure_time(work: Callable[[], float]) -> tuple[float, float]:
     started = time.perf_counter()
     value = work()
     return time.perf_counter() - started, value
 
 
-def compared(what: str, ours: Callable[[], float], peer: Callable[[], float], goal: float, repeats: int) -> bool:
-    """Both in turn; the ratio is that of medians."""
-    pairs = [(timed(ours), timed(peer)) for _ in range(repeats)]
-    seconds, of_peer = (statistics.median(pair[side][0] for pair in pairs) for side in (0, 1))
+def compare(title: str, ours: Callable[[], float], peer: Callable[[], float], goal: float, repeats: int) -> bool:
+    """Time both in turn. Return True if the ratio of the medians meets the goal."""
+    pairs = [(measure_time(ours), measure_time(peer)) for _ in range(repeats)]
+    seconds, peer_seconds = (statistics.median(pair[side][0] for pair in pairs) for side in (0, 1))
     value, expected = (pairs[-1][side][1] for side in (0, 1))
-    met = of_peer / seconds >= goal
+    met = peer_seconds / seconds >= goal
     print(
-        f"{what}: {seconds:.3f} s against {of_peer:.3f} s, {of_peer / seconds:.1f} times faster, "
+        f"{title}: {seconds:.3f} s against {peer_seconds:.3f} s, {peer_seconds / seconds:.1f} times faster, "
         f"goal {goal:g}: {'met' if met else 'NOT MET'}; values {value:.9g} and {expected:.9g}",
         flush=True,
     )
@@ -64,7 +64,7 @@ def by_eigenvalues(one: Tensor, other: Tensor, shift: Tensor) -> float:
     return float(shift.square().sum() + one.trace() + other.trace() - 2 * torch.linalg.eigvals(one @ other).sqrt().real.sum())
 
 
-def trace_terms(repeats: int) -> list[bool]:
+def compare_trace_terms(repeats: int) -> list[bool]:
     real = Moments.from_batches(features(REALS, 1))
     reference, covariance = FrechetReference(real), real.covariance
     met = []
@@ -74,24 +74,24 @@ def trace_terms(repeats: int) -> list[bool]:
         reference.distance(fake)
         ours = partial(reference.distance, fake)
         peer = partial(by_eigenvalues, covariance, other, real.mean - fake.mean)
-        met.append(compared(f"trace term, {n:,} generated, D {D:,}, cached reals, against eigvals", ours, peer, goal, repeats))
+        met.append(compare(f"trace term, {n:,} generated, D {D:,}, cached reals, against eigvals", ours, peer, goal, repeats))
     return met
 
 
-def metrics(repeats: int) -> bool:
+def compare_metrics(repeats: int) -> bool:
     real, fake = features(REALS, 1), features(REALS, 2)
 
-    def measured(make: Callable[[], FrechetDistance | FrechetInceptionDistance]) -> float:
+    def compute(make: Callable[[], FrechetDistance | FrechetInceptionDistance]) -> float:
         metric = make()
         for side, rows in ((True, real), (False, fake)):
             for batch in rows.split(BATCH):
                 metric.update(batch, real=side)
         return float(metric.compute())
 
-    return compared(
+    return compare(
         f"update and compute, {REALS:,} + {REALS:,}, D {D:,}, against torchmetrics",
-        lambda: measured(FrechetDistance),
-        lambda: measured(lambda: FrechetInceptionDistance(feature=Features())),
+        lambda: compute(FrechetDistance),
+        lambda: compute(lambda: FrechetInceptionDistance(feature=Features())),
         METRIC_GOAL,
         repeats,
     )
@@ -99,10 +99,10 @@ def metrics(repeats: int) -> bool:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=3, help="how often each side is measured")
-    given = parser.parse_args()
+    parser.add_argument("--repeats", type=int, default=3, help="measurements of each side")
+    args = parser.parse_args()
     print(f"Processor load at the start: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; torch threads: {torch.get_num_threads()}")
-    return 0 if all([*trace_terms(given.repeats), metrics(given.repeats)]) else 1
+    return 0 if all([*compare_trace_terms(args.repeats), compare_metrics(args.repeats)]) else 1
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Records the demo, healthy and with each of its faults, beside a truth that no detector sees: the files of ``tests/recorded``.
+"""Records the demo, healthy and with each of its faults, with a truth that no detector sees: the files of ``tests/recorded``.
 
-python tests/benchmarks/record_demo.py --out tests/recorded      # trains what is not there yet, two at a time, one thread each
+python tests/benchmarks/record_demo.py --out tests/recorded      # trains the missing runs, two at a time, one thread each
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from ganwatch.trainer.faults import FAULTS
 sys.path.insert(0, str(Path(__file__).parent))
 
 LOSSES = ("least-squares", "wgan-gp")
-"""Of healthy runs."""
+"""Losses of healthy runs."""
 
 
 def record(case: str, seed: int, out: Path) -> str:
     """Train one case in this process."""
     import torch
-    from truth import HEALTHY_KINDS, Truth
+    from truth import MIN_HEALTHY_DIGITS, Truth
 
     from ganwatch.recordings import Recording, write_recordings
     from ganwatch.sinks.memory import MemorySink
@@ -32,7 +32,7 @@ def record(case: str, seed: int, out: Path) -> str:
     memory, truth = MemorySink(), Truth()
     fault = case if case in FAULTS else None
     watch, _ = demo(fault, loss=None if fault else case, seed=seed, store=None, sinks=[memory], callbacks=[truth], progress=False)
-    failing = not truth.rows or truth.rows[-1][1] < HEALTHY_KINDS
+    failing = not truth.rows or truth.rows[-1][1] < MIN_HEALTHY_DIGITS
     facts = {
         "case": case,
         "seed": seed,
@@ -47,7 +47,7 @@ def record(case: str, seed: int, out: Path) -> str:
 
 
 def main() -> int:
-    """Parse and go."""
+    """Record the missing runs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)

@@ -1,4 +1,4 @@
-"""How to train a GAN? Tips and tricks to make GANs work: "Track failures early".
+"""Rules of "How to train a GAN? Tips and tricks to make GANs work", section "Track failures early".
 
 Source: Chintala, Denton, Arjovsky, Mathieu, 2016, github.com/soumith/ganhacks, section 10: "D loss goes to 0: failure mode" and norms of
 gradients "over 100". Left out: a high variance of the discriminator's loss and a generator's loss that falls steadily, because the
