@@ -29,10 +29,10 @@ from ganwatch.session.lightning import GanWatch
 RECORDED = Path(__file__).parents[1] / "recorded"
 
 
-JUDGES = [word for code in ("GW101", "GW102", "GW301", "GW303") for word in ("--detectors", code)]
+DETECTORS = [word for code in ("GW101", "GW102", "GW301", "GW303") for word in ("--detectors", code)]
 
 
-def told(capsys, *args, exit_code: int = 0) -> dict:
+def run_json(capsys, *args, exit_code: int = 0) -> dict:
     assert main([*map(str, args), "--json"]) == exit_code
     return json.loads(capsys.readouterr().out)
 
@@ -49,16 +49,16 @@ def noisy(tmp_path) -> Path:
 
 def test_the_rate_is_kept_on_the_same_runs(capsys, noisy):
     preset = noisy.with_name("preset.toml")
-    before = told(capsys, "replay", noisy, "--label", "healthy", *JUDGES)
+    before = run_json(capsys, "replay", noisy, "--label", "healthy", *DETECTORS)
     assert (before["healthy"]["alarms"], before["healthy"]["steps"]) == (1, 4200)
-    fitted = told(capsys, "calibrate", "--runs", noisy, "--false-alarms", 10, "--out", preset, *JUDGES)
+    fitted = run_json(capsys, "calibrate", "--runs", noisy, "--false-alarms", 10, "--out", preset, *DETECTORS)
     assert (fitted["runs"], fitted["steps"], fitted["false_alarms"], fitted["unhealthy"], fitted["promised"]) == (3, 4200, 0, 1, True)
     assert fitted["detectors"]["GW102"]["strictness"] == 0.0
     assert fitted["detectors"]["GW101"]["strictness"] > 0.0 > fitted["detectors"]["GW301"]["strictness"]
-    assert told(capsys, "replay", noisy, "--label", "healthy", *JUDGES, "--preset", preset)["healthy"]["alarms"] == 0
-    looser = told(capsys, "calibrate", "--runs", noisy, "--false-alarms", 12, "--out", preset, *JUDGES)
+    assert run_json(capsys, "replay", noisy, "--label", "healthy", *DETECTORS, "--preset", preset)["healthy"]["alarms"] == 0
+    looser = run_json(capsys, "calibrate", "--runs", noisy, "--false-alarms", 12, "--out", preset, *DETECTORS)
     assert looser["detectors"]["GW101"]["strictness"] < 0.0
-    kept = told(capsys, "replay", noisy, "--label", "healthy", *JUDGES, "--preset", preset)["healthy"]
+    kept = run_json(capsys, "replay", noisy, "--label", "healthy", *DETECTORS, "--preset", preset)["healthy"]
     assert 1 <= kept["alarms"] <= 12 * 4200 / 10_000
     provenance = tomllib.loads(preset.read_text())["provenance"]
     assert provenance["ganwatch"] == ganwatch.__version__
@@ -66,7 +66,7 @@ def test_the_rate_is_kept_on_the_same_runs(capsys, noisy):
 
 
 def test_too_few_steps_are_said_and_nothing_becomes_more_sensitive(capsys, noisy):
-    args = ["calibrate", "--runs", str(noisy), "--false-alarms", "0.1", "--out", str(noisy.with_name("preset.toml")), *JUDGES]
+    args = ["calibrate", "--runs", str(noisy), "--false-alarms", "0.1", "--out", str(noisy.with_name("preset.toml")), *DETECTORS]
     assert main(args) == 0
     out = capsys.readouterr().out
     assert "NOT PROMISED: 0.1 in 10,000 takes 299,574 steps without a false alarm, and there are 4,200" in out
@@ -80,19 +80,19 @@ def test_too_few_steps_are_said_and_nothing_becomes_more_sensitive(capsys, noisy
 def test_a_rate_that_cannot_be_kept_is_said(capsys, noisy):
     [failing] = read_recordings(RECORDED / "non-finite-0.parquet")
     write_recordings(noisy, [Recording("a", failing.readings), Recording("b", failing.readings)])
-    args = ["calibrate", "--runs", str(noisy), "--false-alarms", "10", "--out", str(noisy.with_name("preset.toml")), *JUDGES]
+    args = ["calibrate", "--runs", str(noisy), "--false-alarms", "10", "--out", str(noisy.with_name("preset.toml")), *DETECTORS]
     assert main(args) == 1
     assert "NOT KEPT: even the strictest settings exceed 10 in 10,000" in capsys.readouterr().out
 
 
 def test_a_sweep_is_the_replay_at_each_setting(capsys, noisy):
-    swept = told(capsys, "replay", noisy, "--label", "healthy", "--sweep", *JUDGES)
+    swept = run_json(capsys, "replay", noisy, "--label", "healthy", "--sweep", *DETECTORS)
     swept = [row for row in swept if row["code"] != "GW301"]
     assert [(row["code"], row["strictness"]) for row in swept] == [*(("GW101", position / 4) for position in range(-4, 5)), ("GW303", 0.0)]
     for row in swept[:-1]:
         preset = noisy.with_name("preset.toml")
         write_preset(preset, {"GW101": row["arguments"]}, {})
-        alone = told(capsys, "replay", noisy, "--label", "healthy", "--detectors", "GW101", "--preset", preset)
+        alone = run_json(capsys, "replay", noisy, "--label", "healthy", "--detectors", "GW101", "--preset", preset)
         assert row["healthy"] == alone["healthy"], row["strictness"]
     assert {row["healthy"]["alarms"] for row in swept[:-1]} >= {0, 1}
     assert (swept[-1]["recall"]["count"], swept[-1]["recall"]["total"], swept[-1]["step"]) == (1, 1, 28)
@@ -123,7 +123,7 @@ COUNTS = st.integers(1, 4).flatmap(
 
 @settings(max_examples=50, deadline=None)
 @given(COUNTS, st.floats(0.05, 20.0))
-def test_what_is_promised_holds_and_what_can_be_avoided_is(given, rate):
+def test_a_guaranteed_rate_holds_and_avoidable_alarms_are_avoided(given, rate):
     counts, steps = given
     fitted = fit_settings(counts, steps, rate, default_position=2)
     assert fitted.alarms == sum(sum(counts[code][position]) for code, position in fitted.positions.items())
@@ -140,7 +140,7 @@ def test_what_is_promised_holds_and_what_can_be_avoided_is(given, rate):
     assert fit_settings(counts, steps, rate, default_position=2, capped=["GW201"]).positions.get("GW201", 0) <= 2
 
 
-def test_runs_left_out_are_judged_by_what_was_fitted_to_the_others():
+def test_runs_left_out_get_settings_fitted_to_the_others():
     counts = {"GW101": [[0, 0, 0], [5, 0, 0], [5, 0, 0]]}
     fitted = fit_settings(counts, [100_000] * 3, 0.3, default_position=1)
     assert (fitted.positions, fitted.alarms, fitted.is_guaranteed) == ({"GW101": 0}, 0, True)
@@ -209,7 +209,7 @@ def test_a_preset_that_names_what_is_not_there_is_refused_before_the_training(tm
         ({"--runs": str(RECORDED / "non-finite-0.parquet")}, "--runs must have healthy runs with readings, got 1 runs, 0 of them healthy"),
     ],
 )
-def test_what_is_asked_wrongly_is_said(capsys, tmp_path, args, message):
+def test_wrong_arguments_are_refused(capsys, tmp_path, args, message):
     given = {"--runs": str(RECORDED), "--false-alarms": "10", "--out": str(tmp_path / "preset.toml")} | args
     assert main(["calibrate", *[text for pair in given.items() for text in pair]]) == 2
     assert message in capsys.readouterr().err

@@ -18,26 +18,26 @@ from ganwatch.trainer.faults import FAULTS
 RECORDED = Path(__file__).parents[1] / "recorded"
 
 
-def replayed(capsys, *args) -> dict:
+def replay_json(capsys, *args) -> dict:
     assert main(["replay", *map(str, args), "--json"]) == 0
     return json.loads(capsys.readouterr().out)
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_a_folder_of_real_runs_is_judged_as_each_run_alone(capsys, jobs):
-    told = replayed(capsys, RECORDED, "--jobs", jobs)
+def test_a_folder_of_real_runs_is_replayed_as_each_run_alone(capsys, jobs):
+    result = replay_json(capsys, RECORDED, "--jobs", jobs)
     alone = {}
     for path in sorted(RECORDED.glob("*.parquet")):
         [recording] = read_recordings(path)
         alone[recording.name] = [(i.id, i.onset, i.fired, i.cause) for i in replay(recording.readings, default_detectors())]
-    seen = {run["name"]: [(a["id"], a["onset"], a["fired"], a["cause"]) for a in run["alarms"]] for run in told["runs"]}
+    seen = {run["name"]: [(a["id"], a["onset"], a["fired"], a["cause"]) for a in run["alarms"]] for run in result["runs"]}
     assert {name: sorted(alarms) for name, alarms in seen.items()} == {name: sorted(alarms) for name, alarms in alone.items()}
-    assert (told["healthy"]["alarms"], told["healthy"]["steps"], told["healthy"]["flagged"]) == (0, 3200, {"count": 0, "total": 2})
-    counts = {one["label"]: (one["recall"]["count"], one["correct_root"]["count"]) for one in told["failures"]}
+    assert (result["healthy"]["alarms"], result["healthy"]["steps"], result["healthy"]["flagged"]) == (0, 3200, {"count": 0, "total": 2})
+    counts = {one["label"]: (one["recall"]["count"], one["correct_root"]["count"]) for one in result["failures"]}
     assert counts == dict.fromkeys(FAULTS, (1, 1))
 
 
-def test_what_is_printed_says_what_the_figures_rest_on(capsys, tmp_path):
+def test_the_report_has_the_counts_behind_its_rates(capsys, tmp_path):
     [failing] = read_recordings(RECORDED / "mode-collapse-0.parquet")
     [healthy] = read_recordings(RECORDED / "wgan-gp-0.parquet")
     write_recordings(
@@ -60,16 +60,16 @@ def test_what_is_printed_says_what_the_figures_rest_on(capsys, tmp_path):
     assert any("1 run not known to be healthy or failing" in row[0] for row in rows if row)
 
 
-def test_a_table_of_others_is_judged(capsys, tmp_path):
+def test_a_table_of_others_is_replayed(capsys, tmp_path):
     table = "\n".join(f"{step},{'nan' if step > 70 else 0.5},x" for step in range(100))
     (tmp_path / "run.csv").write_text(f"it,errD,phase\n{table}\n")
     mapped = ("--map", "it=step", "--map", "errD=loss/d", "--label", "healthy")
-    told = replayed(capsys, tmp_path / "run.csv", *mapped)
-    [run] = told["runs"]
+    result = replay_json(capsys, tmp_path / "run.csv", *mapped)
+    [run] = result["runs"]
     assert [(alarm["code"], alarm["fired"]) for alarm in run["alarms"]] == [("GW303", 71)]
     assert "GW101" in run["not_applicable"]
     assert run["unused_series"] == ["phase"]
-    assert told["healthy"]["rate"] == pytest.approx(100.0)
+    assert result["healthy"]["rate"] == pytest.approx(100.0)
 
 
 def test_rates_have_exact_intervals():
@@ -90,7 +90,7 @@ def replayed_run(label, *fired, codes=("GW101",), onset=None, low=None, causes=(
     return ReplayedRun("run", label, codes, onset, low if low is not None else onset, 1000, alarms, {}, {})
 
 
-def test_a_failure_is_found_by_a_right_code_that_does_not_come_too_early():
+def test_a_failure_is_found_by_a_correct_code_that_does_not_come_too_early():
     runs = [
         replayed_run("a", ("GW101", 500), onset=480, low=450),
         replayed_run("a", ("GW101", 460), onset=480, low=450),
@@ -126,7 +126,7 @@ def test_a_failure_is_found_by_a_right_code_that_does_not_come_too_early():
         ([RECORDED, "--preset", "none.toml"], "preset must be a TOML file"),
     ],
 )
-def test_what_is_asked_wrongly_is_said(capsys, args, message):
+def test_wrong_arguments_are_refused(capsys, args, message):
     assert main(["replay", *map(str, args)]) == 2
     assert message in capsys.readouterr().err
 
@@ -134,7 +134,7 @@ def test_what_is_asked_wrongly_is_said(capsys, args, message):
 def test_a_run_without_readings_is_a_run(capsys, tmp_path):
     dead, short = Recording("dead", [], {"label": "healthy"}), Recording("short", [Readings(7, {"loss/g": 1.0})])
     write_recordings(tmp_path / "run.parquet", [dead, short])
-    told = replayed(capsys, tmp_path / "run.parquet")
-    assert [run["steps"] for run in told["runs"]] == [0, 1]
-    assert told["healthy"]["rate"] is None
+    result = replay_json(capsys, tmp_path / "run.parquet")
+    assert [run["steps"] for run in result["runs"]] == [0, 1]
+    assert result["healthy"]["rate"] is None
     assert main(["replay", str(tmp_path / "run.parquet")]) == 0

@@ -11,7 +11,7 @@ from ganwatch.core.detector import Detector, NotApplicable, Severity, Verdict
 from ganwatch.core.incidents import CAUSAL_WINDOW, ONSET_TOLERANCE, Incident, IncidentBook, State, incident_from_plain, incident_to_plain
 
 
-def kind(code: str, *, fire_after: int = 0, resolve_after: int = 3, causal_priority: int = 0) -> type[Detector]:
+def detector_class(code: str, *, fire_after: int = 0, resolve_after: int = 3, causal_priority: int = 0) -> type[Detector]:
     facts = {"code": code, "title": f"failure {code}", "severity": Severity.TICKET, "inputs": ("loss/g",)}
     timing = {"fire_after": fire_after, "resolve_after": resolve_after, "causal_priority": causal_priority}
     return type(code, (Detector,), facts | timing)
@@ -21,25 +21,25 @@ def verdict(onset: int | None = None, *, window: int = 1) -> Verdict:
     return Verdict(0.5, 1.0, "loss/g", window, "the test", "It failed.", onset=onset)
 
 
-COLLAPSE, QUALITY, DOMINATION, GRADIENTS, DATA = (kind(code) for code in ("GW101", "GW401", "GW201", "GW301", "GW501"))
-OBSERVER = kind("GW901")
+COLLAPSE, QUALITY, DOMINATION, GRADIENTS, DATA = (detector_class(code) for code in ("GW101", "GW401", "GW201", "GW301", "GW501"))
+OBSERVER = detector_class("GW901")
 
 
 def causes(book: IncidentBook) -> dict[str, str | None]:
     return {incident.id: incident.cause for incident in book.history}
 
 
-def test_a_verdict_must_stand_for_hold_steps() -> None:
-    book, slow = IncidentBook(), kind("GW101", fire_after=3)
+def test_a_verdict_must_last_for_fire_after_steps() -> None:
+    book, slow = IncidentBook(), detector_class("GW101", fire_after=3)
     assert [bool(book.update(step, slow, verdict())) for step in range(10, 15)] == [False, False, False, True, False]
     [incident] = book.history
     assert (incident.opened, incident.fired, incident.seen, incident.onset) == (10, 13, 14, 10)
 
 
 def test_a_verdict_that_does_not_last_leaves_nothing() -> None:
-    book, slow = IncidentBook(), kind("GW101", fire_after=3)
-    for step, outcome in enumerate((verdict(), verdict(), None, verdict(), NotApplicable("no"), verdict(), verdict()), start=1):
-        assert book.update(step, slow, outcome) == []
+    book, slow = IncidentBook(), detector_class("GW101", fire_after=3)
+    for step, result in enumerate((verdict(), verdict(), None, verdict(), NotApplicable("no"), verdict(), verdict()), start=1):
+        assert book.update(step, slow, result) == []
     assert book.history == []
     book.update(8, slow, verdict())
     book.update(9, slow, verdict())
@@ -63,7 +63,7 @@ def test_one_incident_while_verdicts_go_on_and_another_after_it_was_resolved() -
 
 
 @pytest.mark.parametrize(("given", "expected"), [(verdict(onset=7), 7), (verdict(window=5), 16), (verdict(window=50), 1)])
-def test_the_onset_is_told_or_the_start_of_the_window(given: Verdict, expected: int) -> None:
+def test_the_onset_is_that_of_the_verdict_or_the_start_of_the_window(given: Verdict, expected: int) -> None:
     [incident] = IncidentBook().update(20, COLLAPSE, given)
     assert incident.onset == expected
 
@@ -77,7 +77,7 @@ def test_evidence_is_the_latest() -> None:
     assert book.firing[0].severity is Severity.TICKET
 
 
-def test_kinds_explain_each_other_when_they_begin_within_the_causal_window() -> None:
+def test_the_causal_order_decides_between_onsets_within_the_causal_window() -> None:
     order = [DATA, GRADIENTS, DOMINATION, COLLAPSE, QUALITY, OBSERVER]
     for cause, symptom in pairwise(order):
         book = IncidentBook()
@@ -95,25 +95,25 @@ def test_otherwise_the_earlier_onset_is_the_cause() -> None:
 
 
 @pytest.mark.parametrize(("late", "cause"), [(0, "GW501-1"), (1, None)])
-def test_what_begins_after_a_symptom_was_found_did_not_cause_it(late: int, cause: str | None) -> None:
+def test_an_incident_that_begins_after_the_alarm_of_a_symptom_is_not_its_cause(late: int, cause: str | None) -> None:
     book = IncidentBook()
     book.update(1000, COLLAPSE, verdict(onset=1000))
     book.update(1200, DATA, verdict(onset=1000 + ONSET_TOLERANCE + late))
     assert causes(book)["GW101-1"] == cause
 
 
-def test_within_a_kind_rank_decides_then_onset() -> None:
+def test_within_a_hundred_the_priority_decides_then_the_onset() -> None:
     book = IncidentBook()
-    book.update(10, kind("GW303", causal_priority=1), verdict(onset=5))
-    book.update(11, kind("GW302"), verdict(onset=9))
+    book.update(10, detector_class("GW303", causal_priority=1), verdict(onset=5))
+    book.update(11, detector_class("GW302"), verdict(onset=9))
     assert causes(book) == {"GW303-1": "GW302-1", "GW302-1": None}
     book = IncidentBook()
-    book.update(10, kind("GW301"), verdict(onset=9))
-    book.update(11, kind("GW302"), verdict(onset=5))
+    book.update(10, detector_class("GW301"), verdict(onset=9))
+    book.update(11, detector_class("GW302"), verdict(onset=5))
     assert causes(book) == {"GW301-1": "GW302-1", "GW302-1": None}
 
 
-def test_all_that_overlaps_is_explained_anew_when_a_cause_fires_late() -> None:
+def test_all_overlapping_incidents_get_a_new_cause_when_it_fires_late() -> None:
     book = IncidentBook()
     book.update(100, QUALITY, verdict(onset=90))
     book.update(110, COLLAPSE, verdict(onset=95))
@@ -123,7 +123,7 @@ def test_all_that_overlaps_is_explained_anew_when_a_cause_fires_late() -> None:
     assert causes(book) == {"GW401-1": "GW501-1", "GW101-1": "GW501-1", "GW501-1": None}
 
 
-def test_what_was_over_before_explains_nothing() -> None:
+def test_a_resolved_incident_explains_nothing() -> None:
     book = IncidentBook()
     book.update(10, DATA, verdict())
     book.update(13, DATA, None)
@@ -131,8 +131,8 @@ def test_what_was_over_before_explains_nothing() -> None:
     assert causes(book) == {"GW501-1": None, "GW101-1": None}
 
 
-def test_what_is_pending_explains_nothing_yet() -> None:
-    book, slow = IncidentBook(), kind("GW501", fire_after=5)
+def test_a_pending_incident_explains_nothing_yet() -> None:
+    book, slow = IncidentBook(), detector_class("GW501", fire_after=5)
     book.update(10, slow, verdict(onset=10))
     book.update(11, COLLAPSE, verdict(onset=11))
     assert causes(book) == {"GW101-1": None}
@@ -153,11 +153,16 @@ def test_incidents_as_plain_types() -> None:
         assert isinstance(back.state, State)
 
 
-KINDS = [kind("GW101", fire_after=2), kind("GW301", causal_priority=1), kind("GW501", fire_after=1), kind("GW302", resolve_after=1)]
+DETECTORS = [
+    detector_class("GW101", fire_after=2),
+    detector_class("GW301", causal_priority=1),
+    detector_class("GW501", fire_after=1),
+    detector_class("GW302", resolve_after=1),
+]
 
 
 @given(st.lists(st.tuples(st.integers(1, 4), st.lists(st.booleans(), min_size=4, max_size=4)), max_size=40), st.data())
-def test_a_book_restored_at_any_step_tells_the_same(script: list[tuple[int, list[bool]]], data: st.DataObject) -> None:
+def test_a_book_restored_at_any_step_reports_the_same(script: list[tuple[int, list[bool]]], data: st.DataObject) -> None:
     whole, cut = IncidentBook(5), IncidentBook(5)
     at = data.draw(st.integers(0, len(script)))
     step = 0
@@ -167,9 +172,9 @@ def test_a_book_restored_at_any_step_tells_the_same(script: list[tuple[int, list
             state = json.loads(json.dumps(cut.state_dict()))
             cut = IncidentBook(5)
             cut.load_state_dict(state)
-        for detector, bad in zip(KINDS, failing, strict=True):
-            outcome = verdict(window=3) if bad else None
-            assert cut.update(step, detector, outcome) == whole.update(step, detector, outcome)
+        for detector, bad in zip(DETECTORS, failing, strict=True):
+            result = verdict(window=3) if bad else None
+            assert cut.update(step, detector, result) == whole.update(step, detector, result)
     assert cut.history == whole.history
     assert cut.firing == whole.firing
     assert len({one.id for one in whole.history}) == len(whole.history)

@@ -50,8 +50,8 @@ class Broken(High):
 
 
 @dataclass
-class At:
-    """All of a step that a monitor looks at itself."""
+class FakeStep:
+    """The attributes of a step that a monitor reads itself."""
 
     index: int
     due: Sequence[Probe] = ()
@@ -59,20 +59,20 @@ class At:
     wall_time: float = 0.0
 
 
-class Given(Probe):
-    """Gives what it was made with."""
+class FixedProbe(Probe):
+    """A probe with given values."""
 
     signals = ("loss",)
 
     def __init__(self, values: Any, name: str = "given") -> None:
         self.values, self.name = values, name
 
-    def read(self, step: At) -> Any:
+    def read(self, step: FakeStep) -> Any:
         return self.values(step.index) if callable(self.values) else self.values
 
 
-class Lag:
-    """A gatherer of floats that gives a step back when the next one comes."""
+class LaggingGatherer:
+    """A gatherer of floats that returns a step when the next one comes."""
 
     def __init__(self) -> None:
         self.held: list[tuple[int, dict[str, float], float]] = []
@@ -95,25 +95,30 @@ def fail(*_: object) -> None:
     raise RuntimeError("on purpose")
 
 
-class Refusing(Sink):
+class RaisingSink(Sink):
     name = "refusing"
     start = readings = incident = restore = samples = finish = close = fail
 
 
-def lived(values: Any, detectors: list[Detector], steps: int, **parts: Any) -> tuple[Monitor, MemorySink]:
+def run_live(values: Any, detectors: list[Detector], steps: int, **parts: Any) -> tuple[Monitor, MemorySink]:
     sink = MemorySink()
-    monitor = Monitor(detectors=detectors, sinks=[*parts.get("sinks", ()), sink], gatherer=Lag())
+    monitor = Monitor(detectors=detectors, sinks=[*parts.get("sinks", ()), sink], gatherer=LaggingGatherer())
     monitor.listeners += parts.get("listeners", ())
     monitor.start(Run("r", "r"))
     for index in range(1, steps + 1):
-        monitor.process_step(At(index, [*parts.get("probes", ()), Given(values)]))
+        monitor.process_step(FakeStep(index, [*parts.get("probes", ()), FixedProbe(values)]))
         monitor.send_readings()
     return monitor, sink
 
 
 def test_every_part_that_raises_is_isolated_counted_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    probes = [Given(fail, "raising"), Given(7, "numberless"), Given({"loss/x": Vector()}, "shapeless"), Given({"loss/x": "much"}, "wordy")]
-    monitor, sink = lived({"loss/d": 5.0}, [Broken(), High()], 5, probes=probes, sinks=[Refusing()], listeners=[fail])
+    probes = [
+        FixedProbe(fail, "raising"),
+        FixedProbe(7, "numberless"),
+        FixedProbe({"loss/x": Vector()}, "shapeless"),
+        FixedProbe({"loss/x": "much"}, "wordy"),
+    ]
+    monitor, sink = run_live({"loss/d": 5.0}, [Broken(), High()], 5, probes=probes, sinks=[RaisingSink()], listeners=[fail])
     monitor.finish("finished")
     assert monitor.errors == {
         **{f"probe {name}": 5 for name in ("raising", "numberless", "shapeless", "wordy")},
@@ -129,10 +134,10 @@ def test_every_part_that_raises_is_isolated_counted_and_logged_once(caplog: pyte
 
 
 def test_a_broken_gatherer_is_isolated_too() -> None:
-    gatherer = Lag()
+    gatherer = LaggingGatherer()
     gatherer.put = gatherer.flush = fail
     monitor = Monitor(gatherer=gatherer)
-    monitor.process_step(At(1, [Given({"loss/d": 1.0})]))
+    monitor.process_step(FakeStep(1, [FixedProbe({"loss/d": 1.0})]))
     monitor.finish("finished")
     assert monitor.errors == {"gatherer": 2}
 
@@ -140,19 +145,19 @@ def test_a_broken_gatherer_is_isolated_too() -> None:
 def test_own_errors_and_drops_are_signals() -> None:
     dropping = MemorySink()
     dropping.dropped, dropping.failures = 4, 2
-    monitor, sink = lived({"loss/d": 0.5}, [], OBSERVER_EVERY, probes=[Given(fail, "raising")], sinks=[dropping])
+    monitor, sink = run_live({"loss/d": 0.5}, [], OBSERVER_EVERY, probes=[FixedProbe(fail, "raising")], sinks=[dropping])
     monitor.flush()
     assert sink.series("observer_errors") == ([OBSERVER_EVERY], [float(OBSERVER_EVERY + 2)])
     assert sink.series("observer_dropped")[1] == [4.0]
 
 
-def test_an_outcome_holds_between_the_readings_of_its_inputs() -> None:
+def test_a_result_holds_between_the_readings_of_its_inputs() -> None:
     monitor = Monitor(detectors=[High()])
     for step in range(1, 31):
         monitor.add_readings(Readings(step, {"loss/d": 5.0} if step % 5 == 0 else {"loss/g": 0.1}))
     [incident] = monitor.incidents.history
     assert (incident.opened, incident.state, incident.seen) == (15, State.FIRING, 30)
-    assert not monitor.errors  # it was not asked without inputs
+    assert not monitor.errors  # it was not updated without inputs
     resumed = Monitor(detectors=[High()])
     resumed.load_state_dict(json.loads(json.dumps(monitor.state_dict())))
     for step in range(31, 51):
@@ -160,10 +165,10 @@ def test_an_outcome_holds_between_the_readings_of_its_inputs() -> None:
     assert resumed.incidents.firing[0].seen == 50
 
 
-def test_a_detector_that_cannot_judge_says_what_it_needs() -> None:
+def test_a_detector_that_is_not_applicable_says_what_it_needs() -> None:
     monitor = Monitor(detectors=[High(), Broken()])
     assert monitor.not_applicable() == dict.fromkeys(("GW201", "GW301"), "needs one of loss/d")
-    assert Monitor(detectors=[type("Asked", (High,), {"is_optional": True})()]).not_applicable() == {}
+    assert Monitor(detectors=[type("Optional", (High,), {"is_optional": True})()]).not_applicable() == {}
     monitor.add_readings(Readings(1, {"loss/d": -1.0}))
     assert monitor.not_applicable()["GW201"] == "needs a loss that is not negative"
     resumed = Monitor(detectors=[High()])
@@ -175,19 +180,19 @@ def test_a_detector_that_cannot_judge_says_what_it_needs() -> None:
 
 def test_sinks_get_copies_and_listeners_the_incident() -> None:
     heard: list[Incident] = []
-    told: list[Incident] = []
+    received: list[Incident] = []
     plain = MemorySink()
-    plain.incident = told.append
-    monitor, _ = lived({"loss/d": 5.0}, [High()], 8, listeners=[heard.append], sinks=[plain])
+    plain.incident = received.append
+    monitor, _ = run_live({"loss/d": 5.0}, [High()], 8, listeners=[heard.append], sinks=[plain])
     assert heard == monitor.incidents.history
     assert heard[0] is monitor.incidents.history[0]
-    assert told[0].seen == 3
+    assert received[0].seen == 3
     assert heard[0].seen == 7
 
 
-def test_a_resumed_run_tells_sinks_what_was_reported() -> None:
-    first, told = lived({"loss/d": 5.0}, [High()], 4)
-    ahead = told.reports[0]
+def test_a_resumed_run_restores_reported_incidents_at_the_sinks() -> None:
+    first, sink = run_live({"loss/d": 5.0}, [High()], 4)
+    ahead = sink.reports[0]
     later = Incident("GW301-1", "GW301", "t", Severity.TICKET, State.FIRING, 9, 9)
     restored: list[Incident] = []
     sink = MemorySink()
@@ -203,7 +208,7 @@ VALUES = st.lists(st.sampled_from([0.5, 5.0, 5.0, 5.0, -1.0, None]), max_size=40
 
 
 @given(VALUES, st.data())
-def test_a_monitor_restored_at_any_step_finds_the_same(values: list[float | None], data: st.DataObject) -> None:
+def test_a_monitor_restored_at_any_step_raises_the_same_incidents(values: list[float | None], data: st.DataObject) -> None:
     stream = [Readings(step, {"loss/g": 1.0} if value is None else {"loss/d": value}) for step, value in enumerate(values, start=1)]
     at = data.draw(st.integers(0, len(stream)))
     whole, cut = Monitor(detectors=[High(), Broken()]), Monitor(detectors=[Broken(), High()])
@@ -219,7 +224,7 @@ def test_a_monitor_restored_at_any_step_finds_the_same(values: list[float | None
     assert cut.state_dict() == whole.state_dict()
 
 
-def test_default_detectors_go_on_after_a_restart_in_the_middle_of_every_failure() -> None:
+def test_default_detectors_continue_after_a_restart_in_the_middle_of_every_failure() -> None:
     for detector in default_detectors():
         steps = list(detector.demo(1)[0])
         whole, cut = Monitor(detectors=default_detectors()), Monitor(detectors=default_detectors())
@@ -235,20 +240,20 @@ def test_default_detectors_go_on_after_a_restart_in_the_middle_of_every_failure(
         assert repr(cut.incidents.history) == repr(whole.incidents.history)
 
 
-def test_state_holds_what_was_measured_and_not_yet_judged() -> None:
-    monitor, sink = lived({"loss/d": 5.0}, [High()], 3)
+def test_state_includes_steps_that_were_not_yet_evaluated() -> None:
+    monitor, sink = run_live({"loss/d": 5.0}, [High()], 3)
     assert sink.series("loss/d")[0] == [1, 2]
     assert monitor.state_dict()["step"] == 3
     assert sink.series("loss/d")[0] == [1, 2, 3]
 
 
-def test_a_replay_finds_what_was_found_live() -> None:
+def test_a_replay_raises_the_incidents_of_the_live_run() -> None:
     def values(step: int) -> dict[str, float]:
         every = {"loss/d": 5.0 if 20 < step < 60 else 0.5, "loss/g": math.nan if step > 80 else 0.7}
         return every | ({"vendi_ratio": 1.0} if step % 10 == 0 else {})
 
     detectors = [*default_detectors(), High()]
-    monitor, sink = lived(values, detectors, 120)
+    monitor, sink = run_live(values, detectors, 120)
     monitor.finish("finished")
     assert [one.code for one in monitor.incidents.history] == ["GW201", "GW303"]
     again = [*(type(one)() for one in detectors)]

@@ -14,7 +14,7 @@ SIGNALS = list(catalogue().values())
 
 
 @pytest.mark.parametrize("signal", SIGNALS, ids=lambda signal: signal.name)
-def test_an_entry_says_everything(signal) -> None:
+def test_an_entry_is_complete(signal) -> None:
     assert re.fullmatch(r"[a-z][a-z0-9_]*", signal.name)
     assert re.fullmatch(r"ganwatch_[a-z][a-z0-9_]*", signal.exported_name)
     assert re.fullmatch(r"[A-Zg].*\.", signal.help)  # a sentence; "ganwatch" is written small
@@ -49,10 +49,10 @@ def test_a_family_has_one_definition() -> None:
     assert catalogue()["loss"] == SIGNALS[0]
 
 
-def test_what_detectors_read_is_what_probes_give() -> None:
-    given = {name for probe in discover("ganwatch.probes", Probe) for name in probe.signals}
-    given |= {name for name, signal in catalogue().items() if signal.group == "drift"}  # told by a callback
-    asked = {name.partition("/")[0] for detector in discover("ganwatch.detectors", Detector) for name in detector.inputs}
-    assert asked <= given
+def test_probes_measure_every_input_of_the_detectors() -> None:
+    measured = {name for probe in discover("ganwatch.probes", Probe) for name in probe.signals}
+    measured |= {name for name, signal in catalogue().items() if signal.group == "drift"}  # added by a callback
+    read = {name.partition("/")[0] for detector in discover("ganwatch.detectors", Detector) for name in detector.inputs}
+    assert read <= measured
     own = {name for name, signal in catalogue().items() if signal.group == "observer"} | {"logged"}
-    assert given | own == set(catalogue())
+    assert measured | own == set(catalogue())

@@ -14,8 +14,8 @@ ANY = st.floats() | st.sampled_from([0.0, -0.0, 1.0, 1.0, 2.0])
 MODERATE = st.floats(-1e6, 1e6)
 
 
-class Nest(Stateful):
-    """One of everything that may be kept."""
+class EveryType(Stateful):
+    """State of every allowed type."""
 
     def __init__(self, size: int = 3) -> None:
         self.size = size
@@ -37,7 +37,7 @@ class Nest(Stateful):
 
 
 @given(st.lists(st.tuples(ANY, st.integers(1, 6)), max_size=30), st.integers(1, 20))
-def test_a_window_is_what_was_finite_in_the_last_steps(readings: list[tuple[float, int]], size: int) -> None:
+def test_a_window_has_the_finite_values_of_the_last_steps(readings: list[tuple[float, int]], size: int) -> None:
     window, seen, step = Window(size), list[tuple[int, float]](), 0
     for value, gap in readings:
         step += gap
@@ -66,7 +66,7 @@ def test_the_mean_of_a_window(values: list[float], size: int) -> None:
 
 
 @pytest.mark.parametrize(("size", "every", "full_at"), [(20, 1, 20), (20, 5, 20), (20, 10, 30), (20, 40, 120), (60, 20, 60), (1, 1, 1)])
-def test_a_window_is_full_when_its_steps_have_been_seen(size: int, every: int, full_at: int) -> None:
+def test_a_window_is_full_when_its_values_span_its_steps(size: int, every: int, full_at: int) -> None:
     window = Window(size)
     for step in range(every, 201, every):
         window.add(step, 1.0)
@@ -74,10 +74,10 @@ def test_a_window_is_full_when_its_steps_have_been_seen(size: int, every: int, f
 
 
 @given(st.lists(st.booleans(), max_size=40), st.integers(1, 5))
-def test_a_streak_is_true_while_its_last_signs_are(signs: list[bool], length: int) -> None:
+def test_a_streak_is_true_while_its_last_conditions_are(conditions: list[bool], length: int) -> None:
     streak = Streak(length)
-    got = [streak.update(sign) for sign in signs]
-    assert got == [end >= length and all(signs[end - length : end]) for end in range(1, len(signs) + 1)]
+    got = [streak.update(condition) for condition in conditions]
+    assert got == [end >= length and all(conditions[end - length : end]) for end in range(1, len(conditions) + 1)]
 
 
 @given(st.lists(ANY, max_size=60))
@@ -117,9 +117,11 @@ def test_sizes_must_be_positive(make, message: str) -> None:
 
 
 @given(
-    st.lists(MODERATE, max_size=20), st.lists(MODERATE, max_size=20), st.sampled_from([Nest, lambda: HealthyMedian(warmup=2, capacity=6)])
+    st.lists(MODERATE, max_size=20),
+    st.lists(MODERATE, max_size=20),
+    st.sampled_from([EveryType, lambda: HealthyMedian(warmup=2, capacity=6)]),
 )
-def test_a_restored_object_goes_on_as_the_original(before: list[float], after: list[float], make) -> None:
+def test_a_restored_object_continues_as_the_original(before: list[float], after: list[float], make) -> None:
     original, restored = make(), make()
     take = type(original).update if isinstance(original, HealthyMedian) else type(original).add
     for value in before:
@@ -132,14 +134,14 @@ def test_a_restored_object_goes_on_as_the_original(before: list[float], after: l
         take(restored, value)
     assert restored.state_dict() == original.state_dict()
     assert json.dumps(state) == text
-    if isinstance(restored, Nest):
+    if isinstance(restored, EveryType):
         assert restored._window.sorted_values == sorted(original._window.state_dict()["_values"])
         assert isinstance(restored._pair[0], Window)
         assert isinstance(restored._named["d"], Streak)
 
 
 def test_configuration_and_unknown_names_are_not_restored() -> None:
-    nest = Nest(size=5)
-    nest.load_state_dict(Nest(size=3).state_dict() | {"_gone": 1})
+    nest = EveryType(size=5)
+    nest.load_state_dict(EveryType(size=3).state_dict() | {"_gone": 1})
     assert (nest.size, nest._window.size) == (5, 5)
     assert not hasattr(nest, "_gone")

@@ -106,7 +106,7 @@ ALARM = Verdict(0.0, 1.0, "loss/g", 3, "the test", "It says so.")
 
 
 def _init(**attributes: Callable[[], object]) -> Callable[[Any], dict[str, Any]]:
-    """A detector that also keeps these attributes."""
+    """Return the overrides of a detector with further attributes."""
 
     def overrides(base: type[Detector]) -> dict[str, Any]:
         def init(self) -> None:
@@ -175,9 +175,9 @@ def _replaced(**overrides: Any) -> Callable[[Any], dict[str, Any]]:
     return lambda base: overrides
 
 
-def _judging(judge: Callable[[Any, Readings, Any], Any]) -> Callable[[Any], dict[str, Any]]:
-    """A detector whose outcome is made from the base's."""
-    return lambda base: {"update": lambda self, readings: judge(self, readings, base.update(self, readings))}
+def _with_result(change: Callable[[Any, Readings, Any], Any]) -> Callable[[Any], dict[str, Any]]:
+    """Return the overrides of a detector whose result is computed from the base's."""
+    return lambda base: {"update": lambda self, readings: change(self, readings, base.update(self, readings))}
 
 
 def _demo(stream: Any, onset: int) -> Callable[[Any], dict[str, Any]]:
@@ -185,7 +185,7 @@ def _demo(stream: Any, onset: int) -> Callable[[Any], dict[str, Any]]:
 
 
 def _tuned(sensitive: Any, strict: Any) -> Callable[[Any], dict[str, Any]]:
-    """A detector whose streak can be set, up to 50."""
+    """Return the overrides of a detector whose streak can be set, up to 50."""
 
     def overrides(base: type[Detector]) -> dict[str, Any]:
         def init(self, *, length: int = 3) -> None:
@@ -197,7 +197,7 @@ def _tuned(sensitive: Any, strict: Any) -> Callable[[Any], dict[str, Any]]:
     return overrides
 
 
-def _absolute(self: Any, readings: Readings, outcome: Any) -> Any:
+def _absolute(self: Any, readings: Readings, result: Any) -> Any:
     return ALARM if readings.get("loss/g") is not None and readings.values["loss/g"] < 0.01 else None
 
 
@@ -220,28 +220,28 @@ BROKEN = {
     "demo's steps must rise": _demo([Readings(2, {}), Readings(1, {})], 2),
     "demo's onset must lie within the readings": _demo([Readings(1, {}), Readings(2, {})], 1),
     "demo must return the same readings for the same seed": _restless,
-    "the demo must raise no verdict before its onset": _judging(lambda self, readings, outcome: ALARM),
-    "the demo must raise a verdict after its onset": _judging(lambda self, readings, outcome: None),
+    "the demo must raise no verdict before its onset": _with_result(lambda self, readings, result: ALARM),
+    "the demo must raise a verdict after its onset": _with_result(lambda self, readings, result: None),
     "must end in one firing incident": _once,
     "tunable must name arguments of the constructor": _replaced(tunable={"length": (1, 9)}),
     "ends of the tunable length must be int or float as its default": _tuned(1, 9.0),
     "default of the tunable length must lie between its ends": _tuned(4, 9),
     "the constructor must accept {'length': 51}": _tuned(1, 51),
     "must be found no later the more sensitive": _tuned(20, 2),
-    "inputs must name every series that is read": _judging(lambda self, readings, outcome: readings.get("loss/d") or outcome),
-    r"update must not raise, got KeyError\('loss/g'\)": _judging(
-        lambda self, readings, outcome: outcome if readings.values["loss/g"] else None
+    "inputs must name every series that is read": _with_result(lambda self, readings, result: readings.get("loss/d") or result),
+    r"update must not raise, got KeyError\('loss/g'\)": _with_result(
+        lambda self, readings, result: result if readings.values["loss/g"] else None
     ),
-    "update must not raise, got ZeroDivisionError": _judging(
-        lambda self, readings, outcome: outcome if 1 / readings.values.get("loss/g", 1) else None
+    "update must not raise, got ZeroDivisionError": _with_result(
+        lambda self, readings, result: result if 1 / readings.values.get("loss/g", 1) else None
     ),
-    "update must return a Verdict, NotApplicable or None": _judging(lambda self, readings, outcome: outcome or False),
-    "value and threshold must be": _judging(lambda self, readings, outcome: outcome and Verdict("much", 1.0, "loss/g", 3, "o", "e")),
-    "origin and explanation must be": _judging(lambda self, readings, outcome: outcome and Verdict(0.0, 1.0, "loss/g", 3, "o", "")),
-    "signal must be one of the inputs": _judging(lambda self, readings, outcome: outcome and Verdict(0.0, 1.0, "loss/d", 3, "o", "e")),
-    "window must be a whole number": _judging(lambda self, readings, outcome: outcome and Verdict(0.0, 1.0, "loss/g", 0, "o", "e")),
-    "onset must be a step up to now": _judging(
-        lambda self, readings, outcome: outcome and Verdict(0.0, 1.0, "loss/g", 3, "o", "e", onset=readings.step + 1)
+    "update must return a Verdict, NotApplicable or None": _with_result(lambda self, readings, result: result or False),
+    "value and threshold must be": _with_result(lambda self, readings, result: result and Verdict("much", 1.0, "loss/g", 3, "o", "e")),
+    "origin and explanation must be": _with_result(lambda self, readings, result: result and Verdict(0.0, 1.0, "loss/g", 3, "o", "")),
+    "signal must be one of the inputs": _with_result(lambda self, readings, result: result and Verdict(0.0, 1.0, "loss/d", 3, "o", "e")),
+    "window must be a whole number": _with_result(lambda self, readings, result: result and Verdict(0.0, 1.0, "loss/g", 0, "o", "e")),
+    "onset must be a step up to now": _with_result(
+        lambda self, readings, result: result and Verdict(0.0, 1.0, "loss/g", 3, "o", "e", onset=readings.step + 1)
     ),
     "must not keep the demo from being found": _deafened,
     "state must be plain": _init(_kinds=set),
@@ -251,7 +251,7 @@ BROKEN = {
     "deepcopy must work": _init(lock=threading.Lock),
     "pickle must work": _init(key=lambda: lambda: 0),
     "a copy by deepcopy must continue as the original": _replaced(__deepcopy__=lambda self, memo: type(self)()),
-    "losses and gradients times 0.01 must change no verdict": _judging(_absolute),
+    "losses and gradients times 0.01 must change no verdict": _with_result(_absolute),
     "memory must be constant": _leaking,
 }
 
@@ -266,11 +266,11 @@ def test_every_rule_can_fail(rule: str, package) -> None:
     assert str(raised.value).startswith("Broken")
 
 
-def test_not_applicable_is_an_outcome(package) -> None:
+def test_not_applicable_is_a_result(package) -> None:
     [base] = discover(package, Detector)
     module = sys.modules[base.__module__]
-    needs = _judging(
-        lambda self, readings, outcome: outcome if "loss/g" in readings.values else NotApplicable("needs the generator's loss")
+    needs = _with_result(
+        lambda self, readings, result: result if "loss/g" in readings.values else NotApplicable("needs the generator's loss")
     )(base)
     module.Broken = type("Broken", (base,), {"__module__": base.__module__, "__qualname__": "Broken", **needs})
     check_detector(module.Broken, seeds=[0])

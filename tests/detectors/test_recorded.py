@@ -1,6 +1,6 @@
-"""Real trainings, recorded once: what the detectors of today say about them.
+"""Real trainings, recorded once, and the incidents of today's detectors on them.
 
-The files are those of ``tests/benchmarks/record_demo.py``; the truth beside the readings is a digit classifier's.
+``tests/benchmarks/record_demo.py`` writes the files. Their truth is that of a digit classifier.
 """
 
 from pathlib import Path

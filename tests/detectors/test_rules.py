@@ -1,4 +1,4 @@
-"""Rules of single detectors that a demo does not show: streams on which one fires, and their nearest neighbours on which it does not."""
+"""Rules of single detectors that a demo does not cover: streams on which one fires, and similar ones on which it does not."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from ganwatch.detectors.oscillation import Oscillation
 from ganwatch.detectors.range_mismatch import RangeMismatch
 from ganwatch.detectors.vanishing_gradients import VanishingGradients
 
-LOOK, CAUSE, END = 20, 700, 1400
+SAMPLE_EVERY, CAUSE, END = 20, 700, 1400
 
 
 def between(low: float, high: float, period: int = 120) -> Callable[[int], float]:
-    """Up and down."""
+    """Return a function of the step that swings between two values."""
     return lambda step: (low + high) / 2.0 + (high - low) / 2.0 * math.sin(2.0 * math.pi * step / period)
 
 
 def within(steps: int) -> range:
-    """Of the cause."""
+    """Return the steps from the cause on."""
     return range(CAUSE, CAUSE + steps + 1)
 
 
@@ -36,9 +36,9 @@ Values = Mapping[str, float | Callable[[int], float]]
 
 @dataclass(frozen=True)
 class Row:
-    """What is measured before and after the cause, and when the first alarm is due, None where there must be none."""
+    """Readings before and after the cause, and the steps of the first alarm, None if there must be none."""
 
-    what: str
+    title: str
     detector: type[Detector]
     before: Values
     after: Values
@@ -46,7 +46,7 @@ class Row:
 
     def fired(self) -> int | None:
         detector = self.detector()
-        for step in range(LOOK, END + 1, LOOK):
+        for step in range(SAMPLE_EVERY, END + 1, SAMPLE_EVERY):
             values = {**self.before, **(self.after if step >= CAUSE else {})}
             if detector.update(Readings(step, {name: value(step) if callable(value) else value for name, value in values.items()})):
                 return step
@@ -99,7 +99,7 @@ ROWS = [
 ]
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.what)
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.title)
 def test_a_rule_fires_in_time_and_only_then(row: Row) -> None:
     fired = row.fired()
     assert fired is None if row.due is None else fired in row.due

@@ -1,4 +1,4 @@
-"""Failures that are really brought about in short trainings are named."""
+"""Detectors find real failures in short trainings."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,8 +14,8 @@ from ganwatch.trainer.module import GAN
 from ganwatch.trainer.run import fit
 
 
-class At(lightning.Callback):
-    """Does something to the optimizers at a step."""
+class ChangeOptimizers(lightning.Callback):
+    """Changes the optimizers at a step."""
 
     def __init__(self, step: int, change: Callable[[Any], None]) -> None:
         self.step, self.change = step, change
@@ -50,8 +50,8 @@ def test_a_frozen_discriminator_is_dominated(loss):
 
 
 def test_a_bad_generator_whose_learning_rate_is_gone_is_stalled():
-    [stall] = incidents(At(20, freeze), steps=260)
-    assert (stall.code, stall.onset) == ("GW403", 40)  # the first look after that
+    [stall] = incidents(ChangeOptimizers(20, freeze), steps=260)
+    assert (stall.code, stall.onset) == ("GW403", 40)  # the first sampled step after that
 
 
 def test_a_training_that_goes_well_is_left_alone():
