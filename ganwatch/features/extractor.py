@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ganwatch.features.preprocessing import Preprocessing
 
 Batch = Tensor | Sequence[Tensor]
-"""Samples ``(N, …)``, or a sequence of single ones where their sizes differ."""
+"""Samples ``(N, …)``, or a sequence of single ones if their sizes differ."""
 
 
 @runtime_checkable

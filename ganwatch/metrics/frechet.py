@@ -33,7 +33,7 @@ def frechet_distance(real: Tensor, fake: Tensor) -> float:
     Returns
     -------
     float
-        Finite and ≥ 0; NaN with fewer than two samples of a side.
+        Finite and ≥ 0; NaN with fewer than two samples of a set.
 
     Raises
     ------

@@ -11,7 +11,7 @@ from ganwatch.core.errors import UserError
 from ganwatch.metrics.neighbours import ROWS_PER_BLOCK, nearest_neighbours, subtract_mean
 
 STARTS = 5
-"""Starts of which the best is kept."""
+"""Starts, of which the best is returned."""
 ROUNDING = 1e-14
 """Squared distance of copies, computed from products in float64, over the sum of their squared norms."""
 
@@ -21,7 +21,7 @@ def kmeans(samples: Tensor, k: int, *, seed: int = 0, starts: int = STARTS, max_
 
     Each start draws its centres by greedy k-means++ (Arthur and Vassilvitskii, 2007): each further centre is the best of ``2 + log k``
     candidates, drawn in proportion to their squared distance to the centres so far. Lloyd's iterations follow until no sample changes
-    its cluster. All starts run at once; the first of equally good ones is kept.
+    its cluster. All starts run at once; the first of equally good ones is returned.
 
     One start may end in a bad optimum. ``tests/benchmarks/kmeans_starts.py`` counts the seeds, of 40, whose inertia is more than 1.1 times
     the lowest that was found: 15 with 1 start, 0 with 5 and 0 with 10 for a mixture of 20 Gaussians in 64 dimensions, and 5, 0 and 0 for
@@ -31,7 +31,7 @@ def kmeans(samples: Tensor, k: int, *, seed: int = 0, starts: int = STARTS, max_
     ----------
     samples : Tensor, shape (N, D), floating point
     k : int
-        At most N. Fewer centres come back where fewer samples are distinct.
+        At most N. Fewer centres are returned if fewer samples are distinct.
     seed : int
         Seed of all starts; the same seed gives the same centres.
     starts : int

@@ -120,7 +120,7 @@ def training_proximity(training: Tensor, held_out: Tensor, fake: Tensor, *, seed
     Returns
     -------
     share, error : float
-        The standard error is that of a share of as many independent samples as the smallest side has.
+        The standard error is that of a share of as many independent samples as the smallest set has.
 
     Examples
     --------
