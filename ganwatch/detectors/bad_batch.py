@@ -5,14 +5,14 @@ How it is detected
     Non-finite data counts at once; constant and repeated samples count when they stay above a share of the batch.
 
 Why it matters
-    The generator learns what it is shown. A NaN in one sample reaches every weight within one step.
+    The generator learns the faults of the data. A NaN in one sample reaches every weight within one step.
 
 Likely causes
     Corrupt files, a transform that divides by a zero spread, a sampler that returns the same item, a cache that serves one batch
     again and again.
 
 What to do
-    Look at the pinned samples; run `ganwatch audit` on the data; mend the pipeline before anything else.
+    Look at the pinned samples; run `ganwatch audit` on the data; repair the pipeline before anything else.
 
 Blind spots
     Repeats are compared exactly, so copies with noise or augmentation pass. Data whose samples are legitimately constant (blank

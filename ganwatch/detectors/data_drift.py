@@ -12,7 +12,7 @@ Likely causes
     Another camera, scanner, sensor or season; a changed mix of modes; a changed export, compression or normalisation upstream.
 
 What to do
-    Look which columns changed (`ganwatch drift` names them and writes a report). Repair the pipeline where it changed by accident; else
+    See which columns changed (`ganwatch drift` names them and writes a report). Repair the pipeline where it changed by accident; else
     retrain on fresh data.
 
 Blind spots

@@ -13,12 +13,12 @@ Likely causes
     a truncation that was changed on one side of the code only.
 
 What to do
-    Look at where latents are drawn and seeded. Seed processes and workers apart, and draw anew for every batch.
+    Look at where latents are drawn and seeded. Give each process and worker its own seed, and draw new latents for every batch.
 
 Blind spots
     The same latents in batch after batch, with no repeat inside one, and the same ones in every process are not seen. A scale that is
     wrong from the first step has nothing to be compared with. Latents that are integers, and generators whose input is an image or that
-    are called sample by sample, give nothing to judge by.
+    are called sample by sample, give no readings.
 
 Calibration
     On the final part of the corpus it fired on 47 of the 47 runs whose failure it names, and on 0 of 216 healthy ones
