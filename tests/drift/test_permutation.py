@@ -126,5 +126,5 @@ def test_points_without_spread_are_at_no_absurd_distance() -> None:
 
 def test_features_that_float32_does_not_tell_apart_are_refused() -> None:
     far = 1e8 + np.random.default_rng(0).normal(size=(60, 3))
-    with pytest.raises(UserError, match="second must be told apart by float32, got column 0 about"):
+    with pytest.raises(UserError, match="second must stay distinct in float32, got column 0 about"):
         compare(far - 1e8, far)
