@@ -1,6 +1,6 @@
 """Builds a ``Step`` from the events of two networks: calls, back-propagated losses, optimizer steps.
 
-A step ends with the generator's optimizer step.
+A step ends with the optimizer step of the generator that ``StepClock`` chooses.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from ganwatch.capture.updates import AppliedUpdate, UpdateTracker
 from ganwatch.core.probe import Probe
 
 MAX_PENDING_STEPS = 20
-"""Most steps that are delivered together."""
+"""Bound on the number of steps that are delivered together."""
 
 
 class Recorder:
     """Watches one generator and one discriminator until ``close``.
 
     Calls are recorded in sampled steps only. Of other steps it keeps losses and, if that has helped to recognise a batch, the generator's
-    outputs. Such steps are delivered together with the next sampled step. The step after a sampled one does not wait either, because it
-    completes the values of the latter.
+    outputs. Steps that are not sampled wait and are delivered together with the next sampled one. The step right after a sampled one is
+    delivered at once, because it completes the values of the sampled one.
 
     Parameters
     ----------
     networks : mapping of str to nn.Module
         ``{"g": generator, "d": discriminator}``; either may be a ``NetworkGroup``, whose first member is the one with recorded calls.
     probes : sequence of Probe
-        Those that are due see updates as they happen.
+        Due probes see updates as they happen.
     on_step : callable
         Gets every finished ``Step``, in order.
     guard : callable
@@ -48,7 +48,7 @@ class Recorder:
     on_flush : callable
         Called after all pending steps were delivered.
     is_sampled : callable
-        Returns True for the index of a step whose calls are needed for something else than the probes.
+        Returns True for the index of a step whose calls something besides the probes needs.
     options : Options
         Options of the user.
 
@@ -63,15 +63,15 @@ class Recorder:
     call_recorder : CallRecorder
         Calls of the networks.
     batch_origin, loop_facts
-        Those of ``call_recorder``.
+        Parts of ``call_recorder``.
     cadence : DiscriminatorCadence
-        Shift of the sampled steps.
+        Moves the sampled steps to those at which the discriminator is updated.
     periodic_check : tuple of int and callable, or None
         Number of optimizer steps between two calls, and the function to call.
     is_open : bool
         False after ``close``.
     is_paused : bool
-        True while calls are ganwatch's own.
+        True while ganwatch itself calls the networks.
     observer_time : float, seconds
         Time that ganwatch has taken in the training thread so far.
 

@@ -21,7 +21,7 @@ MIN_REALS_PER_CLUSTER = 20
 MAX_EXAMPLES = 8
 """Real samples of a mode that are returned as examples."""
 MAX_REMAINING = 0.5
-"""Largest part of its share that remains of a missing mode; with more it is not missing, however certain the difference is."""
+"""Share of generated samples against that of real ones above which a mode is not missing, however certain the difference is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Mode:
     observed: float
     """Share of the generated samples."""
     p_value: float
-    """Probability that so few come by chance, corrected for the number of modes."""
+    """Probability of at most the observed number by chance, corrected for the number of modes."""
     is_missing: bool
     examples: tuple[int, ...]
     """Indices of real samples of this mode."""

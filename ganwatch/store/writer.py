@@ -32,15 +32,15 @@ _DELETE = {
 class Writer:
     """Collects the records of one attempt and writes them in one transaction per ``flush``.
 
-    ``add_readings``, ``add_incident`` and ``add_samples`` touch memory only. Records that a failed ``flush`` did not write are kept for
-    the next one: up to ``max_readings`` readings and ``max_sample_sets`` sets of samples, without the oldest, and the newest report of
-    each state of each incident.
+    ``add_readings``, ``add_incident`` and ``add_samples`` touch memory only. If a ``flush`` fails, its records are kept for the next one:
+    the latest ``max_readings`` readings, the latest ``max_sample_sets`` sets of samples, and the newest report of each state of each
+    incident.
 
     Parameters
     ----------
     store : Store
     run : Run
-        ``unfinished`` finds the run by its ``provenance["fingerprint"]``, if there is one.
+        ``queries.unfinished`` finds the run by its ``provenance["fingerprint"]``, if there is one.
     max_readings : int, readings
     max_sample_sets : int, sets of samples
     """
