@@ -1,9 +1,8 @@
-"""A recorded store, a server on it, and a browser."""
+"""A recorded store, a server on it, and a page of a browser."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import urllib.error
@@ -14,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 SECONDS = 120.0
 """Time after which waiting is a failure."""
@@ -34,10 +33,6 @@ for name, steps, options in eval(sys.argv[2]):
 """
 FAULT = {"g_lr": 3.0, "d_lr": 3.0, "optimizer": "sgd", "g_norm": "none"}
 """Learning rates that blow up within a few steps."""
-CHROMIUM = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync", "--force-color-profile=srgb",
-)  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -73,17 +68,6 @@ def dashboard(recorded: Path) -> Iterator[str]:
             process.wait(SECONDS)
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """A real Chromium."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM)
-        try:
-            yield browser
-        finally:
-            browser.close()
-
-
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     """A page of its own, 1280 pixels wide, that fails the test if it asks anybody but the dashboard."""
@@ -94,14 +78,6 @@ def page(browser: Browser) -> Iterator[Page]:
         page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname or ""))
         yield page
         assert hosts <= {"127.0.0.1", ""}
-
-
-def find_chromium() -> str:
-    """The browser of the system; without one the test fails, as it would show nothing otherwise."""
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        if found := shutil.which(name):
-            return found
-    pytest.fail("these tests need Chromium: apt-get install chromium, or leave them out with -m 'not service'")
 
 
 def _healthy(base: str) -> bool:

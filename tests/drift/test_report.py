@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
 from ganwatch.core.errors import UserError
 from ganwatch.drift.columns import columns_of
 from ganwatch.drift.report import write_report
 from ganwatch.drift.verdict import decide
-
-CHROMIUM = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update")
 
 
 def images(low: int, high: int, kinds: int, count: int) -> tuple[torch.Tensor, np.ndarray]:
@@ -24,29 +21,23 @@ def images(low: int, high: int, kinds: int, count: int) -> tuple[torch.Tensor, n
 
 
 @pytest.mark.service
-def test_the_report_opens_in_a_browser_and_names_the_columns_that_moved(tmp_path: Path) -> None:
+def test_the_report_opens_in_a_browser_and_names_the_columns_that_moved(tmp_path: Path, browser: Browser) -> None:
     baseline, fresh = images(0, 160, 4, 300), images(60, 220, 3, 250)
     columns = columns_of(*baseline), columns_of(*fresh)
     found = decide(baseline[0].flatten(1), fresh[0].flatten(1), columns=columns)
     path = write_report(*columns, tmp_path / "shown" / "drift.html")
     assert {"brightness", "saturation", "label 3"} <= {column.name for column in found.changed_columns}
-    browser_path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert browser_path, "this test needs Chromium: apt-get install chromium, or leave it out with -m 'not service'"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path, args=CHROMIUM)
-        try:
-            page = browser.new_page(viewport={"width": 1280, "height": 1000})
-            page.set_default_timeout(60_000)
-            asked: list[str] = []
-            page.on("request", lambda request: asked.append(request.url))
-            page.goto(path.as_uri())
-            said = {"brightness": "Detected", "saturation": "Detected", "label": "Detected", "sharpness": "Not Detected"}
-            for name, drifted in said.items():
-                row = page.get_by_role("row").filter(has=page.get_by_role("cell", name=name, exact=True))
-                expect(row.get_by_role("cell", name=drifted, exact=True)).to_be_visible(timeout=60_000)
-            assert not [url for url in asked if url.startswith("http")]
-        finally:
-            browser.close()
+    with browser.new_context(viewport={"width": 1280, "height": 1000}) as context:
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        urls: list[str] = []
+        page.on("request", lambda request: urls.append(request.url))
+        page.goto(path.as_uri())
+        expected = {"brightness": "Detected", "saturation": "Detected", "label": "Detected", "sharpness": "Not Detected"}
+        for name, drifted in expected.items():
+            row = page.get_by_role("row").filter(has=page.get_by_role("cell", name=name, exact=True))
+            expect(row.get_by_role("cell", name=drifted, exact=True)).to_be_visible(timeout=60_000)
+        assert not [url for url in urls if url.startswith("http")]
 
 
 def test_a_report_that_cannot_be_written_is_said(tmp_path: Path) -> None:
