@@ -1,13 +1,16 @@
 """The generator gives few distinct outputs.
 
 How it is detected
-    Fakes against reals, both at the same sample size and within one batch: the mean pairwise distance and the Vendi score
-    (effective number of distinct samples). A verdict needs both, either below a fixed share of the reals' value after a warm-up, or
-    fallen to a share of the run's own best while its fakes were near the real data (noise is diverse too, and does not count); and a
-    variety and a distance to the real data that no longer improve, because an untrained generator is poor as well. A sudden loss down to
-    that share of the own best needs fewer sampled steps, and only one if it has led far away from where the fakes had settled. The Vendi
-    score alone is enough where the energy distance has become a multiple of its lowest: of very many modes, few are spread as widely as
-    all. The verdict lasts until the fakes are back.
+    Two measures compare fakes with reals of the same sample size within one batch: the mean pairwise distance, and the Vendi score
+    (effective number of distinct samples). Two rules read them, as medians over a window.
+
+    Low diversity: both measures are below a fixed share of the reals' value, and neither the Vendi score nor the energy distance to the
+    real data improves any more. An untrained generator has low diversity as well, so the rule waits while it improves.
+
+    A drop of diversity: both measures have fallen below a share of the run's own best. Only fakes near the real data set that best,
+    because noise is diverse too. The drop is confirmed by two sampled steps in a row, and by one if the fakes were near the real data
+    until then and are far from it now. A drop of the Vendi score alone is enough if the energy distance has grown to a multiple of its
+    lowest level: a few of very many modes are spread as widely as all of them. The verdict lasts until the fakes are back.
 
 Why it matters
     Losses and gradients look ordinary. Whatever is trained, sampled or published from here on has a handful of images.
@@ -47,9 +50,9 @@ NEAR_DISTANCE = 0.1
 FAR_DISTANCE = 0.15
 """Energy distance above which one sampled step is enough, if the fakes had settled before."""
 MIN_DISTANCE = 0.005
-"""Energy distance below which levels are alike."""
+"""Floor, in energy distance, of the lowest level that a growth is measured against."""
 CONFIRMATIONS = 2
-"""Consecutive sampled steps of lost diversity that are enough before a window shows it."""
+"""Consecutive sampled steps that confirm a drop before the medians of a window show it."""
 SETTLED_STEPS = 60
 """Steps for which fakes count as settled after a window in which all of them were near the real data."""
 
@@ -85,29 +88,29 @@ class _LowDiversity(Stateful):
         return levels.vendi < self.min_vendi_ratio and levels.pairwise < self.min_pairwise_ratio
 
     def has_stalled(self, step: int, levels: _Levels, *, is_firing: bool) -> bool:
-        """Return True after ``patience`` steps if nothing improves, or if the failure is present already."""
+        """Return True after ``patience`` steps if neither measure improves; while the detector fires, improvement does not count."""
         closer = levels.distance < (1.0 - self.min_improvement) * self._distances.high
         more_diverse = levels.vendi > self.min_growth * self._vendis.low
         return step > self.patience and (is_firing or not (closer or more_diverse))
 
 
-class _DiversityLoss(Stateful):
+class _DiversityDrop(Stateful):
     """Diversity that has fallen below a share of the run's own best, over a window or at a few sampled steps."""
 
-    def __init__(self, *, loss_ratio: float, thin_ratio: float, distance_ratio: float) -> None:
-        self.loss_ratio, self.thin_ratio, self.distance_ratio = loss_ratio, thin_ratio, distance_ratio
+    def __init__(self, *, drop_ratio: float, vendi_drop_ratio: float, distance_ratio: float) -> None:
+        self.drop_ratio, self.vendi_drop_ratio, self.distance_ratio = drop_ratio, vendi_drop_ratio, distance_ratio
         self._best_pairwise = self._best_vendi = 0.0
         self._lowest_distance = math.inf
         self._settled_step: int | None = None
         self._streak = Streak(CONFIRMATIONS)
-        self._is_sudden = False
-        self._sudden: list[float] = []
-        """Pairwise distance and Vendi score of the latest sampled step of a sudden loss, and the step of its first."""
+        self._is_confirmed = False
+        self._drop: list[float] = []
+        """Pairwise distance and Vendi score at the latest sampled step, if that shows a drop, and the first step of the drop."""
 
     @property
-    def sudden(self) -> list[float] | None:
-        """Pairwise distance, Vendi score and first step of a sudden loss; None if there is none."""
-        return self._sudden if self._is_sudden else None
+    def confirmed_drop(self) -> list[float] | None:
+        """Pairwise distance, Vendi score and first step of a drop that sampled steps confirm; None without one."""
+        return self._drop if self._is_confirmed else None
 
     def update_best(self, levels: _Levels) -> None:
         """Add healthy medians to the run's own best. Noise is diverse too, so fakes far from the real data do not count."""
@@ -120,32 +123,34 @@ class _DiversityLoss(Stateful):
         """Take one sampled step. ``is_settled`` is True if the fakes were near the real data for a window before it."""
         if is_settled:
             self._settled_step = step
-        lost = self.is_lost(levels)
-        left = self._has_left(step, levels)
-        first_step = self._sudden[2] if self._sudden else step
-        self._sudden = [levels.pairwise, levels.vendi, float(first_step)] if lost or left else []
-        self._is_sudden = self._streak.update(lost) or left
+        is_drop, is_jump_away = self.is_drop(levels), self._is_jump_away(step, levels)
+        first_step = self._drop[2] if self._drop else step
+        self._drop = [levels.pairwise, levels.vendi, float(first_step)] if is_drop or is_jump_away else []
+        self._is_confirmed = self._streak.update(is_drop) or is_jump_away
 
-    def is_lost(self, levels: _Levels) -> bool:
+    def is_drop(self, levels: _Levels) -> bool:
         """Return True if both measures have fallen and the fakes are no longer near the real data."""
-        fallen = levels.vendi < self.loss_ratio * self._best_vendi and levels.pairwise < self.loss_ratio * self._best_pairwise
+        fallen = levels.vendi < self.drop_ratio * self._best_vendi and levels.pairwise < self.drop_ratio * self._best_pairwise
         return fallen and levels.distance > NEAR_DISTANCE
 
-    def is_thin(self, levels: _Levels) -> bool:
-        """Return True if the Vendi score has fallen and the fakes have moved away, as when few of very many modes are left."""
+    def is_vendi_drop(self, levels: _Levels) -> bool:
+        """Return True if the Vendi score has fallen and the energy distance has grown, as when few of very many modes remain."""
         moved = levels.distance > self.distance_ratio * max(self._lowest_distance, MIN_DISTANCE)
-        return levels.vendi < self.thin_ratio * self._best_vendi and moved
+        return levels.vendi < self.vendi_drop_ratio * self._best_vendi and moved
 
-    def threshold(self, *, is_thin: bool) -> float:
-        """Return the Vendi score below which diversity counts as lost."""
-        return (self.thin_ratio if is_thin else self.loss_ratio) * self._best_vendi
+    def threshold(self, *, is_vendi_drop: bool) -> float:
+        """Return the Vendi score below which the diversity has dropped."""
+        return (self.vendi_drop_ratio if is_vendi_drop else self.drop_ratio) * self._best_vendi
 
-    def _has_left(self, step: int, levels: _Levels) -> bool:
-        """Return True if settled fakes have just left for far away with fewer modes, until they are back."""
-        if self._is_sudden:
-            return levels.vendi < self.loss_ratio * self._best_vendi and levels.distance > NEAR_DISTANCE
+    def _is_jump_away(self, step: int, levels: _Levels) -> bool:
+        """Return True if the Vendi score has fallen and the fakes went from near the real data to far within ``SETTLED_STEPS``.
+
+        Once confirmed, it stays True until the fakes are near again or the Vendi score has recovered.
+        """
+        if self._is_confirmed:
+            return levels.vendi < self.drop_ratio * self._best_vendi and levels.distance > NEAR_DISTANCE
         settled = self._settled_step is not None and step - self._settled_step <= SETTLED_STEPS
-        return settled and levels.vendi < self.loss_ratio * self._best_vendi and levels.distance > FAR_DISTANCE
+        return settled and levels.vendi < self.drop_ratio * self._best_vendi and levels.distance > FAR_DISTANCE
 
 
 class ModeCollapse(Detector):
@@ -158,22 +163,22 @@ class ModeCollapse(Detector):
     min_vendi_ratio : float, ratio
         Vendi score of fakes against reals below which diversity is low.
     min_pairwise_ratio : float, ratio
-        Pairwise distance of fakes against reals that must be undercut as well.
-    loss_ratio : float, ratio
-        Share of the run's own best level, of both measures, below which diversity is lost. Smaller is stricter.
+        Pairwise distance of fakes against reals below which diversity is low. Both measures must be below.
+    drop_ratio : float, ratio
+        Share of the run's own best level, of both measures, below which diversity has dropped. Smaller is stricter.
     min_improvement : float, ratio
-        Reduction of the energy distance from its peak of the last ``patience`` steps that counts as improvement.
+        Reduction of the energy distance against its highest level of the last ``patience`` steps that counts as improvement.
     min_growth : float, ratio
-        Vendi score against its low of the last ``patience`` steps from which it counts as improving.
+        Vendi score against its lowest level of the last ``patience`` steps above which it improves.
     patience : int, steps
-        Steps for which low diversity is normal.
+        Steps from the start in which low diversity is normal, and over which improvement is measured.
     window : int, steps
-        Length of the evidence.
-    thin_ratio : float, ratio
-        Share of the own best Vendi score below which diversity is lost whatever the pairwise distance, if the fakes have moved away.
-        A few hundred of a thousand modes are spread as widely as all.
+        Steps over which medians are taken.
+    vendi_drop_ratio : float, ratio
+        Share of the run's own best Vendi score below which diversity has dropped whatever the pairwise distance, if the energy distance
+        has grown.
     distance_ratio : float, ratio
-        Energy distance against its lowest level from which fakes have moved away.
+        Energy distance against its lowest level above which it has grown.
 
     Examples
     --------
@@ -191,12 +196,12 @@ class ModeCollapse(Detector):
     tunable = {
         "min_vendi_ratio": (0.6, 0.1),
         "min_pairwise_ratio": (0.9, 0.3),
-        "loss_ratio": (0.85, 0.3),
+        "drop_ratio": (0.85, 0.3),
         "min_improvement": (0.5, 0.1),
         "min_growth": (3.0, 1.15),
         "patience": (150, 1000),
         "window": (60, 320),
-        "thin_ratio": (0.85, 0.3),
+        "vendi_drop_ratio": (0.85, 0.3),
         "distance_ratio": (4.0, 30.0),
     }
 
@@ -205,17 +210,17 @@ class ModeCollapse(Detector):
         *,
         min_vendi_ratio: float = 0.35,
         min_pairwise_ratio: float = 0.6,
-        loss_ratio: float = 0.6,
+        drop_ratio: float = 0.6,
         min_improvement: float = 0.25,
         min_growth: float = 1.5,
         patience: int = 400,
         window: int = 140,
-        thin_ratio: float = 0.7,
+        vendi_drop_ratio: float = 0.7,
         distance_ratio: float = 8.0,
     ) -> None:
-        self.min_vendi_ratio, self.min_pairwise_ratio, self.loss_ratio = min_vendi_ratio, min_pairwise_ratio, loss_ratio
+        self.min_vendi_ratio, self.min_pairwise_ratio, self.drop_ratio = min_vendi_ratio, min_pairwise_ratio, drop_ratio
         self.min_improvement, self.min_growth, self.patience, self.window = min_improvement, min_growth, patience, window
-        self.thin_ratio, self.distance_ratio = thin_ratio, distance_ratio
+        self.vendi_drop_ratio, self.distance_ratio = vendi_drop_ratio, distance_ratio
         self._pairwise, self._vendi, self._distance = Window(window), Window(window), Window(window)
         self._low_diversity = _LowDiversity(
             min_vendi_ratio=min_vendi_ratio,
@@ -224,16 +229,16 @@ class ModeCollapse(Detector):
             min_growth=min_growth,
             patience=patience,
         )
-        self._diversity_loss = _DiversityLoss(loss_ratio=loss_ratio, thin_ratio=thin_ratio, distance_ratio=distance_ratio)
+        self._diversity_drop = _DiversityDrop(drop_ratio=drop_ratio, vendi_drop_ratio=vendi_drop_ratio, distance_ratio=distance_ratio)
         self._low_since: int | None = None
         self._onset: int | None = None
 
     def update(self, readings: Readings) -> DetectorResult:
         pairwise, vendi, distance = readings.select(self.inputs)
-        low_diversity, loss = self._low_diversity, self._diversity_loss
+        low_diversity, drop = self._low_diversity, self._diversity_drop
         if is_finite(pairwise) and is_finite(vendi) and is_finite(distance):
             is_settled = self._distance.is_full and self._distance.high < NEAR_DISTANCE
-            loss.update(readings.step, _Levels(pairwise, vendi, distance), is_settled=is_settled)
+            drop.update(readings.step, _Levels(pairwise, vendi, distance), is_settled=is_settled)
         for window, value in ((self._pairwise, pairwise), (self._vendi, vendi), (self._distance, distance)):
             if value is not None:
                 window.add(readings.step, value)
@@ -242,24 +247,24 @@ class ModeCollapse(Detector):
         levels = _Levels(self._pairwise.median, self._vendi.median, self._distance.median)
         low_diversity.update(readings, levels)
         is_low = low_diversity.is_low(levels)
-        is_poor = is_low and low_diversity.has_stalled(readings.step, levels, is_firing=self._onset is not None)
-        is_thin = loss.is_thin(levels)
-        is_lost = loss.is_lost(levels) or is_thin
-        self._low_since = (self._low_since or max(1, readings.step - self.window // 2)) if is_low or is_lost else None
-        if not (is_poor or is_lost) and loss.sudden is None:
+        is_stuck_low = is_low and low_diversity.has_stalled(readings.step, levels, is_firing=self._onset is not None)
+        is_vendi_drop = drop.is_vendi_drop(levels)
+        is_drop = drop.is_drop(levels) or is_vendi_drop
+        self._low_since = (self._low_since or max(1, readings.step - self.window // 2)) if is_low or is_drop else None
+        if not (is_stuck_low or is_drop) and drop.confirmed_drop is None:
             self._onset = None
-            loss.update_best(levels)
+            drop.update_best(levels)
             return None
         pairwise, vendi = levels.pairwise, levels.vendi
-        if not (is_poor or is_lost) and loss.sudden is not None:
-            pairwise, vendi, self._low_since = loss.sudden[0], loss.sudden[1], int(loss.sudden[2])
+        if not (is_stuck_low or is_drop) and drop.confirmed_drop is not None:
+            pairwise, vendi, self._low_since = drop.confirmed_drop[0], drop.confirmed_drop[1], int(drop.confirmed_drop[2])
         self._onset = self._onset or self._low_since
         return Verdict(
             value=vendi,
-            threshold=self.min_vendi_ratio if is_poor else loss.threshold(is_thin=is_thin),
+            threshold=self.min_vendi_ratio if is_stuck_low else drop.threshold(is_vendi_drop=is_vendi_drop),
             signal="vendi_ratio",
             window=self.window,
-            origin="real data at the same sample size" if is_poor else "the run's own best level",
+            origin="real data at the same sample size" if is_stuck_low else "the run's own best level",
             explanation=f"Fakes show {vendi:.0%} of the effective variety and {pairwise:.0%} of the spread of real samples, "
             "and get no closer.",
             onset=self._onset,
