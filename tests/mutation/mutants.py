@@ -10,6 +10,7 @@ import argparse
 import ast
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -21,10 +22,10 @@ from pathlib import Path
 from queue import SimpleQueue
 
 ROOT = Path(__file__).parents[2]
+CONTRACT = "tests/detectors/test_contracts.py::test_every_detector_keeps_the_rules"
 TARGETS = {
     "ganwatch/detectors/*.py": (
-        "tests/detectors/test_rules.py", "tests/detectors/test_contracts.py", "tests/detectors/test_recorded.py",
-        "tests/regression/test_corpus_incidents.py",
+        "tests/detectors/test_rules.py", CONTRACT, "tests/detectors/test_recorded.py", "tests/regression/test_corpus_incidents.py",
     ),
     "ganwatch/core/incidents.py": (
         "tests/core/test_incidents.py", "tests/core/test_monitor.py", "tests/regression/test_corpus_incidents.py",
@@ -134,7 +135,10 @@ def _between(left: ast.expr, right: ast.expr, line: bytes, old: str, new: str) -
 
 
 def tests_of(path: str) -> tuple[str, ...]:
-    return next(tests for pattern, tests in TARGETS.items() if Path(path).match(pattern))
+    """Tests nearest to a file; of the contract that of its own detector, by its code."""
+    tests = next(tests for pattern, tests in TARGETS.items() if Path(path).match(pattern))
+    code = re.search(r'^    code = "(GW\d+)"$', (ROOT / path).read_text(), re.MULTILINE)
+    return tuple(f"{CONTRACT}[{code[1]}]" if test == CONTRACT and code else test for test in tests)
 
 
 class Tree:
