@@ -112,8 +112,8 @@ def _changes(node: ast.expr, line: bytes) -> Iterator[tuple[int, int, str]]:
             yield _between(left, right, line, "and", "or")
         case ast.BoolOp(op=ast.Or(), values=[left, right, *_]):
             yield _between(left, right, line, "or", "and")
-        case ast.UnaryOp(op=ast.Not(), operand=operand):
-            yield node.col_offset, operand.col_offset, ""
+        case ast.UnaryOp(op=ast.Not()):
+            yield node.col_offset, node.col_offset + len("not "), ""
         case ast.Call(func=ast.Name(id=function)) if function in FUNCTIONS:
             yield node.col_offset, node.col_offset + len(function), FUNCTIONS[function]
         case ast.Constant(value=bool(value)):

@@ -21,7 +21,7 @@ def test_every_change_is_one_line_of_python_and_another_one():
     for pattern in TARGETS:
         for path in ROOT.glob(pattern):
             lines = path.read_text().splitlines(keepends=True)
-            for mutant in mutants(path)[::7]:
+            for mutant in mutants(path):
                 assert mutant.before != mutant.after
                 ast.parse("".join([*lines[: mutant.line - 1], mutant.after + "\n", *lines[mutant.line :]]))
 
