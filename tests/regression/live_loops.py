@@ -159,7 +159,7 @@ def recorded() -> dict[str, Rows]:
 
 
 def differences(before: Rows, now: Rows, *, relative: float, absolute: float) -> list[str]:
-    """What differs: steps or series that are there on one side only, and values beyond the tolerance."""
+    """Return a line for each step or series that is on one side only, and for each value beyond the tolerance."""
     found = [f"step {step}: only {'before' if step in before else 'now'}" for step in sorted(before.keys() ^ now.keys())]
     for step in sorted(before.keys() & now.keys()):
         one, other = before[step], now[step]
