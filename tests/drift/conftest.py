@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,7 +39,7 @@ def saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]
 def run(tmp_path: Path) -> str:
     """The id of a run in the store ``runs``."""
     with open_store(tmp_path / "runs") as store:
-        writer = Writer(store, Run("0123456789ab", "mine", 1, time.time(), {}))
+        writer = Writer(store, Run("0123456789ab", "mine", 1, 1_790_000_000.0, {}))
         writer.finish("finished")
         writer.flush()
     return "0123456789ab"
