@@ -48,6 +48,8 @@ class CallRecorder:
         The current step.
     is_recording : bool
         True if calls of the current step are recorded.
+    is_paused : bool
+        True while ganwatch itself calls the networks.
     needs_output_grads, needs_arguments : bool
         True if the gradients of the discriminator's outputs, or the generator's arguments, are recorded with them.
     remembers_batches : bool
@@ -67,6 +69,7 @@ class CallRecorder:
         self._submodule_calls: dict[str, SubmoduleCalls] = {}
         self.step = Step(1)
         self.is_recording = self.remembers_batches = True
+        self.is_paused = False
         self.needs_output_grads = self.needs_arguments = False
         self.batch_origin = BatchOrigin()
         self.origin_from_loss = OriginFromLoss()
@@ -98,16 +101,18 @@ class CallRecorder:
         self._submodule_calls[role].attach()
 
     def _on_discriminator_call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        if get_ident() != self._updates.thread:
+        if get_ident() != self._updates.thread or self.is_paused:
             return
-        if torch.is_grad_enabled():
-            self._updates.update_kinds.add_discriminator_call((*args, *kwargs.values()) if kwargs else args)
+        self.step.counts["calls/d"] += 1
         if self.is_recording and module is self._members["d"][0]:
             self._run(self._record_discriminator_call, module, args, kwargs, output)
+        if torch.is_grad_enabled():
+            self._updates.add_discriminator_call((*args, *kwargs.values()) if kwargs else args)
 
     def _on_generator_call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        if get_ident() != self._updates.thread:
+        if get_ident() != self._updates.thread or self.is_paused:
             return
+        self.step.counts["calls/g"] += 1
         if self.is_recording and module is self._members["g"][0]:
             self._run(self._record_generator_call, module, args, kwargs, output)
         elif self.is_recording or self.remembers_batches:
@@ -140,8 +145,8 @@ class CallRecorder:
                 mark = loss_graph.mark_score(score) if self.loop_facts.needs_evidence else None
                 score.register_hook(partial(self._run, _store_output_grad, calls, mark))  # type: ignore[no-untyped-call]  # torch publishes no type here
 
-    def finish_step(self) -> tuple[list[Call], bool]:
-        """Complete the record of the current step.
+    def finish_step(self, *, has_g_update: bool) -> tuple[list[Call], bool]:
+        """Complete the record of the current step, which ended with the generator's update or without one.
 
         Returns
         -------
@@ -149,7 +154,8 @@ class CallRecorder:
             The calls of the discriminator's own phase, also those of earlier steps; and True if some are of this step.
         """
         step = self.step
-        restore_g_phase(step.calls, step.index)
+        if has_g_update:
+            restore_g_phase(step.calls, step.index)
         d_phase = [call for call in step.calls if call.network == "d" and not call.in_g_phase]
         d_phase_now = [call for call in d_phase if call.index == step.index]
         if d_phase_now:
@@ -158,7 +164,8 @@ class CallRecorder:
             self.remembers_batches = self.batch_origin.used_earlier_batch or (not self.remembers_batches and has_unknown)
             self.batch_origin.used_earlier_batch = False
             self.origin_from_loss.assign_origins([call for call in step.calls if call.index == step.index])
-        self.loop_facts.add_sampled_step([call for call in step.calls if call.index == step.index], step.updates)
+        updated = [role for role in ("g", "d") if step.counts[f"updates_performed/{role}"]]
+        self.loop_facts.add_sampled_step([call for call in step.calls if call.index == step.index], updated)
         for role in ("g", "d"):
             if self.loop_facts.samples_without_call[role] == MAX_SAMPLES_WITHOUT_CALL and role not in self._submodule_calls:
                 self._watch_submodules(role)

@@ -48,10 +48,11 @@ class DiscriminatorCadence:
             self.lead = self._max_steps_without_call if self._max_steps_without_call <= MAX_LEAD else 0
         elif has_call is not None:
             self._steps_without_call = min(self._steps_without_call + 1, MAX_CALL_AGE)
-        if "d" in step.updates:
+        is_updated = step.counts["updates_performed/d"] > 0
+        if is_updated:
             self._last_update = step.index
         if samples_updates:
-            self._samples_without_update = 0 if "d" in step.updates else self._samples_without_update + 1
+            self._samples_without_update = 0 if is_updated else self._samples_without_update + 1
         if self._samples_without_update >= MAX_SAMPLES_WITHOUT_UPDATE and self._last_update > 0:
             self.shift = (self.shift + step.index - self._last_update) % MAX_CADENCE
             self._samples_without_update = 0

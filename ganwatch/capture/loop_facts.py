@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ganwatch.capture.attribution import loss_family
 from ganwatch.capture.attribution.batch_origin import storage_address
-from ganwatch.capture.attribution.parameter_ownership import OwnedParameters
 from ganwatch.capture.step import Call, find_tensors
+from ganwatch.capture.updates import OptimizerStep
 
 MAX_EVIDENCE = 4
 """Sampled steps that are kept as evidence of the loss."""
@@ -31,6 +31,8 @@ class LoopFacts:
         Updates so far, by role.
     auxiliary_updates : Counter of str
         Updates so far that only regularise or serve a third network, by role.
+    skipped_updates : Counter of str
+        Updates so far that a scaler skipped, by role.
     joint_steps : int
         Steps of optimizers that trained both networks at once.
     steps_without_gradient : Counter of str
@@ -53,6 +55,7 @@ class LoopFacts:
         self.steps = self.joint_steps = 0
         self.updates: Counter[str] = Counter()
         self.auxiliary_updates: Counter[str] = Counter()
+        self.skipped_updates: Counter[str] = Counter()
         self.steps_without_gradient: Counter[str] = Counter()
         self.lookalike_steps: Counter[str] = Counter()
         self.samples_without_call: Counter[str] = Counter()
@@ -76,24 +79,14 @@ class LoopFacts:
         """True if the next sampled step is to be kept as evidence of the loss."""
         return len(self._evidence) < MAX_EVIDENCE or self._d_samples % EVIDENCE_INTERVAL == 0
 
-    def add_optimizer_step(
-        self, roles: Sequence[str], owned: Sequence[OwnedParameters], similar_roles: Sequence[str], *, is_joint: bool
-    ) -> None:
-        """Add a step of an optimizer.
-
-        Parameters
-        ----------
-        roles : sequence of str
-            Networks that it updated.
-        owned : sequence of OwnedParameters
-            All parameters of the networks that it has.
-        similar_roles : sequence of str
-            Networks with parameters of the same shapes as its own, if it has none of theirs.
-        is_joint : bool
-            True if it trained several networks.
-        """
+    def add_optimizer_step(self, done: OptimizerStep) -> None:
+        """Add a step of an optimizer."""
         self.steps += 1
-        self.joint_steps += is_joint
+        if done.is_skipped:
+            self.skipped_updates.update(done.attempted)
+            return
+        roles, owned, similar_roles = [one.owned.role for one in done.applied], done.owned, done.similar_roles
+        self.joint_steps += len(roles) > 1 and all(one.kind.is_main for one in done.applied)
         for role in roles:
             self.updates[role] += 1
             if self.steps_without_gradient or self.lookalike_steps:

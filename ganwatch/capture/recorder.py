@@ -1,6 +1,6 @@
 """Builds a ``Step`` from the events of two networks: calls, back-propagated losses, optimizer steps.
 
-A step ends with the optimizer step of the generator that ``StepClock`` chooses.
+A step ends with the optimizer step of the generator that ``StepClock`` chooses, and without any by what ``ActivityClock`` chooses.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
-from ganwatch.capture.attribution.parameter_ownership import OwnedParameters, Ownership
+from ganwatch.capture.attribution.activity_clock import Activity, ActivityClock
+from ganwatch.capture.attribution.parameter_ownership import Ownership
 from ganwatch.capture.call_recorder import CallRecorder
 from ganwatch.capture.calls import assign_to_d_phase
 from ganwatch.capture.discriminator_cadence import MAX_CALL_AGE, DiscriminatorCadence
@@ -21,7 +22,7 @@ from ganwatch.capture.options import NO_OPTIONS, Options
 from ganwatch.capture.schedule import Schedule
 from ganwatch.capture.step import Step, Update
 from ganwatch.capture.taps import forward_calls
-from ganwatch.capture.updates import AppliedUpdate, UpdateTracker
+from ganwatch.capture.updates import OptimizerStep, UpdateTracker
 from ganwatch.core.probe import Probe
 
 MAX_PENDING_STEPS = 20
@@ -64,14 +65,14 @@ class Recorder:
         Calls of the networks.
     batch_origin, loop_facts
         Parts of ``call_recorder``.
+    clock : ActivityClock
+        Decides where a step ends once the generator is no longer updated.
     cadence : DiscriminatorCadence
         Moves the sampled steps to those at which the discriminator is updated.
     periodic_check : tuple of int and callable, or None
         Number of optimizer steps between two calls, and the function to call.
     is_open : bool
         False after ``close``.
-    is_paused : bool
-        True while ganwatch itself calls the networks.
     observer_time : float, seconds
         Time that ganwatch has taken in the training thread so far.
 
@@ -95,7 +96,7 @@ class Recorder:
         self.networks, self.probes = dict(networks), list(probes)
         self.on_step, self.on_flush, self.guard, self.is_sampled = on_step, on_flush, guard, is_sampled
         self.index = 0
-        self.is_open, self.is_paused = True, False
+        self.is_open = True
         self.periodic_check: tuple[int, Callable[[], None]] | None = None
         self.observer_time = self._observer_time_before = 0.0
         self.cadence = DiscriminatorCadence()
@@ -108,8 +109,15 @@ class Recorder:
         self._last_logged: dict[str, Any] = {}
         """Readings that were logged for the last step."""
         self._step = Step(1)
+        self.clock = ActivityClock()
+        self._last_updates = {"g": 0, "d": 0}
         self.updates = UpdateTracker(
-            networks, options.optimizers, run=self._run, before_step=self._before_optimizer_step, after_step=self._after_optimizer_step
+            networks,
+            options.optimizers,
+            run=self._run,
+            before_step=self._before_optimizer_step,
+            after_step=self._after_optimizer_step,
+            on_training_call=self._after_training_call,
         )
         self.call_recorder = CallRecorder(networks, updates=self.updates, options=options, run=self._run)
         self.batch_origin, self.loop_facts = self.call_recorder.batch_origin, self.call_recorder.loop_facts
@@ -117,14 +125,39 @@ class Recorder:
         self.attach_taps()
 
     @property
+    def is_paused(self) -> bool:
+        """True while ganwatch itself calls the networks."""
+        return self.call_recorder.is_paused
+
+    @is_paused.setter
+    def is_paused(self, value: bool) -> None:
+        self.call_recorder.is_paused = value
+
+    @property
     def ownership(self) -> Ownership:
         """Parameters of the networks, by optimizer."""
         return self.updates.ownership
 
-    def restart(self, index: int) -> None:
-        """Continue to count from a number of steps, with nothing pending."""
-        self.index = index
-        self._step = Step(index + 1)
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state as plain types, after all pending steps were delivered."""
+        self.flush()
+        return {
+            "index": self.index,
+            "shift": self.cadence.shift,
+            "remembers_batches": self.call_recorder.remembers_batches,
+            "update_kinds": self.updates.update_kinds.state_dict(),
+            "clock": self.clock.state_dict(),
+            "last_updates": dict(self._last_updates),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue to count from a saved state, with nothing pending."""
+        self.index, self.cadence.shift = state["index"], state["shift"]
+        self._last_updates = dict(state["last_updates"])
+        self.clock.load_state_dict(state["clock"])
+        self.call_recorder.remembers_batches = state["remembers_batches"]
+        self.updates.update_kinds.load_state_dict(state["update_kinds"])
+        self._step = Step(self.index + 1)
         self.updates.drop_pending()
         self._pending_steps.clear()
         self._is_first_step = True
@@ -215,39 +248,47 @@ class Recorder:
             self._notify_probes("before_update", update)
         return fresh
 
-    def _after_optimizer_step(
-        self,
-        updates: Sequence[Update],
-        applied: Sequence[AppliedUpdate],
-        owned: Sequence[OwnedParameters],
-        similar_roles: Sequence[str],
-        *,
-        late_d_loss: Tensor | None,
-        ends_step: bool,
-    ) -> None:
-        for update in updates:
+    def _after_optimizer_step(self, done: OptimizerStep) -> None:
+        for update in done.sampled:
             self._notify_probes("after_update", update)
-        step = self._step
-        if late_d_loss is not None and "d" in step.losses:
-            step.losses["d"] = step.losses["d"] + late_d_loss
-        for one in applied:
-            role, group = one.owned.role, one.owned.group
-            if one.loss is not None:
-                step.losses[one.network] = one.loss
-            step.updates[role] = step.updates.get(role, 0) + 1
-            if not one.kind.is_main:
-                self.loop_facts.auxiliary_updates[role] += 1
-            if "lr" in group:
-                step.learning_rates[role] = group["lr"]
-        roles = [one.owned.role for one in applied]
-        is_joint = len(applied) > 1 and all(one.kind.is_main for one in applied)
-        self.loop_facts.add_optimizer_step(roles, owned, similar_roles, is_joint=is_joint)
+        self._count_updates(done)
+        self._add_effects(done)
+        self.loop_facts.add_optimizer_step(done)
         if self.periodic_check is not None and self.loop_facts.steps % self.periodic_check[0] == 0:
             self.guard("status", self.periodic_check[1])
-        if self.call_recorder.is_recording and roles == ["d"]:
-            assign_to_d_phase(step.calls, step.index)
-        if ends_step:
+        if self.call_recorder.is_recording and [one.owned.role for one in done.applied] == ["d"]:
+            assign_to_d_phase(self._step.calls, self._step.index)
+        if done.activity is None:
+            self.clock.drop_calls()
+        elif self.clock.add(done.activity):
             self._finish_step()
+
+    def _count_updates(self, done: OptimizerStep) -> None:
+        step = self._step
+        for role in done.attempted:
+            step.counts[f"updates_attempted/{role}"] += 1
+            if done.is_skipped:
+                step.counts[f"updates_skipped/{role}"] += 1
+        for one in done.applied:
+            step.counts[f"updates_performed/{one.owned.role}"] += 1
+            self._last_updates[one.owned.role] = step.index
+            if not one.kind.is_main:
+                self.loop_facts.auxiliary_updates[one.owned.role] += 1
+
+    def _add_effects(self, done: OptimizerStep) -> None:
+        """Add losses and learning rates."""
+        step = self._step
+        if done.late_d_loss is not None and "d" in step.losses:
+            step.losses["d"] = step.losses["d"] + done.late_d_loss
+        for one in done.applied:
+            if one.loss is not None:
+                step.losses[one.network] = one.loss
+            if "lr" in one.owned.group:
+                step.learning_rates[one.owned.role] = one.owned.group["lr"]
+
+    def _after_training_call(self) -> None:
+        if self.clock.add(Activity.DISCRIMINATOR_CALLS):
+            self._run(self._finish_step)
 
     def _notify_probes(self, method: str, update: Update) -> None:
         for probe in self._plan.update_probes:
@@ -256,10 +297,12 @@ class Recorder:
     def _finish_step(self) -> None:
         step, self.index = self._step, self.index + 1
         self._last_logged = step.logged
+        step.clock, step.last_updates = self.clock.source, dict(self._last_updates)
         step.wall_time = time.time()
         step.observer_time, self._observer_time_before = self.observer_time - self._observer_time_before, self.observer_time
         is_recording = self.call_recorder.is_recording
-        d_phase, has_d_call = self.call_recorder.finish_step() if is_recording else (step.calls, False)
+        has_g_update = step.clock is Activity.GENERATOR_UPDATES
+        d_phase, has_d_call = self.call_recorder.finish_step(has_g_update=has_g_update) if is_recording else (step.calls, False)
         self.cadence.add_step(step, has_call=has_d_call if is_recording else None, samples_updates=bool(self._plan.update_probes))
         is_incomplete = is_recording and (not has_d_call or self.call_recorder.is_inconclusive)
         recent = [call for call in d_phase if call.index > self.index - MAX_CALL_AGE]

@@ -9,7 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ganwatch.capture.attribution.activity_clock import Activity
 from ganwatch.core.probe import Probe
+
+COUNTED = ("updates_attempted", "updates_performed", "updates_skipped", "calls")
+"""Families of series that count events of a step, by network."""
+NO_COUNTS: Mapping[str, int] = {f"{family}/{role}": 0 for role in ("g", "d") for family in COUNTED}
 
 Arguments = tuple[list[Any], dict[str, Any]]
 
@@ -66,6 +71,8 @@ class Update:
     """Divisor that the optimizer itself applies to the gradients (mixed precision, fused)."""
     unclipped_norms: Tensor | None = None
     """L2 norm of each parameter's gradient before clipping, shape (P,); None if it was not clipped."""
+    without_gradient: int = 0
+    """Number of parameters of the network that the optimizer has and that have no gradient."""
     _norms: Tensor | None = None
 
     def gradient_norms(self) -> Tensor:
@@ -82,7 +89,10 @@ class Update:
 
 @dataclass(slots=True)
 class Step:
-    """One main-phase update of the primary generator, and all that happened since the previous one."""
+    """One main-phase update of the primary generator, and all that happened since the previous one.
+
+    Where the generator is no longer updated, ``clock`` says what ended the step instead.
+    """
 
     index: int
     due: Sequence[Probe] = ()
@@ -90,8 +100,10 @@ class Step:
     calls: list[Call] = field(default_factory=list)
     losses: dict[str, Tensor] = field(default_factory=dict)
     """Loss of the last update, by network."""
-    updates: dict[str, int] = field(default_factory=dict)
-    """Number of updates, by role."""
+    counts: dict[str, int] = field(default_factory=lambda: dict(NO_COUNTS))
+    """Number of calls and of attempted, performed and skipped updates, by series."""
+    last_updates: Mapping[str, int] = field(default_factory=dict)
+    """Index of the latest step in which the network was updated, 0 for none, by role."""
     learning_rates: dict[str, Any] = field(default_factory=dict)
     """Learning rates by role, as the optimizers have them: floats or tensors."""
     logged: dict[str, Any] = field(default_factory=dict)
@@ -104,6 +116,8 @@ class Step:
     """Time that ganwatch took in the training thread, in seconds."""
     shift: int = 0
     """Number of steps by which cadences run ahead of the index."""
+    clock: Activity = Activity.GENERATOR_UPDATES
+    """Activity of the loop that ended the step."""
 
     @property
     def tick(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from threading import get_ident
@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ganwatch.capture.attribution.activity_clock import Activity
 from ganwatch.capture.attribution.parameter_ownership import OwnedParameters, Ownership
 from ganwatch.capture.attribution.step_clock import StepClock
 from ganwatch.capture.attribution.update_kind import AUXILIARY, UpdateKind, UpdateKindTracker
@@ -33,6 +34,37 @@ class AppliedUpdate:
     def network(self) -> str:
         """Name of the network: its role, or another one for its regularising updates."""
         return _network_name(self.owned, self.kind)
+
+
+@dataclass(slots=True)
+class OptimizerStep:
+    """A step of an optimizer, performed or skipped."""
+
+    owned: Sequence[OwnedParameters]
+    """All parameters of the networks that the optimizer has."""
+    attempted: Sequence[str]
+    """Networks that it was to update."""
+    applied: Sequence[AppliedUpdate] = ()
+    """Its effect on each network."""
+    sampled: Sequence[Update] = ()
+    """Updates that ``before_step`` returned."""
+    late_d_loss: Tensor | None = None
+    """A loss of the discriminator that was taken for the generator's until now."""
+    similar_roles: Sequence[str] = ()
+    """Networks with parameters like its own, if it has none of theirs."""
+    ends_step: bool = False
+    """True if it is the generator's update that ends a step of the training."""
+    is_skipped: bool = False
+    """True if gradients were not finite and a scaler skipped it."""
+
+    @property
+    def activity(self) -> Activity | None:
+        """Activity of the loop that it shows; None if it is another network's."""
+        if self.ends_step:
+            return Activity.GENERATOR_UPDATES
+        if not self.attempted:
+            return None
+        return Activity.GENERATOR_ATTEMPTS if "g" in self.attempted else Activity.DISCRIMINATOR_ATTEMPTS
 
 
 @dataclass(slots=True)
@@ -64,9 +96,9 @@ class UpdateTracker:
     before_step : callable
         Gets an optimizer's updates of the networks at sampled steps, and returns those that it uses.
     after_step : callable
-        Gets after an optimizer's step: the updates that ``before_step`` returned; a list of ``AppliedUpdate``; all parameters of the
-        networks that the optimizer has; networks with parameters like its own; ``late_d_loss``, a loss of the discriminator that was
-        taken for the generator's until now; and ``ends_step``, true if the step ends a step of the training.
+        Gets every ``OptimizerStep`` after it.
+    on_training_call : callable
+        Called after the first call of the discriminator that can be differentiated after each backward pass.
 
     Attributes
     ----------
@@ -83,12 +115,14 @@ class UpdateTracker:
         *,
         run: Callable[..., Any],
         before_step: Callable[[Sequence[Update]], Sequence[Update]],
-        after_step: Callable[..., None],
+        after_step: Callable[[OptimizerStep], None],
+        on_training_call: Callable[[], None] = lambda: None,
     ) -> None:
         self.ownership = Ownership(networks, only)
         self.update_kinds = UpdateKindTracker()
         self._networks = dict(networks)
         self._run, self._before_step, self._after_step = run, before_step, after_step
+        self._on_training_call = on_training_call
         self.sampled_index: int | None = None
         self._step_clock = StepClock()
         self._separate_roles: set[str] = set()
@@ -124,6 +158,13 @@ class UpdateTracker:
         backward_losses.remove_listener(self._listener)
         clipping.remove_listener(self._on_clip)
         optimizer_steps.remove_listener(**self._step_listeners)
+
+    def add_discriminator_call(self, arguments: Iterable[Any]) -> None:
+        """Add a call of the discriminator that can be differentiated; report the first one after each backward pass."""
+        self.update_kinds.add_discriminator_call(arguments)
+        if self._losses.has_backward:
+            self._losses.has_backward = False
+            self._on_training_call()
 
     def drop_pending(self) -> None:
         """Drop all that waits for an update that will not come."""
@@ -167,7 +208,8 @@ class UpdateTracker:
             one.build_update(
                 _network_name(one, self._classify(one, owned)), self.sampled_index, scale=scale, unclipped_norms=self._unclipped_norms
             )
-            for one in _select_updated(owned, outer_steps)
+            for one in _select_attempted(owned, outer_steps)
+            if one.has_gradient
         ]
         step.updates = self._before_step(updates)
 
@@ -176,12 +218,21 @@ class UpdateTracker:
             return
         is_innermost = self._open_steps and self._open_steps[-1].optimizer is optimizer
         step = self._open_steps.pop() if is_innermost else self._close_abandoned_steps(optimizer)
-        if step is None or step.is_skipped or (not step.owned and self.ownership.is_of_other_watch(optimizer)):
+        if step is None or (not step.owned and self.ownership.is_of_other_watch(optimizer)):
+            return
+        attempted = _select_attempted(step.owned, self._open_steps)
+        if not all(one.has_gradient for one in attempted) and _trains_others(optimizer, step.owned):
+            attempted = [one for one in attempted if one.has_gradient]
+        if step.owned:
+            self._last_optimizer = id(optimizer)
+        if step.is_skipped:
+            self.drop_pending()
+            self._after_step(OptimizerStep(step.owned, [one.role for one in attempted], is_skipped=True))
             return
         if step.owned:
             step.loss = self._losses.take_latest(step.loss)  # back-propagated by a closure, within the step
         similar_roles = () if step.owned else self.ownership.find_similar_roles(optimizer)
-        updated = _select_updated(step.owned, self._open_steps)
+        updated = [one for one in attempted if one.has_gradient]
         applied = [AppliedUpdate(one, self._classify(one, step.owned), step.loss) for one in updated]
         main_roles = [one.owned.role for one in applied if one.kind.is_main]
         ends_step = "g" in main_roles and self._step_clock.ends_step(
@@ -189,14 +240,16 @@ class UpdateTracker:
         )
         self._step_clock.has_d_update |= main_roles == ["d"]
         if updated:
-            self._last_optimizer = id(optimizer)
             self.update_kinds.end_phase(updated)
             if len(step.owned) == 1:
                 self._separate_roles.add(step.owned[0].role)
             if self._unclipped_norms:
                 for parameter in (p for one in updated for p in one.parameters):
                     self._unclipped_norms.pop(id(parameter), None)
-        self._after_step(step.updates or (), applied, step.owned, similar_roles, late_d_loss=step.late_d_loss, ends_step=ends_step)
+        roles = [one.role for one in attempted]
+        self._after_step(
+            OptimizerStep(step.owned, roles, applied, step.updates or (), step.late_d_loss, similar_roles, ends_step=ends_step)
+        )
 
     def _close_abandoned_steps(self, optimizer: torch.optim.Optimizer) -> _OpenStep | None:
         """Drop steps that began within the optimizer's step and never ended; return the latter, None if its begin was not seen."""
@@ -214,8 +267,9 @@ class UpdateTracker:
 
     def _on_scaled_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Drop losses and calls if a scaler skipped the optimizer's step: they belong to no update."""
-        if self._last_optimizer != id(optimizer) and self.ownership.find_owned(optimizer):
+        if self._last_optimizer != id(optimizer) and (owned := self.ownership.find_owned(optimizer)):
             self.drop_pending()
+            self._run(self._after_step, OptimizerStep(owned, [one.role for one in owned], is_skipped=True))
         self._last_optimizer = None
 
     def _on_clip(self, gradients: Sequence[Tensor]) -> None:
@@ -234,12 +288,18 @@ class UpdateTracker:
             self._unclipped_norms |= zip(own, compute_norms(list(own.values())).unbind(), strict=True)
 
 
-def _select_updated(owned: Sequence[OwnedParameters], outer_steps: Sequence[_OpenStep]) -> list[OwnedParameters]:
-    """Return the parameters that an optimizer updates, without those of optimizers that wrap it and are stepping now."""
+def _select_attempted(owned: Sequence[OwnedParameters], outer_steps: Sequence[_OpenStep]) -> Sequence[OwnedParameters]:
+    """Return the parameters that an optimizer is to update, without those of optimizers that wrap it and are stepping now."""
     if not outer_steps:
-        return [one for one in owned if one.has_gradient]
+        return owned
     outer_roles = {one.role for step in outer_steps for one in step.owned}
-    return [one for one in owned if one.role not in outer_roles and one.has_gradient]
+    return [one for one in owned if one.role not in outer_roles]
+
+
+def _trains_others(optimizer: torch.optim.Optimizer, owned: Sequence[OwnedParameters]) -> bool:
+    """Return True if an optimizer updates parameters of other networks, such as latents that are searched with frozen networks."""
+    own = {id(parameter) for one in owned for parameter in one.parameters}
+    return any(p.grad is not None and id(p) not in own for group in optimizer.param_groups for p in group["params"])
 
 
 def _network_name(owned: OwnedParameters, kind: UpdateKind) -> str:

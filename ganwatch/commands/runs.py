@@ -47,11 +47,12 @@ def run(args: argparse.Namespace) -> int:
                 format_time(one.started),
                 format_value(one.last_step),
                 one.attempts,
+                one.outcome.get("conclusion", "-"),
                 _format_incidents(one),
             ]
             for one in records
         ]
-        print_table(["RUN", "NAME", "STATE", "STARTED", "STEP", "ATTEMPTS", "INCIDENTS"], rows)
+        print_table(["RUN", "NAME", "STATE", "STARTED", "STEP", "ATTEMPTS", "OUTCOME", "INCIDENTS"], rows)
     return 0
 
 

@@ -23,6 +23,23 @@ class Severity(StrEnum):
     TICKET = "ticket"
 
 
+class FailureKind(StrEnum):
+    """Kind of a failure, in causal order: an earlier kind explains a later one."""
+
+    WIRING = "wiring"
+    DATA = "data"
+    NUMERICS = "numerics"
+    BALANCE = "balance"
+    DIVERSITY = "diversity"
+    QUALITY = "quality"
+    OTHER = "other"
+
+    @property
+    def order(self) -> int:
+        """Place in the causal order, from 0."""
+        return list(FailureKind).index(self)
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """Evidence at this step that a failure is present.
@@ -79,21 +96,30 @@ class Detector(Stateful, ABC):
     code: ClassVar[str]
     title: ClassVar[str]
     severity: ClassVar[Severity]
+    kind: ClassVar[FailureKind] = FailureKind.OTHER
+    """Kind of the failure, which decides what explains what."""
     inputs: ClassVar[tuple[str, ...]]
+    required: ClassVar[tuple[str, ...]] = ()
+    """Inputs without any of which it cannot judge; if empty, one of the inputs is enough."""
     fire_after: ClassVar[int] = 0
     """Steps for which a verdict must last before its incident fires."""
     resolve_after: ClassVar[int] = 100
     """Steps without a verdict after which a firing incident is resolved."""
     is_optional: ClassVar[bool] = False
-    """True if most trainings have no such input, so that ``status`` does not report it as missing."""
+    """True if most trainings have no such input. Then it applies only once the input was measured."""
     causal_priority: ClassVar[int] = 0
-    """Order among causes whose codes have the same hundred. A smaller one explains a larger one."""
+    """Order among causes of the same kind. A smaller one explains a larger one."""
     tunable: ClassVar[Mapping[str, tuple[float, float]]] = {}
     """Arguments that make it more sensitive or stricter: name to most sensitive and strictest value, with the default between them."""
 
     @abstractmethod
     def update(self, readings: Readings) -> DetectorResult:
         """Take the readings of one step and evaluate them."""
+
+    @property
+    def is_ready(self) -> bool:
+        """True if it has enough readings to judge; until then ``update`` returns None for lack of evidence."""
+        return True
 
     @classmethod
     @abstractmethod
@@ -104,6 +130,11 @@ class Detector(Stateful, ABC):
     def runbook_sections(cls) -> dict[str, str]:
         """Return the sections of the module's docstring by heading. The first paragraph is ``summary``."""
         return parse_sections(inspect.getdoc(sys.modules[cls.__module__]) or "")
+
+    @classmethod
+    def runbook(cls) -> str:
+        """Return the path of the runbook, empty for a detector of another package."""
+        return f"alerts/runbooks/{cls.code}.md" if cls.__module__.startswith("ganwatch.") else ""
 
     @staticmethod
     def simulate(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import logging
 import math
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,16 +13,28 @@ from pathlib import Path
 from typing import Any
 
 from ganwatch.core.detector import Detector
-from ganwatch.core.discovery import discover
+from ganwatch.core.discovery import discover, discover_installed
 from ganwatch.core.errors import UserError
+
+log = logging.getLogger("ganwatch")
 
 Settings = Mapping[str, Mapping[str, float]]
 """Arguments by name, by the detector's code."""
 
 
 def discover_detectors() -> list[type[Detector]]:
-    """Return every detector of ganwatch."""
-    return discover("ganwatch.detectors", Detector)  # type: ignore[type-abstract]  # the base is only compared with
+    """Return every detector of ganwatch and of other installed packages; of two with the same code, that of ganwatch."""
+    own = discover("ganwatch.detectors", Detector)  # type: ignore[type-abstract]  # the base is only compared with
+    by_code = {cls.code: cls for cls in own}
+    for cls in discover_installed("ganwatch.detectors", Detector):  # type: ignore[type-abstract]  # as above
+        try:
+            cls()
+        except Exception:
+            log.exception("detector %s cannot be created without arguments and is left out", cls.__qualname__)
+        else:
+            if by_code.setdefault(cls.code, cls) is not cls:
+                log.warning("detector %s must have a code of its own, got %s; it is left out", cls.__qualname__, cls.code)
+    return list(by_code.values())
 
 
 def find_detectors(texts: Sequence[str]) -> list[type[Detector]]:
@@ -30,7 +43,7 @@ def find_detectors(texts: Sequence[str]) -> list[type[Detector]]:
     Parameters
     ----------
     texts : sequence of str
-        Codes of ganwatch's own detectors, or ``package.module:attribute``, a Detector class or a sequence of them.
+        Codes of discovered detectors, or ``package.module:attribute``, a Detector class or a sequence of them.
 
     Raises
     ------

@@ -10,8 +10,6 @@ from typing import Any
 
 from ganwatch.core.detector import Detector, DetectorResult, Severity, Verdict
 
-CAUSAL_ORDER = "53214"
-"""Third characters of the codes in causal order: data, numerics, balance, diversity, quality."""
 CAUSAL_WINDOW = 300
 """Steps within which onsets count as simultaneous, so that the causal order decides."""
 ONSET_TOLERANCE = 60
@@ -70,7 +68,8 @@ class IncidentBook:
         self.causal_window = causal_window
         self._incidents: dict[str, Incident] = {}
         self._active: dict[str, Incident] = {}
-        self._priorities: dict[str, int] = {}
+        self._causal_ranks: dict[str, tuple[int, int]] = {}
+        """Place of each detector in the causal order, and among those of its kind, by code."""
 
     @property
     def history(self) -> list[Incident]:
@@ -123,9 +122,9 @@ class IncidentBook:
             opened=step,
             likely_causes=sections.get("Likely causes", ""),
             remedies=sections.get("What to do", ""),
-            runbook=f"alerts/runbooks/{detector.code}.md",
+            runbook=detector.runbook(),
         )
-        self._priorities[detector.code] = detector.causal_priority
+        self._causal_ranks[detector.code] = detector.kind.order, detector.causal_priority
         self._incidents[incident.id] = self._active[detector.code] = incident
         return incident
 
@@ -159,19 +158,19 @@ class IncidentBook:
         return clusters
 
     def _causal_key(self, incident: Incident) -> tuple[int, int, int, str]:
-        order = CAUSAL_ORDER.find(incident.code[2])
-        return (order if order >= 0 else len(CAUSAL_ORDER), self._priorities.get(incident.code, 0), incident.onset, incident.code)
+        return (*self._causal_ranks[incident.code], incident.onset, incident.code)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state as plain types."""
-        return {"incidents": [incident_to_plain(incident) for incident in self._incidents.values()], "priorities": dict(self._priorities)}
+        incidents = [incident_to_plain(incident) for incident in self._incidents.values()]
+        return {"incidents": incidents, "causal_ranks": dict(self._causal_ranks)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a saved state."""
         incidents = [incident_from_plain(plain) for plain in state["incidents"]]
         self._incidents = {incident.id: incident for incident in incidents}
         self._active = {incident.code: incident for incident in incidents if incident.state is not State.RESOLVED}
-        self._priorities = dict(state["priorities"])
+        self._causal_ranks = {code: (order, priority) for code, (order, priority) in state["causal_ranks"].items()}
 
 
 def incident_to_plain(incident: Incident) -> dict[str, Any]:

@@ -10,8 +10,10 @@ from functools import lru_cache, partial
 from operator import methodcaller
 from typing import Any, Protocol
 
+from ganwatch.core.coverage import Coverage
 from ganwatch.core.detector import Detector, DetectorResult, NotApplicable, Verdict
 from ganwatch.core.incidents import Incident, IncidentBook, State
+from ganwatch.core.outcome import MIN_IDLE_STEPS, Conclusion, Outcome, find_unjudged
 from ganwatch.core.probe import Probe
 from ganwatch.core.readings import Readings, Run, SampleImages
 from ganwatch.core.sink import Sink
@@ -70,6 +72,9 @@ class Monitor:
         self._entries = [(detector, detector.code, frozenset(detector.inputs), f"detector {detector.code}") for detector in self.detectors]
         self._entries_for = lru_cache(maxsize=256)(partial(_select_entries, self._entries))
         self._results: dict[str, DetectorResult] = {}
+        self._coverage = Coverage()
+        self._last_updates = {"g": 0, "d": 0}
+        self._sent_outcome = Outcome()
         self._step = 0
         self._unsent: list[Readings] = []
 
@@ -100,6 +105,7 @@ class Monitor:
             values["observer_errors"] = float(self.errors.total() + sum(sink.failures for sink in self.sinks))
             values["observer_dropped"] = float(sum(sink.dropped for sink in self.sinks))
             values["store_failures"] = float(sum(sink.failures for sink in self.sinks if sink.name == "sql"))
+            self._send_outcome()
         if self.gatherer is not None and values:
             self._evaluate_steps(self.guard("gatherer", partial(self.gatherer.put, step.index, values, step.wall_time)) or ())
 
@@ -130,8 +136,12 @@ class Monitor:
         self.latest.update(readings.values)
         self._step = readings.step
         changed: list[Incident] = []
-        measured, active = readings.values, self.incidents.active
-        for detector, code, inputs, part in self._entries if active else self._entries_for(tuple(measured)):
+        measured, active, names = readings.values, self.incidents.active, tuple(readings.values)
+        self._coverage.add(names, readings.step)
+        for role in self._last_updates:
+            if measured.get(f"updates_performed/{role}"):
+                self._last_updates[role] = readings.step
+        for detector, code, inputs, part in self._entries if active else self._entries_for(names):
             if not inputs.isdisjoint(measured):
                 self.guard(part, partial(self._update_detector, detector, readings))
             result = self._results.get(code)
@@ -154,15 +164,25 @@ class Monitor:
         self._call_sinks("samples", samples)
 
     def not_applicable(self) -> dict[str, str]:
-        """Return by code what a detector lacks, for those that cannot evaluate this run. Optional detectors without inputs are left out."""
-        reasons = {}
-        for detector in self.detectors:
-            result = self._results.get(detector.code)
-            if isinstance(result, NotApplicable):
-                reasons[detector.code] = result.reason
-            elif detector.code not in self._results and not detector.is_optional:
-                reasons[detector.code] = f"needs one of {', '.join(detector.inputs)}"
-        return reasons
+        """Return by code what a detector needs that does not apply to this run."""
+        return {code: result.reason for code, result in self._results.items() if isinstance(result, NotApplicable)}
+
+    def outcome(self) -> Outcome:
+        """Return what is known about the run so far."""
+        incidents = tuple(incident.code for incident in self.incidents.history)
+        unjudged = tuple(find_unjudged(self.detectors, self._results, self._coverage.spans(), self._step))
+        is_unclear = bool(unjudged) or not self._step
+        conclusion = Conclusion.INCIDENTS if incidents else Conclusion.NOT_JUDGED if is_unclear else Conclusion.CLEAN
+        counts_updates = any(series.startswith("updates_performed/") for series in self.latest)
+        idle = {role: self._step - last for role, last in self._last_updates.items() if self._step - last >= MIN_IDLE_STEPS}
+        return Outcome(self._step, conclusion, incidents, unjudged, dict(self.errors), idle if counts_updates else {})
+
+    def _send_outcome(self) -> None:
+        """Send the outcome to every sink if it has changed."""
+        outcome = self.guard("outcome", self.outcome)
+        if outcome is not None and replace(outcome, step=0, idle={}) != replace(self._sent_outcome, step=0, idle={}):
+            self._sent_outcome = outcome
+            self._call_sinks("outcome", outcome)
 
     def finish(self, state: str) -> None:
         """Flush, then report the end of the run to every sink and close it.
@@ -170,6 +190,9 @@ class Monitor:
         The sinks write the end: ``SqlSink.finish`` stores the state and the time. ``session.run_end.end_run`` logs the last line.
         """
         self.guard("monitor", self.flush)
+        outcome = self.guard("outcome", self.outcome)
+        if outcome is not None:
+            self._call_sinks("outcome", outcome)
         self._call_sinks("finish", state)
         self._call_sinks("close")
 
@@ -183,12 +206,16 @@ class Monitor:
             "detectors": {code: state for code, state in states.items() if state is not None},
             "results": {code: asdict(result) for code, result in self._results.items() if result is not None},
             "incidents": self.incidents.state_dict(),
+            "coverage": self._coverage.state_dict(),
+            "last_updates": dict(self._last_updates),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a saved state. A detector without a saved state starts from its beginning."""
         self._step = state["step"]
         self.incidents.load_state_dict(state["incidents"])
+        self._coverage.load_state_dict(state["coverage"])
+        self._last_updates = dict(state["last_updates"])
         for detector in self.detectors:
             if detector.code in state["detectors"]:
                 detector.load_state_dict(state["detectors"][detector.code])

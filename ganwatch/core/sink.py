@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from ganwatch.core.incidents import Incident
+from ganwatch.core.outcome import Outcome
 from ganwatch.core.readings import Readings, Run, SampleImages
 
 
@@ -39,6 +40,9 @@ class Sink(ABC):
 
     def samples(self, samples: SampleImages) -> None:  # noqa: B027  # optional
         """Take the images of a step."""
+
+    def outcome(self, outcome: Outcome) -> None:  # noqa: B027  # optional
+        """Take what is known about the run so far: now and then, and once at the end before ``finish``."""
 
     def sync(self) -> None:  # noqa: B027  # optional
         """Write everything received so far, because a checkpoint is being saved. May wait for a few seconds, no longer."""

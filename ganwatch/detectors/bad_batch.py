@@ -30,7 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ganwatch.core.detector import Detector, DetectorResult, Severity, Verdict
+from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severity, Verdict
 from ganwatch.core.readings import Readings
 from ganwatch.core.statistics import Window
 
@@ -56,7 +56,9 @@ class BadBatch(Detector):
     code = "GW502"
     title = "bad input batch"
     severity = Severity.TICKET
+    kind = FailureKind.DATA
     inputs = ("data_nonfinite/real", "data_constant/real", "data_repeated/real")
+    required = ("data_nonfinite/real",)
     tunable = {"max_share": (0.1, 0.9), "window": (10, 120)}
 
     def __init__(self, *, max_share: float = 0.5, window: int = 30) -> None:

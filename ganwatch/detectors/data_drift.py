@@ -29,7 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ganwatch.core.detector import Detector, DetectorResult, Severity, Verdict
+from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severity, Verdict
 from ganwatch.core.readings import Readings, is_finite
 
 
@@ -48,6 +48,7 @@ class DataDrift(Detector):
     code = "GW402"
     title = "data drift"
     severity = Severity.TICKET
+    kind = FailureKind.QUALITY
     is_optional = True
     inputs = ("drift_score", "drift_effect")
 

@@ -32,7 +32,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ganwatch.core.detector import Detector, DetectorResult, Severity, Verdict
+from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severity, Verdict
 from ganwatch.core.readings import Readings
 from ganwatch.core.statistics import HealthyMedian, Window
 
@@ -69,7 +69,9 @@ class DiscriminatorDomination(Detector):
     code = "GW201"
     title = "discriminator domination"
     severity = Severity.TICKET
+    kind = FailureKind.BALANCE
     inputs = ("d_auc", "energy_distance", "update_to_weight/g", "update_to_weight/d")
+    required = ("d_auc", "energy_distance")
     tunable = {
         "min_auc": (0.9, 0.999),
         "min_auc_slow": (0.5, 0.95),
@@ -139,6 +141,10 @@ class DiscriminatorDomination(Detector):
             return False
         limit = max(self.slow_ratio * g_healthy.value, self.slow_ratio_to_d * d_updates.median)
         return g_updates.high < limit and d_updates.median >= 0.5 * d_healthy.value
+
+    @property
+    def is_ready(self) -> bool:
+        return self._auc.is_full and self._distance_before.is_full
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:

@@ -35,7 +35,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ganwatch.core.detector import Detector, DetectorResult, NotApplicable, Severity, Verdict
+from ganwatch.core.detector import Detector, DetectorResult, FailureKind, NotApplicable, Severity, Verdict
 from ganwatch.core.readings import Readings, is_finite
 from ganwatch.core.statistics import Streak
 
@@ -66,7 +66,10 @@ class DiscriminatorOverfitting(Detector):
     code = "GW203"
     title = "discriminator overfitting"
     severity = Severity.TICKET
+    kind = FailureKind.BALANCE
     inputs = ("d_heldout_auc", "d_heldout_error", "d_heldout_gap", "d_auc")
+    required = ("d_heldout_auc",)
+    is_optional = True
     causal_priority = 1
     tunable = {"min_excess": (0.05, 0.4), "min_sigmas": (2.0, 8.0), "min_gap": (0.2, 0.95), "confirmations": (1, 6)}
 
@@ -100,6 +103,10 @@ class DiscriminatorOverfitting(Detector):
             f"{gap:.0%} of the way from training reals to fakes.",
             onset=self._steps[0],
         )
+
+    @property
+    def is_ready(self) -> bool:
+        return len(self._steps) >= self.confirmations
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:

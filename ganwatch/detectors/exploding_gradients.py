@@ -36,7 +36,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ganwatch.core.detector import Detector, DetectorResult, Severity, Verdict
+from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severity, Verdict
 from ganwatch.core.readings import Readings
 from ganwatch.core.statistics import HealthyMedian, Window
 
@@ -77,10 +77,12 @@ class ExplodingGradients(Detector):
     code = "GW302"
     title = "exploding gradients"
     severity = Severity.PAGE
+    kind = FailureKind.NUMERICS
     inputs = (
         "grad_norm/g", "grad_norm/d", "update_to_weight/g", "update_to_weight/d", "grad_to_output/g", "grad_to_output/d",
         "weight_norm/g", "weight_norm/d",
     )  # fmt: skip
+    required = ("grad_norm/g", "grad_norm/d")
     tunable = {"norm_ratio": (5.0, 500.0), "gain_ratio": (2.0, 50.0), "max_update_ratio": (0.1, 0.9), "window": (10, 80)}
 
     def __init__(
@@ -161,6 +163,10 @@ class ExplodingGradients(Detector):
                 f"{norms.median / max(level, 1e-30):.3g} times its healthy level.",
             )
         return None
+
+    @property
+    def is_ready(self) -> bool:
+        return all(norm is not None for norm in self._early_norms)
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:

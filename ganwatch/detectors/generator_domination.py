@@ -37,7 +37,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ganwatch.core.detector import Detector, DetectorResult, Severity, Verdict
+from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severity, Verdict
 from ganwatch.core.readings import Readings
 from ganwatch.core.statistics import HealthyMedian, Window
 
@@ -78,7 +78,9 @@ class GeneratorDomination(Detector):
     code = "GW202"
     title = "generator domination"
     severity = Severity.TICKET
+    kind = FailureKind.BALANCE
     inputs = ("d_auc", "update_to_weight/d", "update_to_weight/g", "pairwise_ratio", "energy_distance")
+    required = ("d_auc", "update_to_weight/d")
     fire_after = 40
     tunable = {
         "max_auc": (0.65, 0.5),
@@ -152,6 +154,10 @@ class GeneratorDomination(Detector):
             ),
             onset=self._onset,
         )
+
+    @property
+    def is_ready(self) -> bool:
+        return self._auc.is_full and self._d_updates.is_full
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:

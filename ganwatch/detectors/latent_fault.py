@@ -32,7 +32,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ganwatch.core.detector import Detector, DetectorResult, Severity, Verdict
+from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severity, Verdict
 from ganwatch.core.readings import Readings, is_finite
 from ganwatch.core.statistics import HealthyMedian, Window
 
@@ -61,7 +61,9 @@ class LatentFault(Detector):
     code = "GW504"
     title = "latent fault"
     severity = Severity.TICKET
+    kind = FailureKind.DATA
     inputs = ("latent_repeated", "latent_scale")
+    required = ("latent_repeated",)
     causal_priority = 1
     tunable = {"min_repeated_share": (0.05, 0.95), "scale_ratio": (2.0, 20.0), "window": (20, 160)}
 
@@ -94,6 +96,10 @@ class LatentFault(Detector):
     def _verdict(self, signal: str, value: float, threshold: float, explanation: str) -> Verdict:
         origin = "repeats do not occur by chance" if signal == "latent_repeated" else "the run's own level before"
         return Verdict(value, threshold, signal, self.window, origin, explanation)
+
+    @property
+    def is_ready(self) -> bool:
+        return self._repeated.is_full
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:

@@ -36,7 +36,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ganwatch.core.detector import Detector, DetectorResult, NotApplicable, Severity, Verdict
+from ganwatch.core.detector import Detector, DetectorResult, FailureKind, NotApplicable, Severity, Verdict
 from ganwatch.core.readings import Readings, is_finite
 from ganwatch.core.statistics import Streak
 
@@ -69,7 +69,10 @@ class CopiedSamples(Detector):
     code = "GW103"
     title = "memorisation"
     severity = Severity.TICKET
+    kind = FailureKind.DIVERSITY
     inputs = ("memorisation", "memorisation_error", "copy_share", "frechet")
+    required = ("memorisation",)
+    is_optional = True
     causal_priority = 2
     tunable = {
         "min_share_with_copies": (0.55, 0.8),
@@ -112,6 +115,10 @@ class CopiedSamples(Detector):
             f"{copy_share:.0%} are near copies.",
             onset=self._steps[0],
         )
+
+    @property
+    def is_ready(self) -> bool:
+        return len(self._steps) >= self.confirmations
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:

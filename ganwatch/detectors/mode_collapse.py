@@ -41,7 +41,7 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ganwatch.core.detector import Detector, DetectorResult, Severity, Verdict
+from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severity, Verdict
 from ganwatch.core.readings import Readings, is_finite
 from ganwatch.core.statistics import Stateful, Streak, Window
 
@@ -75,6 +75,11 @@ class _LowDiversity(Stateful):
         self.min_improvement, self.min_growth, self.patience = min_improvement, min_growth, patience
         self._distances = Window(patience)
         self._vendis = Window(patience)
+
+    @property
+    def is_ready(self) -> bool:
+        """True once improvement can be measured over ``patience`` steps."""
+        return self._vendis.is_full
 
     def update(self, readings: Readings, levels: _Levels) -> None:
         """Add the medians of a step to the history that improvement is measured against."""
@@ -192,7 +197,9 @@ class ModeCollapse(Detector):
     code = "GW101"
     title = "mode collapse"
     severity = Severity.PAGE
+    kind = FailureKind.DIVERSITY
     inputs = ("pairwise_ratio", "vendi_ratio", "energy_distance")
+    required = inputs
     tunable = {
         "min_vendi_ratio": (0.6, 0.1),
         "min_pairwise_ratio": (0.9, 0.3),
@@ -269,6 +276,10 @@ class ModeCollapse(Detector):
             "and get no closer.",
             onset=self._onset,
         )
+
+    @property
+    def is_ready(self) -> bool:
+        return self._low_diversity.is_ready
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:

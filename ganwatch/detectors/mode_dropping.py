@@ -37,7 +37,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from ganwatch.core.detector import Detector, DetectorResult, Severity, Verdict
+from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severity, Verdict
 from ganwatch.core.readings import Readings, is_finite
 from ganwatch.core.statistics import Plateau, Streak
 
@@ -71,7 +71,9 @@ class ModeDropping(Detector):
     code = "GW102"
     title = "mode dropping"
     severity = Severity.TICKET
+    kind = FailureKind.DIVERSITY
     inputs = ("modes_missing", "modes", "frechet", "groups_off_target", "reference")
+    required = ("modes_missing", "frechet")
     causal_priority = 1
     tunable = {"min_missing_share": (0.04, 0.4), "min_improvement": (0.3, 0.02), "patience": (2, 12), "confirmations": (2, 8)}
 
@@ -137,6 +139,10 @@ class ModeDropping(Detector):
             origin="real samples of the same training",
             explanation=explanation,
         )
+
+    @property
+    def is_ready(self) -> bool:
+        return len(self._steps) >= self.confirmations
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:

@@ -32,7 +32,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from ganwatch.core.detector import Detector, DetectorResult, Severity, Verdict
+from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severity, Verdict
 from ganwatch.core.readings import Readings
 
 
@@ -55,9 +55,10 @@ class NonFinite(Detector):
     code = "GW303"
     title = "non-finite values"
     severity = Severity.PAGE
+    kind = FailureKind.NUMERICS
     inputs = (
+        "loss/d",  # D is updated first: what is not finite in its loss reaches that of G within the same step
         "loss/g",
-        "loss/d",
         "grad_norm/g",
         "grad_norm/d",
         "weight_norm/g",

@@ -40,7 +40,7 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from ganwatch.core.detector import Detector, DetectorResult, Severity, Verdict
+from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severity, Verdict
 from ganwatch.core.readings import Readings, is_finite
 from ganwatch.core.statistics import HealthyMedian, Window
 
@@ -88,7 +88,9 @@ class Oscillation(Detector):
     code = "GW304"
     title = "oscillation"
     severity = Severity.TICKET
+    kind = FailureKind.NUMERICS
     inputs = ("fake_shift", "energy_distance", "d_auc", "pairwise_ratio", "update_to_weight/g", "update_to_weight/d")
+    required = ("fake_shift", "energy_distance")
     fire_after = 40
     resolve_after = 200
     causal_priority = 3
@@ -191,6 +193,10 @@ class Oscillation(Detector):
             return False
         swing, turns = _measure_swing(self._half_distance)
         return swing >= self.min_swing / 1.5 and turns >= self.min_turns
+
+    @property
+    def is_ready(self) -> bool:
+        return self._half_shift.is_full and self._half_distance.is_full
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:

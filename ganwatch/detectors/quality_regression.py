@@ -36,7 +36,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from ganwatch.core.detector import Detector, DetectorResult, Severity, Verdict
+from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severity, Verdict
 from ganwatch.core.readings import Readings, is_finite
 
 BETTER_SIGNS = {"frechet": -1.0, "cost": -1.0, "score": 1.0}
@@ -69,7 +69,9 @@ class QualityRegression(Detector):
     code = "GW401"
     title = "quality regression"
     severity = Severity.TICKET
+    kind = FailureKind.QUALITY
     inputs = ("frechet", "frechet_error", "reference")
+    required = ("frechet",)
     tunable = {"distance_ratio": (1.2, 4.0), "min_sigmas": (2.0, 10.0)}
 
     def __init__(self, *, distance_ratio: float = 2.0, min_sigmas: float = 4.0, budget: float | None = None) -> None:
@@ -118,6 +120,10 @@ class QualityRegression(Detector):
             explanation=f"{series} is {now:.3g} or worse in {CONFIRMATIONS} evaluations in a row and was {best[0]:.3g} up to step "
             f"{best[2]:.0f}.",
         )
+
+    @property
+    def is_ready(self) -> bool:
+        return bool(self._best)
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:

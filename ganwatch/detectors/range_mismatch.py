@@ -36,7 +36,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from ganwatch.core.detector import Detector, DetectorResult, Severity, Verdict
+from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severity, Verdict
 from ganwatch.core.readings import Readings, is_finite
 from ganwatch.core.statistics import HealthyMedian, Window
 
@@ -66,7 +66,9 @@ class RangeMismatch(Detector):
     code = "GW501"
     title = "range mismatch"
     severity = Severity.TICKET
+    kind = FailureKind.DATA
     inputs = ("data_min/real", "data_max/real", "data_min/fake", "data_max/fake")
+    required = inputs
     tunable = {"reach_ratio": (2.0, 30.0), "excess_ratio": (0.1, 2.0), "window": (40, 400)}
 
     def __init__(self, *, reach_ratio: float = 8.0, excess_ratio: float = 0.5, window: int = 120) -> None:
@@ -116,6 +118,10 @@ class RangeMismatch(Detector):
             origin=origin,
             explanation=f"Real values lie in {real_low:.3g}…{real_high:.3g}, generated ones in {fake_low:.3g}…{fake_high:.3g}.",
         )
+
+    @property
+    def is_ready(self) -> bool:
+        return self._reach_ratios.is_full
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:

@@ -36,7 +36,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ganwatch.core.detector import Detector, DetectorResult, Severity, Verdict
+from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severity, Verdict
 from ganwatch.core.readings import Readings, is_finite
 from ganwatch.core.statistics import HealthyMedian, Window
 
@@ -77,7 +77,9 @@ class Stall(Detector):
     code = "GW403"
     title = "stall"
     severity = Severity.TICKET
+    kind = FailureKind.QUALITY
     inputs = ("update_to_weight/g", "energy_distance", "precision", "coverage", "d_auc")
+    required = ("update_to_weight/g", "energy_distance")
     causal_priority = 1
     tunable = {
         "rest_update_ratio": (1e-5, 1e-7),
@@ -161,6 +163,10 @@ class Stall(Detector):
             return None
         text = f"The distance of fakes to reals is {distance:.2f} and has not improved by {self.min_improvement:.0%} in {steps} steps."
         return _verdict(step, self._improved_step + 1, ("energy_distance", distance, self.min_distance), text)
+
+    @property
+    def is_ready(self) -> bool:
+        return self._distance.is_full
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:

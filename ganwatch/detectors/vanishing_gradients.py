@@ -39,7 +39,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ganwatch.core.detector import Detector, DetectorResult, Severity, Verdict
+from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severity, Verdict
 from ganwatch.core.readings import Readings, is_finite
 from ganwatch.core.statistics import HealthyMedian, Window
 
@@ -87,9 +87,11 @@ class VanishingGradients(Detector):
     code = "GW301"
     title = "vanishing gradients"
     severity = Severity.TICKET
+    kind = FailureKind.NUMERICS
     inputs = (
         "grad_norm/g", "grad_first_to_last/g", "update_to_weight/g", "d_auc", "weight_norm/g", "weight_norm/d", "energy_distance",
     )  # fmt: skip
+    required = ("grad_norm/g",)
     causal_priority = 1
     tunable = {
         "min_norm_ratio": (0.1, 1e-3),
@@ -172,6 +174,10 @@ class VanishingGradients(Detector):
         keeps_norm = weight > MIN_RATIO_TO_D * (d_weight or 0.0) and weight > MIN_RATIO_TO_PREVIOUS * self._previous_weight
         self._was_thrown = self._was_thrown or (keeps_norm and update is not None and update > self.max_update_ratio)
         self._previous_weight = weight
+
+    @property
+    def is_ready(self) -> bool:
+        return self._norm.is_full
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:

@@ -32,7 +32,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from ganwatch.core.detector import Detector, DetectorResult, Severity, Verdict
+from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severity, Verdict
 from ganwatch.core.readings import Readings, is_finite
 from ganwatch.core.statistics import Plateau, Streak
 
@@ -64,8 +64,10 @@ class WeakConditioning(Detector):
     code = "GW104"
     title = "weak conditioning"
     severity = Severity.TICKET
+    kind = FailureKind.DIVERSITY
     is_optional = True
     inputs = ("label_agreement/fake", "label_agreement_error/fake", "label_agreement/real", "frechet")
+    required = ("label_agreement/fake",)
     tunable = {
         "agreement_ratio": (0.9, 0.4),
         "min_sigmas": (2.0, 8.0),
@@ -107,6 +109,10 @@ class WeakConditioning(Detector):
             origin="the agreement of real samples",
             explanation=f"{fake:.0%} of the generated samples have the requested label, {real:.0%} of the real ones theirs.",
         )
+
+    @property
+    def is_ready(self) -> bool:
+        return len(self._steps) >= self.confirmations
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:

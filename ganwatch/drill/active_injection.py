@@ -16,7 +16,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 
 from ganwatch.capture.attribution.parameter_ownership import list_members
 from ganwatch.capture.taps import loaders, optimizer_steps
-from ganwatch.capture.updates import UpdateTracker
+from ganwatch.capture.updates import OptimizerStep, UpdateTracker
 from ganwatch.core.errors import UserError
 from ganwatch.drill.injection import Injection, make_injection
 from ganwatch.session.arguments import Networks, parse_networks
@@ -125,8 +125,8 @@ class ActiveInjection:
             self.injected_at = self.steps + 1
             log.warning("drill: %s from step %d on: %s", self.injection.name, self.injected_at, self.injection.cause)
 
-    def _on_update_end(self, *_: Any, ends_step: bool, **__: Any) -> None:
-        self.steps += ends_step
+    def _on_update_end(self, done: OptimizerStep) -> None:
+        self.steps += done.ends_step
 
     def _on_batch(self, dataset: Any, batch: Any) -> Any:
         if self._dataset is None:

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ganwatch.alerting.alerts import detector_alert
-from ganwatch.core.detector import Detector
-from ganwatch.core.discovery import discover
+from ganwatch.core.detector_settings import discover_detectors
 from ganwatch.core.incidents import Incident
 from ganwatch.core.package_data import packaged_folder
 from ganwatch.drill.injection import Injection
@@ -72,7 +71,7 @@ def format_report(result: Mapping[str, Any]) -> str:
 
 
 def _incident_facts(incident: Incident, delay: int, codes: Mapping[str, str]) -> dict[str, Any]:
-    detector = next(cls for cls in discover("ganwatch.detectors", Detector) if cls.code == incident.code)  # type: ignore[type-abstract]  # a base to look for
+    detector = next(cls for cls in discover_detectors() if cls.code == incident.code)
     alert = detector_alert(detector)
     return {
         "code": incident.code,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -10,10 +12,10 @@ from ganwatch.core.probe import Probe
 
 
 class Gradients(Probe):
-    """Total norm of a network's gradient, from one fused reduction over all parameters."""
+    """Total norm of a network's gradient, from one fused reduction over all parameters, and the share of parameters without any."""
 
     name = "gradients"
-    signals = ("grad_norm", "clipped_grad_norm")
+    signals = ("grad_norm", "clipped_grad_norm", "zero_gradient")
     every = 10
     needs_calls = False
     deferrable = True
@@ -23,12 +25,19 @@ class Gradients(Probe):
 
     def before_update(self, update: Update) -> None:
         values = self._values.setdefault(update.index, {})
-        values[f"grad_norm/{update.network}"] = torch.linalg.vector_norm(update.gradient_norms())
+        norms = update.gradient_norms()
+        values[f"grad_norm/{update.network}"] = torch.linalg.vector_norm(norms)
+        values[f"zero_gradient/{update.network}"] = ((norms == 0).sum() + update.without_gradient) / (len(norms) + update.without_gradient)
         if update.unclipped_norms is not None:
             values[f"clipped_grad_norm/{update.network}"] = torch.linalg.vector_norm(update.applied_norms())
 
-    def read(self, step: Step) -> dict[str, Tensor]:
-        return self._values.pop(step.index, {})
+    def read(self, step: Step) -> dict[str, Any]:
+        values: dict[str, Any] = self._values.pop(step.index, {})
+        for role in ("g", "d"):
+            attempted, performed, skipped = (step.counts[f"updates_{how}/{role}"] for how in ("attempted", "performed", "skipped"))
+            if attempted > skipped and not performed:  # no parameter had a gradient
+                values[f"zero_gradient/{role}"] = 1.0
+        return values
 
 
 class Layers(Probe):
@@ -62,7 +71,7 @@ class GradientFlow(Probe):
     """Flow of gradients through a network: first layer against last, update against weight, slope at D's output.
 
     First and last are layers whose weights have two or more dimensions. Their norms are divided by the root of the parameter count, so that
-    widths do not matter.
+    widths do not matter. If a network has had no update since the previous sampled step, its update against weight is 0.
     """
 
     name = "gradient_flow"
@@ -74,6 +83,7 @@ class GradientFlow(Probe):
         self._values: dict[str, Tensor] = {}
         self._norms: dict[str, Tensor] = {}
         self._before: dict[str, Tensor] = {}
+        self._last_read = 0
 
     def before_update(self, update: Update) -> None:
         role = update.network
@@ -95,7 +105,7 @@ class GradientFlow(Probe):
         self._values[f"weight_norm/{role}"] = weight
         self._values[f"update_to_weight/{role}"] = torch.linalg.vector_norm(flatten_weights(update).sub_(before)) / weight.clamp_min(1e-38)
 
-    def read(self, step: Step) -> dict[str, Tensor]:
+    def read(self, step: Step) -> dict[str, Any]:
         calls_of = {
             "g": [step.last_call("d", "fake", in_g_phase=True)],
             "d": [step.last_call("d", "fake", in_g_phase=False), step.last_call("d", "real", in_g_phase=False)],
@@ -108,7 +118,9 @@ class GradientFlow(Probe):
                 if role in self._norms:
                     self._values[f"grad_to_output/{role}"] = self._norms[role] / output_grad.norm()
         values, self._values, self._norms = self._values, {}, {}
-        return values
+        not_updated = [role for role, index in step.last_updates.items() if index <= self._last_read]
+        self._last_read = step.index
+        return {f"update_to_weight/{role}": 0.0 for role in not_updated} | values
 
 
 def _layer_name(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Learning rates, batch sizes and the number of updates per step."""
+"""Learning rates and batch sizes."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from ganwatch.core.probe import Probe
 
 
 class Training(Probe):
-    """Learning rates, batch sizes and numbers of updates, which the loop itself sets."""
+    """Learning rates and batch sizes, which the loop itself sets."""
 
     name = "training"
-    signals = ("learning_rate", "batch_size", "updates")
+    signals = ("learning_rate", "batch_size")
     every = 20
 
     def read(self, step: Step) -> dict[str, Any]:
         values: dict[str, Any] = {f"learning_rate/{network}": rate for network, rate in step.learning_rates.items()}
-        values |= {f"updates/{network}": float(count) for network, count in step.updates.items()}
         for origin in ("real", "fake"):
             batch = step.batch(origin)
             if batch is not None:

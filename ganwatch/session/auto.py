@@ -23,6 +23,7 @@ from torch import nn
 from ganwatch.capture.taps import optimizer_creation, optimizer_steps
 from ganwatch.core.errors import UserError
 from ganwatch.core.incidents import Incident
+from ganwatch.core.outcome import Outcome
 from ganwatch.core.readings import Readings, Run, SampleImages
 from ganwatch.core.sink import Sink
 from ganwatch.distributed.rank_detection import current_rank
@@ -202,6 +203,9 @@ class _SharedSink(Sink):
 
     def samples(self, samples: SampleImages) -> None:
         self.sink.samples(samples)
+
+    def outcome(self, outcome: Outcome) -> None:
+        self.sink.outcome(outcome)
 
     def sync(self) -> None:
         self.sink.sync()

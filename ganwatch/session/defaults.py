@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ganwatch.core.detector import Detector
 from ganwatch.core.detector_settings import Settings, create_detectors, discover_detectors, read_preset
-from ganwatch.core.discovery import discover
+from ganwatch.core.discovery import discover, discover_installed
 from ganwatch.core.errors import UserError
 from ganwatch.core.probe import Probe
 from ganwatch.core.sink import Sink
@@ -16,12 +19,16 @@ from ganwatch.core.sink import Sink
 if TYPE_CHECKING:
     from ganwatch.sinks.prometheus import PrometheusSink
 
+log = logging.getLogger("ganwatch")
+
+T = TypeVar("T")
+
 STORE = "runs"
 """Default store: a folder below the current one."""
 
 
 def default_probes(*own: Probe) -> list[Probe]:
-    """Create one of every probe in ``ganwatch.probes``; a given probe replaces the one of its name.
+    """Create one of every probe of ganwatch and of other installed packages; a given probe replaces the one of its name.
 
     >>> from ganwatch.probes.quality import Quality
     >>> [probe.share for probe in default_probes(Quality(share=0.1)) if probe.name == "quality"]
@@ -29,7 +36,28 @@ def default_probes(*own: Probe) -> list[Probe]:
     """
     names = {probe.name for probe in own}
     classes = discover("ganwatch.probes", Probe)  # type: ignore[type-abstract]  # the base is only compared with
-    return [cls() for cls in classes if cls.name not in names] + list(own)
+    installed = _create_installed("ganwatch.probes", Probe)  # type: ignore[type-abstract]  # as above
+    return [probe for probe in (*(cls() for cls in classes), *installed) if probe.name not in names] + list(own)
+
+
+def _create_installed(group: str, base: type[T]) -> list[T]:
+    """Create one of each class that other packages offer; one that fails is logged and left out."""
+    created = []
+    with _foreign_code(group):
+        for cls in discover_installed(group, base):
+            try:
+                created.append(cls())
+            except Exception:
+                log.exception("%s of %s cannot be created without arguments and is left out", cls.__qualname__, group)
+    return created
+
+
+def _foreign_code(group: str) -> AbstractContextManager[None]:
+    """Return a context for the import of what other packages offer, which may draw random numbers; does nothing if there is none."""
+    if not entry_points(group=group):
+        return nullcontext()
+    
+    return preserved_random_state()
 
 
 def provenance(probes: Sequence[Probe]) -> dict[str, dict[str, Any]]:
@@ -38,13 +66,14 @@ def provenance(probes: Sequence[Probe]) -> dict[str, dict[str, Any]]:
 
 
 def default_detectors(settings: Settings | None = None) -> list[Detector]:
-    """Create one of every detector in ``ganwatch.detectors``; arguments not in ``settings`` keep their defaults.
+    """Create one of every detector of ganwatch and of other installed packages; arguments not in ``settings`` keep their defaults.
 
     >>> from ganwatch.core.detector_settings import non_default_arguments
     >>> non_default_arguments(default_detectors({"GW101": {"min_vendi_ratio": 0.25}}))
     {'GW101': {'min_vendi_ratio': 0.25}}
     """
-    return create_detectors(discover_detectors(), settings)
+    with _foreign_code("ganwatch.detectors"):
+        return create_detectors(discover_detectors(), settings)
 
 
 def parse_preset(preset: str | Path | None, detectors: object) -> Settings | None:
@@ -67,7 +96,7 @@ def parse_preset(preset: str | Path | None, detectors: object) -> Settings | Non
 
 
 def default_sinks(store: str | Path | None = STORE, *, prometheus: PrometheusSink | None = None) -> list[Sink]:
-    """Create the log sink, and store and exporter behind a queue each.
+    """Create the log sink, and behind a queue each store, exporter and the sinks of other installed packages.
 
     Parameters
     ----------
@@ -92,7 +121,8 @@ def default_sinks(store: str | Path | None = STORE, *, prometheus: PrometheusSin
         sinks.append(BackgroundSink(SqlSink(open_store(str(store)))))
     if prometheus is not None:
         sinks.append(BackgroundSink(prometheus))
-    return sinks
+    installed = _create_installed("ganwatch.sinks", Sink)  # type: ignore[type-abstract]  # a base to look for
+    return [*sinks, *map(BackgroundSink, installed)]
 
 
 def open_exporter(port: int | None) -> PrometheusSink | None:

@@ -7,7 +7,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ganwatch.capture.attribution.activity_clock import Activity
 from ganwatch.capture.loop_facts import LoopFacts
+from ganwatch.core.outcome import TOO_EARLY
 from ganwatch.core.signals import catalogue
 from ganwatch.session.observer import Observer
 
@@ -53,6 +55,8 @@ def status(observer: Observer, hints: CodeHints) -> str:
     """Describe networks, optimizers, loss, batches, signals and set-up problems, a line each."""
     recorder, facts = observer.recorder, observer.recorder.loop_facts
     lines = [f"step {recorder.index}"]
+    if recorder.clock.source is not Activity.GENERATOR_UPDATES:
+        lines.append(f"steps follow {recorder.clock.source}, because the generator is not updated")
     for role, network in recorder.networks.items():
         size = sum(parameter.numel() for parameter in network.parameters())
         lines.append(f"{role.upper()}: {type(network).__name__}, {size:,} parameters, {facts.updates[role]} updates")
@@ -67,6 +71,10 @@ def status(observer: Observer, hints: CodeHints) -> str:
     lines += _signal_lines(observer)
     titles = {detector.code: detector.title for detector in observer.monitor.detectors}
     lines += [f"not evaluated: {code} {titles[code]}, {reason}" for code, reason in observer.monitor.not_applicable().items()]
+    unjudged = observer.monitor.outcome().unjudged
+    early = ", ".join(f"{one.code} {one.title}" for one in unjudged if one.reason == TOO_EARLY)
+    lines += [f"too early to judge: {early}"] if early else []
+    lines += [f"cannot judge: {one}" for one in unjudged if one.reason != TOO_EARLY]
     lines += [f"errors of ganwatch itself in {part}: {count}; the training goes on" for part, count in observer.monitor.errors.items()]
     lines += [
         f"sink {sink.name}: {sink.failures} errors, {sink.dropped:,} readings or images lost"
@@ -130,6 +138,11 @@ def _network_problems(role: str, facts: LoopFacts, hints: CodeHints) -> dict[str
         return {
             f"idle {role}": f"The optimizer of {name} steps, but {name} gets no gradient: the loop calls another network. Write {code} "
             f"with the network that is called, and give its parameters to the optimizer."
+        }
+    if is_due and facts.skipped_updates[role] and not facts.updates[role]:
+        return {
+            f"skipped {role}": f"Every update of {name} was skipped, {facts.skipped_updates[role]} so far, because its gradients are not "
+            "finite under mixed precision. Train it in full precision, or look for the operation that overflows."
         }
     if is_due and not facts.updates[role]:
         return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -9,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from ganwatch.capture.attribution.activity_clock import Activity
 from ganwatch.capture.attribution.parameter_ownership import list_members
 from ganwatch.capture.gatherer import Gatherer
 from ganwatch.capture.options import NO_OPTIONS, Options
@@ -26,6 +28,8 @@ from ganwatch.evaluation.context import EvaluationContext
 from ganwatch.evaluation.discriminator_scorer import DiscriminatorScorer
 from ganwatch.evaluation.gallery import Gallery
 from ganwatch.evaluation.generator_sampler import GeneratorSampler
+
+log = logging.getLogger("ganwatch")
 
 
 class Observer:
@@ -74,6 +78,7 @@ class Observer:
         self.scorer = DiscriminatorScorer(list_members(networks["d"])[0], options)
         self.gallery = Gallery(self.sampler, self.monitor.samples, options)
         self._was_nonfinite = False
+        self._clock = Activity.GENERATOR_UPDATES
         self.recorder = Recorder(
             networks,
             probes=probes,
@@ -132,11 +137,24 @@ class Observer:
                 self.monitor.guard("ranks", self._join_ranks)
             if self._run is None and self._start_run is not None:
                 self.monitor.guard("start", lambda: self._start(step))
+            self._announce_clock(step)
             if self.ranks.rank == 0 and self.gallery.needs_calls(step.index):
                 self.monitor.guard("gallery", lambda: self.gallery.on_step(step))
             self.monitor.process_step(step)
         finally:
             self.recorder.is_paused = False
+
+    def _announce_clock(self, step: Step) -> None:
+        """Log once that steps follow another activity of the loop than before."""
+        if step.clock is self._clock or self.ranks.rank:
+            return
+        self._clock = step.clock
+        if step.clock is Activity.GENERATOR_UPDATES:
+            log.warning("from step %d on, steps follow the updates of the generator again", step.index)
+        else:
+            since = step.last_updates.get("g", 0)
+            missing = f"has had no update since step {since}" if since else "has had no update yet"
+            log.warning("the generator %s: from step %d on, steps follow the %s", missing, step.index, step.clock)
 
     def _join_ranks(self) -> None:
         self.ranks.connect()
@@ -179,13 +197,9 @@ class Observer:
 
     def state_dict(self) -> dict[str, Any]:
         """State of the watch, in plain types only: a resumed run continues the same record without a second alarm."""
-        self.monitor.guard("capture", self.recorder.flush)
         return {
             "run": self._run.id if self._run is not None else None,
-            "index": self.recorder.index,
-            "remembers_batches": self.recorder.call_recorder.remembers_batches,
-            "shift": self.recorder.cadence.shift,
-            "phases": self.recorder.updates.update_kinds.state_dict(),
+            "recorder": self.recorder.state_dict(),
             "monitor": self.monitor.state_dict(),
             "gallery": self.gallery.state_dict(),
             "probes": {probe.name: state for probe in self.recorder.probes if (state := probe.state_dict())},
@@ -193,10 +207,7 @@ class Observer:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a saved state."""
-        self.recorder.cadence.shift = state["shift"]
-        self.recorder.restart(state["index"])
-        self.recorder.call_recorder.remembers_batches = state["remembers_batches"]
-        self.recorder.updates.update_kinds.load_state_dict(state["phases"])
+        self.recorder.load_state_dict(state["recorder"])
         self.monitor.load_state_dict(state["monitor"])
         self.gallery.load_state_dict(state["gallery"])
         for probe in self.recorder.probes:

@@ -31,9 +31,6 @@ def end_run(observer: Observer, state: str) -> None:
 
 
 def end_line(observer: Observer, state: str) -> str:
-    """Describe an ended run: how it ended, after how many steps, with which incidents, and what the sinks lost."""
-    incidents = observer.monitor.incidents.history
-    codes = ", ".join(sorted({incident.code for incident in incidents}))
-    found = f"{len(incidents)} incident{'s' if len(incidents) > 1 else ''} ({codes})" if incidents else "no incident"
+    """Describe an ended run: how it ended, after how many steps, what is known about it, and what the sinks lost."""
     lost = "".join(f"; sink {sink.name} lost {sink.dropped:,} readings or images" for sink in observer.monitor.sinks if sink.dropped)
-    return f"ganwatch: run {observer.run.id} {state} after {observer.recorder.index} steps, {found}{lost}"
+    return f"ganwatch: run {observer.run.id} {state} after {observer.recorder.index} steps, {observer.monitor.outcome().describe()}{lost}"

@@ -147,7 +147,7 @@ class Watch(FrontEnd):
         """
         if self.observer.recorder.loop_facts.steps:
             log.warning("watching.load_state_dict must be called before the first optimizer step; the state is ignored and steps count on")
-        elif not isinstance(state, Mapping) or (state and not {"run", "index", "monitor"} <= set(state)):
+        elif not isinstance(state, Mapping) or (state and not {"run", "recorder", "monitor"} <= set(state)):
             raise UserError(f"state must be a state of watching.state_dict(), or empty, got {type(state).__name__} {str(state)[:80]}")
         elif state:
             self._resumed = state["run"]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ganwatch.core.incidents import Incident
+from ganwatch.core.outcome import Outcome
 from ganwatch.core.readings import Readings, Run, SampleImages
 from ganwatch.core.sink import Sink
 
@@ -72,6 +73,9 @@ class BackgroundSink(Sink):
 
     def samples(self, samples: SampleImages) -> None:
         self._put("samples", samples)
+
+    def outcome(self, outcome: Outcome) -> None:
+        self._put("outcome", outcome)
 
     def sync(self) -> None:
         """Wait until the queue is written, for ``SYNC_TIMEOUT`` seconds at most."""

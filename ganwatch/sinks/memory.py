@@ -7,6 +7,7 @@ from copy import deepcopy
 from typing import ClassVar
 
 from ganwatch.core.incidents import Incident
+from ganwatch.core.outcome import Outcome
 from ganwatch.core.readings import Readings, Run, SampleImages
 from ganwatch.core.sink import Sink
 
@@ -18,6 +19,8 @@ class MemorySink(Sink):
     ----------
     runs, steps, reports, images : lists of Run, Readings, Incident, SampleImages
         ``reports`` holds a copy of each report of an incident.
+    latest_outcome : Outcome or None
+        Argument of the last ``outcome``.
     state : str or None
         Argument of ``finish``.
     closed : bool
@@ -37,6 +40,7 @@ class MemorySink(Sink):
         self.steps: list[Readings] = []
         self.reports: list[Incident] = []
         self.images: list[SampleImages] = []
+        self.latest_outcome: Outcome | None = None
         self.state: str | None = None
         self.closed = False
 
@@ -55,6 +59,10 @@ class MemorySink(Sink):
     def samples(self, samples: SampleImages) -> None:
         """Add images."""
         self.images.append(samples)
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Store what is known about the run."""
+        self.latest_outcome = outcome
 
     def finish(self, state: str) -> None:
         """Store the final state of the run."""

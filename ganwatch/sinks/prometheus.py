@@ -15,9 +15,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.registry import Collector
 
 from ganwatch.core.detector import Detector, Severity
-from ganwatch.core.discovery import discover
+from ganwatch.core.detector_settings import discover_detectors
 from ganwatch.core.errors import UserError
 from ganwatch.core.incidents import Incident, State
+from ganwatch.core.outcome import Conclusion, Outcome
 from ganwatch.core.signals import Signal, catalogue, find_signal
 from ganwatch.core.sink import Sink
 
@@ -49,7 +50,7 @@ class PrometheusSink(Sink, Collector):
     address : str
         Address to listen on. The default is loopback, because the exporter has no authentication.
     detectors : iterable of Detector classes, optional
-        Detectors whose incident gauges exist, at 0, from the start. By default all detectors of ganwatch.
+        Detectors whose incident gauges exist, at 0, from the start. By default all discovered detectors.
     linger : float, seconds
         Longest time that ``close`` waits for one more scrape after the run ended. Prometheus then knows the final state and sends no
         alert about a missing target. ``close`` waits only if a Prometheus has scraped before.
@@ -91,7 +92,7 @@ class PrometheusSink(Sink, Collector):
         if linger < 0:
             raise UserError(f"linger must be >= 0 (seconds), got {linger!r}")
         self.linger = linger
-        known = discover("ganwatch.detectors", Detector) if detectors is None else detectors  # type: ignore[type-abstract]  # a base to look for
+        known = discover_detectors() if detectors is None else detectors
         self._lock = threading.Lock()
         self._values: dict[str, dict[str, float]] = {
             signal.name: {"": 0.0} for signal in catalogue().values() if _is_counter(signal) and not signal.label
@@ -104,6 +105,7 @@ class PrometheusSink(Sink, Collector):
         self._last_step = time.time()
         self._run: Run | None = None
         self._state = "running"
+        self._outcome = Outcome()
         self._scraped = threading.Event()
         self._final_state_scraped = threading.Event()
         self._server: _Server | None = _listen(address, port, self._application())
@@ -140,6 +142,11 @@ class PrometheusSink(Sink, Collector):
     def restore(self, incident: Incident) -> None:
         """Set the gauge again if the incident is still firing."""
         self.incident(incident)
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Set the gauges of the outcome and of each detector that cannot judge."""
+        with self._lock:
+            self._outcome = outcome
 
     def finish(self, state: str) -> None:
         """Export the final state of the run."""
@@ -216,6 +223,15 @@ class PrometheusSink(Sink, Collector):
         for name in dict.fromkeys((*RUN_STATES, self._state)):
             state.add_metric([name], name == self._state)
         yield state
+        conclusion = GaugeMetricFamily("ganwatch_run_outcome", "1 for what is known about the run so far.", labels=["outcome"])
+        for each in Conclusion:
+            conclusion.add_metric([str(each)], each is self._outcome.conclusion)
+        yield conclusion
+        unjudged = GaugeMetricFamily("ganwatch_unjudged", "1 if the detector of the code applies and cannot judge.", labels=["code"])
+        codes = {one.code for one in self._outcome.unjudged}
+        for code in sorted(self._severities):
+            unjudged.add_metric([code], code in codes)
+        yield unjudged
         yield CounterMetricFamily(
             "ganwatch_exporter_rejected_readings", f"Readings of families with more than {MAX_LABEL_VALUES} label values.", self._rejected
         )

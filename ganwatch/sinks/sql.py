@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from ganwatch.core.incidents import Incident
+from ganwatch.core.outcome import Outcome
 from ganwatch.core.readings import Readings, Run, SampleImages
 from ganwatch.core.sink import Sink
 from ganwatch.store.database import DEFAULT_STORE, Store, open_store
@@ -62,6 +63,11 @@ class SqlSink(Sink):
         """Write images as files, and their paths to the database."""
         self._open_writer().add_samples(samples)
         self._open_writer().flush_samples()
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Write what is known about the run."""
+        self._open_writer().set_outcome(outcome)
+        self._open_writer().flush()
 
     def finish(self, state: str) -> None:
         """Write the final state of the run."""

@@ -194,7 +194,8 @@ def _attempts(connection: Connection, run: str) -> list[AttemptRecord]:
 
 def _to_run(row: RowMapping) -> RunRecord:
     facts = {str(key): value for key, value in row.items() if key != "fingerprint"}
-    return RunRecord(**facts | {"attempts": row["attempts"] or 0, "provenance": decode(row["provenance"])})
+    decoded = {name: decode(row[name]) for name in ("provenance", "outcome")}
+    return RunRecord(**facts | {"attempts": row["attempts"] or 0} | decoded)
 
 
 def _facts(row: RowMapping) -> dict[str, Any]:

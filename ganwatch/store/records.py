@@ -25,6 +25,8 @@ class RunRecord:
     open_incidents: int
     artifact_root: str | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    outcome: Mapping[str, Any] = field(default_factory=dict)
+    """Plain form of ``ganwatch.core.outcome.Outcome``; empty until there is one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,8 @@ def _run_id(**options: Any) -> Any:
 class RunRow(Base, table=True):
     """One training, which may have several attempts.
 
-    ``artifact_root`` is null if artifacts lie in the folder of the database. That folder can then be moved as a whole.
+    ``artifact_root`` is null if artifacts lie in the folder of the database. That folder can then be moved as a whole. ``outcome`` holds
+    ``Outcome.to_plain``, empty until there is one.
     """
 
     __tablename__ = "run"
@@ -51,6 +52,7 @@ class RunRow(Base, table=True):
     fingerprint: str | None = Field(default=None, index=True)
     artifact_root: str | None = None
     provenance: dict[str, Any] = _json()
+    outcome: dict[str, Any] = _json()
 
 
 class AttemptRow(Base, table=True):

@@ -13,6 +13,7 @@ import psutil
 from sqlalchemy import Connection, bindparam, func, select
 
 from ganwatch.core.incidents import Incident
+from ganwatch.core.outcome import Outcome
 from ganwatch.core.readings import Readings, Run, SampleImages
 from ganwatch.store import tables
 from ganwatch.store.blocks import STEPS_PER_BLOCK, WALL_TIME, Block
@@ -55,6 +56,7 @@ class Writer:
         self._incidents: dict[tuple[str, str], dict[str, Any]] = {}  # the newest report of each state, in order of arrival
         self._samples: list[SampleImages] = []
         self._state = "running"
+        self._outcome: dict[str, Any] = {}
         self._started = run.started or time.time()
         self._ended: float | None = None
         self._steps: tuple[int, int] | None = None
@@ -102,6 +104,10 @@ class Writer:
             del self._samples[:excess]
             self.dropped += excess
 
+    def set_outcome(self, outcome: Outcome) -> None:
+        """Record what is known about the run."""
+        self._outcome = encode(outcome.to_plain())
+
     def finish(self, state: str) -> None:
         """Record that the attempt has ended."""
         self._state, self._ended = state, time.time()
@@ -143,13 +149,14 @@ class Writer:
 
     def _write_run(self, connection: Connection) -> None:
         status = {"state": self._state, "ended": self._ended, "heartbeat": time.time()}
-        run: dict[str, Any] = {"id": self.run.id, **status}
+        run: dict[str, Any] = {"id": self.run.id, **status} | ({"outcome": self._outcome} if self._outcome else {})
         attempt: dict[str, Any] = {"run_id": self.run.id, "attempt": self.run.attempt, **status}
         if not self._has_run_row:
             fingerprint = self.run.provenance.get("fingerprint")
             stored = connection.execute(select(_RUN.c.started, _RUN.c.provenance).where(_RUN.c.id == self.run.id)).first()
             run |= {"name": self.run.name, "started": stored.started if stored else self._started}
             run |= {"fingerprint": None if fingerprint is None else str(fingerprint), "artifact_root": self.store.artifact_root}
+            run.setdefault("outcome", {})
             run["provenance"] = self._provenance or (stored.provenance if stored else {})
             attempt |= {"started": self._started, "provenance": self._provenance, **process_identity()}
             query = select(_ATTEMPT.c.first_step, _ATTEMPT.c.last_step).where(*self._owner(_ATTEMPT))

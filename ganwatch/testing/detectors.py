@@ -14,7 +14,7 @@ from itertools import count, cycle, islice
 from typing import Any
 
 from ganwatch.alerting.alerts import REQUIRED_SECTIONS
-from ganwatch.core.detector import Detector, NotApplicable, Severity, Verdict
+from ganwatch.core.detector import Detector, FailureKind, NotApplicable, Severity, Verdict
 from ganwatch.core.detector_settings import arguments_at, default_arguments
 from ganwatch.core.incidents import State
 from ganwatch.core.readings import Readings
@@ -68,12 +68,15 @@ def check_detector(cls: type[Detector], *, seeds: Sequence[int] = (0, 1, 2)) -> 
 def _check_class(cls: type[Detector]) -> None:
     who = cls.__name__
     code, title, severity, inputs = (getattr(cls, name, None) for name in ("code", "title", "severity", "inputs"))
-    require(isinstance(code, str) and re.fullmatch(r"GW\d{3}", code) is not None, who, "code must be GW and three digits", code)
+    is_code = isinstance(code, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,31}", code) is not None
+    require(is_code, who, "code must be a letter and up to 31 letters, digits, - or _", code)
+    require(isinstance(cls.kind, FailureKind), who, "kind must be a FailureKind", cls.kind)
     require(isinstance(title, str) and title.strip(" .\n") == title != "", who, "title must be a text without a full stop", title)
     require(isinstance(severity, Severity), who, "severity must be a Severity", severity)
     require(isinstance(inputs, tuple) and len(inputs) > 0, who, "inputs must be a tuple of series", inputs)
     unknown = [name for name in inputs or () if (signal := find_signal(name)) is None or bool(signal.label) != ("/" in name)]
     require(not unknown, who, "inputs must be series of the catalogue, with a label if their family has one", unknown)
+    require(set(cls.required) <= set(inputs or ()), who, "required must be some of the inputs", cls.required)
     for name, minimum in (("fire_after", 0), ("resolve_after", 1), ("causal_priority", -math.inf)):
         value = getattr(cls, name)
         require(type(value) is int and value >= minimum, who, f"{name} must be a whole number >= {minimum}", value)
@@ -100,6 +103,9 @@ def _check_demo(cls: type[Detector], seed: int) -> None:
     incidents = [(one.code, one.state) for one in replay(readings, [cls()])]
     rule = "the demo must end in one firing incident: a verdict at every step of the failure, for longer than fire_after"
     require(incidents == [(cls.code, State.FIRING)], who, rule, incidents)
+    detector = cls()
+    _results(detector, readings)
+    require(detector.is_ready is True, who, "is_ready must be True at the end of the demo", detector.is_ready)
 
 
 def _check_tunable(cls: type[Detector], seed: int) -> None:

@@ -167,7 +167,7 @@ def test_a_long_phase_of_the_critic_alone_takes_no_more_memory(training):
         return sum(issubclass(type(value), torch.Tensor) for value in gc.get_objects())
 
     fake = training.batch().detach()
-    before, later = tensors_after_updates(300), tensors_after_updates(300)
+    before, later = tensors_after_updates(300), tensors_after_updates(200)
     assert later <= before
 
 
@@ -257,4 +257,4 @@ def test_calls_of_rare_d_updates_stay_for_the_steps_between(training):
         (-training.d(training.g(torch.randn(5, 4))).mean()).backward()
         training.optimizers["g"].step()
         assert (training.steps[-1].last_call("d", "real") is first) == (number < 20)
-        assert training.steps[-1].updates == {"g": 1}
+        assert (training.steps[-1].counts["updates_performed/g"], training.steps[-1].counts["updates_performed/d"]) == (1, 0)

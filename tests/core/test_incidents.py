@@ -7,12 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ganwatch.core.detector import Detector, NotApplicable, Severity, Verdict
+from ganwatch.core.detector import Detector, FailureKind, NotApplicable, Severity, Verdict
 from ganwatch.core.incidents import CAUSAL_WINDOW, ONSET_TOLERANCE, Incident, IncidentBook, State, incident_from_plain, incident_to_plain
+
+KINDS = {"1": FailureKind.DIVERSITY, "2": FailureKind.BALANCE, "3": FailureKind.NUMERICS, "4": FailureKind.QUALITY, "5": FailureKind.DATA}
 
 
 def detector_class(code: str, *, fire_after: int = 0, resolve_after: int = 3, causal_priority: int = 0) -> type[Detector]:
     facts = {"code": code, "title": f"failure {code}", "severity": Severity.TICKET, "inputs": ("loss/g",)}
+    facts["kind"] = KINDS.get(code[2], FailureKind.OTHER)
     timing = {"fire_after": fire_after, "resolve_after": resolve_after, "causal_priority": causal_priority}
     return type(code, (Detector,), facts | timing)
 
@@ -22,7 +25,7 @@ def verdict(onset: int | None = None, *, window: int = 1) -> Verdict:
 
 
 COLLAPSE, QUALITY, DOMINATION, GRADIENTS, DATA = (detector_class(code) for code in ("GW101", "GW401", "GW201", "GW301", "GW501"))
-OBSERVER = detector_class("GW901")
+OTHER = detector_class("ACME-7")
 
 
 def causes(book: IncidentBook) -> dict[str, str | None]:
@@ -78,7 +81,7 @@ def test_evidence_is_the_latest() -> None:
 
 
 def test_the_causal_order_decides_between_onsets_within_the_causal_window() -> None:
-    order = [DATA, GRADIENTS, DOMINATION, COLLAPSE, QUALITY, OBSERVER]
+    order = [DATA, GRADIENTS, DOMINATION, COLLAPSE, QUALITY, OTHER]
     for cause, symptom in pairwise(order):
         book = IncidentBook()
         book.update(1000 + CAUSAL_WINDOW - ONSET_TOLERANCE, symptom, verdict(onset=1000))

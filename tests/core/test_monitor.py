@@ -167,8 +167,8 @@ def test_a_result_holds_between_the_readings_of_its_inputs() -> None:
 
 def test_a_detector_that_is_not_applicable_says_what_it_needs() -> None:
     monitor = Monitor(detectors=[High(), Broken()])
-    assert monitor.not_applicable() == dict.fromkeys(("GW201", "GW301"), "needs one of loss/d")
-    assert Monitor(detectors=[type("Optional", (High,), {"is_optional": True})()]).not_applicable() == {}
+    assert {one.code: one.reason for one in monitor.outcome().unjudged} == dict.fromkeys(("GW201", "GW301"), "needs one of loss/d")
+    assert Monitor(detectors=[type("Optional", (High,), {"is_optional": True})()]).outcome().unjudged == ()
     monitor.add_readings(Readings(1, {"loss/d": -1.0}))
     assert monitor.not_applicable()["GW201"] == "needs a loss that is not negative"
     resumed = Monitor(detectors=[High()])

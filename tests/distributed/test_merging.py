@@ -34,7 +34,7 @@ def numbers(complete):
         ("output_gradient/g", (3.0, math.sqrt(41.0)), 5.0),
         ("output_gradient/g", (1e200, 1e200), math.inf),
         ("batch_size/real", (8.0, 4.0), 12.0),
-        ("updates/d", (5.0, 5.0), 5.0),
+        ("updates_performed/d", (5.0, 5.0), 5.0),
         ("data_min/real", (math.nan, -1.0), -1.0),
         ("data_max/real", (math.inf, 2.0), math.inf),
         ("data_max/real", (math.nan, 2.0), 2.0),

@@ -57,6 +57,8 @@ OPERATIONS = {ast.Add: ("+", "-"), ast.Sub: ("-", "+"), ast.Mult: ("*", "/"), as
 FUNCTIONS = {"min": "max", "max": "min", "any": "all", "all": "any"}
 LEFT_OUT = {"demo", "provenance", "__repr__"}
 """Functions that decide nothing."""
+NOT_DECIDING = {"tunable"}
+"""Class attributes that decide nothing about a run: ranges in which ``calibrate`` searches."""
 
 
 @dataclass(frozen=True)
@@ -94,11 +96,15 @@ def _deciding(node: ast.AST) -> Iterator[ast.expr]:
         for child in value if isinstance(value, list) else [value]:
             if not isinstance(child, ast.AST) or field in {"annotation", "returns", "decorator_list"}:
                 continue
-            if isinstance(child, ast.JoinedStr | ast.Raise) or getattr(child, "name", "") in LEFT_OUT:
+            if isinstance(child, ast.JoinedStr | ast.Raise) or getattr(child, "name", "") in LEFT_OUT or _is_not_deciding(child):
                 continue
             if isinstance(child, ast.expr):
                 yield child
             yield from _deciding(child)
+
+
+def _is_not_deciding(node: ast.AST) -> bool:
+    return isinstance(node, ast.Assign) and any(isinstance(target, ast.Name) and target.id in NOT_DECIDING for target in node.targets)
 
 
 def _changes(node: ast.expr, line: bytes) -> Iterator[tuple[int, int, str]]:

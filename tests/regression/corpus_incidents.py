@@ -9,11 +9,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
-from ganwatch.calibration.replayed_runs import ReplayedRun, replay_runs
-from ganwatch.recordings.sources import open_sources
+from ganwatch.core.detector import Verdict
+from ganwatch.core.incidents import Incident
+from ganwatch.core.replay import replay
+from ganwatch.recordings.sources import Source, open_sources
 from ganwatch.session.defaults import default_detectors
 
 TESTS = Path(__file__).parents[1]
@@ -21,19 +24,31 @@ SOURCES = (TESTS / "recorded", TESTS / "benchmarks" / "corpus" / "recorded")
 EXPECTED = Path(__file__).with_name("corpus_incidents.json")
 
 
-def replay_recorded_runs() -> list[ReplayedRun]:
+def incidents_now() -> dict[str, list[str]]:
+    """A line for each incident with its latest evidence, by run."""
     files = [str(path) for folder in SOURCES for path in sorted(folder.glob("*.parquet"))]
-    return [run for (run,) in replay_runs(open_sources(files), [default_detectors], jobs=2)]
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        return {name: lines for runs in pool.map(replayed, open_sources(files)) for name, lines in runs}
 
 
-def incidents(runs: Iterable[ReplayedRun]) -> dict[str, list[str]]:
-    """A line for each incident, by run."""
-    return {
-        run.name: [
-            f"{one.id} {one.title}: onset {one.onset}, fired {one.fired}, resolved {one.resolved}, cause {one.cause}" for one in run.alarms
-        ]
-        for run in runs
-    }
+def replayed(source: Source) -> list[tuple[str, list[str]]]:
+    found = [(run.name, replay(run.readings, default_detectors())) for run in source()]
+    return [(name, [f"{describe(one)}; {evidence(one.evidence)}" for one in sorted(incidents, key=order)]) for name, incidents in found]
+
+
+def order(incident: Incident) -> tuple[int, str]:
+    return incident.fired or 0, incident.id
+
+
+def describe(incident: Incident) -> str:
+    timing = f"onset {incident.onset}, fired {incident.fired}, resolved {incident.resolved}"
+    return f"{incident.id} {incident.title}: {timing}, cause {incident.cause}"
+
+
+def evidence(verdict: Verdict | None) -> str:
+    assert verdict is not None
+    value = f"{verdict.signal} {verdict.value:.6g} against {verdict.threshold:.6g}"
+    return f"{value} over {verdict.window} steps from {verdict.onset} ({verdict.origin})"
 
 
 def expected() -> dict[str, list[str]]:
@@ -44,7 +59,7 @@ def expected() -> dict[str, list[str]]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=("record", "compare"))
-    now = incidents(replay_recorded_runs())
+    now = incidents_now()
     if parser.parse_args().what == "record":
         EXPECTED.write_text(json.dumps(dict(sorted(now.items())), indent=1) + "\n")
         return 0

@@ -56,7 +56,7 @@ def test_an_invalid_state_is_refused_and_an_empty_one_is_a_new_run(state):
         with pytest.raises(UserError, match=r"state must be a state of watching.state_dict\(\), or empty, got "):
             watching.load_state_dict(state)
         watching.load_state_dict({})
-        assert watching.state_dict()["index"] == 0
+        assert watching.state_dict()["recorder"]["index"] == 0
 
 
 def test_a_state_that_comes_too_late_changes_nothing(caplog):

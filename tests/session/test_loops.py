@@ -9,7 +9,7 @@ import torch
 from loop_table import LOOPS
 from network_loops import CompileLoop
 from optimizer_loops import LongPhasesLoop
-from plain_loop import STEPS
+from plain_loop import STEPS, equal, final_state
 
 import ganwatch
 from ganwatch.capture.step import reduce_to_scores
@@ -69,16 +69,6 @@ def expected_readings(events):
     return readings, updates
 
 
-def final_state(loop):
-    return {"g": loop.g.state_dict(), "d": loop.d.state_dict(), "random": torch.get_rng_state()}
-
-
-def equal(one, other):
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
-    return torch.equal(one, other)
-
-
 @pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # the compiler's own
 @pytest.mark.parametrize("name", LOOPS)
 def test_loop(name):
@@ -99,7 +89,7 @@ def test_loop(name):
         families = {"loss", "grad_norm", "clipped_grad_norm"}
         own = {series: x for series, x in readings[step].items() if series.partition("/")[0] in families}
         assert own == pytest.approx(values, rel=1e-4), step
-        assert {role: readings[step].get(f"updates/{role}", 0) for role in "gd"} == updates[step], step
+        assert {role: readings[step][f"updates_performed/{role}"] for role in "gd"} == updates[step], step
 
     reals = torch.cat(loop.d_reals).flatten(1) if loop.d_reals else alone.data * alone.brightness
     data = {row.numpy().tobytes() for row in reals}

@@ -83,7 +83,7 @@ def test_only_the_named_optimizers_count(named, counted, caplog):
         train(g, d, of_g=of_g, steps=48)
     assert watching.observer.recorder.loop_facts.updates == {"g": 2 * counted, "d": 48}
     assert watching.observer.recorder.index == 48
-    assert {reading.values["updates/g"] for reading in sink.steps[1:]} == {float(len(named))}
+    assert {reading.values["updates_performed/g"] for reading in sink.steps[1:]} == {float(len(named))}
     assert not [record for record in caplog.records if "G" in record.getMessage() and record.levelname == "WARNING"]
 
 

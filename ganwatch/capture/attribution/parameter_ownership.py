@@ -57,7 +57,8 @@ class OwnedParameters:
         norms = []
         if unclipped_norms:
             norms = [unclipped_norms[id(parameter)] for parameter in parameters if id(parameter) in unclipped_norms]
-        return Update(network, index, names, parameters, scale, torch.stack(norms) if len(norms) == len(parameters) else None)
+        unclipped = torch.stack(norms) if len(norms) == len(parameters) else None
+        return Update(network, index, names, parameters, scale, unclipped, len(self.parameters) - len(parameters))
 
 
 @dataclass(slots=True)

@@ -46,6 +46,8 @@ class PendingLosses:
         """Losses that were pending at the other network's update and were not its own."""
         self._clear_updates = 0
         self._had_several = False
+        self.has_backward = False
+        """True if there was a backward pass; the reader resets it."""
         self._without_backward: deque[tuple[Tensor, set[str]]] = deque(maxlen=MAX_LOSSES)
         """Losses with a gradient from ``autograd.grad``, and the networks."""
 
@@ -56,6 +58,7 @@ class PendingLosses:
 
     def before_backward(self) -> None:
         """Note the gradients before a backward pass."""
+        self.has_backward = True
         if self._is_clear:
             return
         self._gradients_before = self._gradient_versions()

@@ -70,7 +70,7 @@ def test_an_optimizer_that_wraps_others_steps_once(networks, build):
     recorder, steps, _ = record(networks)
     iterate(networks, [build(networks[0])], [build(networks[1])])
     recorder.close()
-    assert [step.updates for step in steps] == [{"g": 1, "d": 1}] * 4
+    assert [(step.counts["updates_performed/g"], step.counts["updates_performed/d"]) for step in steps] == [(1, 1)] * 4
     assert recorder.index == 4
 
 
@@ -84,7 +84,7 @@ def test_two_optimizers_of_one_generator_end_a_step_with_the_first(networks):
     iterate(networks, [sgd(networks[0])], [sgd(networks[1])])  # a new one after rounds without another
     assert recorder.index == 12
     recorder.close()
-    assert sum(step.updates["g"] for step in steps) == 4 * 2 + 4 + 4
+    assert sum(step.counts["updates_performed/g"] for step in steps) == 4 * 2 + 4 + 4
 
 
 def test_an_error_of_a_probes_schedule_is_isolated(networks):

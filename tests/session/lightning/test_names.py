@@ -64,7 +64,7 @@ def check(name, folder):
     assert watch.observer.monitor.errors == {}
     assert "d_auc" not in watch.observer.monitor.latest  # due at step 20
     saved = torch.load(trainer.checkpoint_callback.best_model_path, weights_only=True)
-    return saved["callbacks"]["GanWatch"]["index"]
+    return saved["callbacks"]["GanWatch"]["recorder"]["index"]
 
 
 def check_alone_and_together(folder, hidden, names, kill):

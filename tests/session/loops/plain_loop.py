@@ -115,3 +115,13 @@ class Loop:
 def variant(base=Loop, **attributes):
     """Return a subclass of a loop with other attributes."""
     return type("Variant", (base,), attributes)
+
+
+def final_state(loop):
+    return {"g": loop.g.state_dict(), "d": loop.d.state_dict(), "random": torch.get_rng_state()}
+
+
+def equal(one, other):
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
+    return torch.equal(one, other)

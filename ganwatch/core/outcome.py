@@ -1,0 +1,160 @@
+"""Outcome of a run: clean only if every detector that applies could judge to the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from ganwatch.core.coverage import Span
+from ganwatch.core.detector import Detector, DetectorResult, NotApplicable
+
+EARLY_STEPS = 200
+"""Steps up to which an input that was not measured yet may still come."""
+TOO_EARLY = "too early"
+"""Reason of a detector that needs more readings."""
+MIN_IDLE_STEPS = 50
+"""Steps at the end without an update of a network from which on that is reported."""
+
+
+class Conclusion(StrEnum):
+    """What is known about a run."""
+
+    CLEAN = "clean"
+    """No incident, and every detector that applies judged to the end."""
+    INCIDENTS = "incidents"
+    """There was an incident."""
+    NOT_JUDGED = "not judged"
+    """No incident, but some detector that applies could not judge to the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unjudged:
+    """A detector that could not judge to the end.
+
+    Parameters
+    ----------
+    code, title : str
+    reason : str
+        What it lacks.
+    last_step : int or None
+        Last step that it could judge; None if there was none.
+    """
+
+    code: str
+    title: str
+    reason: str
+    last_step: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.title} ({self.cause})"
+
+    @property
+    def cause(self) -> str:
+        """Last step that it judged, and what it has lacked since."""
+        return self.reason if self.last_step is None else f"judged until step {self.last_step}, {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Outcome of a run up to a step.
+
+    Parameters
+    ----------
+    step : int
+    conclusion : Conclusion
+    incidents : tuple of str
+        Codes, one for each incident.
+    unjudged : tuple of Unjudged
+        Detectors that apply and could not judge to the end.
+    failures : mapping of str to int
+        Errors of ganwatch itself, by part.
+    idle : mapping of str to int
+        Steps at the end without an update, by network; only long ones.
+    """
+
+    step: int = 0
+    conclusion: Conclusion = Conclusion.NOT_JUDGED
+    incidents: tuple[str, ...] = ()
+    unjudged: tuple[Unjudged, ...] = ()
+    failures: Mapping[str, int] = field(default_factory=dict)
+    idle: Mapping[str, int] = field(default_factory=dict)
+
+    def describe(self) -> str:
+        """Describe the outcome in one line, without a claim that is not known to be true.
+
+        >>> print(Outcome(200, Conclusion.NOT_JUDGED, unjudged=(Unjudged("GW401", "quality regression", "needs frechet"),)).describe())
+        no incident was found, but not everything was judged: GW401 quality regression (needs frechet)
+        """
+        codes = ", ".join(sorted(set(self.incidents)))
+        counted = f"{len(self.incidents)} incident{'s' if len(self.incidents) > 1 else ''} ({codes})"
+        by_cause: dict[str, list[str]] = {}
+        for one in sorted(self.unjudged, key=lambda one: one.code):
+            by_cause.setdefault(one.cause, []).append(f"{one.code} {one.title}")
+        unjudged = "; ".join(f"{', '.join(names)} ({cause})" for cause, names in by_cause.items())
+        text = {
+            Conclusion.CLEAN: "no incident, and every detector that applies judged to the end",
+            Conclusion.INCIDENTS: counted + (f"; not judged: {unjudged}" if unjudged else ""),
+            Conclusion.NOT_JUDGED: f"no incident was found, but not everything was judged: {unjudged or 'there was no step'}",
+        }[self.conclusion]
+        names = {"g": "the generator", "d": "the discriminator"}
+        idle = [f"{names[role]} had no update in the last {steps:,} steps" for role, steps in self.idle.items()]
+        failed = [f"{part} failed {count:,} time{'s' if count > 1 else ''}" for part, count in self.failures.items()]
+        return "; ".join([text, *idle, *failed])
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return JSON types."""
+        lists = {"incidents": list(self.incidents), "unjudged": [*map(asdict, self.unjudged)]}
+        return asdict(self) | {"conclusion": str(self.conclusion)} | lists
+
+
+def find_unjudged(
+    detectors: Iterable[Detector], results: Mapping[str, DetectorResult], spans: Mapping[str, Span], step: int
+) -> list[Unjudged]:
+    """Return the detectors that apply to a run and cannot judge now.
+
+    Parameters
+    ----------
+    detectors : iterable of Detector
+    results : mapping of str to result
+        Latest result of each detector that was updated, by code.
+    spans : mapping of str to Span
+        By series.
+    step : int
+        The present step.
+    """
+    unjudged = []
+    for detector in detectors:
+        if isinstance(results.get(detector.code), NotApplicable):
+            continue
+        missing, ended = _missing_inputs(detector, spans), _ended_inputs(detector, spans, step)
+        last_step = None
+        if missing:
+            if detector.is_optional:
+                continue
+            reason = f"needs {' and '.join(missing)}" if detector.required else f"needs one of {', '.join(missing)}"
+            reason = TOO_EARLY if 0 < step <= EARLY_STEPS else reason
+        elif ended:
+            last_step = min(spans[name].last for name in ended) if detector.is_ready else None
+            reason = f"no {' and '.join(ended)} since"
+        elif not detector.is_ready:
+            reason = TOO_EARLY
+        else:
+            continue
+        unjudged.append(Unjudged(detector.code, detector.title, reason, last_step))
+    return unjudged
+
+
+def _missing_inputs(detector: Detector, spans: Mapping[str, Span]) -> list[str]:
+    """Return the inputs that were never measured and without which the detector cannot judge."""
+    if detector.required:
+        return [name for name in detector.required if name not in spans]
+    return [] if any(name in spans for name in detector.inputs) else list(detector.inputs)
+
+
+def _ended_inputs(detector: Detector, spans: Mapping[str, Span], step: int) -> list[str]:
+    """Return the measured inputs that are no longer measured and without which the detector cannot judge."""
+    measured = [name for name in detector.required or detector.inputs if name in spans]
+    ended = [name for name in measured if spans[name].has_ended(step)]
+    return ended if detector.required or len(ended) == len(measured) else []
