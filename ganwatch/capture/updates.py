@@ -59,10 +59,10 @@ class OptimizerStep:
 
     @property
     def activity(self) -> Activity | None:
-        """Activity of the loop that it shows; None if it is another network's."""
+        """Activity of the loop that it shows; None if it trains another network, or the generator for something else."""
         if self.ends_step:
             return Activity.GENERATOR_UPDATES
-        if not self.attempted:
+        if not self.attempted or any(one.owned.role == "g" for one in self.applied):
             return None
         return Activity.GENERATOR_ATTEMPTS if "g" in self.attempted else Activity.DISCRIMINATOR_ATTEMPTS
 
