@@ -142,7 +142,8 @@ class Step:
 
 def compute_norms(gradients: Sequence[Tensor]) -> Tensor:
     """Return the L2 norm of each gradient, shape (P,)."""
-    return torch.stack(torch._foreach_norm(list(gradients)))  # noqa: SLF001
+    fused = getattr(torch, "_foreach_norm", None)
+    return torch.stack(fused(list(gradients)) if fused else [torch.linalg.vector_norm(gradient) for gradient in gradients])
 
 
 def reduce_to_scores(output: Any) -> Tensor | None:

@@ -208,7 +208,7 @@ class UpdateTracker:
             one.build_update(
                 _network_name(one, self._classify(one, owned)), self.sampled_index, scale=scale, unclipped_norms=self._unclipped_norms
             )
-            for one in _select_attempted(owned, outer_steps)
+            for one in _select_attempted(owned, outer_steps, step.optimizer)
             if one.has_gradient
         ]
         step.updates = self._before_step(updates)
@@ -220,9 +220,7 @@ class UpdateTracker:
         step = self._open_steps.pop() if is_innermost else self._close_abandoned_steps(optimizer)
         if step is None or (not step.owned and self.ownership.is_of_other_watch(optimizer)):
             return
-        attempted = _select_attempted(step.owned, self._open_steps)
-        if not all(one.has_gradient for one in attempted) and _trains_others(optimizer, step.owned):
-            attempted = [one for one in attempted if one.has_gradient]
+        attempted = _select_attempted(step.owned, self._open_steps, optimizer)
         if step.owned:
             self._last_optimizer = id(optimizer)
         if step.is_skipped:
@@ -288,12 +286,19 @@ class UpdateTracker:
             self._unclipped_norms |= zip(own, compute_norms(list(own.values())).unbind(), strict=True)
 
 
-def _select_attempted(owned: Sequence[OwnedParameters], outer_steps: Sequence[_OpenStep]) -> Sequence[OwnedParameters]:
-    """Return the parameters that an optimizer is to update, without those of optimizers that wrap it and are stepping now."""
-    if not outer_steps:
+def _select_attempted(
+    owned: Sequence[OwnedParameters], outer_steps: Sequence[_OpenStep], optimizer: torch.optim.Optimizer
+) -> Sequence[OwnedParameters]:
+    """Return the parameters that an optimizer is to update.
+
+    Those of optimizers that wrap it and are stepping now are left out, and those without a gradient if it updates other networks.
+    """
+    if outer_steps:
+        outer_roles = {one.role for step in outer_steps for one in step.owned}
+        owned = [one for one in owned if one.role not in outer_roles]
+    if all(one.has_gradient for one in owned) or not _trains_others(optimizer, owned):
         return owned
-    outer_roles = {one.role for step in outer_steps for one in step.owned}
-    return [one for one in owned if one.role not in outer_roles]
+    return [one for one in owned if one.has_gradient]
 
 
 def _trains_others(optimizer: torch.optim.Optimizer, owned: Sequence[OwnedParameters]) -> bool:

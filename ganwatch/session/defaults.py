@@ -56,7 +56,8 @@ def _foreign_code(group: str) -> AbstractContextManager[None]:
     """Return a context for the import of what other packages offer, which may draw random numbers; does nothing if there is none."""
     if not entry_points(group=group):
         return nullcontext()
-    
+    from ganwatch.isolation.random_state import preserved_random_state
+
     return preserved_random_state()
 
 

@@ -53,6 +53,7 @@ class CodeHints:
 
 def status(observer: Observer, hints: CodeHints) -> str:
     """Describe networks, optimizers, loss, batches, signals and set-up problems, a line each."""
+    observer.count_tap_failures()
     recorder, facts = observer.recorder, observer.recorder.loop_facts
     lines = [f"step {recorder.index}"]
     if recorder.clock.source is not Activity.GENERATOR_UPDATES:

@@ -16,9 +16,10 @@ from ganwatch.capture.gatherer import Gatherer
 from ganwatch.capture.options import NO_OPTIONS, Options
 from ganwatch.capture.recorder import Recorder
 from ganwatch.capture.step import Step
+from ganwatch.capture.taps import patches
 from ganwatch.core.detector import Detector
 from ganwatch.core.incidents import Incident, State
-from ganwatch.core.monitor import Monitor
+from ganwatch.core.monitor import OBSERVER_EVERY, Monitor
 from ganwatch.core.probe import Probe
 from ganwatch.core.readings import Run
 from ganwatch.core.sink import Sink
@@ -88,6 +89,7 @@ class Observer:
             is_sampled=self.gallery.needs_calls,
             options=options,
         )
+        self.count_tap_failures()
         context = EvaluationContext(self.quality_sampler, self.scorer, options.heldout)
         for probe in probes:
             self.monitor.guard(f"probe {probe.name}", partial(probe.attach, context))
@@ -138,11 +140,17 @@ class Observer:
             if self._run is None and self._start_run is not None:
                 self.monitor.guard("start", lambda: self._start(step))
             self._announce_clock(step)
+            if step.index % OBSERVER_EVERY == 0:
+                self.count_tap_failures()
             if self.ranks.rank == 0 and self.gallery.needs_calls(step.index):
                 self.monitor.guard("gallery", lambda: self.gallery.on_step(step))
             self.monitor.process_step(step)
         finally:
             self.recorder.is_paused = False
+
+    def count_tap_failures(self) -> None:
+        """Add what the taps on torch could not do to the errors of the run."""
+        self.monitor.errors |= patches.failures()  # the larger of two counts
 
     def _announce_clock(self, step: Step) -> None:
         """Log once that steps follow another activity of the loop than before."""
@@ -224,5 +232,6 @@ class Observer:
                 self.ranks.timeout = 0.0
             if (last := self.recorder.build_final_step()) is not None:
                 self.monitor.process_step(last)
+            self.count_tap_failures()
             self.monitor.finish(state)
             self.monitor.guard("ranks", self.ranks.close)

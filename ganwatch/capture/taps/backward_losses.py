@@ -8,7 +8,6 @@ reported, nor are other threads.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from threading import get_ident
@@ -18,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.utils.weak import WeakIdKeyDictionary
+
+from ganwatch.capture.taps.patches import Patch
 
 
 @dataclass(slots=True)
@@ -45,31 +46,23 @@ _scaler_uses: list[bool] = []
 """Not empty once a loss was scaled."""
 _passes: dict[int, tuple[Any, Tensor | None]] = {}
 """By thread: the tensors and the scale of the outermost backward pass that is running."""
-_ENGINE = "_engine_run_backward"
-"""The function that every pass runs through; it has no public name."""
-_ORIGINAL = torch.autograd.backward, getattr(torch.autograd, _ENGINE), GradScaler.scale, GradScaler.step
-_run_backward, _run_engine, _run_scale, _run_step = _ORIGINAL
 
 
-@functools.wraps(_run_backward)
 def _backward(tensors: Any, grad_tensors: Any = None, *args: Any, **kwargs: Any) -> Any:
     thread = get_ident()
     listeners = _thread_listeners()
     if not listeners or thread in _passes:
-        return _run_backward(tensors, grad_tensors, *args, **kwargs)
+        return _backward_patch.original(tensors, grad_tensors, *args, **kwargs)
     if _scaler_uses or grad_tensors is not None or not isinstance(tensors, Tensor):
         return _backward_any(listeners, tensors, grad_tensors, *args, **kwargs)
     _passes[thread] = tensors, None
-    for listener in listeners:
-        listener.on_backward()
+    _report_begin(listeners)
     try:
-        result = _run_backward(tensors, None, *args, **kwargs)
+        result = _backward_patch.original(tensors, None, *args, **kwargs)
     finally:
         del _passes[thread]
     if tensors.numel() == 1:
-        loss = tensors.detach()
-        for listener in listeners:
-            listener.on_loss(loss)
+        _report_loss(listeners, tensors.detach())
     return result
 
 
@@ -79,32 +72,53 @@ def _backward_any(listeners: Sequence[Listener], tensors: Any, grad_tensors: Any
     originals = [_unscaled.get(loss) if isinstance(loss, Tensor) else None for loss in losses]
     thread = get_ident()
     _passes[thread] = tensors, originals[0][1] if originals and originals[0] else None
-    for listener in listeners:
-        listener.on_backward()
+    _report_begin(listeners)
     try:
-        result = _run_backward(tensors, grad_tensors, *args, **kwargs)
+        result = _backward_patch.original(tensors, grad_tensors, *args, **kwargs)
     finally:
         del _passes[thread]
     for scaled, original, weight in zip(losses, originals, weights, strict=False):
         loss = original[0] if original else scaled
         if isinstance(loss, Tensor) and loss.numel() == 1:  # torch also accepts edges of the graph
             value = loss.detach() if weight is None else loss.detach() * weight.detach().reshape(loss.shape)
-            for listener in listeners:
-                listener.on_loss(value)
+            _report_loss(listeners, value)
     return result
 
 
-@functools.wraps(_run_engine)
-def _engine(outputs: Any, weights: Any, retain_graph: Any, create_graph: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-    result = _run_engine(outputs, weights, retain_graph, create_graph, inputs, *args, **kwargs)
+def _report_begin(listeners: Sequence[Listener]) -> None:
+    try:
+        for listener in listeners:
+            listener.on_backward()
+    except Exception as error:  # noqa: BLE001  # counted and logged
+        _backward_patch.fail(error)
+
+
+def _report_loss(listeners: Sequence[Listener], loss: Tensor) -> None:
+    try:
+        for listener in listeners:
+            listener.on_loss(loss)
+    except Exception as error:  # noqa: BLE001  # counted and logged
+        _backward_patch.fail(error)
+
+
+def _engine(*args: Any, **kwargs: Any) -> Any:
+    result = _engine_patch.original(*args, **kwargs)
     if not kwargs.get("accumulate_grad"):
-        if create_graph:
-            for listener in _thread_listeners():
-                listener.on_penalty()
-        elif isinstance(inputs[0], nn.Parameter) and len(outputs) == 1 and isinstance(outputs[0], Tensor) and outputs[0].numel() == 1:
-            for listener in _thread_listeners():
-                listener.on_gradient(outputs[0].detach(), inputs)
+        try:
+            _report_gradient(*args[:5])
+        except Exception as error:  # noqa: BLE001  # counted and logged
+            _engine_patch.fail(error)
     return result
+
+
+def _report_gradient(outputs: Any, _weights: Any, _retain_graph: Any, create_graph: Any, inputs: Any) -> None:
+    """Report gradients that ``autograd.grad`` has computed."""
+    if create_graph:
+        for listener in _thread_listeners():
+            listener.on_penalty()
+    elif isinstance(inputs[0], nn.Parameter) and len(outputs) == 1 and isinstance(outputs[0], Tensor) and outputs[0].numel() == 1:
+        for listener in _thread_listeners():
+            listener.on_gradient(outputs[0].detach(), inputs)
 
 
 def _thread_listeners() -> list[Listener]:
@@ -112,21 +126,29 @@ def _thread_listeners() -> list[Listener]:
     return [listener for listener in _listeners if listener.thread == thread]
 
 
-@functools.wraps(_run_scale)
 def _scale(self: GradScaler, outputs: Any) -> Any:
-    result = _run_scale(self, outputs)
+    result = _scale_patch.original(self, outputs)
     if isinstance(outputs, Tensor) and result is not outputs:
         _scaler_uses[:] = [True]
-        _unscaled[result] = (outputs.detach(), _run_scale(self, torch.ones((), device=outputs.device)))
+        _unscaled[result] = (outputs.detach(), _scale_patch.original(self, torch.ones((), device=outputs.device)))
     return result
 
 
-@functools.wraps(_run_step)
 def _step(self: GradScaler, optimizer: torch.optim.Optimizer, *args: Any, **kwargs: Any) -> Any:
-    result = _run_step(self, optimizer, *args, **kwargs)
-    for listener in _thread_listeners():
-        listener.on_scaled_step(optimizer)
+    result = _step_patch.original(self, optimizer, *args, **kwargs)
+    try:
+        for listener in _thread_listeners():
+            listener.on_scaled_step(optimizer)
+    except Exception as error:  # noqa: BLE001  # counted and logged
+        _step_patch.fail(error)
     return result
+
+
+_backward_patch = Patch("torch.autograd:backward", _backward, "losses are not seen")
+_engine_patch = Patch("torch.autograd:_engine_run_backward", _engine, "gradient penalties and losses of autograd.grad are not recognised")
+_scale_patch = Patch("torch.amp.grad_scaler:GradScaler.scale", _scale, "losses of mixed precision are read with their scale")
+_step_patch = Patch("torch.amp.grad_scaler:GradScaler.step", _step, "updates that a scaler skips are not counted")
+_all_patches = _backward_patch, _engine_patch, _scale_patch, _step_patch
 
 
 def current_scale() -> Tensor | None:
@@ -148,19 +170,14 @@ def _current_pass() -> tuple[Any, Tensor | None]:
 
 def add_listener(listener: Listener) -> None:
     """Call the listener's functions from now on."""
-    if not _listeners:
-        _install(_backward, _engine, _scale, _step)
     _listeners.append(listener)
+    for patch in _all_patches:
+        patch.install()
 
 
 def remove_listener(listener: Listener) -> None:
     """Undo ``add_listener``."""
     _listeners.remove(listener)
     if not _listeners:
-        _install(*_ORIGINAL)
-
-
-def _install(backward: Any, engine: Any, scale: Any, step: Any) -> None:
-    torch.autograd.backward = backward
-    setattr(torch.autograd, _ENGINE, engine)
-    GradScaler.scale, GradScaler.step = scale, step  # type: ignore[method-assign]
+        for patch in _all_patches:
+            patch.remove()

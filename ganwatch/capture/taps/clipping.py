@@ -2,40 +2,40 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor
-from torch.nn.utils import clip_grad
+
+from ganwatch.capture.taps.patches import Patch
 
 OnClip = Callable[[Sequence[Tensor]], None]
 
-_NAME = "_group_tensors_by_device_and_dtype"
 _listeners: list[OnClip] = []
-_original: Callable[..., Any] | None = getattr(clip_grad, _NAME, None)
 
 
 def add_listener(listener: OnClip) -> None:
     """Call ``listener(gradients)`` before gradients are clipped or measured; possibly several times for one clipping."""
-    if not _listeners and _original is not None:
-        setattr(clip_grad, _NAME, _group)
     _listeners.append(listener)
+    _patch.install()
 
 
 def remove_listener(listener: OnClip) -> None:
     """Undo ``add_listener``."""
     _listeners.remove(listener)
-    if not _listeners and _original is not None:
-        setattr(clip_grad, _NAME, _original)
+    if not _listeners:
+        _patch.remove()
 
 
-def _group(tensors: Sequence[Sequence[Tensor]], *args: Any, **kwargs: Any) -> Any:
-    for listener in tuple(_listeners):
-        listener(tensors[0])
-    assert _original is not None
-    return _original(tensors, *args, **kwargs)
+def _group(*args: Any, **kwargs: Any) -> Any:
+    try:
+        for listener in tuple(_listeners):
+            listener(args[0][0])
+    except Exception as error:  # noqa: BLE001  # counted and logged
+        _patch.fail(error)
+    return _patch.original(*args, **kwargs)
 
 
-if _original is not None:
-    functools.update_wrapper(_group, _original)
+_patch = Patch(
+    "torch.nn.utils.clip_grad:_group_tensors_by_device_and_dtype", _group, "gradient norms of loops that clip are those after clipping"
+)

@@ -60,11 +60,12 @@ def is_running(module: nn.Module) -> bool:
 def wrap_compiled_modules() -> None:
     """Wrap the calls of watched modules that were compiled since the last time."""
     dynamo = sys.modules.get("torch._dynamo.eval_frame")
-    if dynamo is not None and (dynamo.OptimizedModule, "__call__") not in _wrapped:
-        _wrap(dynamo.OptimizedModule, "__call__", _original_module)
+    optimized = getattr(dynamo, "OptimizedModule", None)
+    if optimized is not None and (optimized, "__call__") not in _wrapped:
+        _wrap(optimized, "__call__", _original_module)
     for watched in [*_watched.values()]:
         module = watched.ref()
-        if module is not None and module._compiled_call_impl is not None:  # noqa: SLF001  # set by module.compile()
+        if module is not None and getattr(module, "_compiled_call_impl", None) is not None:  # set by module.compile()
             _wrap(type(module), "__call__")
 
 
@@ -87,7 +88,7 @@ def unwatch(module: nn.Module) -> None:
 
 
 def _original_module(compiled: nn.Module) -> Any:
-    return compiled._orig_mod  # noqa: SLF001  # where torch.compile keeps the module that it was given
+    return getattr(compiled, "_orig_mod", compiled)  # where torch.compile keeps the module that it was given
 
 
 def _wrap(cls: type[Any], name: str, find_module: Callable[[nn.Module], Any] | None = None) -> None:

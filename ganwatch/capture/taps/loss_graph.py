@@ -67,7 +67,7 @@ def find_family(mark: object, loss: Tensor) -> str | None:
     path = [node for node, scores in scores_below.items() if score in scores and node is not score]
     nonlinear = [node for node in path if _name(node) not in _LINEAR]
     family = _FAMILIES.get(frozenset(map(_name, nonlinear)))
-    if family is None or any(_name(node) == "Pow" and node._saved_exponent != 2 for node in nonlinear):  # noqa: SLF001  # a number
+    if family is None or any(_name(node) == "Pow" and getattr(node, "_saved_exponent", None) != 2 for node in nonlinear):
         return None
     if any(_name(node) in {"Mul", "Div"} and len(_score_operands(node, scores_below)) > 1 for node in path):
         return None

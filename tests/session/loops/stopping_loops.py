@@ -108,7 +108,7 @@ class OwnOptimizerLoop(StoppingLoop):
         loss.backward()
         with torch.no_grad():
             for parameter in self.networks_by_role[network].parameters():
-                parameter -= 1e-2 * parameter.grad
+                parameter.sub_(1e-2 * parameter.grad)
 
 
 class SwappedLoop(StoppingLoop):

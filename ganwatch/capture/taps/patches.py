@@ -1,0 +1,96 @@
+"""Registry of everything in torch that ganwatch replaces while somebody listens; each replacement fails alone.
+
+What a version of torch lacks is reported, and the other taps go on. So are errors of a tap while the training runs.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import logging
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+log = logging.getLogger("ganwatch")
+
+_failures: Counter[str] = Counter()
+"""Number of errors, by the attribute of torch."""
+
+
+class Patch:
+    """One attribute of torch and the function that takes its place from ``install`` to ``remove``.
+
+    Parameters
+    ----------
+    path : str
+        Module and attribute, such as ``torch.utils.data.dataloader:_BaseDataLoaderIter.__next__``.
+    replacement : callable
+        Calls ``original``.
+    loses : str
+        Knowledge that ganwatch lacks without it, for a person.
+
+    Attributes
+    ----------
+    original : callable
+        Function of torch, once ``install`` found it.
+    """
+
+    def __init__(self, path: str, replacement: Callable[..., Any], loses: str) -> None:
+        self.path, self.replacement, self.loses = path, replacement, loses
+        self.original: Callable[..., Any] = _not_installed
+        self._is_covered = False
+        """True if somebody else's function, which calls the replacement, was in its place when it was to be removed."""
+
+    def install(self) -> bool:
+        """Put the replacement in place; return False if torch has no such attribute."""
+        owner, name = self._find_owner()
+        current = getattr(owner, name, None)
+        if current is None:
+            report_missing(self.path, self.loses)
+            return False
+        if current is self.replacement or self._is_covered:
+            return True
+        self.original = current
+        functools.update_wrapper(self.replacement, current)
+        setattr(owner, name, self.replacement)
+        return True
+
+    def remove(self) -> None:
+        """Restore the attribute, unless somebody else has replaced it meanwhile."""
+        owner, name = self._find_owner()
+        if getattr(owner, name, None) is self.replacement:
+            setattr(owner, name, self.original)
+            self._is_covered = False
+        else:
+            self._is_covered = self.original is not _not_installed and getattr(owner, name, None) is not self.original
+
+    def fail(self, error: Exception) -> None:
+        """Count an error of the tap, and log the first one."""
+        _failures[self.path] += 1
+        if _failures[self.path] == 1:
+            log.error("the tap on %s failed; training continues, and %s", self.path, self.loses, exc_info=error)
+
+    def _find_owner(self) -> tuple[Any, str]:
+        module, _, attributes = self.path.partition(":")
+        *parents, name = attributes.split(".")
+        try:
+            return functools.reduce(getattr, parents, importlib.import_module(module)), name
+        except (ImportError, AttributeError):
+            return None, name
+
+
+def report_missing(path: str, loses: str) -> None:
+    """Count that torch has no such attribute, and log it once."""
+    if not _failures[path]:
+        log.warning("this version of torch has no %s: %s", path, loses)
+        _failures[path] = 1
+
+
+def failures() -> Counter[str]:
+    """Return the number of errors of each tap with errors, by the attribute of torch."""
+    return Counter({f"tap on {path}": count for path, count in _failures.items()})
+
+
+def _not_installed(*_: Any, **__: Any) -> Any:
+    raise RuntimeError("the patch is not installed")
