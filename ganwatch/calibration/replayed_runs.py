@@ -11,6 +11,7 @@ from typing import Any
 
 from ganwatch.core.detector import Detector
 from ganwatch.core.incidents import Incident
+from ganwatch.core.outcome import TOO_EARLY
 from ganwatch.core.replay import replay_monitor
 from ganwatch.recordings.recording import Recording
 from ganwatch.recordings.sources import Source
@@ -61,6 +62,10 @@ class ReplayedRun:
         In the order in which they fired.
     not_applicable : dict of str to str
         Codes of detectors that could not evaluate the run, and what they lack.
+    outcome : str
+        Conclusion about the run: ``clean``, ``incidents`` or ``not judged``.
+    unjudged : dict of str to str
+        Codes of detectors that apply and could not judge to the end, and why.
     missing_inputs : dict of str to tuple of str
         Codes of detectors with inputs that were never measured, and these inputs.
     unused_series : tuple of str
@@ -75,6 +80,8 @@ class ReplayedRun:
     steps: int
     alarms: tuple[Alarm, ...]
     not_applicable: dict[str, str]
+    outcome: str
+    unjudged: dict[str, str]
     missing_inputs: dict[str, tuple[str, ...]]
     unused_series: tuple[str, ...] = ()
 
@@ -121,6 +128,8 @@ def replay_run(recording: Recording, detectors: Sequence[Detector], label: str |
     monitor = replay_monitor(readings, detectors)
     onset, low = facts.get("onset"), facts.get("onset_low")
     missing = {detector.code: tuple(name for name in detector.inputs if name not in monitor.latest) for detector in detectors}
+    outcome = monitor.outcome(early_steps=0)
+    never_judged = {one.code: one.reason for one in outcome.unjudged if one.last_step is None and one.reason != TOO_EARLY}
     incidents = sorted(monitor.incidents.history, key=lambda incident: (incident.fired or 0, incident.id))
     return ReplayedRun(
         name=recording.name,
@@ -130,7 +139,9 @@ def replay_run(recording: Recording, detectors: Sequence[Detector], label: str |
         onset_low=onset if low is None else low,
         steps=readings[-1].step - readings[0].step + 1 if readings else 0,
         alarms=tuple(_alarm(incident, onset) for incident in incidents),
-        not_applicable=monitor.not_applicable(),
+        not_applicable=monitor.not_applicable() | never_judged,
+        outcome=str(outcome.conclusion),
+        unjudged={one.code: one.cause for one in outcome.unjudged},
         missing_inputs={code: names for code, names in missing.items() if names},
         unused_series=tuple(facts.get("unused") or ()),
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ganwatch.commands._arguments import JSON, STORE
 from ganwatch.commands._terminal import print_table, print_text, terminal_text
 from ganwatch.commands.runs import UNRESOLVED, format_value
+from ganwatch.core.outcome import Outcome
 
 if TYPE_CHECKING:
     from ganwatch.core.detector import Verdict
@@ -45,6 +46,9 @@ def run(args: argparse.Namespace) -> int:
         return 0
     count = f"{len(incidents) or 'no'} incident{'s' * (len(incidents) != 1)}"
     print_text(f"run {record.id} ({terminal_text(record.name)}), {record.state}, step {format_value(record.last_step)}: {count}")
+    if record.outcome:
+        outcome = Outcome.from_plain(record.outcome)
+        print_text(f"not judged: {outcome.unjudged_text}" if outcome.unjudged else "every detector that applies could judge")
     if incidents:
         running = record.state == "running"
         rows = [

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from ganwatch.core.coverage import Coverage
 from ganwatch.core.detector import Detector, DetectorResult, NotApplicable, Verdict
 from ganwatch.core.incidents import Incident, IncidentBook, State
-from ganwatch.core.outcome import MIN_IDLE_STEPS, Conclusion, Outcome, find_unjudged
+from ganwatch.core.outcome import EARLY_STEPS, MIN_IDLE_STEPS, Conclusion, Outcome, find_unjudged
 from ganwatch.core.probe import Probe
 from ganwatch.core.readings import Readings, Run, SampleImages
 from ganwatch.core.sink import Sink
@@ -167,10 +167,10 @@ class Monitor:
         """Return by code what a detector needs that does not apply to this run."""
         return {code: result.reason for code, result in self._results.items() if isinstance(result, NotApplicable)}
 
-    def outcome(self) -> Outcome:
-        """Return what is known about the run so far."""
+    def outcome(self, *, early_steps: int = EARLY_STEPS) -> Outcome:
+        """Return what is known about the run so far; see ``find_unjudged`` for the argument."""
         incidents = tuple(incident.code for incident in self.incidents.history)
-        unjudged = tuple(find_unjudged(self.detectors, self._results, self._coverage.spans(), self._step))
+        unjudged = tuple(find_unjudged(self.detectors, self._results, self._coverage.spans(), self._step, early_steps=early_steps))
         is_unclear = bool(unjudged) or not self._step
         conclusion = Conclusion.INCIDENTS if incidents else Conclusion.NOT_JUDGED if is_unclear else Conclusion.CLEAN
         counts_updates = any(series.startswith("updates_performed/") for series in self.latest)

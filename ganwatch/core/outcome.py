@@ -85,23 +85,39 @@ class Outcome:
         """Describe the outcome in one line, without a claim that is not known to be true.
 
         >>> print(Outcome(200, Conclusion.NOT_JUDGED, unjudged=(Unjudged("GW401", "quality regression", "needs frechet"),)).describe())
-        no incident was found, but not everything was judged: GW401 quality regression (needs frechet)
+        no incident was found, but not everything was judged; not judged: GW401 quality regression (needs frechet)
         """
-        codes = ", ".join(sorted(set(self.incidents)))
-        counted = f"{len(self.incidents)} incident{'s' if len(self.incidents) > 1 else ''} ({codes})"
-        by_cause: dict[str, list[str]] = {}
-        for one in sorted(self.unjudged, key=lambda one: one.code):
-            by_cause.setdefault(one.cause, []).append(f"{one.code} {one.title}")
-        unjudged = "; ".join(f"{', '.join(names)} ({cause})" for cause, names in by_cause.items())
-        text = {
-            Conclusion.CLEAN: "no incident, and every detector that applies judged to the end",
-            Conclusion.INCIDENTS: counted + (f"; not judged: {unjudged}" if unjudged else ""),
-            Conclusion.NOT_JUDGED: f"no incident was found, but not everything was judged: {unjudged or 'there was no step'}",
-        }[self.conclusion]
         names = {"g": "the generator", "d": "the discriminator"}
         idle = [f"{names[role]} had no update in the last {steps:,} steps" for role, steps in self.idle.items()]
         failed = [f"{part} failed {count:,} time{'s' if count > 1 else ''}" for part, count in self.failures.items()]
-        return "; ".join([text, *idle, *failed])
+        return "; ".join([self.headline, *([f"not judged: {self.unjudged_text}"] if self.unjudged else []), *idle, *failed])
+
+    @property
+    def headline(self) -> str:
+        """What is known, in a few words."""
+        if self.conclusion is Conclusion.CLEAN:
+            return "no incident, everything was judged"
+        if self.conclusion is Conclusion.NOT_JUDGED:
+            return "no incident was found, but not everything was judged"
+        return f"{len(self.incidents)} incident{'s' if len(self.incidents) > 1 else ''} ({', '.join(sorted(set(self.incidents)))})"
+
+    @property
+    def unjudged_text(self) -> str:
+        """Detectors that could not judge, those with the same cause together."""
+        by_cause: dict[str, list[str]] = {}
+        for one in sorted(self.unjudged, key=lambda one: one.code):
+            by_cause.setdefault(one.cause, []).append(f"{one.code} {one.title}")
+        return "; ".join(f"{', '.join(names)} ({cause})" for cause, names in by_cause.items())
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Outcome:
+        """Return the outcome of ``to_plain``."""
+        parts = {
+            "conclusion": Conclusion(plain["conclusion"]),
+            "incidents": tuple(plain["incidents"]),
+            "unjudged": tuple(Unjudged(**one) for one in plain["unjudged"]),
+        }
+        return cls(**dict(plain) | parts)
 
     def to_plain(self) -> dict[str, Any]:
         """Return JSON types."""
@@ -110,7 +126,12 @@ class Outcome:
 
 
 def find_unjudged(
-    detectors: Iterable[Detector], results: Mapping[str, DetectorResult], spans: Mapping[str, Span], step: int
+    detectors: Iterable[Detector],
+    results: Mapping[str, DetectorResult],
+    spans: Mapping[str, Span],
+    step: int,
+    *,
+    early_steps: int = EARLY_STEPS,
 ) -> list[Unjudged]:
     """Return the detectors that apply to a run and cannot judge now.
 
@@ -123,6 +144,8 @@ def find_unjudged(
         By series.
     step : int
         The present step.
+    early_steps : int, steps
+        Steps up to which an input that was not measured yet may still come; 0 for a recording.
     """
     unjudged = []
     for detector in detectors:
@@ -134,7 +157,7 @@ def find_unjudged(
             if detector.is_optional:
                 continue
             reason = f"needs {' and '.join(missing)}" if detector.required else f"needs one of {', '.join(missing)}"
-            reason = TOO_EARLY if 0 < step <= EARLY_STEPS else reason
+            reason = TOO_EARLY if 0 < step <= early_steps else reason
         elif ended:
             last_step = min(spans[name].last for name in ended) if detector.is_ready else None
             reason = f"no {' and '.join(ended)} since"

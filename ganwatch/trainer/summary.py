@@ -6,6 +6,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganwatch.core.outcome import Outcome
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -21,6 +23,7 @@ def summary(watch: GanWatch) -> dict[str, Any]:
     return {
         "run": watch.observer.run.id,
         "steps": watch.observer.recorder.index,
+        "outcome": monitor.outcome().to_plain(),
         "signals": {name: value if math.isfinite(value) else None for name, value in sorted(monitor.latest.items())},
         "incidents": [_incident_facts(incident, codes) for incident in monitor.incidents.history],
     }
@@ -55,9 +58,9 @@ def report(result: Mapping[str, Any], store: str, *, stopped: bool = False) -> s
     """
     from ganwatch.core.provenance import mask_passwords
 
-    incidents = result["incidents"]
-    count = f"{len(incidents)} incident{'s' * (len(incidents) != 1)}" if incidents else "no incident"
-    lines = [f"Run {result['run']}{' was stopped' * stopped}: {result['steps']} steps, {count}."]
+    incidents, outcome = result["incidents"], Outcome.from_plain(result["outcome"])
+    lines = [f"Run {result['run']}{' was stopped' * stopped}: {result['steps']} steps, {outcome.headline}."]
+    lines += [f"  not judged: {outcome.unjudged_text}"] if outcome.unjudged else []
     for incident in incidents:
         over = "open at the end" if incident["resolved"] is None else f"over at step {incident['resolved']}"
         because = f", explained by {incident['cause']}" if incident["cause"] else ""

@@ -87,7 +87,7 @@ def replayed_run(label, *fired, codes=("GW101",), onset=None, low=None, causes=(
         Alarm(f"{code}-1", code, "", step, step, None, dict(causes).get(code), delay)
         for (code, step), delay in zip(fired, delays, strict=True)
     )
-    return ReplayedRun("run", label, codes, onset, low if low is not None else onset, 1000, alarms, {}, {})
+    return ReplayedRun("run", label, codes, onset, low if low is not None else onset, 1000, alarms, {}, "incidents", {}, {})
 
 
 def test_a_failure_is_found_by_a_correct_code_that_does_not_come_too_early():

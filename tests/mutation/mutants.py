@@ -51,8 +51,12 @@ MIN_KILLED_SHARE = 0.85
 TIMEOUT = 600
 """Seconds after which a run of the tests counts as failed: the change made it endless."""
 COMPARISONS = {
-    ast.Lt: ("<", "<="), ast.LtE: ("<=", "<"), ast.Gt: (">", ">="), ast.GtE: (">=", ">"), ast.Eq: ("==", "!="), ast.NotEq: ("!=", "=="),
+    ast.Lt: ("<", ">="), ast.LtE: ("<=", ">"), ast.Gt: (">", "<="), ast.GtE: (">=", "<"), ast.Eq: ("==", "!="), ast.NotEq: ("!=", "=="),
 }  # fmt: skip
+BOUNDARIES = {ast.Lt: ("<", "<="), ast.LtE: ("<=", "<"), ast.Gt: (">", ">="), ast.GtE: (">=", ">")}
+"""Changes of a comparison between whole numbers. A measured number never equals its threshold, so other comparisons are negated."""
+COUNTED = re.compile(r"step|count|length|\blen\b|index|size|number|confirmations|patience")
+"""Names of whole numbers."""
 OPERATIONS = {ast.Add: ("+", "-"), ast.Sub: ("-", "+"), ast.Mult: ("*", "/"), ast.Div: ("/", "*")}
 FUNCTIONS = {"min": "max", "max": "min", "any": "all", "all": "any"}
 LEFT_OUT = {"demo", "provenance", "__repr__"}
@@ -111,7 +115,8 @@ def _changes(node: ast.expr, line: bytes) -> Iterator[tuple[int, int, str]]:
     """Start, end and new text of each change of an expression within its line."""
     match node:
         case ast.Compare(left=left, ops=[operator], comparators=[right]) if type(operator) in COMPARISONS:
-            yield _between(left, right, line, *COMPARISONS[type(operator)])
+            table = BOUNDARIES if type(operator) in BOUNDARIES and _compares_whole_numbers(node) else COMPARISONS
+            yield _between(left, right, line, *table[type(operator)])
         case ast.BinOp(left=left, op=operator, right=right) if type(operator) in OPERATIONS:
             yield _between(left, right, line, *OPERATIONS[type(operator)])
         case ast.BoolOp(op=ast.And(), values=[left, right, *_]):
@@ -128,6 +133,11 @@ def _changes(node: ast.expr, line: bytes) -> Iterator[tuple[int, int, str]]:
             yield node.col_offset, _end(node), str(value + 1)
         case ast.Constant(value=float(value)):
             yield node.col_offset, _end(node), repr(value * 2 if value else 1.0)
+
+
+def _compares_whole_numbers(node: ast.Compare) -> bool:
+    whole = [isinstance(side, ast.Constant) and isinstance(side.value, int) for side in (node.left, *node.comparators)]
+    return any(whole) or all(COUNTED.search(ast.unparse(side)) for side in (node.left, *node.comparators))
 
 
 def _end(node: ast.expr) -> int:

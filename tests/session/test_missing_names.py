@@ -91,8 +91,11 @@ def test_what_somebody_else_has_put_over_a_tap_stays():
     loop = LOOPS["bce"]()
     watching = ganwatch.watch(**loop.networks(), store=None, audit_seconds=0.0)
     inner = torch.autograd.backward
-    torch.autograd.backward = lambda *args, **kwargs: inner(*args, **kwargs)
-    theirs = torch.autograd.backward
+
+    def theirs(*args, **kwargs):
+        return inner(*args, **kwargs)
+
+    torch.autograd.backward = theirs
     try:
         watching.close()
         assert torch.autograd.backward is theirs

@@ -232,7 +232,7 @@ def test_command_trains_stores_its_configuration_and_resumes(tmp_path, capsys):
     config.write_text(yaml.safe_dump({"steps": 3, "root": str(run), "model": {"shape": [2], "loss": "hinge"}, "data": {"source": "ring"}}))
     assert command("--config", str(config), "--model.width", "8") == 0
     out = capsys.readouterr().out
-    assert re.search(r"^Run [0-9a-f]{12}: 3 steps, no incident\.$", out, re.MULTILINE)
+    assert re.search(r"^Run [0-9a-f]{12}: 3 steps, no incident was found, but not everything was judged\.$", out, re.MULTILINE)
     assert "dashboard" in out
     effective = yaml.safe_load((run / "config.yaml").read_text())
     assert (effective["model"]["width"], effective["model"]["loss"], effective["seed_everything"]) == (8, "hinge", 0)
@@ -242,7 +242,7 @@ def test_command_trains_stores_its_configuration_and_resumes(tmp_path, capsys):
     assert torch.load(run / "last.ckpt", weights_only=True)["updates"]["g"] == 5
     assert sorted(path.name for path in run.iterdir()) == ["config.yaml", "last.ckpt"]
     captured = capsys.readouterr()
-    assert "5 steps, no incident" in captured.out
+    assert "5 steps, no incident was found" in captured.out
     assert captured.err.splitlines()[0] == "resumed at step 3"
     assert captured.err.splitlines()[-1].startswith("step 5/5")
     assert command("--resume", "--config", str(run / "config.yaml"), "--steps", "5") == 0
