@@ -37,10 +37,12 @@ class CallRecorder:
     ----------
     networks : mapping of str to nn.Module
     updates : UpdateTracker
-        Gets to know when the discriminator is called.
+        Its ``update_kinds`` get to know when the discriminator is called.
     options : Options
     run : callable
         Runs a function with its arguments as a part of ganwatch.
+    on_training_call : callable
+        Called after the first call of the discriminator that can be differentiated after each backward pass.
 
     Attributes
     ----------
@@ -59,11 +61,19 @@ class CallRecorder:
     loop_facts : LoopFacts
     """
 
-    def __init__(self, networks: Mapping[str, nn.Module], *, updates: UpdateTracker, options: Options, run: Callable[..., Any]) -> None:
+    def __init__(
+        self,
+        networks: Mapping[str, nn.Module],
+        *,
+        updates: UpdateTracker,
+        options: Options,
+        run: Callable[..., Any],
+        on_training_call: Callable[[], None],
+    ) -> None:
         self._members = {
             role: [getattr(member, "_orig_mod", member) for member in list_members(network)] for role, network in networks.items()
         }
-        self._updates, self._options, self._run = updates, options, run
+        self._updates, self._options, self._run, self._on_training_call = updates, options, run, on_training_call
         self._sample = None if options.sample is None else IsolatedCall(options.sample)
         self._on_call: dict[str, forward_calls.OnCall] = {"g": self._on_generator_call, "d": self._on_discriminator_call}
         self._submodule_calls: dict[str, SubmoduleCalls] = {}
@@ -101,16 +111,19 @@ class CallRecorder:
         self._submodule_calls[role].attach()
 
     def _on_discriminator_call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        if get_ident() != self._updates.thread or self.is_paused:
+        if get_ident() != self._updates.listener.thread or self.is_paused:
             return
         self.step.counts["calls/d"] += 1
         if self.is_recording and module is self._members["d"][0]:
             self._run(self._record_discriminator_call, module, args, kwargs, output)
         if torch.is_grad_enabled():
-            self._updates.add_discriminator_call((*args, *kwargs.values()) if kwargs else args)
+            self._updates.update_kinds.add_discriminator_call((*args, *kwargs.values()) if kwargs else args)
+            if self._updates.losses.has_backward:
+                self._updates.losses.has_backward = False
+                self._on_training_call()
 
     def _on_generator_call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        if get_ident() != self._updates.thread or self.is_paused:
+        if get_ident() != self._updates.listener.thread or self.is_paused:
             return
         self.step.counts["calls/g"] += 1
         if self.is_recording and module is self._members["g"][0]:

@@ -85,15 +85,17 @@ class LoopFacts:
         if done.is_skipped:
             self.skipped_updates.update(done.attempted)
             return
-        roles, owned, similar_roles = [one.owned.role for one in done.applied], done.owned, done.similar_roles
-        self.joint_steps += len(roles) > 1 and all(one.kind.is_main for one in done.applied)
-        for role in roles:
+        self.joint_steps += len(done.applied) > 1 and all(one.kind.is_main for one in done.applied)
+        for one in done.applied:
+            role = one.owned.role
             self.updates[role] += 1
+            if not one.kind.is_main:
+                self.auxiliary_updates[role] += 1
             if self.steps_without_gradient or self.lookalike_steps:
                 self.steps_without_gradient[role] = self.lookalike_steps[role] = 0
-        if len(owned) > len(roles):
-            self.steps_without_gradient.update({one.role for one in owned}.difference(roles))
-        for role in similar_roles:
+        if len(done.owned) > len(done.applied):
+            self.steps_without_gradient.update({one.role for one in done.owned}.difference(one.owned.role for one in done.applied))
+        for role in done.similar_roles:
             self.lookalike_steps[role] += 1
 
     def add_generator_call(self, call: Call) -> None:

@@ -117,9 +117,10 @@ class Recorder:
             run=self._run,
             before_step=self._before_optimizer_step,
             after_step=self._after_optimizer_step,
-            on_training_call=self._after_training_call,
         )
-        self.call_recorder = CallRecorder(networks, updates=self.updates, options=options, run=self._run)
+        self.call_recorder = CallRecorder(
+            networks, updates=self.updates, options=options, run=self._run, on_training_call=self._after_training_call
+        )
         self.batch_origin, self.loop_facts = self.call_recorder.batch_origin, self.call_recorder.loop_facts
         self._plan_step()
         self.attach_taps()
@@ -165,13 +166,13 @@ class Recorder:
 
     def _plan_step(self, *, is_incomplete: bool = False) -> None:
         """Plan the step that begins; ``is_incomplete`` means that the last sampled one lacked a phase or a network."""
-        step, calls = self._step, self.call_recorder
+        step, calls, lead = self._step, self.call_recorder, self.cadence.lead
         step.shift = self.cadence.shift
-        self._plan = plan = self._schedule.plan(step.tick)
+        tick = step.index + step.shift
+        self._plan = plan = self._schedule.plan(tick)
         step.due = plan.due
         self.batch_origin.current_step = step.index
-        soon = range(step.tick + 1, step.tick + 1 + self.cadence.lead)
-        is_soon_sampled = bool(soon) and any(self._schedule.plan(tick).needs_calls for tick in soon)
+        is_soon_sampled = lead > 0 and any(self._schedule.plan(tick + ahead).needs_calls for ahead in range(1, lead + 1))
         calls.step = step
         calls.is_recording = is_incomplete or is_soon_sampled or self._is_first_step or plan.needs_calls or self.is_sampled(step.index)
         calls.needs_output_grads = plan.needs_output_grads or is_incomplete or is_soon_sampled or self._is_first_step
@@ -207,7 +208,7 @@ class Recorder:
         self._step.data_time = (self._step.data_time or 0.0) + waiting_time
         if self.call_recorder.is_recording or self.call_recorder.remembers_batches:
             self._run(self.batch_origin.remember, "real", batch)
-        elif not self.is_paused:
+        elif not self.call_recorder.is_paused:
             self.batch_origin.remember_deferred("real", batch)
 
     def on_fake_batch(self, batch: Any) -> None:
@@ -230,7 +231,7 @@ class Recorder:
 
     def _run(self, action: Callable[..., Any], *args: Any) -> Any:
         """Run a part of ganwatch unless paused, add its time, and pass errors to the guard."""
-        if self.is_paused:
+        if self.call_recorder.is_paused:
             return None
         start, result = time.perf_counter(), None
         try:
@@ -251,40 +252,34 @@ class Recorder:
     def _after_optimizer_step(self, done: OptimizerStep) -> None:
         for update in done.sampled:
             self._notify_probes("after_update", update)
-        self._count_updates(done)
         self._add_effects(done)
         self.loop_facts.add_optimizer_step(done)
         if self.periodic_check is not None and self.loop_facts.steps % self.periodic_check[0] == 0:
             self.guard("status", self.periodic_check[1])
-        if self.call_recorder.is_recording and [one.owned.role for one in done.applied] == ["d"]:
+        if self.call_recorder.is_recording and len(done.applied) == 1 and done.applied[0].owned.role == "d":
             assign_to_d_phase(self._step.calls, self._step.index)
         if done.activity is None:
             self.clock.drop_calls()
         elif self.clock.add(done.activity):
             self._finish_step()
 
-    def _count_updates(self, done: OptimizerStep) -> None:
+    def _add_effects(self, done: OptimizerStep) -> None:
+        """Add counts, losses and learning rates."""
         step = self._step
         for role in done.attempted:
             step.counts[f"updates_attempted/{role}"] += 1
             if done.is_skipped:
                 step.counts[f"updates_skipped/{role}"] += 1
-        for one in done.applied:
-            step.counts[f"updates_performed/{one.owned.role}"] += 1
-            self._last_updates[one.owned.role] = step.index
-            if not one.kind.is_main:
-                self.loop_facts.auxiliary_updates[one.owned.role] += 1
-
-    def _add_effects(self, done: OptimizerStep) -> None:
-        """Add losses and learning rates."""
-        step = self._step
         if done.late_d_loss is not None and "d" in step.losses:
             step.losses["d"] = step.losses["d"] + done.late_d_loss
         for one in done.applied:
+            role, group = one.owned.role, one.owned.group
+            step.counts[f"updates_performed/{role}"] += 1
+            self._last_updates[role] = step.index
             if one.loss is not None:
-                step.losses[one.network] = one.loss
-            if "lr" in one.owned.group:
-                step.learning_rates[one.owned.role] = one.owned.group["lr"]
+                step.losses[role if one.kind.is_comparable else one.network] = one.loss
+            if "lr" in group:
+                step.learning_rates[role] = group["lr"]
 
     def _after_training_call(self) -> None:
         if self.clock.add(Activity.DISCRIMINATOR_CALLS):
@@ -305,7 +300,7 @@ class Recorder:
         d_phase, has_d_call = self.call_recorder.finish_step(has_g_update=has_g_update) if is_recording else (step.calls, False)
         self.cadence.add_step(step, has_call=has_d_call if is_recording else None, samples_updates=bool(self._plan.update_probes))
         is_incomplete = is_recording and (not has_d_call or self.call_recorder.is_inconclusive)
-        recent = [call for call in d_phase if call.index > self.index - MAX_CALL_AGE]
+        recent = [call for call in d_phase if call.index > self.index - MAX_CALL_AGE] if d_phase else []
         self._step = self.call_recorder.step = Step(self.index + 1, calls=recent)
         self._is_first_step = False
         self._probed_networks.clear()

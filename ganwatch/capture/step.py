@@ -14,7 +14,7 @@ from ganwatch.core.probe import Probe
 
 COUNTED = ("updates_attempted", "updates_performed", "updates_skipped", "calls")
 """Families of series that count events of a step, by network."""
-NO_COUNTS: Mapping[str, int] = {f"{family}/{role}": 0 for role in ("g", "d") for family in COUNTED}
+NO_COUNTS: dict[str, int] = {f"{family}/{role}": 0 for role in ("g", "d") for family in COUNTED}
 
 Arguments = tuple[list[Any], dict[str, Any]]
 
@@ -100,7 +100,7 @@ class Step:
     calls: list[Call] = field(default_factory=list)
     losses: dict[str, Tensor] = field(default_factory=dict)
     """Loss of the last update, by network."""
-    counts: dict[str, int] = field(default_factory=lambda: dict(NO_COUNTS))
+    counts: dict[str, int] = field(default_factory=NO_COUNTS.copy)
     """Number of calls and of attempted, performed and skipped updates, by series."""
     last_updates: Mapping[str, int] = field(default_factory=dict)
     """Index of the latest step in which the network was updated, 0 for none, by role."""

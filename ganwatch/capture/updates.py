@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from threading import get_ident
@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from ganwatch.capture.attribution.activity_clock import Activity
-from ganwatch.capture.attribution.parameter_ownership import OwnedParameters, Ownership
+from ganwatch.capture.attribution.parameter_ownership import OptimizerFacts, OwnedParameters, Ownership
 from ganwatch.capture.attribution.step_clock import StepClock
-from ganwatch.capture.attribution.update_kind import AUXILIARY, UpdateKind, UpdateKindTracker
+from ganwatch.capture.attribution.update_kind import AUXILIARY, MAIN, UpdateKind, UpdateKindTracker
 from ganwatch.capture.attribution.update_losses import PendingLosses
 from ganwatch.capture.step import Update, compute_norms
 from ganwatch.capture.taps import backward_losses, clipping, optimizer_steps
@@ -52,19 +52,10 @@ class OptimizerStep:
     """A loss of the discriminator that was taken for the generator's until now."""
     similar_roles: Sequence[str] = ()
     """Networks with parameters like its own, if it has none of theirs."""
-    ends_step: bool = False
-    """True if it is the generator's update that ends a step of the training."""
     is_skipped: bool = False
     """True if gradients were not finite and a scaler skipped it."""
-
-    @property
-    def activity(self) -> Activity | None:
-        """Activity of the loop that it shows; None if it trains another network, or the generator for something else."""
-        if self.ends_step:
-            return Activity.GENERATOR_UPDATES
-        if not self.attempted or any(one.owned.role == "g" for one in self.applied):
-            return None
-        return Activity.GENERATOR_ATTEMPTS if "g" in self.attempted else Activity.DISCRIMINATOR_ATTEMPTS
+    activity: Activity | None = None
+    """Activity of the loop that it shows; None if it trains another network, or the generator for something else."""
 
 
 @dataclass(slots=True)
@@ -72,13 +63,15 @@ class _OpenStep:
     """An optimizer's step that has begun and not ended."""
 
     optimizer: torch.optim.Optimizer
-    owned: Sequence[OwnedParameters]
+    facts: OptimizerFacts
     loss: Tensor | None
     late_d_loss: Tensor | None
     """Loss that belongs to the discriminator's previous update."""
     is_skipped: bool
-    updates: Sequence[Update] | None = None
-    """Updates that ``before_step`` returned; None if it was not called."""
+    updates: Sequence[Update] = ()
+    """Updates that ``before_step`` returned."""
+    is_sampled: bool = False
+    """True if ``before_step`` was called."""
 
 
 class UpdateTracker:
@@ -97,15 +90,14 @@ class UpdateTracker:
         Gets an optimizer's updates of the networks at sampled steps, and returns those that it uses.
     after_step : callable
         Gets every ``OptimizerStep`` after it.
-    on_training_call : callable
-        Called after the first call of the discriminator that can be differentiated after each backward pass.
 
     Attributes
     ----------
     sampled_index : int or None
         Index of the current step while its gradients are sampled.
-    thread : int
-        Identifier of the thread that trains: the one that steps an optimizer of the networks, until then the one that created this.
+    listener : backward_losses.Listener
+        Its ``thread`` is the thread that trains: the one that steps an optimizer of the networks, until then the one that created this.
+    losses : PendingLosses
     """
 
     def __init__(
@@ -116,13 +108,11 @@ class UpdateTracker:
         run: Callable[..., Any],
         before_step: Callable[[Sequence[Update]], Sequence[Update]],
         after_step: Callable[[OptimizerStep], None],
-        on_training_call: Callable[[], None] = lambda: None,
     ) -> None:
         self.ownership = Ownership(networks, only)
         self.update_kinds = UpdateKindTracker()
         self._networks = dict(networks)
         self._run, self._before_step, self._after_step = run, before_step, after_step
-        self._on_training_call = on_training_call
         self.sampled_index: int | None = None
         self._step_clock = StepClock()
         self._separate_roles: set[str] = set()
@@ -130,62 +120,52 @@ class UpdateTracker:
         self._open_steps: list[_OpenStep] = []
         self._last_optimizer: int | None = None
         """Identity of the optimizer that stepped last."""
-        self._losses = PendingLosses(self.ownership)
+        self.losses = PendingLosses(self.ownership)
         self._unclipped_norms: dict[int, Tensor] = {}
-        self._listener = backward_losses.Listener(
-            on_backward=self._losses.before_backward,
-            on_loss=self._losses.after_backward,
-            on_gradient=self._losses.add_without_backward,
+        self.listener = backward_losses.Listener(
+            on_backward=self.losses.before_backward,
+            on_loss=self.losses.after_backward,
+            on_gradient=self.losses.add_without_backward,
             on_penalty=self.update_kinds.add_penalty,
             on_scaled_step=self._on_scaled_step,
             thread=get_ident(),
         )
         self._step_listeners = {"before": partial(run, self._begin_step), "after": partial(run, self._end_step)}
 
-    @property
-    def thread(self) -> int:
-        """Identifier of the thread that trains."""
-        return self._listener.thread
-
     def attach(self) -> None:
         """Begin to listen to torch."""
-        backward_losses.add_listener(self._listener)
+        backward_losses.add_listener(self.listener)
         clipping.add_listener(self._on_clip)
         optimizer_steps.add_listener(**self._step_listeners)
 
     def detach(self) -> None:
         """Remove all listeners."""
-        backward_losses.remove_listener(self._listener)
+        backward_losses.remove_listener(self.listener)
         clipping.remove_listener(self._on_clip)
         optimizer_steps.remove_listener(**self._step_listeners)
 
-    def add_discriminator_call(self, arguments: Iterable[Any]) -> None:
-        """Add a call of the discriminator that can be differentiated; report the first one after each backward pass."""
-        self.update_kinds.add_discriminator_call(arguments)
-        if self._losses.has_backward:
-            self._losses.has_backward = False
-            self._on_training_call()
-
     def drop_pending(self) -> None:
         """Drop all that waits for an update that will not come."""
-        self._losses.clear()
+        self.losses.clear()
         self._unclipped_norms.clear()
         self.update_kinds.drop_phase()
 
     def _begin_step(self, optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Arguments | None:
-        if get_ident() != self._listener.thread:
+        if get_ident() != self.listener.thread:
             if not self.ownership.has_first_parameter(optimizer):
                 return None
-            self._listener.thread = get_ident()
-        owned = self.ownership.find_owned(optimizer)
-        loss, late_d_loss = self._losses.take([one.role for one in owned])
+            self.listener.thread = get_ident()
+        facts = self.ownership.find(optimizer)
+        loss, late_d_loss = self.losses.take(facts.roles)
         is_skipped = hasattr(optimizer, "found_inf") and _has_overflow(optimizer)
-        step = _OpenStep(optimizer, owned, loss, late_d_loss, is_skipped)
+        step = _OpenStep(optimizer, facts, loss, late_d_loss, is_skipped)
         if self._open_steps:
             self._open_steps = [other for other in self._open_steps if other.optimizer is not optimizer]
         self._open_steps.append(step)
-        if self.sampled_index is None or is_skipped:
-            return None
+        return None if self.sampled_index is None or is_skipped else self._begin_sampled_step(step, args, kwargs)
+
+    def _begin_sampled_step(self, step: _OpenStep, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Arguments | None:
+        """Sample the gradients of a step now, or from within the closure that computes them."""
         if (closure := args[1] if len(args) > 1 else kwargs.get("closure")) is None:
             self._sample_gradients(step)
             return None
@@ -195,14 +175,14 @@ class UpdateTracker:
     def _run_closure(self, step: _OpenStep, closure: Callable[[], Any]) -> Any:
         """Run the closure that computes the gradients of a step, and sample them after its first run."""
         result = closure()
-        if step.updates is None:
+        if not step.is_sampled:
             self._run(self._sample_gradients, step)
         return result
 
     def _sample_gradients(self, step: _OpenStep) -> None:
         if self.sampled_index is None:
             return
-        scale, owned = getattr(step.optimizer, "grad_scale", None), step.owned
+        scale, owned = getattr(step.optimizer, "grad_scale", None), step.facts.owned
         outer_steps = [other for other in self._open_steps if other is not step]
         updates = [
             one.build_update(
@@ -211,42 +191,65 @@ class UpdateTracker:
             for one in _select_attempted(owned, outer_steps, step.optimizer)
             if one.has_gradient
         ]
-        step.updates = self._before_step(updates)
+        step.updates, step.is_sampled = self._before_step(updates), True
 
     def _end_step(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
-        if get_ident() != self._listener.thread:
+        if get_ident() != self.listener.thread:
             return
         is_innermost = self._open_steps and self._open_steps[-1].optimizer is optimizer
         step = self._open_steps.pop() if is_innermost else self._close_abandoned_steps(optimizer)
-        if step is None or (not step.owned and self.ownership.is_of_other_watch(optimizer)):
+        if step is None or step.facts.is_of_other_watch:
             return
-        attempted = _select_attempted(step.owned, self._open_steps, optimizer)
-        if step.owned:
+        if step.facts.owned:
             self._last_optimizer = id(optimizer)
+            if self.losses.pending:
+                step.loss = self.losses.take_latest(step.loss)  # back-propagated by a closure, within the step
+        self._after_step(self._end_main_update(step) if self._is_main_update(step) else self._end_any_update(step))
+
+    def _is_main_update(self, step: _OpenStep) -> bool:
+        """Return True for the usual case: an optimizer of one network updates it after calls of the discriminator on plain batches."""
+        kinds, owned = self.update_kinds, step.facts.owned
+        if len(owned) != 1 or self._open_steps or step.is_skipped or self._unclipped_norms or kinds.has_penalty or not kinds.has_call:
+            return False
+        return owned[0].parameters[-1].grad is not None
+
+    def _end_main_update(self, step: _OpenStep) -> OptimizerStep:
+        [owned], roles = step.facts.owned, step.facts.roles
+        activity: Activity | None = Activity.DISCRIMINATOR_ATTEMPTS
+        if owned.role == "g":
+            ends_step = self._step_clock.ends_step(step.optimizer, is_g_only=True, has_d_call=True)
+            activity = Activity.GENERATOR_UPDATES if ends_step else None
+        else:
+            self._step_clock.has_d_update = True
+        self.update_kinds.end_phase(step.facts.owned)
+        self._separate_roles.add(owned.role)
+        applied = (AppliedUpdate(owned, MAIN, step.loss),)
+        return OptimizerStep(step.facts.owned, roles, applied, step.updates, step.late_d_loss, activity=activity)
+
+    def _end_any_update(self, step: _OpenStep) -> OptimizerStep:
+        facts = step.facts
+        attempted = _select_attempted(facts.owned, self._open_steps, step.optimizer)
+        roles = [one.role for one in attempted]
         if step.is_skipped:
             self.drop_pending()
-            self._after_step(OptimizerStep(step.owned, [one.role for one in attempted], is_skipped=True))
-            return
-        if step.owned:
-            step.loss = self._losses.take_latest(step.loss)  # back-propagated by a closure, within the step
-        similar_roles = () if step.owned else self.ownership.find_similar_roles(optimizer)
+            return OptimizerStep(facts.owned, roles, is_skipped=True, activity=_attempt_activity(roles))
         updated = [one for one in attempted if one.has_gradient]
-        applied = [AppliedUpdate(one, self._classify(one, step.owned), step.loss) for one in updated]
+        applied = [AppliedUpdate(one, self._classify(one, facts.owned), step.loss) for one in updated]
         main_roles = [one.owned.role for one in applied if one.kind.is_main]
         ends_step = "g" in main_roles and self._step_clock.ends_step(
-            optimizer, is_g_only=main_roles == ["g"], has_d_call=self.update_kinds.has_discriminator_call
+            step.optimizer, is_g_only=main_roles == ["g"], has_d_call=self.update_kinds.has_call
         )
         self._step_clock.has_d_update |= main_roles == ["d"]
         if updated:
             self.update_kinds.end_phase(updated)
-            if len(step.owned) == 1:
-                self._separate_roles.add(step.owned[0].role)
-            if self._unclipped_norms:
-                for parameter in (p for one in updated for p in one.parameters):
-                    self._unclipped_norms.pop(id(parameter), None)
-        roles = [one.role for one in attempted]
-        self._after_step(
-            OptimizerStep(step.owned, roles, applied, step.updates or (), step.late_d_loss, similar_roles, ends_step=ends_step)
+            if len(facts.owned) == 1:
+                self._separate_roles.add(facts.roles[0])
+            for parameter in (p for one in updated for p in one.parameters):
+                self._unclipped_norms.pop(id(parameter), None)
+        has_g_update = any(one.role == "g" for one in updated)
+        activity = Activity.GENERATOR_UPDATES if ends_step else None if has_g_update else _attempt_activity(roles)
+        return OptimizerStep(
+            facts.owned, roles, applied, step.updates, step.late_d_loss, facts.similar_roles if not facts.owned else (), activity=activity
         )
 
     def _close_abandoned_steps(self, optimizer: torch.optim.Optimizer) -> _OpenStep | None:
@@ -265,13 +268,14 @@ class UpdateTracker:
 
     def _on_scaled_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Drop losses and calls if a scaler skipped the optimizer's step: they belong to no update."""
-        if self._last_optimizer != id(optimizer) and (owned := self.ownership.find_owned(optimizer)):
+        if self._last_optimizer != id(optimizer) and (facts := self.ownership.find(optimizer)).owned:
             self.drop_pending()
-            self._run(self._after_step, OptimizerStep(owned, [one.role for one in owned], is_skipped=True))
+            activity = _attempt_activity(facts.roles)
+            self._run(self._after_step, OptimizerStep(facts.owned, facts.roles, is_skipped=True, activity=activity))
         self._last_optimizer = None
 
     def _on_clip(self, gradients: Sequence[Tensor]) -> None:
-        if self.sampled_index is not None and get_ident() == self._listener.thread:
+        if self.sampled_index is not None and get_ident() == self.listener.thread:
             self._run(self._note_unclipped_norms, gradients)
 
     def _note_unclipped_norms(self, gradients: Sequence[Tensor]) -> None:
@@ -294,7 +298,7 @@ def _select_attempted(
     Those of optimizers that wrap it and are stepping now are left out, and those without a gradient if it updates other networks.
     """
     if outer_steps:
-        outer_roles = {one.role for step in outer_steps for one in step.owned}
+        outer_roles = {role for step in outer_steps for role in step.facts.roles}
         owned = [one for one in owned if one.role not in outer_roles]
     if all(one.has_gradient for one in owned) or not _trains_others(optimizer, owned):
         return owned
@@ -305,6 +309,11 @@ def _trains_others(optimizer: torch.optim.Optimizer, owned: Sequence[OwnedParame
     """Return True if an optimizer updates parameters of other networks, such as latents that are searched with frozen networks."""
     own = {id(parameter) for one in owned for parameter in one.parameters}
     return any(p.grad is not None and id(p) not in own for group in optimizer.param_groups for p in group["params"])
+
+
+def _attempt_activity(roles: Collection[str]) -> Activity | None:
+    """Return the activity that attempted updates of these networks show."""
+    return None if not roles else Activity.GENERATOR_ATTEMPTS if "g" in roles else Activity.DISCRIMINATOR_ATTEMPTS
 
 
 def _network_name(owned: OwnedParameters, kind: UpdateKind) -> str:

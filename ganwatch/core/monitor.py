@@ -171,7 +171,7 @@ class Monitor:
         """Return what is known about the run so far; see ``find_unjudged`` for the argument."""
         incidents = tuple(incident.code for incident in self.incidents.history)
         unjudged = tuple(find_unjudged(self.detectors, self._results, self._coverage.spans(), self._step, early_steps=early_steps))
-        is_unclear = bool(unjudged) or not self._step
+        is_unclear = bool(unjudged) or not self._step or not self.detectors
         conclusion = Conclusion.INCIDENTS if incidents else Conclusion.NOT_JUDGED if is_unclear else Conclusion.CLEAN
         counts_updates = any(series.startswith("updates_performed/") for series in self.latest)
         idle = {role: self._step - last for role, last in self._last_updates.items() if self._step - last >= MIN_IDLE_STEPS}

@@ -98,7 +98,7 @@ class Outcome:
         if self.conclusion is Conclusion.CLEAN:
             return "no incident, everything was judged"
         if self.conclusion is Conclusion.NOT_JUDGED:
-            return "no incident was found, but not everything was judged"
+            return f"no incident was found, but {'not everything' if self.unjudged else 'nothing'} was judged"
         return f"{len(self.incidents)} incident{'s' if len(self.incidents) > 1 else ''} ({', '.join(sorted(set(self.incidents)))})"
 
     @property

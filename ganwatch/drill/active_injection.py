@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
+from ganwatch.capture.attribution.activity_clock import Activity
 from ganwatch.capture.attribution.parameter_ownership import list_members
 from ganwatch.capture.taps import loaders, optimizer_steps
 from ganwatch.capture.updates import OptimizerStep, UpdateTracker
@@ -126,7 +127,7 @@ class ActiveInjection:
             log.warning("drill: %s from step %d on: %s", self.injection.name, self.injected_at, self.injection.cause)
 
     def _on_update_end(self, done: OptimizerStep) -> None:
-        self.steps += done.ends_step
+        self.steps += done.activity is Activity.GENERATOR_UPDATES
 
     def _on_batch(self, dataset: Any, batch: Any) -> Any:
         if self._dataset is None:
@@ -134,7 +135,7 @@ class ActiveInjection:
         return self.change_batch(batch) if dataset is self._dataset else batch
 
     def _on_generator_call(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        if not self.is_acting or not module.training or module not in self._generators or get_ident() != self._updates.thread:
+        if not self.is_acting or not module.training or module not in self._generators or get_ident() != self._updates.listener.thread:
             return None
         index = next((index for index, x in enumerate(args) if isinstance(x, Tensor) and x.is_floating_point() and x.ndim), None)
         if index is None:
@@ -146,7 +147,7 @@ class ActiveInjection:
             self._run_guarded(self._inject_into_step, optimizer)
 
     def _inject_into_step(self, optimizer: torch.optim.Optimizer) -> None:
-        parts = self._updates.ownership.find_owned(optimizer)
+        parts = self._updates.ownership.find(optimizer).owned
         if not parts:
             return
         while any(saved.optimizer is optimizer for saved in self._saved):  # its previous step did not end

@@ -157,6 +157,26 @@ def train(model: dict[str, Any], data: dict[str, Any], steps: int, *callbacks: l
     fit(GAN(**model), GANData(**data), steps=steps, seed=0, callbacks=callbacks, threads=1)
 
 
+def measure_parts(seconds: float) -> bool:
+    """Measure what each part adds to a step of the demo GAN: capture alone, and all of it with one part after another."""
+    _, model, data = CASES[next(iter(CASES))]
+    none: dict[str, Any] = {"probes": [], "detectors": [], "store": None}
+    rows = {"taps and attribution": none, "with probes": none | {"probes": None}, "with detectors": {"store": None}, "with the store": {}}
+    print(f"\nCost by part, µs of a step of {next(iter(CASES))}: medians of pairs of steps with and without, by position in the cycle")
+    costs = {}
+    for name, left_out in rows.items():
+        with tempfile.TemporaryDirectory() as folder:
+            watch = GanWatch(**{"store": folder} | left_out, audit_seconds=0.0)
+            switch = Switch(watch, bound=1.0, cycles=5, seconds=seconds / len(rows))
+            train(model, data, 1_000_000, switch, watch)
+        found = switch.result
+        costs[name] = [1e6 * found["step"] * (ratio - 1.0) for ratio in found["wall"]]
+        print("  {:22} {:6.0f} [{:.0f}, {:.0f}]".format(name, *costs[name]))
+    alone, whole = costs["taps and attribution"][0], costs["with the store"][0]
+    print(f"  capture alone {'within' if alone <= 100.0 else 'OVER'} 100 µs, all {'within' if whole <= 280.0 else 'OVER'} 280 µs")
+    return alone <= 100.0 and whole <= 280.0
+
+
 def measure_step_time(name: str, seconds: float) -> bool:
     bound, model, data = CASES[name]
     large = model["shape"][-1] > 8
@@ -267,11 +287,12 @@ def measure_memory(steps: int = 100_000) -> bool:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=["demo", "dcgan", "monitor", "start", "memory"], help="one part instead of all")
+    parser.add_argument("--only", choices=["parts", "demo", "dcgan", "monitor", "start", "memory"], help="one part instead of all")
     parser.add_argument("--seconds", type=float, default=300.0, help="longest time for a comparison of step times")
     args = parser.parse_args()
     demo, dcgan = CASES
     parts = {
+        "parts": lambda: measure_parts(args.seconds),
         "demo": lambda: measure_step_time(demo, args.seconds),
         "dcgan": lambda: measure_step_time(dcgan, args.seconds),
         "monitor": measure_idle_step,

@@ -6,7 +6,6 @@ would otherwise end the record while the training goes on, and silence looks lik
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any
@@ -33,8 +32,9 @@ _NAMES = {
     Activity.DISCRIMINATOR_ATTEMPTS: "attempted updates of the discriminator",
     Activity.DISCRIMINATOR_CALLS: "calls of the discriminator",
 }
-PATIENCE = {Activity.GENERATOR_ATTEMPTS: 20, Activity.DISCRIMINATOR_ATTEMPTS: 128, Activity.DISCRIMINATOR_CALLS: 512}
-"""Times that an activity happens without any preferred one before it gives the steps. A scaler that searches its scale skips up to twenty
+N_ACTIVITIES = len(Activity)
+PATIENCE = (0, 20, 128, 512)
+"""By activity: times that an activity happens without any preferred one before it gives the steps. A scaler that searches its scale skips up to twenty
 updates; WGAN updates the discriminator a hundred times before each of the first updates of the generator (arXiv:1701.07875)."""
 USUAL_FACTOR = 4
 """The same, as a multiple of the most that have been seen within one step."""
@@ -66,13 +66,13 @@ class ActivityClock:
 
     def __init__(self) -> None:
         self.source = Activity.GENERATOR_UPDATES
-        self._since_step: Counter[Activity] = Counter()
+        self._since_step = [0] * N_ACTIVITIES
         """How often each activity has happened in the current step."""
-        self._since_generator: Counter[Activity] = Counter()
+        self._since_generator = [0] * N_ACTIVITIES
         """The same since the generator's last step."""
-        self._most: Counter[Activity] = Counter()
+        self._most = [0] * N_ACTIVITIES
         """The most of it between two steps of the generator."""
-        self._total: Counter[Activity] = Counter()
+        self._total = [0] * N_ACTIVITIES
         """The sum of it over the generator's steps."""
         self._generator_steps = 0
 
@@ -88,7 +88,7 @@ class ActivityClock:
         if activity is self.source and self._since_step[activity] < self._usual(activity):
             return False
         self.source = activity
-        self._since_step.clear()
+        self._since_step = [0] * N_ACTIVITIES
         return True
 
     def drop_calls(self) -> None:
@@ -96,13 +96,15 @@ class ActivityClock:
         self._since_step[Activity.DISCRIMINATOR_CALLS] = 0
 
     def _end_generator_step(self) -> None:
-        self._most |= self._since_generator
         if self.source is Activity.GENERATOR_UPDATES:
             self._generator_steps += 1
-            self._total += self._since_generator
+        for activity, count in enumerate(self._since_generator):
+            if count:
+                self._most[activity] = max(self._most[activity], count)
+                self._total[activity] += count if self.source is Activity.GENERATOR_UPDATES else 0
+                self._since_generator[activity] = 0
         self.source = Activity.GENERATOR_UPDATES
-        self._since_step.clear()
-        self._since_generator.clear()
+        self._since_step = [0] * N_ACTIVITIES
 
     def _usual(self, activity: Activity) -> int:
         return max(1, round(self._total[activity] / self._generator_steps)) if self._generator_steps else 1
@@ -112,15 +114,12 @@ class ActivityClock:
         return {
             "source": int(self.source),
             "generator_steps": self._generator_steps,
-            "most": {str(int(activity)): count for activity, count in self._most.items()},
-            "total": {str(int(activity)): count for activity, count in self._total.items()},
+            "most": list(self._most),
+            "total": list(self._total),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a saved state, with the step that begins now."""
         self.source, self._generator_steps = Activity(state["source"]), state["generator_steps"]
-        self._most, self._total = (
-            Counter({Activity(int(activity)): count for activity, count in state[name].items()}) for name in ("most", "total")
-        )
-        self._since_step.clear()
-        self._since_generator.clear()
+        self._most, self._total = list(state["most"]), list(state["total"])
+        self._since_step, self._since_generator = [0] * N_ACTIVITIES, [0] * N_ACTIVITIES

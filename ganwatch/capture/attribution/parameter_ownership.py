@@ -62,15 +62,22 @@ class OwnedParameters:
 
 
 @dataclass(slots=True)
-class _OptimizerFacts:
-    """Cached facts about one optimizer."""
+class OptimizerFacts:
+    """Parameters of the networks that one optimizer has."""
 
     optimizer: weakref.ref[torch.optim.Optimizer]
     sizes: list[int]
     """Number of parameters in each of its groups."""
     owned: list[OwnedParameters]
+    """One entry for each network of which it has some."""
     similar_roles: list[str]
+    """Networks of which it has no parameter, but parameters of the same shapes as all of theirs."""
     is_of_other_watch: bool
+    """True if it belongs to networks that are watched elsewhere."""
+    roles: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.roles = tuple(one.role for one in self.owned)
 
 
 class Ownership:
@@ -96,13 +103,13 @@ class Ownership:
     --------
     >>> g, d = nn.Linear(2, 1), nn.Linear(1, 1)
     >>> ownership = Ownership({"g": g, "d": d})
-    >>> [(owned.role, owned.names) for owned in ownership.find_owned(torch.optim.SGD(g.parameters(), lr=0.1))]
+    >>> [(owned.role, owned.names) for owned in ownership.find(torch.optim.SGD(g.parameters(), lr=0.1)).owned]
     [('g', ['weight', 'bias'])]
     """
 
     def __init__(self, networks: Mapping[str, nn.Module], only: Mapping[str, Sequence[torch.optim.Optimizer]] | None = None) -> None:
         self._networks = dict(networks)
-        self._facts: dict[int, _OptimizerFacts] = {}
+        self._facts: dict[int, OptimizerFacts] = {}
         self._only = {role: weakref.WeakSet([*map(_unwrap, named), *named]) for role, named in (only or {}).items()}
         self._index_parameters()
         for role, module in networks.items():
@@ -125,8 +132,8 @@ class Ownership:
             self._shapes[role] = Counter(parameter.shape for parameter in every)
             self.end_parameters += [(role, parameter) for parameter in (every[0], every[-1])] if every else []
 
-    def find_owned(self, optimizer: torch.optim.Optimizer) -> list[OwnedParameters]:
-        """Return the parameters that the optimizer has, one entry per network; search again if its groups have changed."""
+    def find(self, optimizer: torch.optim.Optimizer) -> OptimizerFacts:
+        """Return the parameters that the optimizer has; search again if its groups have changed."""
         facts = self._facts.get(id(optimizer))
         if facts is not None and facts.optimizer() is optimizer:  # the usual case, kept fast
             for group, size in zip(optimizer.param_groups, facts.sizes, strict=False):
@@ -134,7 +141,7 @@ class Ownership:
                     break
             else:
                 if len(optimizer.param_groups) == len(facts.sizes):
-                    return facts.owned
+                    return facts
         sizes = [len(group["params"]) for group in optimizer.param_groups]
         self._facts = {key: entry for key, entry in self._facts.items() if entry.optimizer() is not None}
         self._facts.pop(id(optimizer), None)
@@ -146,22 +153,13 @@ class Ownership:
             bool(parameters) and not owned and forward_calls.has_watched([p for p in parameters if id(p) not in self._names])
         )
         similar_roles = self._find_similar_roles(parameters) if parameters and not owned and not is_of_other_watch else []
-        self._facts[id(optimizer)] = _OptimizerFacts(weakref.ref(optimizer), sizes, owned, similar_roles, is_of_other_watch)
-        return owned
+        facts = OptimizerFacts(weakref.ref(optimizer), sizes, owned, similar_roles, is_of_other_watch)
+        self._facts[id(optimizer)] = facts
+        return facts
 
     def has_first_parameter(self, optimizer: torch.optim.Optimizer) -> bool:
         """Return True if the first parameter of one of the optimizer's groups belongs to the networks: a quick check."""
         return any(id(parameter) in self._names for group in optimizer.param_groups for parameter in group["params"][:1])
-
-    def find_similar_roles(self, optimizer: torch.optim.Optimizer) -> list[str]:
-        """Return the networks of which an optimizer has no parameter, but parameters of the same shapes as all of theirs."""
-        self.find_owned(optimizer)
-        return self._facts[id(optimizer)].similar_roles
-
-    def is_of_other_watch(self, optimizer: torch.optim.Optimizer) -> bool:
-        """Return True if an optimizer belongs to networks that are watched elsewhere."""
-        self.find_owned(optimizer)
-        return self._facts[id(optimizer)].is_of_other_watch
 
     def named_optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """Return the optimizers that have stepped and still exist, by network; the second one of a network is ``g 2``, and so on."""

@@ -39,6 +39,13 @@ _MAIN_EVENTS = (False, False)
 class UpdateKindTracker:
     """Tracks the events since the last update, and those that preceded earlier ones.
 
+    Attributes
+    ----------
+    has_call : bool
+        True if the discriminator was called since the last update.
+    has_penalty : bool
+        True if it was called on a leaf that requires a gradient since then, or gradients were computed to be differentiated.
+
     Examples
     --------
     >>> tracker, owned = UpdateKindTracker(), OwnedParameters("g", {})
@@ -51,35 +58,30 @@ class UpdateKindTracker:
     """
 
     def __init__(self) -> None:
-        self._has_call = self._has_plain_call = self._has_penalty = False
+        self.has_call = self._has_plain_call = self.has_penalty = False
         self._history: dict[str, deque[tuple[bool, bool]]] = {}
         """By optimizer and network: for each update, whether it lacked a call and whether it had a penalty."""
 
-    @property
-    def has_discriminator_call(self) -> bool:
-        """True if the discriminator was called since the last update."""
-        return self._has_call
-
     def add_discriminator_call(self, arguments: Iterable[Any]) -> None:
         """Add a call of the discriminator: on a leaf that requires a gradient, or on other arguments."""
-        self._has_call = True
+        self.has_call = True
         for x in arguments:
             if isinstance(x, Tensor) and x.requires_grad and x.is_leaf:
-                self._has_penalty = True
+                self.has_penalty = True
                 return
         self._has_plain_call = True
 
     def add_penalty(self) -> None:
         """Add gradients that were computed in order to be differentiated again."""
-        self._has_penalty = True
+        self.has_penalty = True
 
     def classify(self, owned: OwnedParameters) -> UpdateKind:
         """Return the kind of an update that happens now."""
-        if self._has_call and not self._has_penalty:
+        if self.has_call and not self.has_penalty:
             return MAIN
         history = self._history.get(owned.key, ())
         is_auxiliary = self._lacks_call(owned) and _is_rare([lacked_call for lacked_call, _ in history])
-        is_penalty = self._has_penalty and _is_rare([had_penalty for _, had_penalty in history])
+        is_penalty = self.has_penalty and _is_rare([had_penalty for _, had_penalty in history])
         return UpdateKind(not is_auxiliary, not is_auxiliary and not is_penalty)
 
     def end_phase(self, owned: Iterable[OwnedParameters]) -> None:
@@ -88,15 +90,15 @@ class UpdateKindTracker:
             history = self._history.get(one.key)
             if history is None:
                 history = self._history[one.key] = deque(maxlen=HISTORY_LENGTH)
-            history.append(_MAIN_EVENTS if self._has_call and not self._has_penalty else (self._lacks_call(one), self._has_penalty))
-        self._has_call = self._has_plain_call = self._has_penalty = False
+            history.append(_MAIN_EVENTS if self.has_call and not self.has_penalty else (self._lacks_call(one), self.has_penalty))
+        self.has_call = self._has_plain_call = self.has_penalty = False
 
     def drop_phase(self) -> None:
         """Begin another phase without an update."""
-        self._has_call = self._has_plain_call = self._has_penalty = False
+        self.has_call = self._has_plain_call = self.has_penalty = False
 
     def _lacks_call(self, owned: OwnedParameters) -> bool:
-        return not self._has_call if owned.role == "g" else self._has_penalty and not self._has_plain_call
+        return not self.has_call if owned.role == "g" else self.has_penalty and not self._has_plain_call
 
     def state_dict(self) -> dict[str, list[list[bool]]]:
         """Return the history as plain types."""

@@ -41,20 +41,17 @@ class PendingLosses:
     def __init__(self, ownership: Ownership) -> None:
         self._ownership = ownership
         self._gradients_before: list[tuple[int, int] | None] = []
-        self._pending: deque[_Loss] = deque(maxlen=MAX_LOSSES)
+        self.pending: deque[_Loss] = deque(maxlen=MAX_LOSSES)
         self._of_other_network: list[_Loss] = []
         """Losses that were pending at the other network's update and were not its own."""
         self._clear_updates = 0
         self._had_several = False
+        self._is_clear = False
+        """True if losses need no tracing."""
         self.has_backward = False
         """True if there was a backward pass; the reader resets it."""
         self._without_backward: deque[tuple[Tensor, set[str]]] = deque(maxlen=MAX_LOSSES)
         """Losses with a gradient from ``autograd.grad``, and the networks."""
-
-    @property
-    def _is_clear(self) -> bool:
-        """True if losses need no tracing."""
-        return self._clear_updates >= MIN_CLEAR_UPDATES and not self._had_several
 
     def before_backward(self) -> None:
         """Note the gradients before a backward pass."""
@@ -62,22 +59,22 @@ class PendingLosses:
         if self._is_clear:
             return
         self._gradients_before = self._gradient_versions()
-        if self._pending or self._of_other_network:
+        if self.pending or self._of_other_network:
             ends = zip(self._ownership.end_parameters, self._gradients_before, strict=True)
             with_gradient = {role for (role, _), gradient in ends if gradient is not None}
-            for one in (*self._pending, *self._of_other_network):
+            for one in (*self.pending, *self._of_other_network):
                 if one.roles is not None:
                     one.roles &= with_gradient
 
     def after_backward(self, loss: Tensor) -> None:
         """Add the loss of a backward pass, with the networks whose gradients it changed."""
         if self._is_clear:
-            self._pending.append(_Loss(loss, None))
+            self.pending.append(_Loss(loss, None))
             return
         changes = zip(self._ownership.end_parameters, self._gradients_before, self._gradient_versions(), strict=True)
         roles = {role for (role, _), before, now in changes if before != now}
         if roles:
-            self._pending.append(_Loss(loss, roles))
+            self.pending.append(_Loss(loss, roles))
 
     def add_without_backward(self, loss: Tensor, parameters: Sequence[object]) -> None:
         """Add a loss whose gradient was computed by ``autograd.grad``, if the parameters include all of a network's."""
@@ -95,25 +92,27 @@ class PendingLosses:
     def take(self, roles: Collection[str]) -> tuple[Tensor | None, Tensor | None]:
         """Return the loss of an update of these networks, and a loss that belongs to the discriminator's previous update."""
         if not roles:
-            if self._is_clear and self._pending:  # it was a third network's
-                self._pending.pop()
-            self._clear_updates = 0
+            if self._is_clear and self.pending:  # it was a third network's
+                self.pending.pop()
+            self._clear_updates, self._is_clear = 0, False
             return None, None
-        if len(self._pending) == 1 and not self._of_other_network:
+        if len(self.pending) == 1 and not self._of_other_network:
             self._clear_updates += 1
+            self._is_clear = self._clear_updates >= MIN_CLEAR_UPDATES and not self._had_several
             self._without_backward.clear()
-            loss = self._pending.pop().value
+            loss = self.pending.pop().value
             return loss if loss.ndim == 0 else loss.reshape(()), None
-        if self._without_backward and not self._pending and not self._of_other_network:
+        if self._without_backward and not self.pending and not self._of_other_network:
             return _sum(self._take_without_backward(roles)), None
-        pending = [one for one in self._pending if one.roles is None or one.roles]
+        pending = [one for one in self.pending if one.roles is None or one.roles]
         earlier = [one for one in self._of_other_network if one.roles]
         self.clear()
         self._had_several |= len(pending) > 1
+        self._is_clear &= not self._had_several
         if any(one.roles is None for one in pending):
             return None, None
         if not pending:
-            self._clear_updates = 0
+            self._clear_updates, self._is_clear = 0, False
             return _sum(one.value for one in earlier), None
         return self._take_own(pending, earlier, roles)
 
@@ -131,15 +130,15 @@ class PendingLosses:
 
     def take_latest(self, default: Tensor | None) -> Tensor | None:
         """Return the latest loss that came since ``take``, or else the default."""
-        if not self._pending:
+        if not self.pending:
             return default
-        latest = self._pending[-1].value.reshape(())
-        self._pending.clear()
+        latest = self.pending[-1].value.reshape(())
+        self.pending.clear()
         return latest
 
     def clear(self) -> None:
         """Drop all losses."""
-        self._pending.clear()
+        self.pending.clear()
         self._without_backward.clear()
         self._of_other_network = []
 

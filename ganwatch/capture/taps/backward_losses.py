@@ -50,27 +50,36 @@ _passes: dict[int, tuple[Any, Tensor | None]] = {}
 
 def _backward(tensors: Any, grad_tensors: Any = None, *args: Any, **kwargs: Any) -> Any:
     thread = get_ident()
-    listeners = _thread_listeners()
-    if not listeners or thread in _passes:
-        return _backward_patch.original(tensors, grad_tensors, *args, **kwargs)
-    if _scaler_uses or grad_tensors is not None or not isinstance(tensors, Tensor):
-        return _backward_any(listeners, tensors, grad_tensors, *args, **kwargs)
+    if len(_listeners) != 1 or _scaler_uses or grad_tensors is not None or not isinstance(tensors, Tensor):
+        return _backward_any(tensors, grad_tensors, *args, **kwargs)
+    [listener] = _listeners
+    if listener.thread != thread or thread in _passes:
+        return _backward_patch.original(tensors, None, *args, **kwargs)
     _passes[thread] = tensors, None
-    _report_begin(listeners)
+    try:
+        listener.on_backward()
+    except Exception as error:  # noqa: BLE001  # counted and logged
+        _backward_patch.fail(error)
     try:
         result = _backward_patch.original(tensors, None, *args, **kwargs)
     finally:
         del _passes[thread]
-    if tensors.numel() == 1:
-        _report_loss(listeners, tensors.detach())
+    try:
+        if tensors.numel() == 1:
+            listener.on_loss(tensors.detach())
+    except Exception as error:  # noqa: BLE001  # counted and logged
+        _backward_patch.fail(error)
     return result
 
 
-def _backward_any(listeners: Sequence[Listener], tensors: Any, grad_tensors: Any, *args: Any, **kwargs: Any) -> Any:
+def _backward_any(tensors: Any, grad_tensors: Any, *args: Any, **kwargs: Any) -> Any:
+    """Run a backward pass of any kind, for any number of listeners; the usual one is handled above without further calls."""
+    listeners, thread = _thread_listeners(), get_ident()
+    if not listeners or thread in _passes:
+        return _backward_patch.original(tensors, grad_tensors, *args, **kwargs)
     losses = tensors if isinstance(tensors, list | tuple) else (tensors,)
     weights = grad_tensors if isinstance(grad_tensors, list | tuple) else (grad_tensors,) * len(losses)
     originals = [_unscaled.get(loss) if isinstance(loss, Tensor) else None for loss in losses]
-    thread = get_ident()
     _passes[thread] = tensors, originals[0][1] if originals and originals[0] else None
     _report_begin(listeners)
     try:
