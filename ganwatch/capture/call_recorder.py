@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ganwatch.capture.attribution.batch_origin import BatchOrigin
 from ganwatch.capture.attribution.origin_from_loss import OriginFromLoss
 from ganwatch.capture.attribution.parameter_ownership import list_members
-from ganwatch.capture.calls import add_call, build_discriminator_calls, build_generator_call, restore_g_phase
+from ganwatch.capture.calls import add_call, build_discriminator_calls, build_generator_call, restore_d_phase, restore_g_phase
 from ganwatch.capture.loop_facts import LoopFacts
 from ganwatch.capture.options import Options
 from ganwatch.capture.step import Call, Step, find_tensors
@@ -169,6 +169,7 @@ class CallRecorder:
         step = self.step
         if has_g_update:
             restore_g_phase(step.calls, step.index)
+        restore_d_phase(step.calls, step.index)
         d_phase = [call for call in step.calls if call.network == "d" and not call.in_g_phase]
         d_phase_now = [call for call in d_phase if call.index == step.index]
         if d_phase_now:

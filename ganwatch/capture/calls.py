@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ganwatch.capture.attribution.batch_origin import ALL_SAMPLES, BatchOrigin, Selection, storage_address
 from ganwatch.capture.options import Options
-from ganwatch.capture.step import Arguments, Call, detach_nest, find_score, find_tensors
+from ganwatch.capture.step import Arguments, Call, detach_nest, find_score, find_tensors, to_plain
 
 MAX_UNKNOWN_CALLS = 3
 """Calls on batches of unknown origin that are kept per phase: one of them may turn out to be real."""
@@ -127,16 +127,31 @@ def add_call(calls: list[Call], call: Call) -> None:
         if before.has_graph and (not call.has_graph or (call.has_grad_leaf and before.index == call.index)):
             return
         del calls[same[0]]
+        if before.precedes_d_update and before.index == call.index:
+            call.replaced = before
     calls.append(call)
 
 
+def restore_d_phase(calls: list[Call], index: int) -> None:
+    """Return the step's calls that D's optimizer has followed in place of later ones, such as on reals for comparison in G's phase."""
+    calls[:] = [call if call.index != index or call.replaced is None else call.replaced for call in calls]
+
+
 def assign_to_d_phase(calls: list[Call], index: int) -> None:
-    """Assign the step's calls so far to D's phase, also those on fakes with their graph, because D alone has stepped."""
+    """Assign the step's calls so far to D's phase, also those on fakes with their graph, because D alone has stepped.
+
+    Of these the latest one stays, as of all calls.
+    """
+    reassigned: dict[str, Call] = {}
     for call in calls:
         if call.network == "d" and call.index == index:
-            call.precedes_d_update = True
+            call.precedes_d_update, call.replaced = True, None
             if call.in_g_phase and (call.origin != "unknown" or call.output_grad is not None):
                 call.in_g_phase, call.is_reassigned = False, True
+            if call.is_reassigned and call.origin != "unknown":
+                reassigned[call.origin] = call
+    latest = {id(call) for call in reassigned.values()}
+    calls[:] = [call for call in calls if not call.is_reassigned or call.origin == "unknown" or call.index != index or id(call) in latest]
 
 
 def restore_g_phase(calls: list[Call], index: int) -> None:
@@ -164,7 +179,7 @@ def has_grad_leaf(arguments: Iterable[Any]) -> bool:
 
 
 def _detach(tensor: Tensor) -> Tensor:
-    return tensor.detach() if tensor.requires_grad else tensor
+    return to_plain(tensor.detach() if tensor.requires_grad else tensor)
 
 
 def _find_inputs(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:

@@ -51,6 +51,8 @@ class Call:
     """True if several backward passes went through this call; the gradient is that of the last one."""
     family: str | None = None
     """Family of the loss by the operations between the score and it; None if they were not examined or are not conclusive."""
+    replaced: Call | None = None
+    """An earlier call of the same kind, which D's optimizer has followed; it counts again unless D's optimizer follows this one too."""
     arguments: Arguments | None = None
     """For a generator: positional and keyword arguments, tensors detached; None if they cannot be kept."""
 
@@ -187,6 +189,14 @@ def find_tensors(nest: Any) -> list[Tensor]:
     return tensors
 
 
+def to_plain(tensor: Tensor) -> Tensor:
+    """Return a tensor of a subclass as a plain one that shares its storage; a subclass that wraps other tensors stays as it is.
+
+    Subclasses redefine methods such as ``to``.
+    """
+    return tensor if type(tensor) in {Tensor, nn.Parameter} or hasattr(tensor, "__tensor_flatten__") else tensor.as_subclass(Tensor)
+
+
 def _field_values(value: Any) -> list[Any]:
     is_instance = is_dataclass(value) and not isinstance(value, type)
     return [getattr(value, field.name) for field in fields(value)] if is_instance else []
@@ -201,7 +211,7 @@ def detach_nest(value: Any) -> Any:
         The nest contains something else than tensors and plain values, which might hold a graph.
     """
     if isinstance(value, Tensor):
-        return value.detach()
+        return to_plain(value.detach())
     if isinstance(value, Mapping):
         return {key: detach_nest(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

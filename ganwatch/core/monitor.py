@@ -67,6 +67,8 @@ class Monitor:
         self.attempt = attempt
         self.incidents = IncidentBook()
         self.errors: Counter[str] = Counter()
+        self.problems: dict[str, str] = {}
+        """What keeps probes from measuring, by their names."""
         self.latest: dict[str, float] = {}
         self.listeners: list[Callable[[Incident], None]] = []
         self._entries = [(detector, detector.code, frozenset(detector.inputs), f"detector {detector.code}") for detector in self.detectors]
@@ -101,6 +103,8 @@ class Monitor:
         values: dict[str, Any] = dict(step.logged)
         for probe in step.due:
             values.update(self.guard(f"probe {probe.name}", partial(_read_probe, probe, step)) or {})
+            if probe.problem:
+                self._note_problem(probe.name, probe.problem)
         if step.index % OBSERVER_EVERY == 0:
             values["observer_errors"] = float(self.errors.total() + sum(sink.failures for sink in self.sinks))
             values["observer_dropped"] = float(sum(sink.dropped for sink in self.sinks))
@@ -108,6 +112,11 @@ class Monitor:
             self._send_outcome()
         if self.gatherer is not None and values:
             self._evaluate_steps(self.guard("gatherer", partial(self.gatherer.put, step.index, values, step.wall_time)) or ())
+
+    def _note_problem(self, name: str, problem: str) -> None:
+        if self.problems.get(name) != problem:
+            log.warning("%s", problem)
+            self.problems[name] = problem
 
     def flush(self) -> None:
         """Evaluate every step that the gatherer still holds, and send its readings."""
@@ -171,11 +180,12 @@ class Monitor:
         """Return what is known about the run so far; see ``find_unjudged`` for the argument."""
         incidents = tuple(incident.code for incident in self.incidents.history)
         unjudged = tuple(find_unjudged(self.detectors, self._results, self._coverage.spans(), self._step, early_steps=early_steps))
-        is_unclear = bool(unjudged) or not self._step or not self.detectors
+        is_unclear = bool(unjudged or self.problems) or not self._step or not self.detectors
         conclusion = Conclusion.INCIDENTS if incidents else Conclusion.NOT_JUDGED if is_unclear else Conclusion.CLEAN
         counts_updates = any(series.startswith("updates_performed/") for series in self.latest)
         idle = {role: self._step - last for role, last in self._last_updates.items() if self._step - last >= MIN_IDLE_STEPS}
-        return Outcome(self._step, conclusion, incidents, unjudged, dict(self.errors), idle if counts_updates else {})
+        problems = tuple(self.problems.values())
+        return Outcome(self._step, conclusion, incidents, unjudged, dict(self.errors), idle if counts_updates else {}, problems)
 
     def _send_outcome(self) -> None:
         """Send the outcome to every sink if it has changed."""

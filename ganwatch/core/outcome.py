@@ -72,6 +72,8 @@ class Outcome:
         Errors of ganwatch itself, by part.
     idle : mapping of str to int
         Steps at the end without an update, by network; only long ones.
+    problems : tuple of str
+        What kept probes from measuring.
     """
 
     step: int = 0
@@ -80,6 +82,7 @@ class Outcome:
     unjudged: tuple[Unjudged, ...] = ()
     failures: Mapping[str, int] = field(default_factory=dict)
     idle: Mapping[str, int] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
 
     def describe(self) -> str:
         """Describe the outcome in one line, without a claim that is not known to be true.
@@ -90,7 +93,7 @@ class Outcome:
         names = {"g": "the generator", "d": "the discriminator"}
         idle = [f"{names[role]} had no update in the last {steps:,} steps" for role, steps in self.idle.items()]
         failed = [f"{part} failed {count:,} time{'s' if count > 1 else ''}" for part, count in self.failures.items()]
-        return "; ".join([self.headline, *([f"not judged: {self.unjudged_text}"] if self.unjudged else []), *idle, *failed])
+        return "; ".join([self.headline, *([f"not judged: {self.unjudged_text}"] if self.unjudged else []), *idle, *failed, *self.problems])
 
     @property
     def headline(self) -> str:
@@ -115,13 +118,14 @@ class Outcome:
         parts = {
             "conclusion": Conclusion(plain["conclusion"]),
             "incidents": tuple(plain["incidents"]),
+            "problems": tuple(plain["problems"]),
             "unjudged": tuple(Unjudged(**one) for one in plain["unjudged"]),
         }
         return cls(**dict(plain) | parts)
 
     def to_plain(self) -> dict[str, Any]:
         """Return JSON types."""
-        lists = {"incidents": list(self.incidents), "unjudged": [*map(asdict, self.unjudged)]}
+        lists = {"incidents": list(self.incidents), "problems": list(self.problems), "unjudged": [*map(asdict, self.unjudged)]}
         return asdict(self) | {"conclusion": str(self.conclusion)} | lists
 
 

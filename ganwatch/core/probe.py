@@ -25,6 +25,8 @@ class Probe(ABC):
     """True if it needs the generator's inputs as they were passed."""
     deferrable: ClassVar[bool] = False
     """True if all its inputs still exist some steps later. Steps that only deferrable probes sample are read together."""
+    problem: str = ""
+    """What keeps it from measuring something that the user has asked for; empty if nothing does."""
 
     def is_due(self, step: int) -> bool:
         """Return True if the probe samples this step."""

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganwatch.capture.step import Arguments
+from ganwatch.capture.step import Arguments, find_tensors, to_plain
 from ganwatch.isolation.isolated_call import IsolatedCall
 
 
@@ -51,10 +51,11 @@ class GeneratorSampler:
         return next((parameter.dtype for parameter in self.generator.parameters() if parameter.is_floating_point()), None)
 
     def __call__(self, arguments: Arguments) -> Any:
-        """Return the generator's output for arguments."""
+        """Return the generator's output for arguments: a plain tensor, or a list of those in it."""
         args, kwargs = move_tensors(arguments, self.device, self.dtype)
         output = self._call(*args, **kwargs)
-        return output if self._sample is None else self._sample(output)
+        output = output if self._sample is None else self._sample(output)
+        return [to_plain(tensor) for tensor in find_tensors(output)] if not isinstance(output, Tensor) else to_plain(output)
 
 
 def move_tensors(nest: Any, device: torch.device, dtype: torch.dtype | None) -> Any:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ganwatch.capture.step import Step
 from ganwatch.core.probe import Probe
+from ganwatch.probes.precision import to_double
 
 
 class Data(Probe):
@@ -36,7 +37,8 @@ def describe_batches(batches: Tensor) -> dict[str, Tensor]:
     flat = batches.detach().float().flatten(2)
     samples, features = flat.shape[1:]
     low, high = flat.amin(2), flat.amax(2)
-    checksum = flat.double() @ torch.linspace(1.0, 2.0, features, dtype=torch.float64, device=flat.device)
+    rows = to_double(flat)
+    checksum = rows @ torch.linspace(1.0, 2.0, features, dtype=torch.float64, device=rows.device)
     ordered = checksum.sort(1).values
     finite = torch.isfinite(low) & torch.isfinite(high)
     count = finite.sum(1)

@@ -8,8 +8,8 @@ from torch import Tensor
 from ganwatch.capture.step import Step, reduce_to_scores, sum_per_sample
 from ganwatch.core.probe import Probe
 
-MAX_RANKED_SAMPLES = 256
-"""Samples of each side that are ranked against each other."""
+MIN_RANKED_SAMPLES, MAX_RANKED_SAMPLES = 2, 256
+"""Samples of each side that are ranked against each other; the rank of one pair says nothing."""
 
 
 class Discriminator(Probe):
@@ -29,7 +29,7 @@ class Discriminator(Probe):
             values["d_output/real"] = real.mean()
         if fake is not None:
             values["d_output/fake"] = fake.mean()
-        if real is None or fake is None:
+        if real is None or fake is None or min(len(real), len(fake)) < MIN_RANKED_SAMPLES:
             return values
         values["d_auc"] = auc(real[:MAX_RANKED_SAMPLES], fake[:MAX_RANKED_SAMPLES])
         pooled = ((real.var(correction=0) + fake.var(correction=0)) / 2).sqrt()

@@ -11,8 +11,9 @@ from torch import Tensor
 from ganwatch.capture.step import Step
 from ganwatch.core.probe import Probe
 from ganwatch.evaluation.tensor_state import pack, unpack
+from ganwatch.probes.precision import to_double
 
-MAX_SAMPLES = 64
+MIN_SAMPLES, MAX_SAMPLES = 2, 64
 """Samples of each side."""
 SHIFT_INTERVAL = 20
 """Steps between the two means of fakes that the shift compares; the cadence of the probe does not matter."""
@@ -73,7 +74,7 @@ def pair_batches(step: Step) -> tuple[Tensor, Tensor] | None:
     if real is None or fake is None or real.shape[1:] != fake.shape[1:]:
         return None
     n = min(len(real), len(fake), MAX_SAMPLES)
-    return None if n < 2 else (downsample(real[:n]), downsample(fake[:n]))
+    return None if n < MIN_SAMPLES else (downsample(real[:n]), downsample(fake[:n]))
 
 
 def downsample(samples: Tensor) -> Tensor:
@@ -99,7 +100,7 @@ def mean_distances(distances: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def vendi_ratio(real: Tensor, fake: Tensor, width: Tensor) -> Tensor:
     """Return the ratio of Vendi scores, fakes to reals, from the distances within each side, shapes (N, N); NaN if one is not finite."""
-    kernels = torch.exp(torch.stack([fake, real]).double().square() / (-2.0 * width.double() ** 2).clamp_max(-1e-38))
+    kernels = torch.exp(to_double(torch.stack([fake, real])).square() / (-2.0 * to_double(width) ** 2).clamp_max(-1e-38))
     known = torch.isfinite(kernels)
     scores = vendi_score(kernels.where(known, 0.0))  # eigvalsh fails on NaN; the ratio is then unknown
     return (scores[0] / scores[1]).where(known.all(), torch.nan)

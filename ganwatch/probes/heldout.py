@@ -70,6 +70,11 @@ class HeldoutReals(Probe):
         if len(labels) < len(self._train_reals):
             return [(each,) for each in samples]
         of_unseen, of_fake = heldout.labels, find_call_labels(fake)
+        if of_unseen is None:
+            self.problem = (
+                "D receives a label with each sample and heldout has none, so overfitting of D is not measured: give heldout=… pairs of a "
+                "sample and an integer label"
+            )
         if of_unseen is None or of_fake is None:
             return []
         return [*zip(samples, [torch.cat(labels)[:n], of_unseen[:n].to(train.device), of_fake], strict=True)]

@@ -172,6 +172,13 @@ class Quality(Probe):
         with torch.no_grad():
             samples = self._inputs.generate(sampler)
             reals, reference = self._prepare_reference()
+            if tuple(samples.shape[1:]) != tuple(reals.resolution.shape):
+                self.problem = (
+                    f"quality is not measured: G returns samples of shape {tuple(samples.shape[1:])} and D receives real ones of shape "
+                    f"{tuple(reals.resolution.shape)}; give sample=… a function that turns what G returns into what D receives"
+                )
+                return {}
+            self.problem = ""
             fake = self._extract(samples, reals.value_range)
             if not bool(torch.isfinite(fake).all()):
                 self._warn_once("features", "quality is not measured while features of generated samples are not finite")

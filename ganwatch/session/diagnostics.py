@@ -26,8 +26,8 @@ GROUP_REQUIREMENTS = {
     "gradients": "an optimizer that steps the network's parameters",
     "layers": "an optimizer that steps the network's parameters",
     "training": "an optimizer that steps the network's parameters",
-    "discriminator": "calls of D on real and on fake batches",
-    "diversity": "D to get real and fake batches of one shape",
+    "discriminator": "calls of D on real and on fake batches of two samples or more",
+    "diversity": "D to get real and fake batches of one shape and two samples or more",
     "quality": "D to get real and fake batches of one shape",
     "data": "D to get real and fake batches",
     "evaluation": "some time, known inputs of G and known real batches",
@@ -76,6 +76,7 @@ def status(observer: Observer, hints: CodeHints) -> str:
     early = ", ".join(f"{one.code} {one.title}" for one in unjudged if one.reason == TOO_EARLY)
     lines += [f"too early to judge: {early}"] if early else []
     lines += [f"cannot judge: {one}" for one in unjudged if one.reason != TOO_EARLY]
+    lines += observer.monitor.problems.values()
     lines += [f"errors of ganwatch itself in {part}: {count}; the training goes on" for part, count in observer.monitor.errors.items()]
     lines += [
         f"sink {sink.name}: {sink.failures} errors, {sink.dropped:,} readings or images lost"

@@ -34,8 +34,8 @@ _NAMES = {
 }
 N_ACTIVITIES = len(Activity)
 PATIENCE = (0, 20, 128, 512)
-"""By activity: times that an activity happens without any preferred one before it gives the steps. A scaler that searches its scale skips up to twenty
-updates; WGAN updates the discriminator a hundred times before each of the first updates of the generator (arXiv:1701.07875)."""
+"""By activity: times that it happens without any preferred one before it gives the steps. A scaler that searches its scale skips up to
+twenty updates; WGAN updates the discriminator a hundred times before each of the first updates of the generator (arXiv:1701.07875)."""
 USUAL_FACTOR = 4
 """The same, as a multiple of the most that have been seen within one step."""
 

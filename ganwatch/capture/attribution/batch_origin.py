@@ -188,7 +188,7 @@ class BatchOrigin:
         matches: dict[str, tuple[int, int]] = {}
         for origin, batches in self._batches.items():
             for batch in [*batches][::-1]:
-                other, length = batch.samples, len(batch.samples)
+                other, length = _channels_like(batch.samples, samples), len(batch.samples)
                 is_comparable = other.shape[1:] == samples.shape[1:] and other.dtype == samples.dtype and length <= len(samples)
                 if is_comparable and _first_values(other) == first_values and torch.equal(other, samples[:length]):
                     matches[origin] = length, batch.step
@@ -203,6 +203,14 @@ class BatchOrigin:
 def storage_address(tensor: Tensor) -> int:
     """Address of a tensor's storage."""
     return tensor.untyped_storage().data_ptr()
+
+
+def _channels_like(batch: Tensor, samples: Tensor) -> Tensor:
+    """Return a batch with its channels where those of the samples are: last or second."""
+    if batch.ndim != 4 or samples.ndim != 4 or batch.shape[1:] == samples.shape[1:]:
+        return batch
+    height, width, channels = batch.shape[1:]
+    return batch.permute(0, 3, 1, 2) if samples.shape[1:] == (channels, height, width) else batch
 
 
 def _first_values(samples: Tensor) -> list[float]:

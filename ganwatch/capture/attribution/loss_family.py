@@ -11,8 +11,9 @@ Wasserstein                           constant
 ====================================  ==============================================================
 
 A form is accepted if it fits to rounding errors and the others do not fit. With a relativistic loss the gradient of an output depends on
-other outputs too. It fits none of the forms, or one whose target changes. Then, and if labels are random or outputs few, the operations
-between the score and the loss may give the family (``loss_graph.py``); otherwise it stays unknown.
+other outputs too. It fits none of the forms, or one whose target changes, unless the mean output of the other origin is subtracted first.
+If labels are random or outputs few, the operations between the score and the loss may give the family (``loss_graph.py``); otherwise it
+stays unknown.
 """
 
 from __future__ import annotations
@@ -111,8 +112,30 @@ def infer_loss_family(steps: Sequence[Sequence[Call]]) -> LossFamily:
     >>> print(infer_loss_family(2 * [[call("real", score - 1.0), call("fake", score)]]))
     least squares, targets: real 1, fake 0
     """
-    family = _infer_from_gradients(steps)
-    return _infer_from_operations(steps) if family.name == "unknown" else family
+    for infer in (_infer_from_gradients, _infer_relativistic_average, _infer_from_operations):
+        family = infer(steps)
+        if family.name != "unknown":
+            return family
+    return LossFamily()
+
+
+def _infer_relativistic_average(steps: Sequence[Sequence[Call]]) -> LossFamily:
+    """Return the family of a loss of scores less the mean score of the other origin (Jolicoeur-Martineau, 2018, arXiv:1807.00734)."""
+    shifted = [_subtract_other_mean([call for call in calls if not call.in_g_phase]) for calls in steps]
+    if not all(shifted):
+        return LossFamily()
+    family = _infer_from_gradients(shifted)
+    return family if family.name == "unknown" else LossFamily(f"relativistic average, {family.name}", family.details)
+
+
+def _subtract_other_mean(calls: Sequence[Call]) -> list[Call]:
+    """Return the calls with outputs less the mean output of the other origin; empty unless there is one call of each."""
+    by_origin = {call.origin: call for call in calls}
+    if set(by_origin) != {"real", "fake"} or len(calls) != len(by_origin):
+        return []
+    real, fake = by_origin["real"], by_origin["fake"]
+    pairs = ((real, fake), (fake, real))
+    return [replace(one, output=one.output - other.output.mean(), is_reassigned=False) for one, other in pairs]
 
 
 def _infer_from_operations(steps: Sequence[Sequence[Call]]) -> LossFamily:
@@ -187,7 +210,7 @@ def fit_gradient(call: Call) -> GradientFit | None:
     """Return the form of the gradient of a call's outputs, or of each sample's mean for a patch map; None without enough evidence."""
     assert call.output_grad is not None
     eps = torch.finfo(call.output.dtype).eps
-    score, output_grad = call.output.double().cpu(), call.output_grad.double().cpu()
+    score, output_grad = call.output.cpu().double(), call.output_grad.cpu().double()
     fit = _fit(score.flatten(), output_grad.flatten(), eps)
     if fit is not None and fit.form == "other" and score[0].numel() > 1:
         return _fit(score.flatten(1).mean(1), sum_per_sample(output_grad).double(), eps)

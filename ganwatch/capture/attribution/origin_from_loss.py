@@ -152,7 +152,7 @@ def _find_zero(score: Tensor, output_grad: Tensor) -> float:
     """Return the score at which the gradient is zero by linear extrapolation; NaN if too few outputs have a gradient."""
     eps = torch.finfo(score.dtype).eps
     has_gradient = output_grad != 0
-    s, w = score[has_gradient].double(), output_grad[has_gradient].double()
+    s, w = score[has_gradient].cpu().double(), output_grad[has_gradient].cpu().double()
     min_range = 2.0 * MAX_ROUNDING_ERRORS * eps  # over it, a gradient towards a target at a usual distance changes by more than rounding
     if len(s) < max(2.0, MIN_GRADIENT_SHARE * score.numel()) or not float(s.max() - s.min()) > min_range * (1.0 + float(s.abs().max())):
         return math.nan

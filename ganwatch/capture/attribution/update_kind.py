@@ -2,8 +2,8 @@
 
 A main update of the generator follows a call of the discriminator. An update without one regularises, if most updates have one. A main
 update of the discriminator follows a call on a plain batch. If it was called on leaves that require a gradient only, its gradient is
-penalised. If gradients are penalised in a minority of updates (lazy regularisation), those updates regularise too: their loss and
-gradient compare with nothing else (Karras et al., 2020, arXiv:1912.04958).
+penalised, and the update only regularises if others follow a plain call. If gradients are penalised in a minority of updates (lazy
+regularisation), those updates regularise too: their loss and gradient compare with nothing else (Karras et al., 2020, arXiv:1912.04958).
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ class UpdateKindTracker:
         if self.has_call and not self.has_penalty:
             return MAIN
         history = self._history.get(owned.key, ())
-        is_auxiliary = self._lacks_call(owned) and _is_rare([lacked_call for lacked_call, _ in history])
+        lacked_calls = [lacked_call for lacked_call, _ in history]
+        has_other = not all(lacked_calls) if owned.role == "d" else _is_rare(lacked_calls)
+        is_auxiliary = self._lacks_call(owned) and has_other
         is_penalty = self.has_penalty and _is_rare([had_penalty for _, had_penalty in history])
         return UpdateKind(not is_auxiliary, not is_auxiliary and not is_penalty)
 

@@ -124,4 +124,4 @@ def final_state(loop):
 def equal(one, other):
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
-    return torch.equal(one, other)
+    return one.dtype == other.dtype and one.numpy().tobytes() == other.numpy().tobytes()  # NaN included
