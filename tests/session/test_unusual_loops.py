@@ -59,7 +59,7 @@ def test_a_subclass_of_tensors_with_a_method_of_its_own_is_drawn_and_measured():
 
 
 def test_reals_with_channels_last_are_recognised_by_value_from_the_first_step():
-    _, measured, sink, watching = train(ChannelsLastLoop)
+    _, _, sink, watching = train(ChannelsLastLoop)
     assert "d_auc" in sink.steps[0].values
     assert watching.observer.recorder.loop_facts.d_phase_origins == {"real": 1, "fake": 1}
 
