@@ -37,7 +37,7 @@ def discover(package: str | ModuleType, base: type[T]) -> list[type[T]]:
 
 
 _installed: dict[str, tuple[type[Any], ...]] = {}
-"""What was found before, by group: packages are not installed while a process runs."""
+"""Classes that were found before, by group: packages are not installed while a process runs."""
 
 
 def discover_installed(group: str, base: type[T]) -> tuple[type[T], ...]:

@@ -68,7 +68,7 @@ class Monitor:
         self.incidents = IncidentBook()
         self.errors: Counter[str] = Counter()
         self.problems: dict[str, str] = {}
-        """What keeps probes from measuring, by their names."""
+        """Reasons for which probes do not measure, by their names."""
         self.latest: dict[str, float] = {}
         self.listeners: list[Callable[[Incident], None]] = []
         self._entries = [(detector, detector.code, frozenset(detector.inputs), f"detector {detector.code}") for detector in self.detectors]

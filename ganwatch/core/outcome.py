@@ -19,7 +19,7 @@ MIN_IDLE_STEPS = 50
 
 
 class Conclusion(StrEnum):
-    """What is known about a run."""
+    """Short form of an outcome."""
 
     CLEAN = "clean"
     """No incident, and every detector that applies judged to the end."""
@@ -37,7 +37,7 @@ class Unjudged:
     ----------
     code, title : str
     reason : str
-        What it lacks.
+        Inputs or readings that it lacks.
     last_step : int or None
         Last step that it could judge; None if there was none.
     """
@@ -73,7 +73,7 @@ class Outcome:
     idle : mapping of str to int
         Steps at the end without an update, by network; only long ones.
     problems : tuple of str
-        What kept probes from measuring.
+        Reasons for which probes did not measure.
     """
 
     step: int = 0
@@ -97,7 +97,7 @@ class Outcome:
 
     @property
     def headline(self) -> str:
-        """What is known, in a few words."""
+        """Short form for people."""
         if self.conclusion is Conclusion.CLEAN:
             return "no incident, everything was judged"
         if self.conclusion is Conclusion.NOT_JUDGED:

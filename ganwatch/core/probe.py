@@ -26,7 +26,7 @@ class Probe(ABC):
     deferrable: ClassVar[bool] = False
     """True if all its inputs still exist some steps later. Steps that only deferrable probes sample are read together."""
     problem: str = ""
-    """What keeps it from measuring something that the user has asked for; empty if nothing does."""
+    """Reason for which it cannot measure something that the user has asked for; empty if there is none."""
 
     def is_due(self, step: int) -> bool:
         """Return True if the probe samples this step."""

@@ -67,7 +67,7 @@ class ActivityClock:
     def __init__(self) -> None:
         self.source = Activity.GENERATOR_UPDATES
         self._since_step = [0] * N_ACTIVITIES
-        """How often each activity has happened in the current step."""
+        """Number of times that each activity has happened in the current step."""
         self._since_generator = [0] * N_ACTIVITIES
         """The same since the generator's last step."""
         self._most = [0] * N_ACTIVITIES
