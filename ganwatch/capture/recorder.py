@@ -12,7 +12,11 @@ from typing import Any
 
 from torch import nn
 
-from ganwatch.capture.attribution.activity_clock import Activity, ActivityClock
+from ganwatch.capture.attribution.activity_clock import (
+    DISCRIMINATOR_CALLS,
+    GENERATOR_UPDATES,
+    ActivityClock,
+)
 from ganwatch.capture.attribution.parameter_ownership import Ownership
 from ganwatch.capture.call_recorder import CallRecorder
 from ganwatch.capture.calls import assign_to_d_phase
@@ -282,7 +286,7 @@ class Recorder:
                 step.learning_rates[role] = group["lr"]
 
     def _after_training_call(self) -> None:
-        if self.clock.add(Activity.DISCRIMINATOR_CALLS):
+        if self.clock.add(DISCRIMINATOR_CALLS):
             self._run(self._finish_step)
 
     def _notify_probes(self, method: str, update: Update) -> None:
@@ -296,7 +300,7 @@ class Recorder:
         step.wall_time = time.time()
         step.observer_time, self._observer_time_before = self.observer_time - self._observer_time_before, self.observer_time
         is_recording = self.call_recorder.is_recording
-        has_g_update = step.clock is Activity.GENERATOR_UPDATES
+        has_g_update = step.clock is GENERATOR_UPDATES
         d_phase, has_d_call = self.call_recorder.finish_step(has_g_update=has_g_update) if is_recording else (step.calls, False)
         self.cadence.add_step(step, has_call=has_d_call if is_recording else None, samples_updates=bool(self._plan.update_probes))
         is_incomplete = is_recording and (not has_d_call or self.call_recorder.is_inconclusive)

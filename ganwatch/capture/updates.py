@@ -11,7 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganwatch.capture.attribution.activity_clock import Activity
+from ganwatch.capture.attribution.activity_clock import (
+    DISCRIMINATOR_ATTEMPTS,
+    GENERATOR_ATTEMPTS,
+    GENERATOR_UPDATES,
+    Activity,
+)
 from ganwatch.capture.attribution.parameter_ownership import OptimizerFacts, OwnedParameters, Ownership
 from ganwatch.capture.attribution.step_clock import StepClock
 from ganwatch.capture.attribution.update_kind import AUXILIARY, MAIN, UpdateKind, UpdateKindTracker
@@ -215,10 +220,10 @@ class UpdateTracker:
 
     def _end_main_update(self, step: _OpenStep) -> OptimizerStep:
         [owned], roles = step.facts.owned, step.facts.roles
-        activity: Activity | None = Activity.DISCRIMINATOR_ATTEMPTS
+        activity: Activity | None = DISCRIMINATOR_ATTEMPTS
         if owned.role == "g":
             ends_step = self._step_clock.ends_step(step.optimizer, is_g_only=True, has_d_call=True)
-            activity = Activity.GENERATOR_UPDATES if ends_step else None
+            activity = GENERATOR_UPDATES if ends_step else None
         else:
             self._step_clock.has_d_update = True
         self.update_kinds.end_phase(step.facts.owned)
@@ -247,7 +252,7 @@ class UpdateTracker:
             for parameter in (p for one in updated for p in one.parameters):
                 self._unclipped_norms.pop(id(parameter), None)
         has_g_update = any(one.role == "g" for one in updated)
-        activity = Activity.GENERATOR_UPDATES if ends_step else None if has_g_update else _attempt_activity(roles)
+        activity = GENERATOR_UPDATES if ends_step else None if has_g_update else _attempt_activity(roles)
         return OptimizerStep(
             facts.owned, roles, applied, step.updates, step.late_d_loss, facts.similar_roles if not facts.owned else (), activity=activity
         )
@@ -313,7 +318,7 @@ def _trains_others(optimizer: torch.optim.Optimizer, owned: Sequence[OwnedParame
 
 def _attempt_activity(roles: Collection[str]) -> Activity | None:
     """Return the activity that attempted updates of these networks show."""
-    return None if not roles else Activity.GENERATOR_ATTEMPTS if "g" in roles else Activity.DISCRIMINATOR_ATTEMPTS
+    return None if not roles else GENERATOR_ATTEMPTS if "g" in roles else DISCRIMINATOR_ATTEMPTS
 
 
 def _network_name(owned: OwnedParameters, kind: UpdateKind) -> str:

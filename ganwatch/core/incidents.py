@@ -50,6 +50,11 @@ class Incident:
     """Latest step with a verdict."""
     extras: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def has_just_fired(self) -> bool:
+        """True if the latest verdict is the one that made it fire."""
+        return self.state is State.FIRING and self.fired == self.seen
+
 
 class IncidentBook:
     """All incidents of one run.

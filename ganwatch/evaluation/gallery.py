@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -11,19 +10,17 @@ from torch import Tensor
 
 from ganwatch.capture.options import NO_OPTIONS, Options
 from ganwatch.capture.step import Arguments, Step, find_tensors
+from ganwatch.core.incidents import Incident
 from ganwatch.core.readings import SampleImages
 from ganwatch.evaluation.fixed_inputs import clone_first
 from ganwatch.evaluation.generator_sampler import GeneratorSampler
+from ganwatch.evaluation.recent_samples import INTERVAL, RecentSamples
 from ganwatch.evaluation.tensor_state import pack, unpack
 
 MAX_TILES = 36
 """Images of a grid."""
 REAL_GRID_INTERVAL = 8
 """Grids of generated samples from one grid of real samples to the next."""
-RECENT_INTERVAL = 20
-"""Steps between two batches that are remembered as evidence."""
-MAX_RECENT_BATCHES = 6
-"""Batches that are remembered."""
 PLOT_PIXELS = 96
 """Side, in pixels, of the scatter plot of vectors."""
 
@@ -53,11 +50,11 @@ class Gallery:
         self.sampler, self.emit, self.every = sampler, emit, every
         self.fixed: Arguments | None = ([x[:MAX_TILES] for x in options.fixed], {}) if options.fixed else None
         self._range: tuple[float, float] | None = None
-        self._recent: deque[tuple[int, Tensor]] = deque(maxlen=MAX_RECENT_BATCHES)
+        self._recent = RecentSamples()
 
     def needs_calls(self, step: int) -> bool:
         """Return True if it needs the calls of a step."""
-        return step % RECENT_INTERVAL == 0 or self.is_due(step)
+        return step % INTERVAL == 0 or self.is_due(step)
 
     def is_due(self, step: int) -> bool:
         """Return True if a grid is due: at the first step, then every ``every`` steps up to 32 grids, then half as often, and so on."""
@@ -76,28 +73,28 @@ class Gallery:
             latent = step.last_call("g", "latent")
             if latent is not None and latent.inputs and latent.arguments is not None:
                 self.fixed = clone_first(latent.arguments, len(latent.inputs[0]) if latent.inputs[0].ndim else 0, MAX_TILES)
-        fake = step.batch("fake") if step.index == 1 or step.index % RECENT_INTERVAL == 0 else None
+        fake = step.batch("fake") if step.index == 1 or step.index % INTERVAL == 0 else None
         if fake is not None:
-            self._recent.append((step.index, fake[:MAX_TILES].clone()))
+            self._recent.add(step.index, fake[:MAX_TILES].clone())
         if not self.is_due(step.index):
             return
         real = step.batch("real")
         if real is not None:
             self._range = self._range or _value_range(real)
             if step.index == 1 or step.index % (REAL_GRID_INTERVAL * self.interval_at(step.index)) == 0:
-                self._emit(step.index, "real", real)
+                self._emit(self._to_images(step.index, "real", real))
         if self.sampler.is_allowed and self.fixed is not None:
-            self._emit(step.index, "fixed", self.generate())
+            self._emit(self._to_images(step.index, "fixed", self.generate()))
 
     def generate(self) -> Any:
         """Return the generator's output for the fixed latents."""
         assert self.fixed is not None
         return self.sampler(self.fixed)
 
-    def emit_evidence(self, incident: str) -> None:
-        """Emit the remembered batches as evidence of an incident."""
-        for index, batch in self._recent:
-            self._emit(index, "pinned", batch, incident)
+    def evidence(self, incident: Incident) -> list[SampleImages]:
+        """Return generated samples from before the onset of an incident and since then."""
+        found = [self._to_images(step, "pinned", batch, incident.id) for step, batch in self._recent.around(incident.onset)]
+        return [images for images in found if images is not None]
 
     def state_dict(self) -> dict[str, Any]:
         """Return fixed latents and value range, as plain types."""
@@ -109,13 +106,17 @@ class Gallery:
             self.fixed = unpack(state["fixed"])
         self._range = tuple(state["range"]) if state["range"] else None
 
-    def _emit(self, step: int, kind: str, batch: Any, incident: str | None = None) -> None:
+    def _emit(self, images: SampleImages | None) -> None:
+        if images is not None:
+            self.emit(images)
+
+    def _to_images(self, step: int, kind: str, batch: Any, incident: str | None = None) -> SampleImages | None:
         tensor = next(iter(find_tensors(batch)), None)
         if tensor is None:
-            return
+            return None
         pixels = to_pixels(tensor.detach()[: MAX_TILES if tensor.ndim == 4 else None], self._range or (-1.0, 1.0))
-        if pixels is not None:
-            self.emit(SampleImages(step, kind, tuple(pixels.shape), pixels.numpy().tobytes(), incident))  # type: ignore[arg-type]  # four sizes
+        shape = () if pixels is None else tuple(pixels.shape)
+        return None if pixels is None else SampleImages(step, kind, shape, pixels.numpy().tobytes(), incident)  # type: ignore[arg-type]  # four
 
 
 def to_pixels(batch: Tensor, value_range: tuple[float, float]) -> Tensor | None:

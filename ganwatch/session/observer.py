@@ -18,7 +18,7 @@ from ganwatch.capture.recorder import Recorder
 from ganwatch.capture.step import Step
 from ganwatch.capture.taps import patches
 from ganwatch.core.detector import Detector
-from ganwatch.core.incidents import Incident, State
+from ganwatch.core.incidents import Incident
 from ganwatch.core.monitor import OBSERVER_EVERY, Monitor
 from ganwatch.core.probe import Probe
 from ganwatch.core.readings import Run
@@ -195,13 +195,16 @@ class Observer:
         self._was_nonfinite = is_nonfinite
 
     def _on_incident(self, incident: Incident) -> None:
-        if incident.state is State.FIRING and incident.fired == incident.seen:
-            self.gallery.emit_evidence(incident.id)
-            for probe in self.recorder.probes:
-                take_samples = partial(probe.incident_samples, incident.code, incident.seen, incident.id)
-                samples = self.monitor.guard(f"probe {probe.name}", take_samples)
-                if samples is not None:
-                    self.monitor.samples(samples)
+        """Send images that are evidence of an incident that has just fired."""
+        if not incident.has_just_fired:
+            return
+        images = self.monitor.guard("gallery", partial(self.gallery.evidence, incident)) or []
+        for probe in self.recorder.probes:
+            take_samples = partial(probe.incident_samples, incident.code, incident.seen, incident.id)
+            images.append(self.monitor.guard(f"probe {probe.name}", take_samples))
+        for one in images:
+            if one is not None:
+                self.monitor.samples(one)
 
     def state_dict(self) -> dict[str, Any]:
         """State of the watch, in plain types only: a resumed run continues the same record without a second alarm."""

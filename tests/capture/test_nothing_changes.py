@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from ganwatch.core.detector import Severity
+from ganwatch.core.incidents import Incident, State
 from ganwatch.session.defaults import default_probes
 from ganwatch.session.lightning import GanWatch
 from ganwatch.trainer.data import GANData
@@ -49,7 +51,9 @@ class FrequentGrids(lightning.Callback):
 
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
         if batch_idx % 5 == 0:
-            self.watch.observer.gallery.emit_evidence("GW101-1")
+            incident = Incident("GW101-1", "GW101", "mode collapse", Severity.PAGE, State.FIRING, 1, 1, fired=1, seen=1)
+            for listener in self.watch.observer.monitor.listeners:
+                listener(incident)
 
 
 def end_of_run(options, callbacks):

@@ -8,6 +8,8 @@ import torch
 from torch import nn
 
 from ganwatch.capture.step import Call, Step
+from ganwatch.core.detector import Severity
+from ganwatch.core.incidents import Incident, State
 from ganwatch.evaluation.gallery import MAX_TILES, Gallery, to_pixels
 from ganwatch.evaluation.generator_sampler import GeneratorSampler
 
@@ -97,14 +99,19 @@ def test_one_grid_in_eight_comes_with_a_grid_of_real_samples():
     assert [(one.kind, one.step) for one in emitted] == [("real", step) for step in (1, 80, 160, 240, 320, 480, 640)]
 
 
-def test_the_last_six_batches_are_the_evidence_of_an_incident():
-    emitted = []
-    gallery = Gallery(GeneratorSampler(nn.Linear(1, 1)), emitted.append)
-    for step in range(1, 201):
-        fake = torch.full((2, 1, 4, 4), step / 200.0)
+@pytest.mark.parametrize("onset", [2, 30, 150, 400, 700, 990])
+def test_an_incident_has_samples_from_before_its_onset_and_from_now(onset):
+    gallery = Gallery(GeneratorSampler(nn.Linear(1, 1)), [].append)
+    for step in range(1, 1001):
+        fake = torch.full((2, 1, 4, 4), step / 1000.0)
         gallery.on_step(Step(step, calls=[Call("d", (fake,), torch.zeros(2), "fake", training=True, index=step)]))
-    gallery.emit_evidence("GW101-1")
-    assert [(one.kind, one.step, one.incident) for one in emitted] == [("pinned", step, "GW101-1") for step in range(100, 201, 20)]
+    found = gallery.evidence(Incident("GW101-1", "GW101", "mode collapse", Severity.PAGE, State.FIRING, onset, 1000))
+    assert {(one.kind, one.incident) for one in found} == {("pinned", "GW101-1")}
+    steps = [one.step for one in found]
+    assert steps == sorted(steps)
+    assert len(steps) <= 6
+    assert steps[0] < onset <= steps[1]
+    assert steps[-1] == 1000
 
 
 def test_pixels():

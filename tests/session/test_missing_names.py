@@ -10,7 +10,7 @@ from loop_table import LOOPS
 from plain_loop import equal, final_state
 
 import ganwatch
-from ganwatch.capture.taps import patches
+from ganwatch.capture.taps import backward_losses, clipping, loaders, patches
 from ganwatch.sinks.memory import MemorySink
 
 NAMES = {
@@ -42,6 +42,8 @@ def missing(request, monkeypatch):
     owner = importlib.import_module(module)
     monkeypatch.setattr(owner, "__hidden__", {name}, raising=False)
     monkeypatch.setattr(patches, "_failures", type(patches._failures)())
+    for patch in [each for tap in (backward_losses, clipping, loaders) for each in vars(tap).values() if isinstance(each, patches.Patch)]:
+        monkeypatch.setattr(patch, "_owner", None)
     kind = type(owner)
     owner.__class__ = type("Hiding", (Hiding, kind), {}) if kind is not ModuleType else Hiding
     yield request.param

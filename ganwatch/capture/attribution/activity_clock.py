@@ -26,11 +26,13 @@ class Activity(IntEnum):
         return _NAMES[self]
 
 
+GENERATOR_UPDATES, GENERATOR_ATTEMPTS, DISCRIMINATOR_ATTEMPTS, DISCRIMINATOR_CALLS = Activity
+"""The members by names of the module, because looking one up in the class runs Python code."""
 _NAMES = {
-    Activity.GENERATOR_UPDATES: "updates of the generator",
-    Activity.GENERATOR_ATTEMPTS: "attempted updates of the generator",
-    Activity.DISCRIMINATOR_ATTEMPTS: "attempted updates of the discriminator",
-    Activity.DISCRIMINATOR_CALLS: "calls of the discriminator",
+    GENERATOR_UPDATES: "updates of the generator",
+    GENERATOR_ATTEMPTS: "attempted updates of the generator",
+    DISCRIMINATOR_ATTEMPTS: "attempted updates of the discriminator",
+    DISCRIMINATOR_CALLS: "calls of the discriminator",
 }
 N_ACTIVITIES = len(Activity)
 PATIENCE = (0, 20, 128, 512)
@@ -65,7 +67,7 @@ class ActivityClock:
     """
 
     def __init__(self) -> None:
-        self.source = Activity.GENERATOR_UPDATES
+        self.source = GENERATOR_UPDATES
         self._since_step = [0] * N_ACTIVITIES
         """Number of times that each activity has happened in the current step."""
         self._since_generator = [0] * N_ACTIVITIES
@@ -78,7 +80,7 @@ class ActivityClock:
 
     def add(self, activity: Activity) -> bool:
         """Add something that happened; return True if it ends a step."""
-        if activity is Activity.GENERATOR_UPDATES:
+        if activity is GENERATOR_UPDATES:
             self._end_generator_step()
             return True
         self._since_step[activity] += 1
@@ -93,17 +95,17 @@ class ActivityClock:
 
     def drop_calls(self) -> None:
         """Forget the calls of the current step, because another network is trained with them, such as latents that are searched."""
-        self._since_step[Activity.DISCRIMINATOR_CALLS] = 0
+        self._since_step[DISCRIMINATOR_CALLS] = 0
 
     def _end_generator_step(self) -> None:
-        if self.source is Activity.GENERATOR_UPDATES:
+        if self.source is GENERATOR_UPDATES:
             self._generator_steps += 1
         for activity, count in enumerate(self._since_generator):
             if count:
                 self._most[activity] = max(self._most[activity], count)
-                self._total[activity] += count if self.source is Activity.GENERATOR_UPDATES else 0
+                self._total[activity] += count if self.source is GENERATOR_UPDATES else 0
                 self._since_generator[activity] = 0
-        self.source = Activity.GENERATOR_UPDATES
+        self.source = GENERATOR_UPDATES
         self._since_step = [0] * N_ACTIVITIES
 
     def _usual(self, activity: Activity) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import importlib
 import logging
+import re
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -39,31 +40,33 @@ class Patch:
     def __init__(self, path: str, replacement: Callable[..., Any], loses: str) -> None:
         self.path, self.replacement, self.loses = path, replacement, loses
         self.original: Callable[..., Any] = _not_installed
+        self._owner: Any = None
+        self._name = re.split(r"[:.]", path)[-1]
         self._is_covered = False
         """True if somebody else's function, which calls the replacement, was in its place when it was to be removed."""
 
     def install(self) -> bool:
         """Put the replacement in place; return False if torch has no such attribute."""
-        owner, name = self._find_owner()
-        current = getattr(owner, name, None)
+        if self._owner is None:
+            self._owner = self._find_owner()
+        current = getattr(self._owner, self._name, None)
         if current is None:
             report_missing(self.path, self.loses)
             return False
         if current is self.replacement or self._is_covered:
             return True
-        self.original = current
-        functools.update_wrapper(self.replacement, current)
-        setattr(owner, name, self.replacement)
+        if current is not self.original:
+            self.original = current
+            functools.update_wrapper(self.replacement, current)
+        setattr(self._owner, self._name, self.replacement)
         return True
 
     def remove(self) -> None:
         """Restore the attribute, unless somebody else has replaced it meanwhile."""
-        owner, name = self._find_owner()
-        if getattr(owner, name, None) is self.replacement:
-            setattr(owner, name, self.original)
-            self._is_covered = False
-        else:
-            self._is_covered = self.original is not _not_installed and getattr(owner, name, None) is not self.original
+        current = getattr(self._owner, self._name, None)
+        if current is self.replacement:
+            setattr(self._owner, self._name, self.original)
+        self._is_covered = current is not self.replacement and current is not self.original and self.original is not _not_installed
 
     def fail(self, error: Exception) -> None:
         """Count an error of the tap, and log the first one."""
@@ -71,13 +74,13 @@ class Patch:
         if _failures[self.path] == 1:
             log.error("the tap on %s failed; training continues, and %s", self.path, self.loses, exc_info=error)
 
-    def _find_owner(self) -> tuple[Any, str]:
+    def _find_owner(self) -> Any:
+        """Return the module or class that has the attribute; None if torch has none."""
         module, _, attributes = self.path.partition(":")
-        *parents, name = attributes.split(".")
         try:
-            return functools.reduce(getattr, parents, importlib.import_module(module)), name
+            return functools.reduce(getattr, attributes.split(".")[:-1], importlib.import_module(module))
         except (ImportError, AttributeError):
-            return None, name
+            return None
 
 
 def report_missing(path: str, loses: str) -> None:
