@@ -209,16 +209,17 @@ class UpdateTracker:
             self._last_optimizer = id(optimizer)
             if self.losses.pending:
                 step.loss = self.losses.take_latest(step.loss)  # back-propagated by a closure, within the step
-        self._after_step(self._end_main_update(step) if self._is_main_update(step) else self._end_any_update(step))
-
-    def _is_main_update(self, step: _OpenStep) -> bool:
-        """Return True for the usual case: an optimizer of one network updates it after calls of the discriminator on plain batches."""
         kinds, owned = self.update_kinds, step.facts.owned
-        if len(owned) != 1 or self._open_steps or step.is_skipped or self._unclipped_norms or kinds.has_penalty or not kinds.has_call:
-            return False
-        return owned[0].parameters[-1].grad is not None
+        is_usual = (
+            len(owned) == 1
+            and owned[0].parameters[-1].grad is not None
+            and kinds.has_call
+            and not (kinds.has_penalty or step.is_skipped or self._open_steps or self._unclipped_norms)
+        )
+        self._after_step(self._end_usual_update(step) if is_usual else self._end_any_update(step))
 
-    def _end_main_update(self, step: _OpenStep) -> OptimizerStep:
+    def _end_usual_update(self, step: _OpenStep) -> OptimizerStep:
+        """Return the update of one network by an optimizer of its own, after calls of the discriminator on plain batches."""
         [owned], roles = step.facts.owned, step.facts.roles
         activity: Activity | None = DISCRIMINATOR_ATTEMPTS
         if owned.role == "g":

@@ -27,7 +27,10 @@ class Gradients(Probe):
         values = self._values.setdefault(update.index, {})
         norms = update.gradient_norms()
         values[f"grad_norm/{update.network}"] = torch.linalg.vector_norm(norms)
-        values[f"zero_gradient/{update.network}"] = ((norms == 0).sum() + update.without_gradient) / (len(norms) + update.without_gradient)
+        share = norms.eq(0).mean(dtype=torch.float32)
+        if update.without_gradient:
+            share = (share * len(norms) + update.without_gradient) / (len(norms) + update.without_gradient)
+        values[f"zero_gradient/{update.network}"] = share
         if update.unclipped_norms is not None:
             values[f"clipped_grad_norm/{update.network}"] = torch.linalg.vector_norm(update.applied_norms())
 

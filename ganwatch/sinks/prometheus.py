@@ -229,7 +229,7 @@ class PrometheusSink(Sink, Collector):
         yield conclusion
         unjudged = GaugeMetricFamily("ganwatch_unjudged", "1 if the detector of the code applies and cannot judge.", labels=["code"])
         codes = {one.code for one in self._outcome.unjudged}
-        for code in sorted(self._severities):
+        for code in sorted({*self._severities, *codes}):
             unjudged.add_metric([code], code in codes)
         yield unjudged
         yield CounterMetricFamily(

@@ -9,6 +9,7 @@ from typing import Any
 
 from ganwatch.core.detector import Severity, Verdict
 from ganwatch.core.incidents import Incident, State
+from ganwatch.core.outcome import Conclusion, Outcome, Unjudged
 from ganwatch.core.readings import Readings, Run, SampleImages
 from ganwatch.core.sink import Sink
 from ganwatch.testing.rules import attempt, require
@@ -51,6 +52,7 @@ def check_sink(make: Callable[[], Sink]) -> None:
         ("restore", replace(firing, state=State.PENDING)),
         ("readings", [Readings(2, {"loss/g": 0.4}, attempt=2)]),
         ("incident", resolved),
+        ("outcome", Outcome(2, Conclusion.INCIDENTS, ("GW303",), (Unjudged("GW401", "quality regression", "needs frechet"),))),
         ("finish", "finished"),
     ]
     before = repr(calls)

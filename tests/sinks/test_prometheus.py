@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from ganwatch.core.detector import Severity
 from ganwatch.core.errors import UserError
 from ganwatch.core.incidents import Incident, State
+from ganwatch.core.outcome import Conclusion, Outcome, Unjudged
 from ganwatch.core.readings import Readings, Run
 from ganwatch.core.signals import catalogue
 from ganwatch.sinks import prometheus
@@ -126,6 +127,16 @@ def test_the_run_is_identified_in_one_place_and_its_state_is_told(sink):
     assert text.count("r-17") == 1
     shown = scrape(sink)
     assert (shown["ganwatch_run_state", "failed"], shown["ganwatch_run_state", "running"]) == (1, 0)
+
+
+def test_the_outcome_and_the_detectors_that_cannot_judge_are_gauges(sink):
+    def exported():
+        lines = page(sink).splitlines()
+        return {line for line in lines if line.startswith(("ganwatch_run_outcome", "ganwatch_unjudged")) and line.endswith(" 1.0")}
+
+    assert exported() == {'ganwatch_run_outcome{outcome="not judged"} 1.0'}
+    sink.outcome(Outcome(9, Conclusion.INCIDENTS, ("GW303",), (Unjudged("GW301", "vanishing gradients", "too early"),)))
+    assert exported() == {'ganwatch_run_outcome{outcome="incidents"} 1.0', 'ganwatch_unjudged{code="GW301"} 1.0'}
 
 
 def test_close_leaves_no_thread_and_no_socket_even_with_a_silent_client(monkeypatch):

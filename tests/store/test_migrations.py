@@ -27,6 +27,7 @@ SERIES = {
     "output_slope/g": "output_gradient/g",
     "output_slope/d": "output_gradient/d",
     "copies": "copy_share",
+    "updates/g": "updates_performed/g",
     "copies_of_mine/kinds": "copies_of_mine/kinds",
     "logged/kinds": "logged/kinds",
     "loss/g": "loss/g",
@@ -68,9 +69,9 @@ def old(url: str) -> str:
             verdict = VERDICT | {"signal": series} if series else {}
             facts = {"run_id": "r", "attempt": 2, "state": "firing", "verdict": verdict}
             steps = dict.fromkeys(("onset", "opened", "seen"), 3)
-            incident = {"id": f"i{place}", "code": "GW102", "severity": "page", "updated": 1.0, "extras": {}, **texts, **steps}
+            incident = {"id": f"i{place:02}", "code": "GW102", "severity": "page", "updated": 1.0, "extras": {}, **texts, **steps}
             connection.execute(insert["incident"], facts | incident)
-            connection.execute(insert["evidence"], facts | {"incident_id": f"i{place}", "step": 3, "recorded": 1.0})
+            connection.execute(insert["evidence"], facts | {"incident_id": f"i{place:02}", "step": 3, "recorded": 1.0})
         for action in (audit_log.DRIFT_CHECKED, audit_log.GENERATOR_ACCEPTED):
             entry = {"created": 1.0, "actor": "a", "action": action, "subject": "r", "detail": {"verdict": "v", "moved": ["width"], "b": 1}}
             connection.execute(insert["audit"], entry)
@@ -129,7 +130,7 @@ def test_a_migration_that_is_undone_leaves_every_byte_as_it_was(old: str) -> Non
 def test_the_names_after_the_last_migration_are_those_of_the_catalogue() -> None:
     from ganwatch.core.signals import catalogue
 
-    names = importlib.import_module("ganwatch.store.migrations.versions.r0002_series_names").NEW_NAMES
+    names = importlib.import_module("ganwatch.store.migrations.versions.r0002_series_names").NEW_NAMES | {"updates": "updates_performed"}
     assert set(names.values()) <= set(catalogue())
     assert not set(names) & set(catalogue())
 
