@@ -88,12 +88,14 @@ class Outcome:
         """Describe the outcome in one line, without a claim that is not known to be true.
 
         >>> print(Outcome(200, Conclusion.NOT_JUDGED, unjudged=(Unjudged("GW401", "quality regression", "needs frechet"),)).describe())
-        no incident was found, but not everything was judged; not judged: GW401 quality regression (needs frechet)
+        no incident was found, but not everything was judged: GW401 quality regression (needs frechet)
         """
         names = {"g": "the generator", "d": "the discriminator"}
         idle = [f"{names[role]} had no update in the last {steps:,} steps" for role, steps in self.idle.items()]
         failed = [f"{part} failed {count:,} time{'s' if count > 1 else ''}" for part, count in self.failures.items()]
-        return "; ".join([self.headline, *([f"not judged: {self.unjudged_text}"] if self.unjudged else []), *idle, *failed, *self.problems])
+        opening = ": " if self.conclusion is Conclusion.NOT_JUDGED else "; not judged: "
+        found = self.headline + (opening + self.unjudged_text if self.unjudged else "")
+        return "; ".join([found, *idle, *failed, *self.problems])
 
     @property
     def headline(self) -> str:

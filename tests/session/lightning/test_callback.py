@@ -282,7 +282,7 @@ def test_a_healthy_run_says_how_it_began_and_ended_to_whoever_has_configured_not
     where = f"stored in {tmp_path}/runs; open it with: ganwatch dashboard --store {tmp_path}/runs"
     first, last = lines
     assert first == f"ganwatch: watching generator (Sequential), discriminator (Sequential); run {run}, {where}"
-    assert last.startswith(f"ganwatch: run {run} finished after 3 steps, no incident was found, but not everything was judged; ")
+    assert last.startswith(f"ganwatch: run {run} finished after 3 steps, no incident was found, but not everything was judged: ")
     assert not logging.getLogger("ganwatch").handlers
 
 
