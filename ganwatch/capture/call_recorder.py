@@ -14,7 +14,14 @@ from torch import Tensor, nn
 from ganwatch.capture.attribution.batch_origin import BatchOrigin
 from ganwatch.capture.attribution.origin_from_loss import OriginFromLoss
 from ganwatch.capture.attribution.parameter_ownership import list_members
-from ganwatch.capture.calls import add_call, build_discriminator_calls, build_generator_call, restore_d_phase, restore_g_phase
+from ganwatch.capture.calls import (
+    add_call,
+    build_discriminator_calls,
+    build_generator_call,
+    restore_d_phase,
+    restore_g_phase,
+    select_d_phase,
+)
 from ganwatch.capture.loop_facts import LoopFacts
 from ganwatch.capture.options import Options
 from ganwatch.capture.step import Call, Step, find_tensors
@@ -170,20 +177,26 @@ class CallRecorder:
         if has_g_update:
             restore_g_phase(step.calls, step.index)
         restore_d_phase(step.calls, step.index)
-        d_phase = [call for call in step.calls if call.network == "d" and not call.in_g_phase]
-        d_phase_now = [call for call in d_phase if call.index == step.index]
+        calls_now = [call for call in step.calls if call.index == step.index]
+        d_phase_now = select_d_phase(calls_now)
         if d_phase_now:
-            # batches that are unknown without a memory of earlier steps may be known with it
-            has_unknown = any(call.origin == "unknown" for call in d_phase_now)
-            self.remembers_batches = self.batch_origin.used_earlier_batch or (not self.remembers_batches and has_unknown)
-            self.batch_origin.used_earlier_batch = False
-            self.origin_from_loss.assign_origins([call for call in step.calls if call.index == step.index])
-        updated = [role for role in ("g", "d") if step.counts[f"updates_performed/{role}"]]
-        self.loop_facts.add_sampled_step([call for call in step.calls if call.index == step.index], updated)
+            self._complete_origins(calls_now, d_phase_now)
+        self.loop_facts.add_sampled_step(calls_now, [role for role in ("g", "d") if step.counts[f"updates_performed/{role}"]])
+        self._watch_uncalled_networks()
+        return select_d_phase(step.calls), bool(d_phase_now)
+
+    def _watch_uncalled_networks(self) -> None:
+        """Watch the submodules of networks that are trained and never called as a whole."""
         for role in ("g", "d"):
             if self.loop_facts.samples_without_call[role] == MAX_SAMPLES_WITHOUT_CALL and role not in self._submodule_calls:
                 self._watch_submodules(role)
-        return d_phase, bool(d_phase_now)
+
+    def _complete_origins(self, calls: list[Call], d_phase: list[Call]) -> None:
+        """Infer origins that are unknown, and decide whether a memory of earlier steps would help."""
+        has_unknown = any(call.origin == "unknown" for call in d_phase)
+        self.remembers_batches = self.batch_origin.used_earlier_batch or (not self.remembers_batches and has_unknown)
+        self.batch_origin.used_earlier_batch = False
+        self.origin_from_loss.assign_origins(calls)
 
     @property
     def is_inconclusive(self) -> bool:

@@ -59,8 +59,7 @@ def build_discriminator_calls(
     has_graph = any(x.requires_grad for x in [leaf, *find_tensors(output)])
 
     def build(score: Tensor, samples: Tensor, parts: Sequence[tuple[str, Selection]]) -> ScoreCalls:
-        conditions = tuple(_detach(x) for x in inputs if x.shape != samples.shape or storage_address(x) != storage_address(samples))
-        whole = (batch_origin.strip_condition(samples), *conditions)
+        whole = (batch_origin.strip_condition(samples), *_find_conditions(inputs, samples))
         calls: list[tuple[Any, Call]] = []
         for origin, part in parts:
             if has_leaf and origin == "unknown":  # a point between real and fake, for a gradient penalty
@@ -74,15 +73,27 @@ def build_discriminator_calls(
             calls.append((part if channel is None else (part, channel), call))
         return score, calls
 
+    return [build(*scored) for scored in _match_scores(leaf, output, candidates, batch_origin)]
+
+
+def _match_scores(
+    leaf: Tensor, output: Any, candidates: Sequence[Tensor], batch_origin: BatchOrigin
+) -> list[tuple[Tensor, Tensor, Sequence[tuple[str, Selection]]]]:
+    """Return each score with the samples that it belongs to and the origins of these."""
     parts = [batch_origin.identify(x) for x in candidates]
     if len(candidates) == 1:
-        return [build(leaf, candidates[0], parts[0])]
+        return [(leaf, candidates[0], parts[0])]
     origins = [each[0][0] if len(each) == 1 else "unknown" for each in parts]
     scores = _find_pair_of_scores(output) if batch_origin.is_pair(origins) else []
     if scores:
-        return [build(score, samples, each) for score, samples, each in zip(scores, candidates, parts, strict=True)]
+        return list(zip(scores, candidates, parts, strict=True))
     number, origin = batch_origin.choose_candidate(origins)
-    return [build(leaf, candidates[number], [(origin, ALL_SAMPLES)])]
+    return [(leaf, candidates[number], [(origin, ALL_SAMPLES)])]
+
+
+def _find_conditions(inputs: Sequence[Tensor], samples: Tensor) -> list[Tensor]:
+    """Return the inputs other than the samples."""
+    return [_detach(x) for x in inputs if x.shape != samples.shape or storage_address(x) != storage_address(samples)]
 
 
 def _find_pair_of_scores(output: Any) -> list[Tensor]:
@@ -142,16 +153,25 @@ def assign_to_d_phase(calls: list[Call], index: int) -> None:
 
     Of these the latest one stays, as of all calls.
     """
-    reassigned: dict[str, Call] = {}
-    for call in calls:
-        if call.network == "d" and call.index == index:
-            call.precedes_d_update, call.replaced = True, None
-            if call.in_g_phase and (call.origin != "unknown" or call.output_grad is not None):
-                call.in_g_phase, call.is_reassigned = False, True
-            if call.is_reassigned and call.origin != "unknown":
-                reassigned[call.origin] = call
-    latest = {id(call) for call in reassigned.values()}
-    calls[:] = [call for call in calls if not call.is_reassigned or call.origin == "unknown" or call.index != index or id(call) in latest]
+    for call in _select_d_calls(calls, index):
+        call.precedes_d_update, call.replaced = True, None
+        if call.in_g_phase and (call.origin != "unknown" or call.output_grad is not None):
+            call.in_g_phase, call.is_reassigned = False, True
+    outdated = {id(call) for call in _find_outdated(_select_d_calls(calls, index))}
+    if outdated:
+        calls[:] = [call for call in calls if id(call) not in outdated]
+
+
+def _find_outdated(d_calls: Sequence[Call]) -> list[Call]:
+    """Return the reassigned calls of known origin that a later one of the same origin replaces."""
+    reassigned = [call for call in d_calls if call.is_reassigned and call.origin != "unknown"]
+    latest = {call.origin: call for call in reassigned}
+    return [call for call in reassigned if call is not latest[call.origin]]
+
+
+def _select_d_calls(calls: Sequence[Call], index: int) -> list[Call]:
+    """Return the discriminator's calls of one step."""
+    return [call for call in calls if call.network == "d" and call.index == index]
 
 
 def restore_g_phase(calls: list[Call], index: int) -> None:
@@ -159,18 +179,28 @@ def restore_g_phase(calls: list[Call], index: int) -> None:
 
     They count for both phases if both losses went through them and D has no others. Then their gradient is of neither phase alone.
     """
-    d_calls = [call for call in calls if call.network == "d" and call.index == index]
+    d_calls = _select_d_calls(calls, index)
     if any(call.in_g_phase and call.has_graph for call in d_calls):
         return
     reassigned = [call for call in d_calls if call.is_reassigned]
-    is_shared = all(call.is_reassigned or not call.has_graph for call in d_calls) and any(call.has_several_backwards for call in reassigned)
-    if is_shared:
+    if _serve_both_phases(d_calls, reassigned):
         for call in reassigned:
             call.output_grad = call.family = None
         calls += [replace(call, in_g_phase=True, is_reassigned=False) for call in reassigned]
         return
     for call in reassigned:
         call.in_g_phase, call.is_reassigned = True, False
+
+
+def _serve_both_phases(d_calls: Sequence[Call], reassigned: Sequence[Call]) -> bool:
+    """Return True if D trains on reassigned calls only and several backward passes went through some of them."""
+    has_others = any(call.has_graph and not call.is_reassigned for call in d_calls)
+    return not has_others and any(call.has_several_backwards for call in reassigned)
+
+
+def select_d_phase(calls: Sequence[Call]) -> list[Call]:
+    """Return the discriminator's calls of its own phase."""
+    return [call for call in calls if call.network == "d" and not call.in_g_phase]
 
 
 def has_grad_leaf(arguments: Iterable[Any]) -> bool:

@@ -113,21 +113,24 @@ class LoopFacts:
 
     def add_sampled_step(self, calls: Sequence[Call], updated: Collection[str]) -> None:
         """Add the calls of a sampled step, and the networks that were updated in it."""
+        self._count_samples_without_call(updated)
+        d_calls = [call for call in calls if call.network == "d"]
+        d_phase = Counter(call.origin for call in d_calls if not call.in_g_phase)
+        if not d_phase:
+            return
+        self.d_phase_origins, self.g_phase_origins = d_phase, Counter(call.origin for call in d_calls if call.in_g_phase)
+        evidence = loss_family.select_evidence(d_calls) if self.needs_evidence else []
+        self._d_samples += 1
+        if evidence:
+            self._evidence.append(evidence)
+
+    def _count_samples_without_call(self, updated: Collection[str]) -> None:
         for role in ("g", "d"):
             if self.calls[role] > self._calls_before[role]:
                 self.samples_without_call[role] = 0
             elif role in updated:
                 self.samples_without_call[role] += 1
         self._calls_before = self.calls.copy()
-        d_calls = [call for call in calls if call.network == "d"]
-        if not any(not call.in_g_phase for call in d_calls):
-            return
-        self.d_phase_origins = Counter(call.origin for call in d_calls if not call.in_g_phase)
-        self.g_phase_origins = Counter(call.origin for call in d_calls if call.in_g_phase)
-        evidence = loss_family.select_evidence(d_calls) if self.needs_evidence else []
-        self._d_samples += 1
-        if evidence:
-            self._evidence.append(evidence)
 
     def loss_family(self) -> loss_family.LossFamily:
         """Infer the discriminator's loss from the latest evidence."""

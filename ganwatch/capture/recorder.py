@@ -177,9 +177,10 @@ class Recorder:
         step.due = plan.due
         self.batch_origin.current_step = step.index
         is_soon_sampled = lead > 0 and any(self._schedule.plan(tick + ahead).needs_calls for ahead in range(1, lead + 1))
+        is_extra = is_incomplete or is_soon_sampled or self._is_first_step
         calls.step = step
-        calls.is_recording = is_incomplete or is_soon_sampled or self._is_first_step or plan.needs_calls or self.is_sampled(step.index)
-        calls.needs_output_grads = plan.needs_output_grads or is_incomplete or is_soon_sampled or self._is_first_step
+        calls.is_recording = is_extra or plan.needs_calls or self.is_sampled(step.index)
+        calls.needs_output_grads = is_extra or plan.needs_output_grads
         calls.needs_arguments = plan.needs_arguments or self._is_first_step
         self.updates.sampled_index = step.index if plan.update_probes else None
         if calls.is_recording:

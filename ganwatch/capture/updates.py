@@ -205,18 +205,18 @@ class UpdateTracker:
         step = self._open_steps.pop() if is_innermost else self._close_abandoned_steps(optimizer)
         if step is None or step.facts.is_of_other_watch:
             return
-        if step.facts.owned:
+        owned = step.facts.owned
+        if owned:
             self._last_optimizer = id(optimizer)
             if self.losses.pending:
                 step.loss = self.losses.take_latest(step.loss)  # back-propagated by a closure, within the step
-        kinds, owned = self.update_kinds, step.facts.owned
-        is_usual = (
-            len(owned) == 1
-            and owned[0].parameters[-1].grad is not None
-            and kinds.has_call
-            and not (kinds.has_penalty or step.is_skipped or self._open_steps or self._unclipped_norms)
-        )
+        is_usual = len(owned) == 1 and owned[0].parameters[-1].grad is not None and self._is_plain_phase(step)
         self._after_step(self._end_usual_update(step) if is_usual else self._end_any_update(step))
+
+    def _is_plain_phase(self, step: _OpenStep) -> bool:
+        """Return True if D was called on plain batches alone, and nothing else is special about the step."""
+        kinds = self.update_kinds
+        return kinds.has_call and not (kinds.has_penalty or step.is_skipped or self._open_steps or self._unclipped_norms)
 
     def _end_usual_update(self, step: _OpenStep) -> OptimizerStep:
         """Return the update of one network by an optimizer of its own, after calls of the discriminator on plain batches."""
@@ -239,24 +239,28 @@ class UpdateTracker:
         if step.is_skipped:
             self.drop_pending()
             return OptimizerStep(facts.owned, roles, is_skipped=True, activity=_attempt_activity(roles))
-        updated = [one for one in attempted if one.has_gradient]
-        applied = [AppliedUpdate(one, self._classify(one, facts.owned), step.loss) for one in updated]
+        applied = [AppliedUpdate(one, self._classify(one, facts.owned), step.loss) for one in attempted if one.has_gradient]
+        activity = self._find_activity(step, roles, applied)
+        if applied:
+            self._end_phase(facts, [one.owned for one in applied])
+        similar_roles = () if facts.owned else facts.similar_roles
+        return OptimizerStep(facts.owned, roles, applied, step.updates, step.late_d_loss, similar_roles, activity=activity)
+
+    def _find_activity(self, step: _OpenStep, roles: Sequence[str], applied: Sequence[AppliedUpdate]) -> Activity | None:
         main_roles = [one.owned.role for one in applied if one.kind.is_main]
-        ends_step = "g" in main_roles and self._step_clock.ends_step(
-            step.optimizer, is_g_only=main_roles == ["g"], has_d_call=self.update_kinds.has_call
-        )
         self._step_clock.has_d_update |= main_roles == ["d"]
-        if updated:
-            self.update_kinds.end_phase(updated)
-            if len(facts.owned) == 1:
-                self._separate_roles.add(facts.roles[0])
-            for parameter in (p for one in updated for p in one.parameters):
-                self._unclipped_norms.pop(id(parameter), None)
-        has_g_update = any(one.role == "g" for one in updated)
-        activity = GENERATOR_UPDATES if ends_step else None if has_g_update else _attempt_activity(roles)
-        return OptimizerStep(
-            facts.owned, roles, applied, step.updates, step.late_d_loss, facts.similar_roles if not facts.owned else (), activity=activity
-        )
+        if "g" in main_roles:
+            has_call = self.update_kinds.has_call
+            if self._step_clock.ends_step(step.optimizer, is_g_only=main_roles == ["g"], has_d_call=has_call):
+                return GENERATOR_UPDATES
+        return None if any(one.owned.role == "g" for one in applied) else _attempt_activity(roles)
+
+    def _end_phase(self, facts: OptimizerFacts, updated: Sequence[OwnedParameters]) -> None:
+        self.update_kinds.end_phase(updated)
+        if len(facts.owned) == 1:
+            self._separate_roles.add(facts.roles[0])
+        for parameter in (p for one in updated for p in one.parameters):
+            self._unclipped_norms.pop(id(parameter), None)
 
     def _close_abandoned_steps(self, optimizer: torch.optim.Optimizer) -> _OpenStep | None:
         """Drop steps that began within the optimizer's step and never ended; return the latter, None if its begin was not seen."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,9 +160,8 @@ class BatchOrigin:
         size = self.sample_shape.numel()
         known = {origin: self._fingerprints(batches, size) for origin, batches in self._batches.items()}
         origins, by_end = identify_samples(samples, known, size)
-        ends = [end for end, found in by_end.items() if origins[0] in found] if len(by_end) == 2 and origins[0] != "unknown" else []
-        if len(ends) == 1:
-            self._sample_end = ends[0]
+        if len(by_end) == 2 and origins[0] != "unknown":
+            self._note_sample_end(origins[0], by_end)
         if "unknown" in origins:
             return [("unknown", ALL_SAMPLES)]
         self._failures = 0
@@ -173,6 +172,12 @@ class BatchOrigin:
             (origin, torch.tensor([position for position, other in enumerate(origins) if other == origin], device=samples.device))
             for origin in sorted(set(origins))
         ]
+
+    def _note_sample_end(self, origin: str, by_end: Mapping[str, list[str]]) -> None:
+        """Note the end of longer samples at which some of this origin were found, if it is one only."""
+        ends = [end for end, found in by_end.items() if origin in found]
+        if len(ends) == 1:
+            self._sample_end = ends[0]
 
     @staticmethod
     def _fingerprints(batches: deque[_Batch], size: int) -> list[list[int]]:

@@ -146,20 +146,29 @@ def _infer_from_operations(steps: Sequence[Sequence[Call]]) -> LossFamily:
 
 
 def _infer_from_gradients(steps: Sequence[Sequence[Call]]) -> LossFamily:
-    fits = [(call, fit_gradient(call)) for calls in steps for call in calls]
-    d_phase = [(call, fit) for call, fit in fits if not call.in_g_phase and fit is not None]
-    certain = [(call, fit) for call, fit in d_phase if not call.is_reassigned]  # if accumulated, these have G's gradient in them
-    d = [(call.origin, fit) for call, fit in certain or d_phase]
-    g = [fit for call, fit in fits if call.in_g_phase and call.origin != "real" and fit is not None]
+    fits = [(call, fit) for calls in steps for call in calls if (fit := fit_gradient(call)) is not None]
+    d = _select_d_phase(fits)
+    g = [fit for call, fit in fits if call.in_g_phase and call.origin != "real"]
     forms = {fit.form for _, fit in d}
-    [form] = forms if len(forms) == 1 else ["other"]
     if "other" in forms or _has_changing_target(d):
         return LossFamily()
+    if forms == {"linear"} and len(steps) == 1:  # a relativistic loss has targets like any other in a single step
+        return LossFamily()
+    return _name_family(forms, d, g)
+
+
+def _name_family(forms: set[Form], d: Sequence[tuple[str, GradientFit]], g: Sequence[GradientFit]) -> LossFamily:
+    [form] = forms if len(forms) == 1 else ["other"]
     if form in CROSS_ENTROPIES:
         return LossFamily(CROSS_ENTROPIES[form], (*_describe_g_phase(g), *_describe_polarity(d)))
-    if form == "linear":
-        return _least_squares(d, g) if len(steps) > 1 else LossFamily()  # in a single step a relativistic one has targets like any other
-    return _hinge_or_wasserstein(forms, d)
+    return _least_squares(d, g) if form == "linear" else _hinge_or_wasserstein(forms, d)
+
+
+def _select_d_phase(fits: Sequence[tuple[Call, GradientFit]]) -> list[tuple[str, GradientFit]]:
+    """Return origin and fit of the calls of D's phase, without reassigned ones if there are others: they may have G's gradient in them."""
+    d_phase = [(call, fit) for call, fit in fits if not call.in_g_phase]
+    certain = [(call, fit) for call, fit in d_phase if not call.is_reassigned]
+    return [(call.origin, fit) for call, fit in certain or d_phase]
 
 
 def _least_squares(d: Sequence[tuple[str, GradientFit]], g: Sequence[GradientFit]) -> LossFamily:

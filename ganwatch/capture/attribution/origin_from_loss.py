@@ -67,20 +67,16 @@ class OriginFromLoss:
     def assign_origins(self, calls: Sequence[Call]) -> None:
         """Set the origin of unknown batches in the discriminator's own phase, if the gradients give it without a contradiction."""
         self.needs_more_steps = False
-        with_gradient = [call for call in calls if call.network == "d" and call.has_graph and call.output_grad is not None]
+        with_gradient = _select_trained(calls)
         d_phase = [call for call in with_gradient if _is_d_phase(call)]
         recognised = {call.origin for call in d_phase} - {"unknown"}
         unknown = [call for call in d_phase if call.origin == "unknown"]
         if not unknown:
             return
         inferred = {id(call): origin for call, origin in _infer_origins(with_gradient, recognised) if origin not in recognised}
-        if recognised:
-            for call in unknown:
-                call.origin = inferred.get(id(call), "unknown")
-            return
         for position, call in enumerate(reversed(unknown)):
-            if (origin := inferred.get(id(call), "unknown")) != "unknown":
-                call.origin = self._confirm(position, origin)
+            origin = inferred.get(id(call), "unknown")
+            call.origin = origin if recognised or origin == "unknown" else self._confirm(position, origin)
 
     def _confirm(self, position: int, origin: str) -> str:
         """Return the origin if calls at that position nearly always had it."""
@@ -92,25 +88,36 @@ class OriginFromLoss:
         return origin if history.count(origin) >= MIN_CONSISTENCY * len(history) else "unknown"
 
 
+def _select_trained(calls: Sequence[Call]) -> list[Call]:
+    """Return the calls of the discriminator through which a loss was back-propagated."""
+    return [call for call in calls if call.network == "d" and call.has_graph and call.output_grad is not None]
+
+
 def _infer_origins(calls: Sequence[Call], recognised: Collection[str]) -> list[tuple[Call, str]]:
     """Return the origins of the unknown batches of one step by their gradients."""
-    both_recognised = {"real", "fake"} <= set(recognised)
-    goals = [(call, goal) for call in calls if (goal := _find_goal(call, needs_form=both_recognised)) is not None]
-    of_g = [goal for call, goal in goals if call.in_g_phase]
-    unknown = [(call, goal) for call, goal in goals if call.origin == "unknown" and _is_d_phase(call)]
-    origins: dict[int, str] = {}
+    goals = _find_goals(calls, needs_form={"real", "fake"} <= set(recognised))
+    of_g, d_phase = [goal for call, goal in goals if call.in_g_phase], [one for one in goals if _is_d_phase(one[0])]
+    origins: list[str] | None = [call.origin for call, _ in d_phase]
     for _ in range(2):  # origins of the first round help to infer the others
-        by_origin = {
-            origin: [goal for call, goal in goals if _is_d_phase(call) and origins.get(id(call), call.origin) == origin]
-            for origin in ("real", "fake")
-        }
-        real = of_g + by_origin["real"]
-        if not of_g or min(real) < 0 < max(real):
-            return []
-        for call, goal in unknown:
-            if origins.get(id(call), "unknown") == "unknown":
-                origins[id(call)] = _nearest_origin(goal, real, by_origin["fake"], has_reals=bool(by_origin["real"]))
-    return [(call, origins[id(call)]) for call, _ in unknown]
+        origins = origins and _infer_round(of_g, [goal for _, goal in d_phase], origins)
+    return [(call, origin) for (call, _), origin in zip(d_phase, origins or (), strict=False) if call.origin == "unknown"]
+
+
+def _find_goals(calls: Sequence[Call], *, needs_form: bool) -> list[tuple[Call, float]]:
+    """Return the calls whose loss aims at a known output, with that goal."""
+    return [(call, goal) for call in calls if (goal := _find_goal(call, needs_form=needs_form)) is not None]
+
+
+def _infer_round(of_g: Sequence[float], goals: Sequence[float], origins: Sequence[str]) -> list[str] | None:
+    """Return the origins of D's batches by their goals and those of G's phase; None if these contradict each other."""
+    reals, fakes = ([goal for goal, other in zip(goals, origins, strict=True) if other == origin] for origin in ("real", "fake"))
+    raised = [*of_g, *reals]
+    if not of_g or min(raised) < 0 < max(raised):
+        return None
+    return [
+        _nearest_origin(goal, raised, fakes, has_reals=bool(reals)) if origin == "unknown" else origin
+        for goal, origin in zip(goals, origins, strict=True)
+    ]
 
 
 def _is_d_phase(call: Call) -> bool:

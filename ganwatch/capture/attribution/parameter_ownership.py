@@ -142,6 +142,9 @@ class Ownership:
             else:
                 if len(optimizer.param_groups) == len(facts.sizes):
                     return facts
+        return self._find_anew(optimizer)
+
+    def _find_anew(self, optimizer: torch.optim.Optimizer) -> OptimizerFacts:
         sizes = [len(group["params"]) for group in optimizer.param_groups]
         self._facts = {key: entry for key, entry in self._facts.items() if entry.optimizer() is not None}
         self._facts.pop(id(optimizer), None)
@@ -149,13 +152,15 @@ class Ownership:
         if parameters:  # not for latents: each batch of them may have an optimizer of its own
             self._index_parameters()
         owned = self._search(optimizer)
-        is_of_other_watch = (
-            bool(parameters) and not owned and forward_calls.has_watched([p for p in parameters if id(p) not in self._names])
-        )
-        similar_roles = self._find_similar_roles(parameters) if parameters and not owned and not is_of_other_watch else []
+        is_of_other_watch, similar_roles = self._examine_foreign(parameters) if parameters and not owned else (False, [])
         facts = OptimizerFacts(weakref.ref(optimizer), sizes, owned, similar_roles, is_of_other_watch)
         self._facts[id(optimizer)] = facts
         return facts
+
+    def _examine_foreign(self, parameters: Sequence[nn.Parameter]) -> tuple[bool, list[str]]:
+        """Return whether parameters belong to networks that are watched elsewhere, and else the networks that they are shaped like."""
+        is_of_other_watch = forward_calls.has_watched([p for p in parameters if id(p) not in self._names])
+        return is_of_other_watch, [] if is_of_other_watch else self._find_similar_roles(parameters)
 
     def has_first_parameter(self, optimizer: torch.optim.Optimizer) -> bool:
         """Return True if the first parameter of one of the optimizer's groups belongs to the networks: a quick check."""

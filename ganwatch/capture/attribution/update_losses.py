@@ -104,6 +104,10 @@ class PendingLosses:
             return loss if loss.ndim == 0 else loss.reshape(()), None
         if self._without_backward and not self.pending and not self._of_other_network:
             return _sum(self._take_without_backward(roles)), None
+        return self._take_several(roles)
+
+    def _take_several(self, roles: Collection[str]) -> tuple[Tensor | None, Tensor | None]:
+        """Return what ``take`` returns if not exactly one loss waits."""
         pending = [one for one in self.pending if one.roles is None or one.roles]
         earlier = [one for one in self._of_other_network if one.roles]
         self.clear()
@@ -118,8 +122,7 @@ class PendingLosses:
 
     def _take_own(self, pending: list[_Loss], earlier: list[_Loss], roles: Collection[str]) -> tuple[Tensor | None, Tensor | None]:
         """Return what ``take`` returns from traced losses, and leave those of the other network pending."""
-        own = [one for one in pending if len(roles) > 1 or _reaches_g(one) == ("g" in roles)]
-        own = own or [one for one in pending if _reaches(one, roles)] or pending
+        own = _select_own(pending, roles)
         self._of_other_network = [one for one in pending if one not in own]
         values = [one.value for one in own]
         if "g" not in roles:
@@ -146,6 +149,12 @@ class PendingLosses:
         """Identity and number of writes of each end parameter's gradient."""
         gradients = [end.grad for _, end in self._ownership.end_parameters]
         return [None if gradient is None else (id(gradient), getattr(gradient, "_version", 0)) for gradient in gradients]
+
+
+def _select_own(pending: list[_Loss], roles: Collection[str]) -> list[_Loss]:
+    """Return the losses of an update of these networks; all if none is surely one."""
+    own = [one for one in pending if len(roles) > 1 or _reaches_g(one) == ("g" in roles)]
+    return own or [one for one in pending if _reaches(one, roles)] or pending
 
 
 def _reaches(loss: _Loss, roles: Collection[str]) -> bool:

@@ -87,11 +87,13 @@ def _backward_any(tensors: Any, grad_tensors: Any, *args: Any, **kwargs: Any) ->
     finally:
         del _passes[thread]
     for scaled, original, weight in zip(losses, originals, weights, strict=False):
-        loss = original[0] if original else scaled
-        if isinstance(loss, Tensor) and loss.numel() == 1:  # torch also accepts edges of the graph
-            value = loss.detach() if weight is None else loss.detach() * weight.detach().reshape(loss.shape)
-            _report_loss(listeners, value)
+        _report_weighted_loss(listeners, original[0] if original else scaled, weight)
     return result
+
+
+def _report_weighted_loss(listeners: Sequence[Listener], loss: Any, weight: Tensor | None) -> None:
+    if isinstance(loss, Tensor) and loss.numel() == 1:  # torch also accepts edges of the graph
+        _report_loss(listeners, loss.detach() if weight is None else loss.detach() * weight.detach().reshape(loss.shape))
 
 
 def _report_begin(listeners: Sequence[Listener]) -> None:

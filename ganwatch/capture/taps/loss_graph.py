@@ -8,7 +8,7 @@ path from the loss to the score must lead through the same operation that makes 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from torch import Tensor
@@ -60,25 +60,37 @@ def find_family(mark: object, loss: Tensor) -> str | None:
     >>> find_family(r, real.mean() + 1e-3 * real.square().mean()), find_family(r, real.exp().mean())
     (None, None)
     """
-    scores_below = None if loss.grad_fn is None else _find_scores_below(loss.grad_fn)
-    score = next((node for node in scores_below or () if node.metadata.get(_METADATA_KEY) is mark), None)
-    if scores_below is None or score is None:
-        return None
+    scores_below = {} if loss.grad_fn is None else _find_scores_below(loss.grad_fn) or {}
+    score = next((node for node in scores_below if node.metadata.get(_METADATA_KEY) is mark), None)
+    return None if score is None else _find_family_between(score, loss.grad_fn, scores_below)
+
+
+def _find_family_between(score: Any, root: Any, scores_below: Mapping[Any, set[Any]]) -> str | None:
     path = [node for node, scores in scores_below.items() if score in scores and node is not score]
     nonlinear = [node for node in path if _name(node) not in _LINEAR]
-    family = _FAMILIES.get(frozenset(map(_name, nonlinear)))
-    if family is None or any(_name(node) == "Pow" and getattr(node, "_saved_exponent", None) != 2 for node in nonlinear):
+    family = None if _multiplies_scores(path, scores_below) else _name_family(nonlinear)
+    if family is None or (nonlinear and _has_linear_path(root, score)):
         return None
-    if any(_name(node) in {"Mul", "Div"} and len(_score_operands(node, scores_below)) > 1 for node in path):
-        return None
-    if nonlinear and _has_linear_path(loss.grad_fn, score):
-        return None
-    candidates = (node for top in nonlinear for node in _operations_below(top, scores_below))
-    below = [node for node in candidates if _name(node) in _ADDITIVE and score in scores_below[node]]
-    if any(len(_score_operands(node, scores_below)) > 1 for node in below):
-        has_sum = any(_name(node) == "Add" for node in below if len(_score_operands(node, scores_below)) > 1)
-        return None if has_sum else f"relativistic, {family}"
-    return family if not below or family in _FAMILIES_WITH_OFFSET else None
+    return _add_relation(family, [node for top in nonlinear for node in _operations_below(top, scores_below)], score, scores_below)
+
+
+def _name_family(nonlinear: Sequence[Any]) -> str | None:
+    """Return the family that the nonlinear operations make; only the second power is known."""
+    has_other_power = any(_name(node) == "Pow" and getattr(node, "_saved_exponent", None) != 2 for node in nonlinear)
+    return None if has_other_power else _FAMILIES.get(frozenset(map(_name, nonlinear)))
+
+
+def _multiplies_scores(path: Sequence[Any], scores_below: Mapping[Any, set[Any]]) -> bool:
+    return any(_name(node) in {"Mul", "Div"} and len(_score_operands(node, scores_below)) > 1 for node in path)
+
+
+def _add_relation(family: str, below: Sequence[Any], score: Any, scores_below: Mapping[Any, set[Any]]) -> str | None:
+    """Return the family as relativistic if scores are subtracted from each other below its nonlinear operation; None if that is unclear."""
+    additive = [node for node in below if _name(node) in _ADDITIVE and score in scores_below[node]]
+    of_scores = [node for node in additive if len(_score_operands(node, scores_below)) > 1]
+    if of_scores:
+        return None if any(_name(node) == "Add" for node in of_scores) else f"relativistic, {family}"
+    return family if not additive or family in _FAMILIES_WITH_OFFSET else None
 
 
 def _name(node: Any) -> str:
