@@ -91,6 +91,24 @@ def test_the_end_waits_for_messages_on_their_way():
     sender.join()
 
 
+def test_the_last_step_does_not_wait_for_a_slower_rank_any_more():
+    merger = RankMerger([1, 2], lag=3)
+    assert merger.add_local(steps(1, 2)) == []
+    merger.add_remote(2, [(1, {"loss/g": 3.0})])
+    assert numbers(merger.merge_rest(timeout=0.0)) == [(1, 2.0), (2, 1.0)]
+    assert merger.merge_rest(timeout=SECONDS) == []
+    merger = RankMerger([1])
+    merger.add_local(steps(1))
+    assert numbers(merger.merge_rest(timeout=0.0)) == [(1, 1.0)]
+
+
+def test_a_hundred_later_steps_are_waited_for_unless_said_otherwise():
+    merger = RankMerger([1])
+    assert merger.add_local(steps(*range(1, 101))) == []
+    assert numbers(merger.add_local(steps(101)))[0] == (1, 1.0)
+    assert MAX_STEPS_AHEAD == 1000
+
+
 def test_memory_is_bounded_where_rank_0_does_not_step():
     merger = RankMerger([1])
     merger.add_remote(1, [(step, {}) for step in range(1, 3 * MAX_STEPS_AHEAD)])

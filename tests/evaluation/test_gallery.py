@@ -121,3 +121,113 @@ def test_pixels():
     plot = to_pixels(torch.tensor([[0.0, 0.0], [1.0, 1.0]]), (0.0, 1.0))[0, :, :, 0]
     assert [tuple(place) for place in (plot == 0).nonzero().tolist()] == [(0, 95), (95, 0)]
     assert to_pixels(torch.zeros(2, 5, 4, 4), (0.0, 1.0)) is None
+
+
+def test_values_beyond_the_range_have_its_ends_as_pixels():
+    image = torch.tensor([-9.0, 0.0, 1.5, 9.0]).view(1, 1, 2, 2)
+    assert to_pixels(image, (0.0, 3.0)).flatten().tolist() == [0, 0, 128, 255]
+    assert to_pixels(image, (1.5, 1.5)).flatten().tolist() == [0, 0, 0, 255]  # a constant image
+    plot = to_pixels(torch.tensor([[-1.0, 0.25, 0.5], [2.0, 0.75, 9.0]]), (0.0, 1.0))
+    assert plot.shape == (1, 96, 96, 1)
+    assert [tuple(place) for place in (plot[0, :, :, 0] != 255).nonzero().tolist()] == [(24, 95), (71, 0)]
+
+
+@pytest.mark.parametrize(
+    ("shape", "pixels"),
+    [
+        ((2, 1, 3, 5), (2, 3, 5, 1)), ((2, 3, 4, 5), (2, 4, 5, 3)), ((2, 4, 1, 3), None), ((2, 2, 3, 3), None), ((2, 2), (1, 96, 96, 1)),
+        ((4, 1), None), ((2, 3, 4), None), ((2, 1, 2, 2, 2), None),
+    ],
+)  # fmt: skip
+def test_images_and_vectors_have_pixels_and_nothing_else(shape, pixels):
+    found = to_pixels(torch.zeros(shape), (0.0, 1.0))
+    assert (None if found is None else tuple(found.shape)) == pixels
+
+
+def quiet(**options):
+    emitted = []
+    return Gallery(GeneratorSampler(nn.Linear(1, 1)), emitted.append, **options), emitted
+
+
+def test_it_needs_the_calls_of_every_twentieth_step_and_of_grids():
+    gallery, _ = quiet()
+    assert [step for step in range(1, 121) if gallery.needs_calls(step)] == [1, 20, 40, 60, 80, 100, 120]
+    assert [step for step in range(1, 7000) if gallery.is_due(step)] == [1, *range(100, 3201, 100), *range(3400, 6401, 200), 6800]
+    odd, _ = quiet(every=7)
+    assert [step for step in range(1, 23) if odd.needs_calls(step)] == [1, 7, 14, 20, 21]
+    assert [step for step in range(1, 5) if quiet(every=1)[0].needs_calls(step)] == [1, 2, 3, 4]
+
+
+def grid_of(*batches):
+    """Pixels of the grids of real samples of the first step and the eighth."""
+    gallery, emitted = quiet(every=1)
+    for step, real in zip((1, 8), batches, strict=False):
+        gallery.on_step(Step(step, calls=[Call("d", (real,), torch.zeros(len(real)), "real", training=True, index=step)]))
+    return [torch.frombuffer(bytearray(one.pixels), dtype=torch.uint8).view(one.shape) for one in emitted]
+
+
+def test_the_range_of_pixels_is_that_of_the_first_reals():
+    ramp = torch.linspace(2.0, 4.0, 5).view(1, 1, 1, 5)
+    first, second = grid_of(ramp, ramp + 1.0)
+    assert first.flatten().tolist() == [0, 64, 128, 191, 255]
+    assert second.flatten().tolist() == [128, 191, 255, 255, 255]
+    [unknown] = grid_of(torch.full((1, 1, 2, 2), torch.inf))
+    assert unknown.flatten().tolist() == [255] * 4
+    after_unknown = grid_of(torch.full((1, 1, 1, 2), torch.nan), torch.tensor([-1.0, -0.5, 0.0, 1.0]).view(1, 1, 2, 2))[1]
+    assert after_unknown.flatten().tolist() == [0, 64, 128, 255]
+
+
+def test_without_reals_the_range_is_that_of_a_tanh():
+    emitted, generator = [], nn.Conv2d(1, 1, 1, bias=False)
+    nn.init.ones_(generator.weight)
+    gallery = Gallery(GeneratorSampler(generator), emitted.append)
+    gallery.fixed = ([torch.tensor([-1.0, -0.5, 0.5, 1.0]).view(1, 1, 2, 2)], {})
+    gallery.on_step(Step(1))
+    assert [list(one.pixels) for one in emitted] == [[0, 64, 191, 255]]
+
+
+def test_points_keep_a_tenth_of_their_range_to_the_border():
+    [plot] = grid_of(torch.tensor([[2.0, 2.0], [4.0, 4.0]]))
+    margin = round(0.2 / 2.4 * 95)
+    assert [tuple(place) for place in (plot[0, :, :, 0] == 0).nonzero().tolist()] == [(margin, 95 - margin), (95 - margin, margin)]
+
+
+def test_a_grid_has_up_to_36_images_and_a_plot_all_points():
+    for samples, shape, black in ((torch.zeros(50, 1, 2, 2), (36, 2, 2, 1), None), (torch.eye(50)[:, :40], (1, 96, 96, 1), 3)):
+        [grid] = grid_of(samples)
+        assert tuple(grid.shape) == shape
+        assert black is None or int((grid == 0).sum()) == black
+    points = torch.linspace(0.0, 1.0, 50)[:, None].expand(50, 2)
+    assert int((grid_of(points)[0] == 0).sum()) == 50
+
+
+def test_inputs_of_the_first_call_are_kept_and_only_those_of_each_sample_are_cut():
+    gallery, _ = quiet()
+    gallery.sampler.is_allowed = False
+    scale, latents = torch.ones(50), torch.zeros(40, 1)
+    gallery.on_step(Step(1, calls=[Call("g", (), [], "latent", training=True, index=1, arguments=([], {}))]))
+    gallery.on_step(Step(2, calls=[Call("g", (latents,), [], "latent", training=True, index=2)]))
+    assert gallery.fixed is None  # no inputs, then unknown arguments
+    gallery.on_step(Step(3, calls=[Call("g", (latents,), [], "latent", training=True, index=3, arguments=([latents, scale], {}))]))
+    assert [len(tensor) for tensor in gallery.fixed[0]] == [36, 50]
+    single, _ = quiet()
+    single.sampler.is_allowed = False
+    inputs = (torch.tensor(1.0), torch.zeros(1))
+    single.on_step(Step(1, calls=[Call("g", inputs, [], "latent", training=True, index=1, arguments=([*inputs, torch.zeros(0)], {}))]))
+    assert [tuple(tensor.shape) for tensor in single.fixed[0]] == [(), (1,), (0,)]
+
+
+def test_saved_latents_replace_none_of_the_running_ones():
+    gallery, _ = quiet()
+    gallery.fixed = ([torch.ones(2, 1)], {})
+    other, _ = quiet()
+    other.load_state_dict(gallery.state_dict())
+    assert torch.equal(other.fixed[0][0], torch.ones(2, 1))
+    other.fixed = ([torch.zeros(2, 1)], {})
+    other.load_state_dict(gallery.state_dict())
+    assert torch.equal(other.fixed[0][0], torch.zeros(2, 1))
+    other.load_state_dict({"fixed": None, "range": None})
+    assert torch.equal(other.fixed[0][0], torch.zeros(2, 1))
+    fresh, _ = quiet()
+    fresh.load_state_dict({"fixed": None, "range": [0.0, 2.0]})
+    assert (fresh.fixed, fresh.state_dict()) == (None, {"fixed": None, "range": [0.0, 2.0]})

@@ -25,7 +25,8 @@ ROOT = Path(__file__).parents[2]
 CONTRACT = "tests/detectors/test_contracts.py::test_every_detector_keeps_the_rules"
 TARGETS = {
     "ganwatch/detectors/*.py": (
-        "tests/detectors/test_rules.py", CONTRACT, "tests/detectors/test_recorded.py", "tests/regression/test_corpus_incidents.py",
+        "tests/detectors/test_rules.py", "tests/detectors/test_thresholds.py", CONTRACT, "tests/detectors/test_recorded.py",
+        "tests/regression/test_corpus_incidents.py",
     ),
     "ganwatch/core/incidents.py": (
         "tests/core/test_incidents.py", "tests/core/test_monitor.py", "tests/regression/test_corpus_incidents.py",

@@ -1,6 +1,7 @@
 """Quality is measured on the generator's own inputs, within its budget, and the training does not change."""
 
 import copy
+import inspect
 import json
 import subprocess
 import sys
@@ -11,13 +12,18 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import ganwatch
-from ganwatch.capture.step import Step
+from ganwatch.capture.step import Call, Step
 from ganwatch.core.errors import UserError
 from ganwatch.evaluation.context import EvaluationContext
 from ganwatch.evaluation.discriminator_scorer import DiscriminatorScorer
 from ganwatch.evaluation.generator_sampler import GeneratorSampler
+from ganwatch.evaluation.reference import Reference
+from ganwatch.evaluation.resolution import SampleResolution
 from ganwatch.metrics.custom_metric import CustomMetric
+from ganwatch.probes import quality_reals, quality_values
 from ganwatch.probes.quality import Quality
+from ganwatch.probes.quality_budget import TimeBudget
+from ganwatch.probes.quality_reals import MAX_BYTES, MIN_SAMPLES, RealCollector, RealFeatures, infer_range
 from ganwatch.session.defaults import default_probes
 from ganwatch.sinks.memory import MemorySink
 
@@ -281,3 +287,194 @@ assert not late, late
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_defaults_are_those_of_the_documents():
+    parameters = inspect.signature(Quality).parameters
+    assert {name: parameters[name].default for name in ("samples", "reals", "share", "interval")} == {
+        "samples": 256, "reals": 512, "share": 0.01, "interval": 100,
+    }  # fmt: skip
+    assert (Quality.every, Quality.needs_arguments) == (20, True)
+    assert (MAX_BYTES, MIN_SAMPLES) == (64 * 2**20, 40)
+
+
+def seen(real, fake, index=20, labels=()):
+    """A step in which the generator makes samples, and the discriminator scores real ones."""
+    latents = torch.arange(len(fake))[:, None] / 1e4
+    made = Call("g", (latents,), fake, "latent", training=True, index=index, arguments=([latents], {}))
+    return Step(index, calls=[made, Call("d", (real, *labels), torch.zeros(len(real)), "real", training=True, index=index)])
+
+
+class Known(nn.Module):
+    """Returns the same samples for any latents."""
+
+    def __init__(self, samples):
+        super().__init__()
+        self.weight, self.samples = nn.Parameter(torch.ones(1)), samples
+
+    def forward(self, latents):
+        return self.weight * self.samples[: len(latents)]
+
+
+def attached(fake, *, is_allowed=True, **options):
+    quality = Quality(**{"samples": 40, "reals": 40, "interval": 20, "share": 1.0, "clock": lambda: 0.0} | options)
+    sampler = GeneratorSampler(Known(fake))
+    sampler.is_allowed = is_allowed
+    quality.attach(EvaluationContext(sampler, DiscriminatorScorer(Discriminator())))
+    return quality
+
+
+def test_nothing_is_measured_before_it_is_attached_or_where_the_generator_must_not_be_called():
+    real, fake = data().tensors[0][:40], data().tensors[0][40:80]
+    assert Quality(samples=40, reals=40, interval=20, clock=lambda: 0.0).read(seen(real, fake)) == {}
+    assert attached(fake, is_allowed=False).read(seen(real, fake)) == {}
+    assert attached(fake).read(seen(real, fake))["reference"] == 1.0
+
+
+def test_only_batches_of_the_step_itself_count():
+    real, fake = data().tensors[0][:40], data().tensors[0][40:80]
+    quality = attached(fake)
+    earlier = seen(real, fake, index=19).calls
+    assert quality.read(Step(20, calls=earlier)) == {}
+    again = seen(real, fake)
+    again.calls[1].in_g_phase = True
+    assert quality.read(again) == {}  # a real batch of the generator's phase is no new one
+    assert "frechet" in quality.read(seen(real, fake, index=40))
+
+
+@pytest.mark.parametrize("shape", [(1, 6, 6), (3, 6, 6), (2, 6, 6), (4, 6, 6), (3, 6), (2, 3, 3, 3)], ids=str)
+def test_images_of_one_or_three_channels_have_features_of_images_and_other_samples_their_values(shape):
+    samples = torch.rand(80, *shape, generator=torch.Generator().manual_seed(0))
+    quality = attached(samples[40:])
+    assert "frechet" in quality.read(seen(samples[:40], samples[40:]))
+    is_image = shape[0] in {1, 3} and len(shape) == 3
+    assert quality._extractor.provenance()["name"] == ("random-conv" if is_image else "identity")
+
+
+def collected(*batches, count=100):
+    """A collector after some real batches, each with the other inputs of the discriminator's call."""
+    collector = RealCollector(count)
+    for inputs in batches:
+        collector.add(Call("d", inputs, torch.zeros(len(inputs[0])), "real", training=True, index=1))
+    return collector
+
+
+def test_reals_are_collected_up_to_their_number():
+    kinds = torch.arange(50) % 3
+    samples = torch.randn(2, 50, 4)
+    samples[1, 7, 2] = torch.nan
+    assert not RealCollector(100).is_full
+    assert not collected((samples[0], kinds), (samples[1][:49], kinds[:49])).is_full
+    full = collected((samples[0], kinds), (samples[1], kinds), (samples[0], kinds))
+    assert full.is_full
+    reals, labels = full.take()
+    assert reals.shape == (99, 4)  # the third batch is too much, and one sample is not finite
+    assert labels.tolist() == torch.cat([kinds, kinds[:7], kinds[8:]]).tolist()
+    assert not full.is_full
+    assert collected((samples[0], kinds), (samples[0],)).take()[1] is None
+
+
+def test_reals_of_another_shape_replace_those_so_far():
+    wide = torch.randn(60, 2, 5)
+    reals, _ = collected((torch.randn(60, 2, 3),), (wide[:40],), (wide[40:],)).take()
+    assert torch.equal(reals, wide)
+
+
+@pytest.mark.parametrize(
+    ("sample", "affordable"),
+    [(torch.zeros(100), 64), (torch.zeros(100, dtype=torch.float64), 40), (torch.zeros(1, dtype=torch.uint8), 25600)],
+    ids=["float", "double", "byte"],
+)
+def test_reals_take_no_more_than_their_memory_but_are_enough_to_compare(sample, affordable, monkeypatch):
+    monkeypatch.setattr(quality_reals, "MAX_BYTES", 64 * 400)
+    batch = sample.expand(affordable, *sample.shape)
+    assert not collected((batch[1:],), count=10**6).is_full
+    assert collected((batch,), count=10**6).is_full
+
+
+def test_the_range_of_reals_is_a_common_one_or_their_own():
+    assert infer_range(torch.tensor([0.0, 0.9])) == (0.0, 1.0)
+    assert infer_range(torch.tensor([-3.0, 2.0])) == (-3.0, 2.0)
+    assert infer_range(torch.tensor([-3.0, -3.0])) == (-3.0, -2.0)
+
+
+def test_time_is_charged_against_the_share():
+    now = [100.0]
+    budget = TimeBudget(0.5, lambda: now[0])
+    assert budget.state_dict() == {"spent": 0.0, "last_cost": 0.0, "elapsed": 0.0}
+    budget.start_step()
+    assert not budget.is_exhausted
+    with budget.charge():
+        now[0] = 103.0
+    assert (budget.spent, budget._last_cost) == (3.0, 3.0)
+    for second, exhausted in ((111.9, True), (112.1, False)):  # half of twelve seconds pay for two evaluations
+        now[0] = second
+        budget.start_step()
+        assert budget.is_exhausted is exhausted
+    now[0] = 104.0
+    budget.start_step()
+    again = TimeBudget(0.5, lambda: now[0])
+    again.load_state_dict(budget.state_dict())
+    assert again.state_dict() == {"spent": 3.0, "last_cost": 3.0, "elapsed": 4.0}
+    now[0] = 200.0
+    again.start_step()
+    now[0] = 202.5
+    assert again.state_dict()["elapsed"] == 6.5
+    for second, exhausted in ((207.9, True), (208.1, False)):  # four seconds of the first attempt count
+        now[0] = second
+        again.start_step()
+        assert again.is_exhausted is exhausted
+
+
+@pytest.mark.parametrize("distinct", [7, 8])
+def test_copies_are_no_finding_among_fewer_than_eight_distinct_reals(distinct):
+    features = torch.randn(distinct, 4, generator=torch.Generator().manual_seed(0)).repeat(6, 1)
+    unseen = torch.randn(60, 4, generator=torch.Generator().manual_seed(1))
+    reals = RealFeatures(features, None, unseen, (-1.0, 1.0), SampleResolution((4,), 0.0))
+    assert set(quality_values.read_memorisation(reals, unseen + 0.1)) == (
+        {"memorisation", "memorisation_error", "copy_share"} if distinct == 8 else set()
+    )
+
+
+def test_conditioning_needs_labels_of_both_sides():
+    samples, kinds = data(labels=True).tensors
+    values = quality_values.read_conditioning(Reference(samples[:200], kinds[:200]), samples[200:300], kinds[200:300])
+    assert values["label_agreement/fake"] > 0.9
+    assert quality_values.read_conditioning(Reference(samples[:200], kinds[:200]), samples[200:300], None) == {}
+    assert quality_values.read_conditioning(Reference(samples[:200]), samples[200:300], kinds[200:300]) == {}
+
+
+@pytest.mark.parametrize(("better", "family"), [(True, "score"), (False, "cost"), (None, "measure")])
+def test_a_measures_error_is_a_quarter_of_its_interval(better, family):
+    size = CustomMetric(lambda samples: samples[:, 0], name="size", higher_is_better=better)
+    samples = torch.randn(400, 2, generator=torch.Generator().manual_seed(0))
+    values = quality_values.read_measure(size, samples)
+    assert values[f"{family}/size"] == pytest.approx(float(samples[:, 0].mean()), abs=1e-6)
+    assert values["measure_error/size"] == pytest.approx(0.05, rel=0.15)  # one over the root of the number of samples
+
+
+@pytest.mark.parametrize("labels", [torch.zeros(5), torch.zeros(4, dtype=torch.int64), torch.zeros(5, 1, dtype=torch.int64)], ids=str)
+def test_a_classifier_returns_one_integer_a_sample(labels):
+    assert quality_values.classify_samples(lambda samples: torch.arange(5, dtype=torch.int32), torch.zeros(5, 2)).dtype == torch.int64
+    with pytest.raises(UserError, match=r"classify must return one integer a sample, \(5,\), got torch"):
+        quality_values.classify_samples(lambda samples: labels, torch.zeros(5, 2))
+
+
+def test_only_missing_modes_of_images_are_evidence():
+    images = torch.rand(40, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    quality = attached(images)
+    assert quality.incident_samples("GW102", 20, "GW102-1") is None
+    quality.read(seen(images, images))
+    quality._missing = [3, 5]
+    found = quality.incident_samples("GW102", 20, "GW102-1")
+    assert (found.kind, found.shape, found.incident) == ("missing", (2, 4, 4, 1), "GW102-1")
+    assert quality.incident_samples("GW101", 20, "GW101-1") is None
+    quality._missing = []
+    assert quality.incident_samples("GW102", 20, "GW102-1") is None
+
+
+def test_without_a_classifier_targets_alone_are_warned_of(caplog):
+    real, fake = data().tensors[0][:40], data().tensors[0][40:80]
+    attached(fake).read(seen(real, fake))
+    attached(fake, targets={0: 0.5}, classify=broken).read(seen(real, fake))
+    assert not [record for record in caplog.records if "targets" in record.message]
