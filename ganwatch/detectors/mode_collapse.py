@@ -75,14 +75,16 @@ class _LowDiversity(Stateful):
         self.min_improvement, self.min_growth, self.patience = min_improvement, min_growth, patience
         self._distances = Window(patience)
         self._vendis = Window(patience)
+        self._step = 0
 
     @property
     def is_ready(self) -> bool:
-        """True once improvement can be measured over ``patience`` steps."""
-        return self._vendis.is_full
+        """True once low diversity may count, after ``patience`` steps."""
+        return self._step > self.patience
 
     def update(self, readings: Readings, levels: _Levels) -> None:
         """Add the medians of a step to the history that improvement is measured against."""
+        self._step = readings.step
         if readings.get("energy_distance") is not None:
             self._distances.add(readings.step, levels.distance)
         if readings.get("vendi_ratio") is not None:

@@ -622,7 +622,7 @@ READY = [  # readings, steps between them, first step at which it can judge, an 
     (GeneratorDomination, CHANCE, 10, 100, "update_to_weight/d"),
     (LatentFault, DRAWN, 10, 40, "latent_repeated"),
     (CopiedSamples, UNSEEN, 100, 300, "copy_share"),
-    (ModeCollapse, VARIED, 20, 520, "energy_distance"),
+    (ModeCollapse, VARIED, 20, 420, "energy_distance"),
     (ModeDropping, STAYS, 100, 300, "modes"),
     (WeakConditioning, LABELLED, 100, 300, "label_agreement/real"),
     (QualityRegression, GOOD, 100, 300, "frechet_error"),

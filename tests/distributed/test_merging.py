@@ -36,6 +36,7 @@ def numbers(complete):
         ("batch_size/real", (8.0, 4.0), 12.0),
         ("updates_performed/d", (5.0, 5.0), 5.0),
         ("data_min/real", (math.nan, -1.0), -1.0),
+        ("data_min/real", (-1.0, -2.0), -2.0),
         ("data_max/real", (math.inf, 2.0), math.inf),
         ("data_max/real", (math.nan, 2.0), 2.0),
         ("data_max/real", (2.0, math.nan), 2.0),
