@@ -1,4 +1,4 @@
-"""Outcome of a run: clean only if every detector that applies could judge to the end."""
+"""Outcome of a run: clean only if every detector that applies could judge to the end. ``Monitor.outcome`` puts it together."""
 
 from __future__ import annotations
 

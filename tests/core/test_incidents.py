@@ -184,3 +184,12 @@ def test_a_book_restored_at_any_step_reports_the_same(script: list[tuple[int, li
     for one in whole.history:
         assert one.onset <= one.opened <= one.fired <= one.seen
         assert one.cause is None or next(other for other in whole.history if other.id == one.cause).cause is None
+
+
+def test_an_incident_has_just_fired_only_at_the_step_at_which_it_fires() -> None:
+    book, slow = IncidentBook(), detector_class("GW101", fire_after=2)
+    seen = []
+    for step in range(10, 15):
+        book.update(step, slow, verdict())
+        seen.append(book.active["GW101"].has_just_fired)
+    assert seen == [False, False, True, False, False]

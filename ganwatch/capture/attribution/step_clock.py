@@ -1,4 +1,4 @@
-"""Decides which optimizer of the generator ends a step, if several share it."""
+"""Decides which optimizer of the generator ends a step, if several share it; without its updates ``activity_clock.py`` decides."""
 
 from __future__ import annotations
 
