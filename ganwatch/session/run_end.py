@@ -1,7 +1,8 @@
 """The end of a run: every front end ends its run here, and nowhere else.
 
 ``Observer.close`` removes the hooks and passes on the last readings. ``Monitor.finish`` evaluates what is left and calls ``finish`` and
-``close`` of every sink; ``SqlSink.finish`` writes the state and the time of the end to the store (the row: ``store/writer.py``). The last line of the log comes then.
+``close`` of every sink; ``SqlSink.finish`` writes the state and the time of the end to the store (the row: ``store/writer.py``). The last
+line of the log comes then.
 """
 
 from __future__ import annotations
