@@ -58,7 +58,7 @@ def test_the_generator_takes_the_steps_back(caplog):
     class Loop(NoGeneratorPhaseLoop):
         def run(self, steps=700):
             super().run(300)
-            self.is_over, self.stop = False, -1
+            self.is_stopped, self.stop = False, -1
             batches = self.batches()
             for _ in range(20):
                 self.d_phase(next(batches))

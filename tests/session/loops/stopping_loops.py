@@ -10,6 +10,8 @@ class StoppingLoop(Loop):
     """A loop in which something happens after ``stop`` iterations."""
 
     stop = 100
+    is_stopped = False
+    """True from that iteration on."""
 
     def run(self, steps=360):
         self.start()
@@ -21,7 +23,7 @@ class StoppingLoop(Loop):
             self.g_phase(None)
 
     def change(self):
-        pass
+        self.is_stopped = True
 
     def norm(self, role, scale=1.0):
         return 0.0  # no gradient is left to measure
@@ -33,13 +35,8 @@ class FrozenGeneratorLoop(StoppingLoop):
 
 
 class DetachedFakesLoop(StoppingLoop):
-    is_detached = False
-
-    def change(self):
-        self.is_detached = True
-
     def fake(self):
-        return super().fake().detach() if self.is_detached else super().fake()
+        return super().fake().detach() if self.is_stopped else super().fake()
 
 
 class OptimizerOfACopyLoop(StoppingLoop):
@@ -53,41 +50,26 @@ class OptimizerOfACopyLoop(StoppingLoop):
 
 
 class NoGeneratorPhaseLoop(StoppingLoop):
-    is_over = False
-
-    def change(self):
-        self.is_over = True
-
     def g_phase(self, real):
-        if not self.is_over:
+        if not self.is_stopped:
             super().g_phase(real)
 
 
 class NoDiscriminatorPhaseLoop(StoppingLoop):
-    is_over = False
-
-    def change(self):
-        self.is_over = True
-
     def d_phase(self, real):
-        if not self.is_over:
+        if not self.is_stopped:
             super().d_phase(real)
 
 
 class SkippedUpdatesLoop(StoppingLoop):
     """Mixed precision whose scaler skips every update from some iteration on, because a gradient overflows."""
 
-    overflows = False
-
     def start(self):
         super().start()
         self.scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
 
-    def change(self):
-        self.overflows = True
-
     def backward(self, loss, **options):
-        self.scaler.scale(loss * (torch.inf if self.overflows else 1.0)).backward(**options)
+        self.scaler.scale(loss * (torch.inf if self.is_stopped else 1.0)).backward(**options)
 
     def step(self, network, clipped=None, norm=None):
         self.scaler.step(self.optimizers[network])
