@@ -165,8 +165,9 @@ def find_unjudged(
             reason = f"needs {' and '.join(missing)}" if detector.required else f"needs one of {', '.join(missing)}"
             reason = TOO_EARLY if 0 < step <= early_steps else reason
         elif ended:
-            last_step = min(spans[name].last for name in ended) if detector.is_ready else None
-            reason = f"no {' and '.join(ended)} since"
+            last = min(spans[name].last for name in ended)
+            last_step = last if detector.is_ready else None
+            reason = f"no {' and '.join(ended)} since" + ("" if detector.is_ready else f" step {last}")
         elif not detector.is_ready:
             reason = TOO_EARLY
         else:

@@ -59,6 +59,7 @@ def stub(**facts):
         (stub(inputs=("d_auc", "energy_distance")), ALWAYS, "needs one of d_auc, energy_distance", None),
         (stub(inputs=("d_auc", "energy_distance")), ALWAYS | {"d_auc": (20, 300), "energy_distance": (20, 500)},
          "no d_auc and energy_distance since", 300),
+        (stub(required=("d_auc",), ready_at=2000), ALWAYS | {"d_auc": (20, 600)}, "no d_auc since step 600", None),
         (stub(ready_at=1001), ALWAYS, "too early", None),
     ],
 )  # fmt: skip
