@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
-from threading import get_ident
 from typing import Any
 
 import torch
@@ -18,16 +17,18 @@ from ganwatch.capture.calls import (
     add_call,
     build_discriminator_calls,
     build_generator_call,
+    has_grad_leaf,
     restore_d_phase,
     restore_g_phase,
     select_d_phase,
 )
+from ganwatch.capture.event_stream import EventStream
+from ganwatch.capture.events import NetworkCalled
 from ganwatch.capture.loop_facts import LoopFacts
 from ganwatch.capture.options import Options
 from ganwatch.capture.step import Call, Step, find_tensors
 from ganwatch.capture.taps import backward_losses, forward_calls, loss_graph
 from ganwatch.capture.taps.submodule_calls import SubmoduleCalls
-from ganwatch.capture.updates import UpdateTracker
 from ganwatch.isolation.isolated_call import IsolatedCall
 
 MAX_SAMPLES_WITHOUT_CALL = 2
@@ -43,13 +44,11 @@ class CallRecorder:
     Parameters
     ----------
     networks : mapping of str to nn.Module
-    updates : UpdateTracker
-        Its ``update_kinds`` get to know when the discriminator is called.
+    stream : EventStream
+        Gets the event of each call.
     options : Options
     run : callable
         Runs a function with its arguments as a part of ganwatch.
-    on_training_call : callable
-        Called after the first call of the discriminator that can be differentiated after each backward pass.
 
     Attributes
     ----------
@@ -57,8 +56,6 @@ class CallRecorder:
         The current step.
     is_recording : bool
         True if calls of the current step are recorded.
-    is_paused : bool
-        True while ganwatch itself calls the networks.
     needs_output_grads, needs_arguments : bool
         True if the gradients of the discriminator's outputs, or the generator's arguments, are recorded with them.
     remembers_batches : bool
@@ -72,21 +69,19 @@ class CallRecorder:
         self,
         networks: Mapping[str, nn.Module],
         *,
-        updates: UpdateTracker,
+        stream: EventStream,
         options: Options,
         run: Callable[..., Any],
-        on_training_call: Callable[[], None],
     ) -> None:
         self._members = {
             role: [getattr(member, "_orig_mod", member) for member in list_members(network)] for role, network in networks.items()
         }
-        self._updates, self._options, self._run, self._on_training_call = updates, options, run, on_training_call
+        self._stream, self._options, self._run = stream, options, run
         self._sample = None if options.sample is None else IsolatedCall(options.sample)
         self._on_call: dict[str, forward_calls.OnCall] = {"g": self._on_generator_call, "d": self._on_discriminator_call}
         self._submodule_calls: dict[str, SubmoduleCalls] = {}
         self.step = Step(1)
         self.is_recording = self.remembers_batches = True
-        self.is_paused = False
         self.needs_output_grads = self.needs_arguments = False
         self.batch_origin = BatchOrigin()
         self.origin_from_loss = OriginFromLoss()
@@ -96,7 +91,7 @@ class CallRecorder:
         """Watch the networks."""
         for role, modules in self._members.items():
             for module in modules:
-                forward_calls.watch(module, self._on_call[role])
+                forward_calls.watch(module, self._on_call[role], role=role, stream=self._stream)
         for submodule_calls in self._submodule_calls.values():
             submodule_calls.attach()
 
@@ -111,28 +106,24 @@ class CallRecorder:
         self._submodule_calls[role] = SubmoduleCalls(
             self._members[role][0],
             is_discriminator=role == "d",
-            on_call=self._on_call[role],
+            on_call=partial(self._on_assembled_call, role),
             batch_origin=self.batch_origin,
             options=self._options,
         )
         self._submodule_calls[role].attach()
 
+    def _on_assembled_call(self, role: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        """Record a call that was assembled from those of submodules, and emit its event."""
+        if self._stream.is_current_thread():
+            self._on_call[role](module, args, kwargs, output)
+            has_leaf = has_grad_leaf(find_tensors(args) + find_tensors(kwargs))
+            self._stream.emit(NetworkCalled(role, torch.is_grad_enabled(), has_leaf))
+
     def _on_discriminator_call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        if get_ident() != self._updates.listener.thread or self.is_paused:
-            return
-        self.step.counts["calls/d"] += 1
         if self.is_recording and module is self._members["d"][0]:
             self._run(self._record_discriminator_call, module, args, kwargs, output)
-        if torch.is_grad_enabled():
-            self._updates.update_kinds.add_discriminator_call((*args, *kwargs.values()) if kwargs else args)
-            if self._updates.losses.has_backward:
-                self._updates.losses.has_backward = False
-                self._on_training_call()
 
     def _on_generator_call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        if get_ident() != self._updates.listener.thread or self.is_paused:
-            return
-        self.step.counts["calls/g"] += 1
         if self.is_recording and module is self._members["g"][0]:
             self._run(self._record_generator_call, module, args, kwargs, output)
         elif self.is_recording or self.remembers_batches:
@@ -164,6 +155,11 @@ class CallRecorder:
             if score.requires_grad and score.ndim and self.needs_output_grads:
                 mark = loss_graph.mark_score(score) if self.loop_facts.needs_evidence else None
                 score.register_hook(partial(self._run, _store_output_grad, calls, mark))  # type: ignore[no-untyped-call]  # torch publishes no type here
+
+    @property
+    def needs_every_call(self) -> bool:
+        """True if calls of steps that are not recorded are examined too."""
+        return self.remembers_batches or bool(self._submodule_calls)
 
     def finish_step(self, *, has_g_update: bool) -> tuple[list[Call], bool]:
         """Complete the record of the current step, which ended with the generator's update or without one.

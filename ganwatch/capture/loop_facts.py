@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ganwatch.capture.attribution import loss_family
 from ganwatch.capture.attribution.batch_origin import storage_address
+from ganwatch.capture.attribution.update_attribution import OptimizerStep
 from ganwatch.capture.step import Call, find_tensors
-from ganwatch.capture.updates import OptimizerStep
 
 MAX_EVIDENCE = 4
 """Sampled steps that are kept as evidence of the loss."""

@@ -6,6 +6,7 @@ A step ends with the optimizer step of the generator that ``StepClock`` chooses,
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -15,22 +16,28 @@ from torch import nn
 from ganwatch.capture.attribution.activity_clock import (
     DISCRIMINATOR_CALLS,
     GENERATOR_UPDATES,
+    Activity,
     ActivityClock,
 )
 from ganwatch.capture.attribution.parameter_ownership import Ownership
+from ganwatch.capture.attribution.update_attribution import OptimizerStep
 from ganwatch.capture.call_recorder import CallRecorder
 from ganwatch.capture.calls import assign_to_d_phase
 from ganwatch.capture.discriminator_cadence import MAX_CALL_AGE, DiscriminatorCadence
+from ganwatch.capture.events import BatchLoaded, Event, NetworkCalled, OptimizerEnded, ReadingLogged, ScalerStepped
 from ganwatch.capture.logged_readings import parse_reading
 from ganwatch.capture.options import NO_OPTIONS, Options
 from ganwatch.capture.schedule import Schedule
 from ganwatch.capture.step import Step, Update
 from ganwatch.capture.taps import forward_calls
-from ganwatch.capture.updates import OptimizerStep, UpdateTracker
+from ganwatch.capture.training_taps import TrainingTaps
 from ganwatch.core.probe import Probe
 
 MAX_PENDING_STEPS = 20
 """Bound on the number of steps that are delivered together."""
+_CALLS = {role: f"calls/{role}" for role in ("g", "d")}
+MAX_LOADED = 2
+"""Batches of the loader that are kept for events that wait."""
 
 
 class Recorder:
@@ -59,12 +66,8 @@ class Recorder:
 
     Attributes
     ----------
-    index : int
-        Steps counted so far.
     networks : dict of str to nn.Module
     probes : list of Probe
-    updates : UpdateTracker
-        Steps of the optimizers.
     call_recorder : CallRecorder
         Calls of the networks.
     batch_origin, loop_facts
@@ -73,12 +76,14 @@ class Recorder:
         Decides where a step ends once the generator is no longer updated.
     cadence : DiscriminatorCadence
         Moves the sampled steps to those at which the discriminator is updated.
+    stream : EventStream
+        Events of the loop.
     periodic_check : tuple of int and callable, or None
         Number of optimizer steps between two calls, and the function to call.
     is_open : bool
         False after ``close``.
     observer_time : float, seconds
-        Time that ganwatch has taken in the training thread so far.
+        Time that ganwatch has taken in the training thread so far, without that of appending events to the stream.
 
     Raises
     ------
@@ -99,7 +104,7 @@ class Recorder:
     ) -> None:
         self.networks, self.probes = dict(networks), list(probes)
         self.on_step, self.on_flush, self.guard, self.is_sampled = on_step, on_flush, guard, is_sampled
-        self.index = 0
+        self._index = 0
         self.is_open = True
         self.periodic_check: tuple[int, Callable[[], None]] | None = None
         self.observer_time = self._observer_time_before = 0.0
@@ -115,76 +120,101 @@ class Recorder:
         self._step = Step(1)
         self.clock = ActivityClock()
         self._last_updates = {"g": 0, "d": 0}
-        self.updates = UpdateTracker(
-            networks,
-            options.optimizers,
-            run=self._run,
-            before_step=self._before_optimizer_step,
-            after_step=self._after_optimizer_step,
+        self._loaded: deque[list[Any]] = deque()
+        """Latest batches whose events may wait."""
+        self._taps = TrainingTaps(
+            networks, options.optimizers, handle=self._handle_events, run=self._run, before_step=self._before_optimizer_step
         )
-        self.call_recorder = CallRecorder(
-            networks, updates=self.updates, options=options, run=self._run, on_training_call=self._after_training_call
-        )
+        self.stream = self._taps.stream
+        self._handlers: dict[type, Callable[[Any], Any]] = self._taps.attribution.handlers | {
+            NetworkCalled: self._add_call,
+            BatchLoaded: self._add_batch,
+            ReadingLogged: self._add_reading,
+            OptimizerEnded: self._end_optimizer_step,
+            ScalerStepped: self._end_scaled_step,
+        }
+        self.call_recorder = CallRecorder(networks, stream=self.stream, options=options, run=self._run)
         self.batch_origin, self.loop_facts = self.call_recorder.batch_origin, self.call_recorder.loop_facts
         self._plan_step()
         self.attach_taps()
 
     @property
-    def is_paused(self) -> bool:
-        """True while ganwatch itself calls the networks."""
-        return self.call_recorder.is_paused
-
-    @is_paused.setter
-    def is_paused(self, value: bool) -> None:
-        self.call_recorder.is_paused = value
+    def index(self) -> int:
+        """Number of steps so far."""
+        self.stream.drain()
+        return self._index
 
     @property
     def ownership(self) -> Ownership:
         """Parameters of the networks, by optimizer."""
-        return self.updates.ownership
+        return self._taps.ownership
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state as plain types, after all pending steps were delivered."""
         self.flush()
         return {
-            "index": self.index,
+            "index": self._index,
             "shift": self.cadence.shift,
             "remembers_batches": self.call_recorder.remembers_batches,
-            "update_kinds": self.updates.update_kinds.state_dict(),
+            "update_kinds": self._taps.attribution.update_kinds.state_dict(),
             "clock": self.clock.state_dict(),
             "last_updates": dict(self._last_updates),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue to count from a saved state, with nothing pending."""
-        self.index, self.cadence.shift = state["index"], state["shift"]
+        self._index, self.cadence.shift = state["index"], state["shift"]
         self._last_updates = dict(state["last_updates"])
         self.clock.load_state_dict(state["clock"])
         self.call_recorder.remembers_batches = state["remembers_batches"]
-        self.updates.update_kinds.load_state_dict(state["update_kinds"])
-        self._step = Step(self.index + 1)
-        self.updates.drop_pending()
+        self._taps.attribution.update_kinds.load_state_dict(state["update_kinds"])
+        self._step = Step(self._index + 1)
+        self._taps.drop_pending()
         self._pending_steps.clear()
         self._is_first_step = True
         self._plan_step()
 
     def _plan_step(self, *, is_incomplete: bool = False) -> None:
         """Plan the step that begins; ``is_incomplete`` means that the last sampled one lacked a phase or a network."""
-        step, calls, lead = self._step, self.call_recorder, self.cadence.lead
+        step, calls = self._step, self.call_recorder
         step.shift = self.cadence.shift
-        tick = step.index + step.shift
-        self._plan = plan = self._schedule.plan(tick)
+        self._plan = plan = self._schedule.plan(step.tick)
         step.due = plan.due
         self.batch_origin.current_step = step.index
-        is_soon_sampled = lead > 0 and any(self._schedule.plan(tick + ahead).needs_calls for ahead in range(1, lead + 1))
-        is_extra = is_incomplete or is_soon_sampled or self._is_first_step
+        is_extra = is_incomplete or self._is_soon_sampled(step.tick) or self._is_first_step
         calls.step = step
         calls.is_recording = is_extra or plan.needs_calls or self.is_sampled(step.index)
         calls.needs_output_grads = is_extra or plan.needs_output_grads
         calls.needs_arguments = plan.needs_arguments or self._is_first_step
-        self.updates.sampled_index = step.index if plan.update_probes else None
+        self._taps.sampler.sampled_index = step.index if plan.update_probes else None
         if calls.is_recording:
             forward_calls.wrap_compiled_modules()
+        if not self.stream.queue:
+            self._set_waiting()
+
+    def _set_waiting(self) -> None:
+        """Let events wait through the steps from the current one on in which nothing is looked at."""
+        if self.clock.is_regular:
+            self.stream.wait(self._count_quiet_steps())
+        else:
+            self.stream.stop_waiting()
+
+    def _count_quiet_steps(self) -> int:
+        calls, index, shift = self.call_recorder, self._step.index, self._step.shift
+        if calls.is_recording or calls.needs_every_call or not self._schedule.is_periodic:
+            return 0
+        longest = 1 if self._was_sampled else MAX_PENDING_STEPS - len(self._pending_steps)
+        return next((ahead for ahead in range(longest) if self._needs_beginning(index + ahead, shift)), longest)
+
+    def _needs_beginning(self, index: int, shift: int) -> bool:
+        """Return True if the step with this index must be known as it begins."""
+        plan = self._schedule.plan(index + shift)
+        needs_plan = plan.needs_calls or bool(plan.update_probes) or not plan.deferrable
+        return needs_plan or self.is_sampled(index) or self._is_soon_sampled(index + shift)
+
+    def _is_soon_sampled(self, tick: int) -> bool:
+        """Return True if the discriminator is called so seldom that calls of this step serve a sampled one that follows."""
+        return any(self._schedule.plan(tick + ahead).needs_calls for ahead in range(1, self.cadence.lead + 1))
 
     def close(self) -> bool:
         """Remove all hooks and deliver pending steps; return False if it was closed before."""
@@ -192,51 +222,57 @@ class Recorder:
             return False
         self.is_open = False
         self.detach_taps()
+        self.stream.drain_from_any_thread()
         self.flush()
         return True
 
     def attach_taps(self) -> None:
         """Begin to watch the networks and optimizers."""
         self.call_recorder.attach()
-        self.updates.attach()
+        self._taps.attach()
 
     def detach_taps(self) -> None:
         """Remove all hooks; ``attach_taps`` continues."""
         self.call_recorder.detach()
-        self.updates.detach()
+        self._taps.detach()
 
     def on_real_batch(self, batch: Any, waiting_time: float) -> None:
         """Mark data that the loop is about to use as real: a tensor, or a nest whose floating tensors are samples.
 
         ``waiting_time`` is the time in seconds that the loop waited for it.
         """
-        self._step.data_time = (self._step.data_time or 0.0) + waiting_time
-        if self.call_recorder.is_recording or self.call_recorder.remembers_batches:
-            self._run(self.batch_origin.remember, "real", batch)
-        elif not self.call_recorder.is_paused:
-            self.batch_origin.remember_deferred("real", batch)
+        stream = self.stream
+        if stream.is_paused:
+            return
+        if len(self._loaded) == MAX_LOADED:
+            self._loaded.popleft().clear()
+        self._loaded.append(loaded := [batch])
+        stream.emit(tuple.__new__(BatchLoaded, (waiting_time, loaded)))
+        if not stream.is_quiet:
+            stream.drain()
 
     def on_fake_batch(self, batch: Any) -> None:
         """Mark data that the loop is about to use as generated."""
+        self.stream.drain()
         self._run(self.batch_origin.remember, "fake", batch)
 
     def log(self, name: Any, value: Any) -> None:
         """Add a reading of the loop's own to the current step."""
-        series, parsed = parse_reading(name, value)
-        self._step.logged[series] = parsed
+        self.stream.emit(ReadingLogged(*parse_reading(name, value)))
 
     def add_readings(self, readings: Mapping[str, Any]) -> None:
         """Add readings from outside to the last step, or to the current one if the last was delivered."""
+        self.stream.drain()
         (self._pending_steps[-1] if self._pending_steps else self._step).logged |= readings
 
     def build_final_step(self) -> Step | None:
         """Return a step with the index of the last one and the readings that were logged after it; None if there are none."""
         logged = {series: value for series, value in self._step.logged.items() if series not in self._last_logged}
-        return Step(self.index, logged=logged, wall_time=time.time()) if logged and self.index else None
+        return Step(self._index, logged=logged, wall_time=time.time()) if logged and self._index else None
 
     def _run(self, action: Callable[..., Any], *args: Any) -> Any:
         """Run a part of ganwatch unless paused, add its time, and pass errors to the guard."""
-        if self.call_recorder.is_paused:
+        if self.stream.is_paused:
             return None
         start, result = time.perf_counter(), None
         try:
@@ -254,9 +290,61 @@ class Recorder:
             self._notify_probes("before_update", update)
         return fresh
 
-    def _after_optimizer_step(self, done: OptimizerStep) -> None:
-        for update in done.sampled:
+    def _handle_events(self, queue: deque[Event]) -> None:
+        """Handle events until none waits, and add the time that this takes."""
+        handled = []  # so that what was alive when an event was emitted is alive when another one is handled
+        start = time.perf_counter()
+        while queue:
+            event = queue.popleft()
+            handled.append(event)
+            try:
+                self._handlers[type(event)](event)
+            except Exception as error:  # noqa: BLE001  # passed to the guard, without a closure on the hot path
+                self.guard("capture", partial(_raise, error))
+        self.observer_time += time.perf_counter() - start
+
+    def _add_call(self, event: NetworkCalled) -> None:
+        role, is_differentiable, _ = event
+        self._step.counts[_CALLS[role]] += 1
+        if role == "d" and is_differentiable:
+            self._taps.attribution.handle(event)
+            losses = self._taps.attribution.losses
+            if losses.has_backward:
+                losses.has_backward = False
+                self._step.wall_time = time.time()
+                self._add_activity(DISCRIMINATOR_CALLS)
+
+    def _add_activity(self, activity: Activity) -> None:
+        """Add something that happened to the clock, and end the step if it does."""
+        if self.clock.add(activity):
+            self._finish_step()
+        elif not self.clock.is_regular:  # the step may end at any event
+            self.stream.stop_waiting()
+
+    def _add_reading(self, event: ReadingLogged) -> None:
+        self._step.logged[event.series] = event.value
+
+    def _end_optimizer_step(self, event: OptimizerEnded) -> None:
+        for update in self._taps.sampler.end_step(event):
             self._notify_probes("after_update", update)
+        self._step.wall_time = event.wall_time
+        self._add_optimizer_step(self._taps.attribution.end_step(event))
+
+    def _end_scaled_step(self, event: ScalerStepped) -> None:
+        self._add_optimizer_step(self._taps.attribution.end_scaled_step(event))
+
+    def _add_batch(self, event: BatchLoaded) -> None:
+        self._step.data_time = (self._step.data_time or 0.0) + event.waiting_time
+        calls = self.call_recorder
+        remember = self.batch_origin.remember if calls.is_recording or calls.remembers_batches else self.batch_origin.remember_deferred
+        for batch in event.batch:
+            remember("real", batch)
+
+    def _add_optimizer_step(self, done: OptimizerStep | None) -> None:
+        if done is None:
+            return
+        if done.is_skipped:
+            self._taps.sampler.drop_pending()
         self._add_effects(done)
         self.loop_facts.add_optimizer_step(done)
         if self.periodic_check is not None and self.loop_facts.steps % self.periodic_check[0] == 0:
@@ -265,8 +353,8 @@ class Recorder:
             assign_to_d_phase(self._step.calls, self._step.index)
         if done.activity is None:
             self.clock.drop_calls()
-        elif self.clock.add(done.activity):
-            self._finish_step()
+        else:
+            self._add_activity(done.activity)
 
     def _add_effects(self, done: OptimizerStep) -> None:
         """Add counts, losses and learning rates."""
@@ -278,35 +366,31 @@ class Recorder:
         if done.late_d_loss is not None and "d" in step.losses:
             step.losses["d"] = step.losses["d"] + done.late_d_loss
         for one in done.applied:
-            role, group = one.owned.role, one.owned.group
+            role = one.owned.role
             step.counts[f"updates_performed/{role}"] += 1
             self._last_updates[role] = step.index
             if one.loss is not None:
                 step.losses[role if one.kind.is_comparable else one.network] = one.loss
-            if "lr" in group:
-                step.learning_rates[role] = group["lr"]
-
-    def _after_training_call(self) -> None:
-        if self.clock.add(DISCRIMINATOR_CALLS):
-            self._run(self._finish_step)
+            if one.learning_rate is not None:
+                step.learning_rates[role] = one.learning_rate
 
     def _notify_probes(self, method: str, update: Update) -> None:
         for probe in self._plan.update_probes:
             self.guard(f"probe {probe.name}", partial(getattr(probe, method), update))
 
     def _finish_step(self) -> None:
-        step, self.index = self._step, self.index + 1
+        step, self._index = self._step, self._index + 1
         self._last_logged = step.logged
         step.clock, step.last_updates = self.clock.source, dict(self._last_updates)
-        step.wall_time = time.time()
+        step.wall_time = step.wall_time or time.time()
         step.observer_time, self._observer_time_before = self.observer_time - self._observer_time_before, self.observer_time
         is_recording = self.call_recorder.is_recording
         has_g_update = step.clock is GENERATOR_UPDATES
         d_phase, has_d_call = self.call_recorder.finish_step(has_g_update=has_g_update) if is_recording else (step.calls, False)
         self.cadence.add_step(step, has_call=has_d_call if is_recording else None, samples_updates=bool(self._plan.update_probes))
         is_incomplete = is_recording and (not has_d_call or self.call_recorder.is_inconclusive)
-        recent = [call for call in d_phase if call.index > self.index - MAX_CALL_AGE] if d_phase else []
-        self._step = self.call_recorder.step = Step(self.index + 1, calls=recent)
+        recent = [call for call in d_phase if call.index > self._index - MAX_CALL_AGE] if d_phase else []
+        self._step = self.call_recorder.step = Step(self._index + 1, calls=recent)
         self._is_first_step = False
         self._probed_networks.clear()
         self._pending_steps.append(step)
@@ -317,6 +401,7 @@ class Recorder:
 
     def flush(self) -> None:
         """Deliver pending steps to ``on_step``."""
+        self.stream.drain()
         pending, self._pending_steps = self._pending_steps, []
         for step in pending:
             self.on_step(step)

@@ -49,6 +49,8 @@ class Schedule:
         self.probes, self.guard = probes, guard
         is_periodic = all(_uses_default(probe, "is_due") for probe in probes)
         self._period = math.lcm(*(probe.every for probe in probes)) if is_periodic else 0
+        self.is_periodic = 0 < self._period <= MAX_PERIOD
+        """True if plans repeat, so that looking at one ahead of its step asks no probe."""
         self._plans: dict[int, Plan] = {}
         self._update_probes = [
             probe for probe in probes if not (_uses_default(probe, "before_update") and _uses_default(probe, "after_update"))
@@ -56,7 +58,7 @@ class Schedule:
 
     def plan(self, step: int) -> Plan:
         """Return the plan of a step."""
-        if not 0 < self._period <= MAX_PERIOD:
+        if not self.is_periodic:
             return self._build_plan(step)
         plan = self._plans.get(step % self._period)
         if plan is None:

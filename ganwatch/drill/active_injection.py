@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from threading import get_ident
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,8 +16,9 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 
 from ganwatch.capture.attribution.activity_clock import Activity
 from ganwatch.capture.attribution.parameter_ownership import list_members
+from ganwatch.capture.events import Event
 from ganwatch.capture.taps import loaders, optimizer_steps
-from ganwatch.capture.updates import OptimizerStep, UpdateTracker
+from ganwatch.capture.training_taps import TrainingTaps
 from ganwatch.core.errors import UserError
 from ganwatch.drill.injection import Injection, make_injection
 from ganwatch.session.arguments import Networks, parse_networks
@@ -64,12 +65,12 @@ class ActiveInjection:
         self.injected_at: int | None = None
         self._generators = list_members(generator)
         networks = {"g": generator, "d": discriminator}
-        self._updates = UpdateTracker(networks, run=self._run_guarded, before_step=lambda _: (), after_step=self._on_update_end)
+        self._taps = TrainingTaps(networks, handle=self._handle_events, run=self._run_guarded, before_step=lambda _: ())
         self._saved: list[_SavedSettings] = []
         self._dataset: Any = None
         self._changes_loaders = loaders_too
         self._is_open, self._is_disabled = True, os.environ.get("GANWATCH_DISABLED") == "1"
-        self._updates.attach()
+        self._taps.attach()
         optimizer_steps.add_outermost_listener(before=self._before_step, after=self._after_step)
         self._handle = register_module_forward_pre_hook(self._on_generator_call)  # type: ignore[arg-type]  # the hook may return None
         if loaders_too:
@@ -91,7 +92,7 @@ class ActiveInjection:
         if not self._is_open:
             return
         self._is_open = False
-        self._updates.detach()
+        self._taps.detach()
         optimizer_steps.remove_listener(before=self._before_step, after=self._after_step)
         self._handle.remove()
         if self._changes_loaders:
@@ -126,8 +127,10 @@ class ActiveInjection:
             self.injected_at = self.steps + 1
             log.warning("drill: %s from step %d on: %s", self.injection.name, self.injected_at, self.injection.cause)
 
-    def _on_update_end(self, done: OptimizerStep) -> None:
-        self.steps += done.activity is Activity.GENERATOR_UPDATES
+    def _handle_events(self, queue: deque[Event]) -> None:
+        while queue:
+            done = self._run_guarded(self._taps.attribution.handle, queue.popleft())
+            self.steps += done is not None and done.activity is Activity.GENERATOR_UPDATES
 
     def _on_batch(self, dataset: Any, batch: Any) -> Any:
         if self._dataset is None:
@@ -135,7 +138,7 @@ class ActiveInjection:
         return self.change_batch(batch) if dataset is self._dataset else batch
 
     def _on_generator_call(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        if not self.is_acting or not module.training or module not in self._generators or get_ident() != self._updates.listener.thread:
+        if not self.is_acting or not module.training or module not in self._generators or not self._taps.stream.is_current_thread():
             return None
         index = next((index for index, x in enumerate(args) if isinstance(x, Tensor) and x.is_floating_point() and x.ndim), None)
         if index is None:
@@ -147,7 +150,7 @@ class ActiveInjection:
             self._run_guarded(self._inject_into_step, optimizer)
 
     def _inject_into_step(self, optimizer: torch.optim.Optimizer) -> None:
-        parts = self._updates.ownership.find(optimizer).owned
+        parts = self._taps.ownership.find(optimizer).owned
         if not parts:
             return
         while any(saved.optimizer is optimizer for saved in self._saved):  # its previous step did not end

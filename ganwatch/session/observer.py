@@ -133,7 +133,7 @@ class Observer:
         self.recorder.add_readings(readings)
 
     def _on_step(self, step: Step) -> None:
-        self.recorder.is_paused = True
+        self.recorder.stream.is_paused = True
         try:
             if not self.ranks.has_connected:
                 self.monitor.guard("ranks", self._join_ranks)
@@ -146,7 +146,7 @@ class Observer:
                 self.monitor.guard("gallery", lambda: self.gallery.on_step(step))
             self.monitor.process_step(step)
         finally:
-            self.recorder.is_paused = False
+            self.recorder.stream.is_paused = False
 
     def count_tap_failures(self) -> None:
         """Add what the taps on torch could not do to the errors of the run."""

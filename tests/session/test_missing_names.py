@@ -71,13 +71,11 @@ def test_a_missing_name_blinds_one_tap_only(missing, caplog):
 
 
 def test_an_error_within_a_tap_is_counted_and_the_training_goes_on(monkeypatch, caplog):
-    from ganwatch.capture.attribution.update_losses import PendingLosses
-
-    def broken(self, loss):
+    def broken(self, losses, before):
         raise ZeroDivisionError
 
     monkeypatch.setattr(patches, "_failures", type(patches._failures)())
-    monkeypatch.setattr(PendingLosses, "after_backward", broken)
+    monkeypatch.setattr(backward_losses.Listener, "report", broken)
     alone = LOOPS["bce"]()
     alone.run()
     loop, sink = LOOPS["bce"](), MemorySink()

@@ -6,6 +6,7 @@ would otherwise end the record while the training goes on, and silence looks lik
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any
@@ -92,6 +93,11 @@ class ActivityClock:
         self.source = activity
         self._since_step = [0] * N_ACTIVITIES
         return True
+
+    @property
+    def is_regular(self) -> bool:
+        """True while the generator gives the steps, and nothing has happened more often since its last one than it has before."""
+        return self.source is GENERATOR_UPDATES and all(map(operator.le, self._since_generator, self._most))
 
     def drop_calls(self) -> None:
         """Forget the calls of the current step, because another network is trained with them, such as latents that are searched."""

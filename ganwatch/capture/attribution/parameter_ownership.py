@@ -5,14 +5,11 @@ from __future__ import annotations
 import weakref
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import compress
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from ganwatch.capture.step import Update
+from ganwatch.capture.attribution.owned_parameters import OptimizerFacts, OwnedParameters
 from ganwatch.capture.taps import forward_calls
 from ganwatch.core.errors import UserError
 
@@ -24,60 +21,6 @@ class NetworkGroup(nn.ModuleDict):
 def list_members(network: nn.Module) -> list[nn.Module]:
     """Return the networks of a role: the members of a group, or the network itself."""
     return list(network.values()) if isinstance(network, NetworkGroup) else [network]
-
-
-@dataclass(slots=True)
-class OwnedParameters:
-    """Parameters of one network that one optimizer has."""
-
-    role: str
-    group: dict[str, Any]
-    """The optimizer's first parameter group with some of them."""
-    optimizer_number: int = 0
-    """Number of optimizers that had parameters of the network before."""
-    names: list[str] = field(default_factory=list)
-    parameters: list[nn.Parameter] = field(default_factory=list)
-    key: str = field(init=False)
-    """Identifier that is the same for the same optimizer in another process."""
-
-    def __post_init__(self) -> None:
-        self.key = f"{self.role} {self.optimizer_number}"
-
-    @property
-    def has_gradient(self) -> bool:
-        """True if some parameter has a gradient, so that a step updates the network."""
-        return self.parameters[-1].grad is not None or any(parameter.grad is not None for parameter in self.parameters)
-
-    def build_update(self, network: str, index: int, *, scale: Tensor | None, unclipped_norms: Mapping[int, Tensor]) -> Update:
-        """Return the update that a step makes; ``unclipped_norms`` has norms of gradients by the identity of the parameter."""
-        has_grad = [parameter.grad is not None for parameter in self.parameters]
-        names, parameters = self.names, self.parameters
-        if not all(has_grad):
-            names, parameters = list(compress(names, has_grad)), list(compress(parameters, has_grad))
-        norms = []
-        if unclipped_norms:
-            norms = [unclipped_norms[id(parameter)] for parameter in parameters if id(parameter) in unclipped_norms]
-        unclipped = torch.stack(norms) if len(norms) == len(parameters) else None
-        return Update(network, index, names, parameters, scale, unclipped, len(self.parameters) - len(parameters))
-
-
-@dataclass(slots=True)
-class OptimizerFacts:
-    """Parameters of the networks that one optimizer has."""
-
-    optimizer: weakref.ref[torch.optim.Optimizer]
-    sizes: list[int]
-    """Number of parameters in each of its groups."""
-    owned: list[OwnedParameters]
-    """One entry for each network of which it has some."""
-    similar_roles: list[str]
-    """Networks of which it has no parameter, but parameters of the same shapes as all of theirs."""
-    is_of_other_watch: bool
-    """True if it belongs to networks that are watched elsewhere."""
-    roles: tuple[str, ...] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.roles = tuple(one.role for one in self.owned)
 
 
 class Ownership:
@@ -93,6 +36,8 @@ class Ownership:
     ----------
     end_parameters : list of tuple of str and Parameter
         Role and parameter, for the first and the last parameter of each network.
+    known : dict of int to OptimizerFacts
+        What ``find`` has found, by the optimizer's identity.
 
     Raises
     ------
@@ -109,7 +54,7 @@ class Ownership:
 
     def __init__(self, networks: Mapping[str, nn.Module], only: Mapping[str, Sequence[torch.optim.Optimizer]] | None = None) -> None:
         self._networks = dict(networks)
-        self._facts: dict[int, OptimizerFacts] = {}
+        self.known: dict[int, OptimizerFacts] = {}
         self._only = {role: weakref.WeakSet([*map(_unwrap, named), *named]) for role, named in (only or {}).items()}
         self._index_parameters()
         for role, module in networks.items():
@@ -134,7 +79,7 @@ class Ownership:
 
     def find(self, optimizer: torch.optim.Optimizer) -> OptimizerFacts:
         """Return the parameters that the optimizer has; search again if its groups have changed."""
-        facts = self._facts.get(id(optimizer))
+        facts = self.known.get(id(optimizer))
         if facts is not None and facts.optimizer() is optimizer:  # the usual case, kept fast
             for group, size in zip(optimizer.param_groups, facts.sizes, strict=False):
                 if len(group["params"]) != size:
@@ -146,15 +91,15 @@ class Ownership:
 
     def _find_anew(self, optimizer: torch.optim.Optimizer) -> OptimizerFacts:
         sizes = [len(group["params"]) for group in optimizer.param_groups]
-        self._facts = {key: entry for key, entry in self._facts.items() if entry.optimizer() is not None}
-        self._facts.pop(id(optimizer), None)
+        for key in [key for key, entry in self.known.items() if entry.optimizer() in {None, optimizer}]:
+            del self.known[key]
         parameters = [p for group in optimizer.param_groups for p in group["params"] if isinstance(p, nn.Parameter)]
         if parameters:  # not for latents: each batch of them may have an optimizer of its own
             self._index_parameters()
         owned = self._search(optimizer)
         is_of_other_watch, similar_roles = self._examine_foreign(parameters) if parameters and not owned else (False, [])
         facts = OptimizerFacts(weakref.ref(optimizer), sizes, owned, similar_roles, is_of_other_watch)
-        self._facts[id(optimizer)] = facts
+        self.known[id(optimizer)] = facts
         return facts
 
     def _examine_foreign(self, parameters: Sequence[nn.Parameter]) -> tuple[bool, list[str]]:
@@ -169,7 +114,7 @@ class Ownership:
     def named_optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """Return the optimizers that have stepped and still exist, by network; the second one of a network is ``g 2``, and so on."""
         named: dict[str, torch.optim.Optimizer] = {}
-        for facts in self._facts.values():
+        for facts in self.known.values():
             optimizer = facts.optimizer()
             if optimizer is not None and facts.owned:
                 roles = "+".join(owned.role for owned in facts.owned)
@@ -193,7 +138,7 @@ class Ownership:
         return list(by_role.values())
 
     def _count_optimizers(self, role: str) -> int:
-        return sum(owned.role == role for facts in self._facts.values() for owned in facts.owned)
+        return sum(owned.role == role for facts in self.known.values() for owned in facts.owned)
 
 
 def _unwrap(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:

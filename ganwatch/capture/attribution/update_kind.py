@@ -11,11 +11,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from torch import Tensor
-
-from ganwatch.capture.attribution.parameter_ownership import OwnedParameters
+from ganwatch.capture.attribution.owned_parameters import OwnedParameters
 
 HISTORY_LENGTH = 16
 """Latest updates with which an update is compared."""
@@ -49,7 +46,7 @@ class UpdateKindTracker:
     Examples
     --------
     >>> tracker, owned = UpdateKindTracker(), OwnedParameters("g", {})
-    >>> tracker.add_discriminator_call([])
+    >>> tracker.add_discriminator_call(has_grad_leaf=False)
     >>> tracker.classify(owned)
     UpdateKind(is_main=True, is_comparable=True)
     >>> tracker.end_phase([owned])
@@ -62,14 +59,13 @@ class UpdateKindTracker:
         self._history: dict[str, deque[tuple[bool, bool]]] = {}
         """By optimizer and network: for each update, whether it lacked a call and whether it had a penalty."""
 
-    def add_discriminator_call(self, arguments: Iterable[Any]) -> None:
+    def add_discriminator_call(self, *, has_grad_leaf: bool) -> None:
         """Add a call of the discriminator: on a leaf that requires a gradient, or on other arguments."""
         self.has_call = True
-        for x in arguments:
-            if isinstance(x, Tensor) and x.requires_grad and x.is_leaf:
-                self.has_penalty = True
-                return
-        self._has_plain_call = True
+        if has_grad_leaf:
+            self.has_penalty = True
+        else:
+            self._has_plain_call = True
 
     def add_penalty(self) -> None:
         """Add gradients that were computed in order to be differentiated again."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ganwatch.capture.attribution.parameter_ownership import Ownership
+from ganwatch.capture.events import BackwardDone, LossDifferentiated
 
 MAX_LOSSES = 256
 """Most losses that wait."""
@@ -38,67 +38,51 @@ class PendingLosses:
     If a network's gradient is computed without a backward pass, that loss is taken unless one was back-propagated.
     """
 
-    def __init__(self, ownership: Ownership) -> None:
-        self._ownership = ownership
-        self._gradients_before: list[tuple[int, int] | None] = []
+    def __init__(self) -> None:
         self.pending: deque[_Loss] = deque(maxlen=MAX_LOSSES)
         self._of_other_network: list[_Loss] = []
         """Losses that were pending at the other network's update and were not its own."""
         self._clear_updates = 0
         self._had_several = False
-        self._is_clear = False
+        self.is_clear = False
         """True if losses need no tracing."""
         self.has_backward = False
         """True if there was a backward pass; the reader resets it."""
-        self._without_backward: deque[tuple[Tensor, set[str]]] = deque(maxlen=MAX_LOSSES)
-        """Losses with a gradient from ``autograd.grad``, and the networks."""
+        self._without_backward: deque[LossDifferentiated] = deque(maxlen=MAX_LOSSES)
 
-    def before_backward(self) -> None:
-        """Note the gradients before a backward pass."""
+    def add_backward(self, event: BackwardDone) -> None:
+        """Add the losses of a backward pass."""
         self.has_backward = True
-        if self._is_clear:
+        if self.is_clear or event.reached is None:
+            self.pending.extend(_Loss(loss, None) for loss in event.losses)
             return
-        self._gradients_before = self._gradient_versions()
-        if self.pending or self._of_other_network:
-            ends = zip(self._ownership.end_parameters, self._gradients_before, strict=True)
-            with_gradient = {role for (role, _), gradient in ends if gradient is not None}
+        if event.held is not None:
             for one in (*self.pending, *self._of_other_network):
                 if one.roles is not None:
-                    one.roles &= with_gradient
+                    one.roles &= {*event.held}
+        if event.reached:
+            self.pending.extend(_Loss(loss, {*event.reached}) for loss in event.losses)
 
-    def after_backward(self, loss: Tensor) -> None:
-        """Add the loss of a backward pass, with the networks whose gradients it changed."""
-        if self._is_clear:
-            self.pending.append(_Loss(loss, None))
-            return
-        changes = zip(self._ownership.end_parameters, self._gradients_before, self._gradient_versions(), strict=True)
-        roles = {role for (role, _), before, now in changes if before != now}
-        if roles:
-            self.pending.append(_Loss(loss, roles))
-
-    def add_without_backward(self, loss: Tensor, parameters: Sequence[object]) -> None:
-        """Add a loss whose gradient was computed by ``autograd.grad``, if the parameters include all of a network's."""
-        ids = {id(parameter) for parameter in parameters}
-        incomplete = {role for role, end in self._ownership.end_parameters if id(end) not in ids}
-        if roles := {role for role, _ in self._ownership.end_parameters} - incomplete:
-            self._without_backward.append((loss, roles))
+    def add_differentiated(self, event: LossDifferentiated) -> None:
+        """Add a loss whose gradient was computed by ``autograd.grad``."""
+        self._without_backward.append(event)
 
     def _take_without_backward(self, roles: Collection[str]) -> list[Tensor]:
-        own = [loss for loss, reached in self._without_backward if not reached.isdisjoint(roles)]
-        rest = [(loss, reached.difference(roles)) for loss, reached in self._without_backward]
-        self._without_backward = deque(((loss, left) for loss, left in rest if left), MAX_LOSSES)
+        own = [loss for loss, reached in self._without_backward if not {*reached}.isdisjoint(roles)]
+        rest = [LossDifferentiated(loss, {*reached}.difference(roles)) for loss, reached in self._without_backward]
+        self._without_backward = deque((one for one in rest if one.roles), MAX_LOSSES)
         return own
 
     def take(self, roles: Collection[str]) -> tuple[Tensor | None, Tensor | None]:
         """Return the loss of an update of these networks, and a loss that belongs to the discriminator's previous update."""
         if not roles:
-            if self._is_clear and self.pending:  # it was a third network's
+            if self.is_clear and self.pending:  # it was a third network's
                 self.pending.pop()
-            self._clear_updates, self._is_clear = 0, False
+            self._clear_updates, self.is_clear = 0, False
             return None, None
         if len(self.pending) == 1 and not self._of_other_network:
             self._clear_updates += 1
-            self._is_clear = self._clear_updates >= MIN_CLEAR_UPDATES and not self._had_several
+            self.is_clear = self._clear_updates >= MIN_CLEAR_UPDATES and not self._had_several
             self._without_backward.clear()
             loss = self.pending.pop().value
             return loss if loss.ndim == 0 else loss.reshape(()), None
@@ -112,11 +96,11 @@ class PendingLosses:
         earlier = [one for one in self._of_other_network if one.roles]
         self.clear()
         self._had_several |= len(pending) > 1
-        self._is_clear &= not self._had_several
+        self.is_clear &= not self._had_several
         if any(one.roles is None for one in pending):
             return None, None
         if not pending:
-            self._clear_updates, self._is_clear = 0, False
+            self._clear_updates, self.is_clear = 0, False
             return _sum(one.value for one in earlier), None
         return self._take_own(pending, earlier, roles)
 
@@ -144,11 +128,6 @@ class PendingLosses:
         self.pending.clear()
         self._without_backward.clear()
         self._of_other_network = []
-
-    def _gradient_versions(self) -> list[tuple[int, int] | None]:
-        """Identity and number of writes of each end parameter's gradient."""
-        gradients = [end.grad for _, end in self._ownership.end_parameters]
-        return [None if gradient is None else (id(gradient), getattr(gradient, "_version", 0)) for gradient in gradients]
 
 
 def _select_own(pending: list[_Loss], roles: Collection[str]) -> list[_Loss]:

@@ -8,36 +8,65 @@ reported, nor are other threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Collection, MutableMapping, Sequence
 from dataclasses import dataclass
 from threading import get_ident
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.utils.weak import WeakIdKeyDictionary
 
+from ganwatch.capture.event_stream import EventStream
+from ganwatch.capture.events import BackwardDone, PenaltyComputed
 from ganwatch.capture.taps.patches import Patch
+
+
+class LossState(Protocol):
+    """State of the losses that wait for their updates."""
+
+    is_clear: bool
+    """True if losses need not be traced to networks."""
+
+
+class GradientWatch(Protocol):
+    """Tells which networks a backward pass reaches."""
+
+    def look(self) -> Any:
+        """Look at the gradients before a backward pass."""
+
+    def find_roles(self, before: Any) -> tuple[Collection[str], Collection[str]]:
+        """Return the networks that had gradients when ``look`` returned ``before``, and those whose gradients have changed since."""
 
 
 @dataclass(slots=True)
 class Listener:
-    """Functions to call for the back-propagation of one thread."""
+    """Receiver of the back-propagation of one thread.
 
-    on_backward: Callable[[], None]
-    """Called before a backward pass."""
-    on_loss: Callable[[Tensor], None]
-    """Gets every back-propagated scalar, detached, after its backward pass."""
+    While the stream is quiet, a loss is appended to it without any further call, unless it has to be traced.
+    """
+
+    stream: EventStream
+    losses: LossState
+    gradients: GradientWatch
     on_gradient: Callable[[Tensor, Sequence[Any]], None]
     """Gets every scalar, detached, that ``autograd.grad`` differentiates by parameters, and these parameters."""
-    on_penalty: Callable[[], None]
-    """Called when gradients are computed that can be differentiated again."""
     on_scaled_step: Callable[[torch.optim.Optimizer], None]
     """Gets an optimizer after a scaler let it step, or skipped its step because gradients were not finite."""
-    thread: int
-    """Identifier of the thread that trains."""
 
+    def report(self, losses: tuple[Tensor, ...], before: Any) -> None:
+        """Report a backward pass and its scalars; ``before`` is None if it was not traced."""
+        if before is None:
+            if self.stream.is_quiet and self.stream.has_loss:  # two for one update: unusual, where losses are not traced
+                self.stream.stop_waiting()
+            self.stream.has_loss = True
+            self.stream.emit(BackwardDone(losses))
+        else:
+            self.stream.emit(BackwardDone(losses, *self.gradients.find_roles(before)))
+
+
+PENALTY = PenaltyComputed()
 
 _listeners: list[Listener] = []
 _unscaled: MutableMapping[Tensor, tuple[Tensor, Tensor]] = WeakIdKeyDictionary()
@@ -53,22 +82,20 @@ def _backward(tensors: Any, grad_tensors: Any = None, *args: Any, **kwargs: Any)
     if len(_listeners) != 1 or _scaler_uses or grad_tensors is not None or not isinstance(tensors, Tensor):
         return _backward_any(tensors, grad_tensors, *args, **kwargs)
     [listener] = _listeners
-    if listener.thread != thread or thread in _passes:
+    stream = listener.stream
+    if stream.thread != thread or thread in _passes:
         return _backward_patch.original(tensors, None, *args, **kwargs)
+    before = None if listener.losses.is_clear else _look(listener)
     _passes[thread] = tensors, None
-    try:
-        listener.on_backward()
-    except Exception as error:  # noqa: BLE001  # counted and logged
-        _backward_patch.fail(error)
     try:
         result = _backward_patch.original(tensors, None, *args, **kwargs)
     finally:
         del _passes[thread]
-    try:
-        if tensors.numel() == 1:
-            listener.on_loss(tensors.detach())
-    except Exception as error:  # noqa: BLE001  # counted and logged
-        _backward_patch.fail(error)
+    if before is None and stream.is_quiet and not stream.has_loss and tensors.numel() == 1:
+        stream.has_loss = True
+        stream.emit(tuple.__new__(BackwardDone, ((tensors.detach(),), None, None)))
+    else:
+        _report(listener, (tensors.detach(),) if tensors.numel() == 1 else (), before)
     return result
 
 
@@ -81,33 +108,39 @@ def _backward_any(tensors: Any, grad_tensors: Any, *args: Any, **kwargs: Any) ->
     weights = grad_tensors if isinstance(grad_tensors, list | tuple) else (grad_tensors,) * len(losses)
     originals = [_unscaled.get(loss) if isinstance(loss, Tensor) else None for loss in losses]
     _passes[thread] = tensors, originals[0][1] if originals and originals[0] else None
-    _report_begin(listeners)
+    before = [None if listener.losses.is_clear else _look(listener) for listener in listeners]
     try:
         result = _backward_patch.original(tensors, grad_tensors, *args, **kwargs)
     finally:
         del _passes[thread]
-    for scaled, original, weight in zip(losses, originals, weights, strict=False):
-        _report_weighted_loss(listeners, original[0] if original else scaled, weight)
+    scalars = tuple(
+        loss
+        for scaled, original, weight in zip(losses, originals, weights, strict=False)
+        if (loss := _weigh(original[0] if original else scaled, weight)) is not None
+    )
+    for listener, looked in zip(listeners, before, strict=True):
+        _report(listener, scalars, looked)
     return result
 
 
-def _report_weighted_loss(listeners: Sequence[Listener], loss: Any, weight: Tensor | None) -> None:
-    if isinstance(loss, Tensor) and loss.numel() == 1:  # torch also accepts edges of the graph
-        _report_loss(listeners, loss.detach() if weight is None else loss.detach() * weight.detach().reshape(loss.shape))
+def _weigh(loss: Any, weight: Tensor | None) -> Tensor | None:
+    """Return a scalar loss with the weight that the backward pass gives it; None for anything else: torch also accepts edges."""
+    if not isinstance(loss, Tensor) or loss.numel() != 1:
+        return None
+    return loss.detach() if weight is None else loss.detach() * weight.detach().reshape(loss.shape)
 
 
-def _report_begin(listeners: Sequence[Listener]) -> None:
+def _look(listener: Listener) -> Any:
     try:
-        for listener in listeners:
-            listener.on_backward()
+        return listener.gradients.look()
     except Exception as error:  # noqa: BLE001  # counted and logged
         _backward_patch.fail(error)
+        return None
 
 
-def _report_loss(listeners: Sequence[Listener], loss: Tensor) -> None:
+def _report(listener: Listener, losses: tuple[Tensor, ...], before: Any) -> None:
     try:
-        for listener in listeners:
-            listener.on_loss(loss)
+        listener.report(losses, before)
     except Exception as error:  # noqa: BLE001  # counted and logged
         _backward_patch.fail(error)
 
@@ -126,7 +159,7 @@ def _report_gradient(outputs: Any, _weights: Any, _retain_graph: Any, create_gra
     """Report gradients that ``autograd.grad`` has computed."""
     if create_graph:
         for listener in _thread_listeners():
-            listener.on_penalty()
+            listener.stream.emit(PENALTY)
     elif isinstance(inputs[0], nn.Parameter) and len(outputs) == 1 and isinstance(outputs[0], Tensor) and outputs[0].numel() == 1:
         for listener in _thread_listeners():
             listener.on_gradient(outputs[0].detach(), inputs)
@@ -134,7 +167,7 @@ def _report_gradient(outputs: Any, _weights: Any, _retain_graph: Any, create_gra
 
 def _thread_listeners() -> list[Listener]:
     thread = get_ident()
-    return [listener for listener in _listeners if listener.thread == thread]
+    return [listener for listener in _listeners if listener.stream.thread == thread]
 
 
 def _scale(self: GradScaler, outputs: Any) -> Any:

@@ -15,19 +15,24 @@ from threading import get_ident
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from ganwatch.capture.event_stream import MAX_EVENTS, EventStream
+from ganwatch.capture.events import NetworkCalled
 
 OnCall = Callable[[nn.Module, tuple[Any, ...], dict[str, Any], Any], None]
 
 
 class _WatchedModule:
-    __slots__ = ("on_call", "ref", "threads")
+    __slots__ = ("on_call", "on_leaf", "plain", "ref", "stream", "threads", "untrained")
 
-    def __init__(self, module: nn.Module, on_call: OnCall) -> None:
+    def __init__(self, module: nn.Module, on_call: OnCall, role: str, stream: EventStream | None) -> None:
         self.ref = weakref.ref(module)
-        self.on_call = on_call
+        self.on_call, self.stream = on_call, stream
         self.threads: set[int] = set()
         """Threads in which a call is running."""
+        self.plain, self.on_leaf = NetworkCalled(role), NetworkCalled(role, has_grad_leaf=True)
+        self.untrained = NetworkCalled(role, is_differentiable=False)
 
 
 _watched: dict[int, _WatchedModule] = {}
@@ -35,11 +40,14 @@ _wrapped: dict[tuple[type[nn.Module], str], tuple[Any, Any]] = {}
 """By class and method name: the class's own method, None where it inherits one, and the wrapper."""
 
 
-def watch(module: nn.Module, on_call: OnCall) -> None:
-    """Call ``on_call(module, args, kwargs, output)`` after every outermost forward call of exactly this instance."""
+def watch(module: nn.Module, on_call: OnCall, *, role: str = "", stream: EventStream | None = None) -> None:
+    """Call ``on_call(module, args, kwargs, output)`` after every outermost forward call of exactly this instance.
+
+    A given stream gets the event of each call in its thread, and while it is quiet nothing else is called.
+    """
     if id(module) in _watched and _watched[id(module)].ref() is module:
         raise ValueError(f"module must not be watched twice, got {type(module).__name__} again")
-    _watched[id(module)] = _WatchedModule(module, on_call)
+    _watched[id(module)] = _WatchedModule(module, on_call, role, stream)
     _wrap(type(module), "forward")
     wrap_compiled_modules()
 
@@ -107,7 +115,19 @@ def _wrap(cls: type[Any], name: str, find_module: Callable[[nn.Module], Any] | N
             output = original(self, *args, **kwargs)
         finally:
             watched.threads.discard(thread)
-        watched.on_call(module, args, kwargs, output)  # type: ignore[arg-type]  # it is not None
+        stream = watched.stream
+        if stream is None:
+            watched.on_call(module, args, kwargs, output)  # type: ignore[arg-type]  # it is not None
+        elif stream.thread == thread:
+            if not stream.is_quiet:
+                watched.on_call(module, args, kwargs, output)  # type: ignore[arg-type]  # as above
+            event = watched.plain if torch.is_grad_enabled() else watched.untrained
+            for x in (*args, *kwargs.values()) if kwargs else args:
+                if isinstance(x, Tensor) and x.requires_grad and x.is_leaf and event is watched.plain:
+                    event = watched.on_leaf
+            stream.emit(event)
+            if len(stream.queue) >= MAX_EVENTS:
+                stream.drain()
         return output
 
     _wrapped[cls, name] = (vars(cls).get(name), method)

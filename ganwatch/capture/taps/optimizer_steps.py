@@ -8,7 +8,9 @@ these dictionaries gets hooks through its public functions.
 from __future__ import annotations
 
 from collections import UserDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import chain
 from threading import Lock
 from typing import Any, Literal
 
@@ -23,24 +25,42 @@ AfterStep = Callable[[optimizer.Optimizer, tuple[Any, ...], dict[str, Any]], Non
 
 
 class _HookTable(UserDict[int, Any]):
-    """Stand-in for a hook dictionary of torch: torch's own hooks, which others may still add and remove, and the listeners."""
+    """Stand-in for a hook dictionary of torch: torch's own hooks, which others may still add and remove, and the listeners.
+
+    Attributes
+    ----------
+    values : callable
+        All a step calls. It returns what is to run, in order, and runs no Python code itself.
+    """
+
+    values: Callable[[], Iterable[Any]]  # type: ignore[assignment]  # torch only iterates over the result
 
     def __init__(self, hooks: Any) -> None:
-        self.data = hooks
-        self.listeners: tuple[Any, ...] = ()
-        """Run after torch's own hooks."""
         self.first: tuple[Any, ...] = ()
         """Run before everything else."""
+        self.listeners: tuple[Any, ...] = ()
+        """Run after torch's own hooks."""
         self.last: tuple[Any, ...] = ()
         """Run after everything else."""
+        self.set_hooks(hooks)
 
     @property
     def is_used(self) -> bool:
         """True if somebody listens."""
         return bool(self.first or self.listeners or self.last)
 
-    def values(self) -> list[Any]:  # type: ignore[override]  # a step calls nothing else; a list cannot change under its iteration
-        return [*self.first, *self.data.values(), *self.listeners, *self.last]
+    def set_hooks(self, hooks: Any) -> None:
+        """Set the dictionary of torch."""
+        self.data = hooks
+        self._join()
+
+    def set_listeners(self, place: Literal["first", "listeners", "last"], listeners: tuple[Any, ...]) -> None:
+        """Set the listeners of one place."""
+        setattr(self, place, listeners)
+        self._join()
+
+    def _join(self) -> None:
+        self.values = partial(chain, self.first, self.data.values(), self.listeners, self.last)
 
 
 class _HookPatch:
@@ -67,12 +87,12 @@ class _HookPatch:
         if isinstance(current, _HookTable):
             return current
         if self._own.data is not current and current is not None:
-            self._own.data = current
+            self._own.set_hooks(current)
         return self._own
 
     def set_listeners(self, place: Literal["first", "listeners", "last"], listeners: tuple[Any, ...]) -> None:
         table = self.table
-        setattr(table, place, listeners)
+        table.set_listeners(place, listeners)
         if hasattr(optimizer, self.name):
             setattr(optimizer, self.name, table if table.is_used else table.data)
         elif table.is_used and self._handle is None:

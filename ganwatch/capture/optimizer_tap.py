@@ -1,0 +1,119 @@
+"""Emits the events of the optimizers' steps, and samples gradients right before a step where probes ask for them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from threading import get_ident
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganwatch.capture.attribution.owned_parameters import OwnedParameters
+from ganwatch.capture.attribution.parameter_ownership import Ownership
+from ganwatch.capture.event_stream import MAX_EVENTS, EventStream
+from ganwatch.capture.events import OptimizerBegan, OptimizerEnded, ScalerStepped
+from ganwatch.capture.gradient_sampler import GradientSampler, StepArguments
+from ganwatch.capture.taps import optimizer_steps
+
+
+class OptimizerTap:
+    """Tap on the optimizers of the thread that trains, from ``attach`` to ``detach``.
+
+    What other threads do meanwhile is no part of the training, and reading gradients that another thread writes crashes a process. The
+    thread that trains is the one that steps an optimizer of the networks.
+
+    Parameters
+    ----------
+    ownership : Ownership
+    stream : EventStream
+    sampler : GradientSampler
+    run : callable
+        Runs a function with its arguments as a part of ganwatch, and returns its result, None after an error.
+    """
+
+    def __init__(self, ownership: Ownership, stream: EventStream, sampler: GradientSampler, run: Callable[..., Any]) -> None:
+        self._ownership, self._stream, self._sampler, self._run = ownership, stream, sampler, run
+
+    def attach(self) -> None:
+        """Begin to listen."""
+        optimizer_steps.add_listener(before=self._begin, after=self._end)
+
+    def detach(self) -> None:
+        """Stop listening."""
+        optimizer_steps.remove_listener(before=self._begin, after=self._end)
+
+    def _begin(self, optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> StepArguments | None:
+        stream = self._stream
+        if stream.is_quiet and stream.thread == get_ident():  # the usual case, without further calls
+            facts = self._ownership.known.get(id(optimizer))
+            if facts is not None and facts.is_of_one_network and facts.optimizer() is optimizer and not hasattr(optimizer, "found_inf"):
+                stream.has_loss = False
+                stream.emit(tuple.__new__(OptimizerBegan, (optimizer, facts, False)))
+                return None
+        result: StepArguments | None = self._run(self._begin_any, optimizer, args, kwargs)
+        return result
+
+    def _begin_any(self, optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> StepArguments | None:
+        stream = self._stream
+        if get_ident() != stream.thread:
+            if not self._ownership.has_first_parameter(optimizer):
+                return None
+            stream.follow(get_ident())
+        before = self._ownership.known.get(id(optimizer))
+        facts = self._ownership.find(optimizer)
+        # from here on losses are traced, if a third network is trained, and a new optimizer may take the place of one that is gone
+        if stream.is_quiet and not (facts.owned and facts is before):
+            stream.stop_waiting()
+        stream.has_loss = False
+        is_skipped = hasattr(optimizer, "found_inf") and _has_overflow(optimizer)
+        stream.emit(OptimizerBegan(optimizer, facts, is_skipped))
+        if self._sampler.sampled_index is None or is_skipped:
+            return None
+        stream.drain()
+        return self._sampler.begin_step(optimizer, facts, args, kwargs)
+
+    def _end(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        stream = self._stream
+        if stream.is_quiet and stream.thread == get_ident():
+            facts = self._ownership.known.get(id(optimizer))
+            if facts is not None and facts.is_of_one_network and facts.optimizer() is optimizer:
+                owned = facts.owned[0]
+                if owned.parameters[-1].grad is not None and len(optimizer.param_groups) == len(facts.sizes):
+                    event = (optimizer, facts, facts.owned, (owned.group.get("lr"),), time.time(), False)
+                    stream.emit(tuple.__new__(OptimizerEnded, event))
+                    stream.steps_left -= owned.role == "g"
+                    if stream.steps_left <= 0 or len(stream.queue) >= MAX_EVENTS:
+                        stream.drain()
+                    return
+        self._run(self._end_any, optimizer)
+
+    def _end_any(self, optimizer: torch.optim.Optimizer) -> None:
+        stream = self._stream
+        if get_ident() != stream.thread:
+            return
+        facts = self._ownership.find(optimizer)
+        with_gradient = [one for one in facts.owned if one.has_gradient]
+        trains_others = len(with_gradient) < len(facts.owned) and _trains_others(optimizer, facts.owned)
+        rates = [one.group.get("lr") for one in with_gradient]
+        stream.emit(OptimizerEnded(optimizer, facts, with_gradient, rates, time.time(), trains_others))
+        stream.steps_left -= "g" in facts.roles
+        if stream.steps_left <= 0 or len(stream.queue) >= MAX_EVENTS:
+            stream.drain()
+
+    def end_scaled_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Emit that a scaler let an optimizer step, or skipped its step."""
+        self._stream.emit(ScalerStepped(optimizer, self._ownership.find(optimizer)))
+
+
+def _trains_others(optimizer: torch.optim.Optimizer, owned: Sequence[OwnedParameters]) -> bool:
+    """Return True if an optimizer updates parameters of other networks, such as latents that are searched with frozen networks."""
+    own = {id(parameter) for one in owned for parameter in one.parameters}
+    return any(p.grad is not None and id(p) not in own for group in optimizer.param_groups for p in group["params"])
+
+
+def _has_overflow(optimizer: torch.optim.Optimizer) -> bool:
+    """Return True if a fused optimizer is about to skip its step; never waits for an accelerator."""
+    found_inf: Any = getattr(optimizer, "found_inf", None)
+    return isinstance(found_inf, Tensor) and found_inf.device.type == "cpu" and bool(found_inf)
