@@ -24,11 +24,12 @@ from ganwatch.capture.attribution.update_attribution import OptimizerStep
 from ganwatch.capture.call_recorder import CallRecorder
 from ganwatch.capture.calls import assign_to_d_phase
 from ganwatch.capture.discriminator_cadence import MAX_CALL_AGE, DiscriminatorCadence
+from ganwatch.capture.event_stream import NO_THREAD
 from ganwatch.capture.events import BatchLoaded, Event, NetworkCalled, OptimizerEnded, ReadingLogged, ScalerStepped
 from ganwatch.capture.logged_readings import parse_reading
 from ganwatch.capture.options import NO_OPTIONS, Options
 from ganwatch.capture.schedule import Schedule
-from ganwatch.capture.step import Step, Update
+from ganwatch.capture.step import Step, StepView, Update
 from ganwatch.capture.taps import forward_calls
 from ganwatch.capture.training_taps import TrainingTaps
 from ganwatch.core.probe import Probe
@@ -54,7 +55,7 @@ class Recorder:
     probes : sequence of Probe
         Due probes see updates as they happen.
     on_step : callable
-        Gets every finished ``Step``, in order.
+        Gets every finished step, in order.
     guard : callable
         Runs a part of ganwatch so that no error of it reaches the loop.
     on_flush : callable
@@ -96,7 +97,7 @@ class Recorder:
         networks: Mapping[str, nn.Module],
         *,
         probes: Sequence[Probe],
-        on_step: Callable[[Step], None],
+        on_step: Callable[[StepView], None],
         guard: Callable[[str, Callable[[], Any]], Any],
         on_flush: Callable[[], None] = lambda: None,
         is_sampled: Callable[[int], bool] = lambda _: False,
@@ -108,6 +109,8 @@ class Recorder:
         self.is_open = True
         self.periodic_check: tuple[int, Callable[[], None]] | None = None
         self.observer_time = self._observer_time_before = 0.0
+        self._timed_since: float | None = None
+        """Start of the part of ganwatch that runs now."""
         self.cadence = DiscriminatorCadence()
         self._schedule = Schedule(self.probes, guard)
         self._pending_steps: list[Step] = []
@@ -242,7 +245,7 @@ class Recorder:
         ``waiting_time`` is the time in seconds that the loop waited for it.
         """
         stream = self.stream
-        if stream.is_paused:
+        if stream.thread == NO_THREAD:
             return
         if len(self._loaded) == MAX_LOADED:
             self._loaded.popleft().clear()
@@ -265,22 +268,35 @@ class Recorder:
         self.stream.drain()
         (self._pending_steps[-1] if self._pending_steps else self._step).logged |= readings
 
-    def build_final_step(self) -> Step | None:
+    def build_final_step(self) -> StepView | None:
         """Return a step with the index of the last one and the readings that were logged after it; None if there are none."""
         logged = {series: value for series, value in self._step.logged.items() if series not in self._last_logged}
-        return Step(self._index, logged=logged, wall_time=time.time()) if logged and self._index else None
+        return StepView(Step(self._index, logged=logged, wall_time=time.time())) if logged and self._index else None
 
     def _run(self, action: Callable[..., Any], *args: Any) -> Any:
         """Run a part of ganwatch unless paused, add its time, and pass errors to the guard."""
         if self.stream.is_paused:
             return None
-        start, result = time.perf_counter(), None
+        is_outermost, result = self._begin_timing(), None
         try:
             result = action(*args)
         except Exception as error:  # noqa: BLE001  # passed to the guard, without a closure on the hot path
             self.guard("capture", partial(_raise, error))
-        self.observer_time += time.perf_counter() - start
+        if is_outermost:
+            self._end_timing()
         return result
+
+    def _begin_timing(self) -> bool:
+        """Begin to add up the time, unless a part that has called this one does."""
+        if self._timed_since is not None:
+            return False
+        self._timed_since = time.perf_counter()
+        return True
+
+    def _end_timing(self) -> None:
+        if self._timed_since is not None:
+            self.observer_time += time.perf_counter() - self._timed_since
+        self._timed_since = None
 
     def _before_optimizer_step(self, updates: Sequence[Update]) -> Sequence[Update]:
         """Pass the first update of each network in a step to the probes, and return those that were passed."""
@@ -293,7 +309,7 @@ class Recorder:
     def _handle_events(self, queue: deque[Event]) -> None:
         """Handle events until none waits, and add the time that this takes."""
         handled = []  # so that what was alive when an event was emitted is alive when another one is handled
-        start = time.perf_counter()
+        is_outermost = self._begin_timing()
         while queue:
             event = queue.popleft()
             handled.append(event)
@@ -301,7 +317,8 @@ class Recorder:
                 self._handlers[type(event)](event)
             except Exception as error:  # noqa: BLE001  # passed to the guard, without a closure on the hot path
                 self.guard("capture", partial(_raise, error))
-        self.observer_time += time.perf_counter() - start
+        if is_outermost:
+            self._end_timing()
 
     def _add_call(self, event: NetworkCalled) -> None:
         role, is_differentiable, _ = event
@@ -404,7 +421,7 @@ class Recorder:
         self.stream.drain()
         pending, self._pending_steps = self._pending_steps, []
         for step in pending:
-            self.on_step(step)
+            self.on_step(StepView(step))
         self.on_flush()
 
 

@@ -1,9 +1,10 @@
-"""Record of one step that probes read: tensors by reference, nothing copied."""
+"""Record of one step, and the view of it that probes read: tensors by reference, nothing copied."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -91,7 +92,7 @@ class Update:
 
 @dataclass(slots=True)
 class Step:
-    """One main-phase update of the primary generator, and all that happened since the previous one.
+    """Record of the step that is going on: one main-phase update of the primary generator, and all that happened since the previous one.
 
     Where the generator is no longer updated, ``clock`` says what ended the step instead.
     """
@@ -106,10 +107,10 @@ class Step:
     """Number of calls and of attempted, performed and skipped updates, by series."""
     last_updates: Mapping[str, int] = field(default_factory=dict)
     """Index of the latest step in which the network was updated, 0 for none, by role."""
-    learning_rates: dict[str, Any] = field(default_factory=dict)
-    """Learning rates by role, as the optimizers have them: floats or tensors."""
-    logged: dict[str, Any] = field(default_factory=dict)
-    """Readings that the loop itself logged, by series: floats or tensors."""
+    learning_rates: dict[str, float | Tensor] = field(default_factory=dict)
+    """Learning rates by role, as the optimizers have them."""
+    logged: dict[str, float | Tensor] = field(default_factory=dict)
+    """Readings that the loop itself logged, by series."""
     wall_time: float = 0.0
     """Unix time of the step's end, in seconds."""
     data_time: float | None = None
@@ -126,19 +127,100 @@ class Step:
         """Index by which cadences count."""
         return self.index + self.shift
 
+
+class StepView:
+    """A finished step, as probes read it: tensors by reference, nothing copied, and nothing that can be set.
+
+    Examples
+    --------
+    >>> view = StepView(Step(3, losses={"g": torch.tensor(0.5)}))
+    >>> view.index, view.losses["g"], view.batch("real")
+    (3, tensor(0.5000), None)
+    >>> view.index = 4
+    Traceback (most recent call last):
+    AttributeError: property 'index' of 'StepView' object has no setter
+    """
+
+    __slots__ = ("_record",)
+
+    def __init__(self, record: Step) -> None:
+        self._record = record
+
+    @property
+    def index(self) -> int:
+        """Number of the step, from 1."""
+        return self._record.index
+
+    @property
+    def tick(self) -> int:
+        """Index by which cadences count."""
+        return self._record.tick
+
+    @property
+    def clock(self) -> Activity:
+        """Activity of the loop that ended the step."""
+        return self._record.clock
+
+    @property
+    def due(self) -> Sequence[Probe]:
+        """Probes that measure at this step."""
+        return self._record.due
+
+    @property
+    def calls(self) -> Sequence[Call]:
+        """Recorded calls, those of the discriminator's own phase also of earlier steps; may be missing if no due probe needs them."""
+        return tuple(self._record.calls)
+
+    @property
+    def losses(self) -> Mapping[str, Tensor]:
+        """Loss of the last update, 0-d, by network."""
+        return MappingProxyType(self._record.losses)
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Number of calls and of attempted, performed and skipped updates, by series."""
+        return MappingProxyType(self._record.counts)
+
+    @property
+    def last_updates(self) -> Mapping[str, int]:
+        """Index of the latest step in which the network was updated, 0 for none, by role."""
+        return self._record.last_updates
+
+    @property
+    def learning_rates(self) -> Mapping[str, float | Tensor]:
+        """Learning rates by role, as the optimizers have them."""
+        return MappingProxyType(self._record.learning_rates)
+
+    @property
+    def logged(self) -> Mapping[str, float | Tensor]:
+        """Readings that the loop itself logged, by series."""
+        return MappingProxyType(self._record.logged)
+
+    @property
+    def wall_time(self) -> float:
+        """Unix time of the step's end, in seconds."""
+        return self._record.wall_time
+
+    @property
+    def data_time(self) -> float | None:
+        """Time that the loop waited for data, in seconds; None if no loader was seen."""
+        return self._record.data_time
+
+    @property
+    def observer_time(self) -> float:
+        """Time that ganwatch took in the training thread, in seconds."""
+        return self._record.observer_time
+
     def last_call(self, network: str, origin: str, *, in_g_phase: bool | None = None) -> Call | None:
         """Return the most recent call of a network on a batch of this origin, optionally of one phase only."""
-        for call in reversed(self.calls):
+        for call in reversed(self._record.calls):
             if call.network == network and call.origin == origin and in_g_phase in {None, call.in_g_phase}:
                 return call
         return None
 
     def batch(self, origin: str) -> Tensor | None:
         """Return the most recent batch of samples: ``real`` or ``fake`` as the discriminator got them, or ``latent``."""
-        if origin == "latent":
-            call = self.last_call("g", "latent")
-            return call.inputs[0] if call and call.inputs else None
-        call = self.last_call("d", origin)
+        call = self.last_call("g" if origin == "latent" else "d", origin)
         return call.inputs[0] if call and call.inputs else None
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import lru_cache, partial
 from operator import methodcaller
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ganwatch.core.coverage import Coverage
 from ganwatch.core.detector import Detector, DetectorResult, NotApplicable, Verdict
@@ -17,6 +17,11 @@ from ganwatch.core.outcome import EARLY_STEPS, MIN_IDLE_STEPS, Conclusion, Outco
 from ganwatch.core.probe import Probe
 from ganwatch.core.readings import Readings, Run, SampleImages
 from ganwatch.core.sink import Sink
+
+if TYPE_CHECKING:  # the core itself knows no tensors
+    from torch import Tensor
+
+    from ganwatch.capture.step import StepView
 
 log = logging.getLogger("ganwatch")
 
@@ -95,7 +100,7 @@ class Monitor:
         for incident in (ahead | {incident.id: replace(incident) for incident in self.incidents.history}).values():
             self._call_sinks("restore", incident)
 
-    def process_step(self, step: Any) -> None:
+    def process_step(self, step: StepView) -> None:
         """Run the probes that are due at a captured step and evaluate the steps that have become complete.
 
         ``send_readings`` follows. An error never reaches the caller.
@@ -253,10 +258,11 @@ def _select_entries(entries: Sequence[_Entry], measured: tuple[str, ...]) -> lis
     return [entry for entry in entries if not entry[2].isdisjoint(measured)]
 
 
-def _read_probe(probe: Probe, step: Any) -> dict[str, Any]:
-    values = dict(probe.read(step))
-    for series, value in values.items():
-        if getattr(value, "ndim", 0):
-            raise ValueError(f"{series} must be a float or a 0-d tensor, got shape {tuple(value.shape)}")
-        values[series] = value if hasattr(value, "ndim") else float(value)
-    return values
+def _read_probe(probe: Probe, step: StepView) -> dict[str, float | Tensor]:
+    return {series: _check_value(series, value) for series, value in probe.read(step).items()}
+
+
+def _check_value(series: str, value: Any) -> float | Tensor:
+    if getattr(value, "ndim", 0):
+        raise ValueError(f"{series} must be a float or a 0-d tensor, got shape {tuple(value.shape)}")
+    return value if hasattr(value, "ndim") else float(value)

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ganwatch.core.readings import SampleImages
+
+if TYPE_CHECKING:  # the core itself knows no tensors
+    from torch import Tensor
+
+    from ganwatch.capture.step import StepView, Update
+    from ganwatch.evaluation.context import EvaluationContext
 
 
 class Probe(ABC):
@@ -32,17 +38,17 @@ class Probe(ABC):
         """Return True if the probe samples this step."""
         return step % self.every == 0
 
-    def attach(self, context: Any) -> None:  # noqa: B027  # optional hook, empty on purpose
+    def attach(self, context: EvaluationContext) -> None:  # noqa: B027  # optional hook, empty on purpose
         """Prepare before the first step. Called once; ``context`` calls generator and discriminator outside the training."""
 
-    def before_update(self, update: Any) -> None:  # noqa: B027  # optional hook, empty on purpose
+    def before_update(self, update: Update) -> None:  # noqa: B027  # optional hook, empty on purpose
         """Handle a network's update before its optimizer steps, when gradients are complete. Called at sampled steps only."""
 
-    def after_update(self, update: Any) -> None:  # noqa: B027  # optional hook, empty on purpose
+    def after_update(self, update: Update) -> None:  # noqa: B027  # optional hook, empty on purpose
         """Handle a network's update after its optimizer has stepped. Called at sampled steps only."""
 
     @abstractmethod
-    def read(self, step: Any) -> Mapping[str, Any]:
+    def read(self, step: StepView) -> Mapping[str, float | Tensor]:
         """Return values per series: floats, or 0-d tensors that the gatherer copies without waiting."""
 
     def incident_samples(self, code: str, step: int, incident: str) -> SampleImages | None:  # noqa: ARG002  # most have none

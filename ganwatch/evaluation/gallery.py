@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ganwatch.capture.options import NO_OPTIONS, Options
-from ganwatch.capture.step import Arguments, Step, find_tensors
+from ganwatch.capture.step import Arguments, StepView, find_tensors
 from ganwatch.core.incidents import Incident
 from ganwatch.core.readings import SampleImages
 from ganwatch.evaluation.fixed_inputs import clone_first
@@ -67,7 +67,7 @@ class Gallery:
             interval *= 2
         return interval
 
-    def on_step(self, step: Step) -> None:
+    def on_step(self, step: StepView) -> None:
         """Remember the fakes of a step, and emit a grid if one is due."""
         if self.fixed is None:
             latent = step.last_call("g", "latent")

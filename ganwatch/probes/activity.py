@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ganwatch.capture.step import COUNTED, Step
+from collections.abc import Mapping
+
+from ganwatch.capture.step import COUNTED, StepView
 from ganwatch.core.probe import Probe
 
 
@@ -18,5 +20,5 @@ class Activity(Probe):
     needs_calls = False
     deferrable = True
 
-    def read(self, step: Step) -> dict[str, int]:
+    def read(self, step: StepView) -> Mapping[str, int]:
         return step.counts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ganwatch.capture.step import Step
+from ganwatch.capture.step import StepView
 from ganwatch.core.probe import Probe
 from ganwatch.probes.precision import to_double
 
@@ -17,7 +17,7 @@ class Data(Probe):
     signals = ("data_min", "data_max", "data_mean", "data_std", "data_constant", "data_repeated", "data_nonfinite")
     every = 40
 
-    def read(self, step: Step) -> dict[str, Tensor]:
+    def read(self, step: StepView) -> dict[str, Tensor]:
         batches = {origin: batch for origin in ("real", "fake") if (batch := step.batch(origin)) is not None and batch.numel()}
         can_stack = len({(batch.shape, batch.dtype, batch.device) for batch in batches.values()}) == 1
         groups = [list(batches)] if can_stack else [[origin] for origin in batches]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ganwatch.capture.step import Step, reduce_to_scores, sum_per_sample
+from ganwatch.capture.step import StepView, reduce_to_scores, sum_per_sample
 from ganwatch.core.probe import Probe
 
 MIN_RANKED_SAMPLES, MAX_RANKED_SAMPLES = 2, 256
@@ -19,7 +19,7 @@ class Discriminator(Probe):
     signals = ("d_output", "d_auc", "d_margin")
     every = 20
 
-    def read(self, step: Step) -> dict[str, Tensor]:
+    def read(self, step: StepView) -> dict[str, Tensor]:
         real_call = step.last_call("d", "real")
         fake_call = step.last_call("d", "fake", in_g_phase=False) or step.last_call("d", "fake")
         values: dict[str, Tensor] = {}
@@ -55,7 +55,7 @@ class Saturation(Probe):
         self.flat_fraction = flat_fraction
         self._steepest: dict[str, Tensor] = {}
 
-    def read(self, step: Step) -> dict[str, Tensor]:
+    def read(self, step: StepView) -> dict[str, Tensor]:
         values = {}
         for batch in ("real", "fake"):
             call = step.last_call("d", batch, in_g_phase=False)

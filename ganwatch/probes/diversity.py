@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganwatch.capture.step import Step
+from ganwatch.capture.step import StepView
 from ganwatch.core.probe import Probe
 from ganwatch.evaluation.tensor_state import pack, unpack
 from ganwatch.probes.precision import to_double
@@ -40,7 +40,7 @@ class Diversity(Probe):
     def __init__(self) -> None:
         self._mean: tuple[int, Tensor] | None = None
 
-    def read(self, step: Step) -> dict[str, Tensor]:
+    def read(self, step: StepView) -> dict[str, Tensor]:
         sides = pair_batches(step)
         if sides is None:
             return {}
@@ -68,7 +68,7 @@ class Diversity(Probe):
         self._mean = (state["tick"], unpack(state["mean"]))
 
 
-def pair_batches(step: Step) -> tuple[Tensor, Tensor] | None:
+def pair_batches(step: StepView) -> tuple[Tensor, Tensor] | None:
     """Return as many real as fake samples of a step, flattened: shapes (N, F), float32. None if one side is missing."""
     real, fake = step.batch("real"), step.batch("fake")
     if real is None or fake is None or real.shape[1:] != fake.shape[1:]:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganwatch.capture.step import Step, Update, sum_per_sample
+from ganwatch.capture.step import StepView, Update, sum_per_sample
 from ganwatch.core.probe import Probe
 
 
@@ -34,7 +34,7 @@ class Gradients(Probe):
         if update.unclipped_norms is not None:
             values[f"clipped_grad_norm/{update.network}"] = torch.linalg.vector_norm(update.applied_norms())
 
-    def read(self, step: Step) -> dict[str, Any]:
+    def read(self, step: StepView) -> dict[str, Any]:
         values: dict[str, Any] = self._values.pop(step.index, {})
         for role in ("g", "d"):
             attempted, performed, skipped = (step.counts[f"updates_{how}/{role}"] for how in ("attempted", "performed", "skipped"))
@@ -65,7 +65,7 @@ class Layers(Probe):
         squares = norms.new_zeros(len(layers)).index_add_(0, layer_of, norms.square())
         self._values |= zip((f"layer_grad_norm/{update.network}.{layer}" for layer in layers), squares.sqrt().unbind(), strict=True)
 
-    def read(self, step: Step) -> dict[str, Tensor]:
+    def read(self, step: StepView) -> dict[str, Tensor]:
         values, self._values = self._values, {}
         return values
 
@@ -108,7 +108,7 @@ class GradientFlow(Probe):
         self._values[f"weight_norm/{role}"] = weight
         self._values[f"update_to_weight/{role}"] = torch.linalg.vector_norm(flatten_weights(update).sub_(before)) / weight.clamp_min(1e-38)
 
-    def read(self, step: Step) -> dict[str, Any]:
+    def read(self, step: StepView) -> dict[str, Any]:
         calls_of = {
             "g": [step.last_call("d", "fake", in_g_phase=True)],
             "d": [step.last_call("d", "fake", in_g_phase=False), step.last_call("d", "real", in_g_phase=False)],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ganwatch.capture.step import Call, Step
+from ganwatch.capture.step import Call, StepView
 from ganwatch.core.probe import Probe
 from ganwatch.evaluation.context import EvaluationContext
 from ganwatch.evaluation.fixed_inputs import find_call_labels
@@ -38,7 +38,7 @@ class HeldoutReals(Probe):
     def attach(self, context: EvaluationContext) -> None:
         self._context, self._train_reals, self._mismatches = context, [], 0
 
-    def read(self, step: Step) -> dict[str, Tensor]:
+    def read(self, step: StepView) -> dict[str, Tensor]:
         context, real = self._context, step.last_call("d", "real", in_g_phase=False)
         if context is None or context.heldout is None or not context.scorer.is_allowed or real is None:
             return {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ganwatch.capture.step import Step
+from ganwatch.capture.step import StepView
 from ganwatch.core.probe import Probe
 
 
@@ -15,7 +15,7 @@ class Latents(Probe):
     signals = ("latent_scale", "latent_repeated")
     every = 20
 
-    def read(self, step: Step) -> dict[str, Tensor]:
+    def read(self, step: StepView) -> dict[str, Tensor]:
         latents = step.batch("latent")
         if latents is None or not latents.is_floating_point() or latents.ndim < 2:
             return {}

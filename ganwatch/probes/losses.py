@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ganwatch.capture.step import Step
+from ganwatch.capture.step import StepView
 from ganwatch.core.probe import Probe
 
 
@@ -16,5 +16,5 @@ class Losses(Probe):
     needs_calls = False
     deferrable = True
 
-    def read(self, step: Step) -> dict[str, Tensor]:
+    def read(self, step: StepView) -> dict[str, Tensor]:
         return {f"loss/{network}": loss for network, loss in step.losses.items()}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ganwatch.capture.step import Step
+from ganwatch.capture.step import StepView
 from ganwatch.core.errors import UserError
 from ganwatch.core.probe import Probe
 from ganwatch.core.readings import SampleImages
@@ -136,7 +136,7 @@ class Quality(Probe):
         """Places of reals whose modes are missing."""
         self._mismatches, self._reference_count = 0, 1
 
-    def read(self, step: Step) -> dict[str, float]:
+    def read(self, step: StepView) -> dict[str, float]:
         if self._sampler is None or not self._sampler.is_allowed:
             return {}
         self.budget.start_step()
@@ -146,14 +146,14 @@ class Quality(Probe):
         with self.budget.charge(), preserved_random_state(self._extractor, self.classify, *self.measures):
             return self._evaluate(self._sampler)
 
-    def _collect(self, step: Step) -> None:
+    def _collect(self, step: StepView) -> None:
         latent, real = step.last_call("g", "latent"), step.last_call("d", "real", in_g_phase=False)
         if latent is not None and latent.index == step.index:
             self._inputs.add(latent)
         if self._reals is None and real is not None and real.index == step.index:
             self._collector.add(real)
 
-    def _has_other_resolution(self, step: Step) -> bool:
+    def _has_other_resolution(self, step: StepView) -> bool:
         """Return True if the reals of a step have another resolution than the reference; once that is confirmed, drop the reference."""
         real = step.last_call("d", "real", in_g_phase=False)
         if self._reals is None or real is None:

@@ -7,12 +7,12 @@ import time
 import psutil
 import torch
 
-from ganwatch.capture.step import Step
+from ganwatch.capture.step import StepView
 from ganwatch.core.probe import Probe
 
 
 class Resources(Probe):
-    """Step time, time spent waiting for data, ganwatch's own time, memory of process and accelerator.
+    """StepView time, time spent waiting for data, ganwatch's own time, memory of process and accelerator.
 
     Times are means over the steps since the previous reading, in seconds.
     """
@@ -25,7 +25,7 @@ class Resources(Probe):
     def __init__(self) -> None:
         self._last: tuple[int, float] | None = None
 
-    def read(self, step: Step) -> dict[str, float]:
+    def read(self, step: StepView) -> dict[str, float]:
         now = time.perf_counter()
         values = {"observer_time": step.observer_time, "process_memory": float(psutil.Process().memory_info().rss)}
         if step.data_time is not None:

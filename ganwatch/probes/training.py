@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ganwatch.capture.step import Step
+from ganwatch.capture.step import StepView
 from ganwatch.core.probe import Probe
 
 
@@ -15,7 +15,7 @@ class Training(Probe):
     signals = ("learning_rate", "batch_size")
     every = 20
 
-    def read(self, step: Step) -> dict[str, Any]:
+    def read(self, step: StepView) -> dict[str, Any]:
         values: dict[str, Any] = {f"learning_rate/{network}": rate for network, rate in step.learning_rates.items()}
         for origin in ("real", "fake"):
             batch = step.batch(origin)

@@ -15,7 +15,7 @@ from ganwatch.capture.attribution.parameter_ownership import list_members
 from ganwatch.capture.gatherer import Gatherer
 from ganwatch.capture.options import NO_OPTIONS, Options
 from ganwatch.capture.recorder import Recorder
-from ganwatch.capture.step import Step
+from ganwatch.capture.step import StepView
 from ganwatch.capture.taps import patches
 from ganwatch.core.detector import Detector
 from ganwatch.core.incidents import Incident
@@ -52,6 +52,11 @@ class Observer:
     options : Options
         Facts about the training that the user has given.
 
+    Attributes
+    ----------
+    on_real_batch : callable
+        Takes a real batch that is about to be used, and the seconds that the loop waited for it; see ``Recorder.on_real_batch``.
+
     Raises
     ------
     ValueError
@@ -63,7 +68,7 @@ class Observer:
         networks: Mapping[str, nn.Module],
         *,
         run: Run | None = None,
-        start_run: Callable[[Step], tuple[Run, Sequence[Incident]]] | None = None,
+        start_run: Callable[[StepView], tuple[Run, Sequence[Incident]]] | None = None,
         probes: Sequence[Probe],
         detectors: Sequence[Detector],
         sinks: Sequence[Sink],
@@ -89,6 +94,7 @@ class Observer:
             is_sampled=self.gallery.needs_calls,
             options=options,
         )
+        self.on_real_batch = self.recorder.on_real_batch
         self.count_tap_failures()
         context = EvaluationContext(self.quality_sampler, self.scorer, options.heldout)
         for probe in probes:
@@ -116,10 +122,6 @@ class Observer:
         """True until ``close``."""
         return self.recorder.is_open
 
-    def on_real_batch(self, batch: Any, waited: float) -> None:
-        """Take a real batch that is about to be used; the loop ``waited`` that many seconds for it."""
-        self.recorder.on_real_batch(batch, waited)
-
     def on_fake_batch(self, batch: Any) -> None:
         """Take a generated batch that is about to be used."""
         self.recorder.on_fake_batch(batch)
@@ -132,7 +134,7 @@ class Observer:
         """Add readings that another part took between two steps, by series."""
         self.recorder.add_readings(readings)
 
-    def _on_step(self, step: Step) -> None:
+    def _on_step(self, step: StepView) -> None:
         self.recorder.stream.is_paused = True
         try:
             if not self.ranks.has_connected:
@@ -152,7 +154,7 @@ class Observer:
         """Add what the taps on torch could not do to the errors of the run."""
         self.monitor.errors |= patches.failures()  # the larger of two counts
 
-    def _announce_clock(self, step: Step) -> None:
+    def _announce_clock(self, step: StepView) -> None:
         """Log once that steps follow another activity of the loop than before."""
         if step.clock is self._clock or self.ranks.rank:
             return
@@ -171,7 +173,7 @@ class Observer:
         self.quality_sampler.is_allowed &= self.ranks.rank == 0
         self.scorer.is_allowed = self.ranks.size == 1 or not is_distributed(self.scorer.discriminator)
 
-    def _start(self, step: Step) -> None:
+    def _start(self, step: StepView) -> None:
         start_run, self._start_run = self._start_run, None
         assert start_run is not None
         if self.ranks.rank:  # the rank is known by now at the latest

@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 
 from ganwatch.capture.attribution.parameter_ownership import list_members
 from ganwatch.capture.options import Options
-from ganwatch.capture.step import Step
+from ganwatch.capture.step import StepView
 from ganwatch.capture.taps import loaders
 from ganwatch.core.detector import Detector
 from ganwatch.core.detector_settings import non_default_arguments
@@ -95,7 +95,7 @@ class Watch(FrontEnd):
         _open_watches.add(self)
         atexit.register(self._at_exit)
 
-    def _start_run(self, step: Step) -> tuple[Run, list[Incident]]:
+    def _start_run(self, step: StepView) -> tuple[Run, list[Incident]]:
         batches = [batch for batch in (step.batch("real"), step.batch("fake")) if batch is not None]
         facts = {
             "networks": {

@@ -37,7 +37,7 @@ def check_probe(make: Callable[[], Probe]) -> None:
     >>> from ganwatch.probes.losses import Losses
     >>> check_probe(Losses)
     """
-    from ganwatch.capture.step import Step
+    from ganwatch.capture.step import Step, StepView
 
     probe = make()
     who, signals = type(probe).__name__, catalogue()
@@ -45,7 +45,7 @@ def check_probe(make: Callable[[], Probe]) -> None:
     require(type(probe.every) is int and probe.every >= 1, who, "every must be a whole number >= 1 (steps)", probe.every)
     unknown = [name for name in probe.signals if name not in signals]
     require(not unknown, who, "signals must be families of the catalogue (add them by ganwatch.core.signals.register)", unknown)
-    values = attempt(who, "read must take a step without calls and updates", probe.read, Step(probe.every))
+    values = attempt(who, "read must take a step without calls and updates", probe.read, StepView(Step(probe.every)))
     require(isinstance(values, Mapping), who, "read must return a mapping, {} for a step without calls and updates", values)
     steps = 2 * probe.every + 1
     unwatched, _, _ = _train([], steps)

@@ -1,8 +1,8 @@
 """Compares what observation costs in two checkouts, in turn: ``python tests/benchmarks/overhead_versions.py OTHER --rounds 4``.
 
-Each round trains the demo GAN once by either checkout, in random order, with observation switched on and off step by step
-(``overhead.py --only demo``), and compares the two ratios of step times. OTHER is a checkout with an
-environment in ``.venv``.
+Each round trains the demo GAN by either checkout, in random order, with observation switched on and off step by step. ``--what demo``
+compares the ratio of step times, ``--what parts`` the microseconds that each part adds. This checkout's script measures both. OTHER is a
+checkout with an environment in ``.venv``.
 """
 
 from __future__ import annotations
@@ -16,33 +16,41 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parents[2]
+ROWS = {
+    "demo": {"ratio of step times": r"wall +time ratio ([\d.]+)"},
+    "parts": {f"{part}, µs": rf"^  {part} +(-?\d+) \[" for part in ("capture", "and probes", "and judging", "and writing")},
+}
 
 
-def ratio(checkout: Path, seconds: float) -> float:
-    """Step time with observation against that without, wall clock."""
-    command = [str(checkout / ".venv" / "bin" / "python"), "tests/benchmarks/overhead.py", "--only", "demo", "--seconds", str(seconds)]
+def measure(checkout: Path, what: str, seconds: float) -> dict[str, float]:
+    """Return the numbers of one training by a checkout."""
+    script = str(HERE / "tests" / "benchmarks" / "overhead.py")
+    command = [str(checkout / ".venv" / "bin" / "python"), script, "--only", what, "--seconds", str(seconds)]
     done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=False)
-    found = re.search(r"wall +time ratio ([\d.]+)", done.stdout)
-    if found is None:
+    found = {name: re.search(pattern, done.stdout, re.MULTILINE) for name, pattern in ROWS[what].items()}
+    if None in found.values():
         raise SystemExit(f"{checkout}: {done.stdout[-1000:]}{done.stderr[-2000:]}")
-    return float(found[1])
+    return {name: float(match[1]) for name, match in found.items() if match is not None}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("other", type=Path)
+    parser.add_argument("--what", choices=[*ROWS], default="demo")
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=60.0, help="longest time of one training")
     given = parser.parse_args()
-    draws, rows = random.Random(0), []
+    draws = random.Random(0)
+    seen: dict[Path, list[dict[str, float]]] = {HERE: [], given.other: []}
     for number in range(given.rounds):
-        order = draws.sample([HERE, given.other], 2)
-        seen = {checkout: ratio(checkout, given.seconds) for checkout in order}
-        rows.append((seen[HERE], seen[given.other]))
-        print(f"round {number + 1}: this {rows[-1][0]:.4f}, other {rows[-1][1]:.4f}", flush=True)
-    this, other = (statistics.median(column) for column in zip(*rows, strict=True))
-    difference = statistics.median(a - b for a, b in rows)
-    print(f"median of {len(rows)} rounds: this {this:.4f}, other {other:.4f}; difference, median of rounds: {difference:+.4f}")
+        for checkout in draws.sample([*seen], 2):
+            seen[checkout].append(measure(checkout, given.what, given.seconds))
+        print(f"round {number + 1}: this {seen[HERE][-1]}, other {seen[given.other][-1]}", flush=True)
+    print(f"median of {given.rounds} rounds")
+    for name in ROWS[given.what]:
+        ours, theirs = ([row[name] for row in seen[checkout]] for checkout in (HERE, given.other))
+        difference = statistics.median(a - b for a, b in zip(ours, theirs, strict=True))
+        print(f"  {name}: this {statistics.median(ours):.4g}, other {statistics.median(theirs):.4g}; difference {difference:+.4g}")
     return 0
 
 

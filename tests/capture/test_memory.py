@@ -7,7 +7,7 @@ import tracemalloc
 import pytest
 
 from ganwatch.capture.gatherer import Gatherer
-from ganwatch.capture.step import Step
+from ganwatch.capture.step import Step, StepView
 from ganwatch.core.monitor import Monitor
 from ganwatch.core.probe import Probe
 from ganwatch.session.defaults import default_detectors
@@ -32,7 +32,7 @@ def test_memory_is_constant_over_100_000_observed_steps():
     tracemalloc.start()
     for first, last in ((1, 10_000), (10_000, 100_001)):
         for index in range(first, last):
-            monitor.process_step(Step(index, due=due))
+            monitor.process_step(StepView(Step(index, due=due)))
             monitor.send_readings()
         gc.collect()
         held.append(tracemalloc.get_traced_memory()[0])

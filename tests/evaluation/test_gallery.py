@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from ganwatch.capture.step import Call, Step
+from ganwatch.capture.step import Call, Step, StepView
 from ganwatch.core.detector import Severity
 from ganwatch.core.incidents import Incident, State
 from ganwatch.evaluation.gallery import MAX_TILES, Gallery, to_pixels
@@ -30,6 +30,10 @@ class Restless(nn.Module):
         return (self.drop(self.norm(self.body(z))) + shift + 0.0 * noise).view(-1, 1, 2, 2)
 
 
+def view(index, *calls):
+    return StepView(Step(index, calls=list(calls)))
+
+
 def states(module):
     yield from (tensor.tolist() for tensor in module.state_dict().values())
     yield torch.get_rng_state().tolist()
@@ -41,7 +45,7 @@ def states(module):
 
 def first_step(module, n=50, **kwargs):
     z = torch.randn(n, 3)
-    return Step(1, calls=[Call("g", (z,), [], "latent", True, 1, arguments=([z], kwargs))])
+    return view(1, Call("g", (z,), [], "latent", True, 1, arguments=([z], kwargs)))
 
 
 def test_a_grid_changes_nothing():
@@ -95,7 +99,7 @@ def test_one_grid_in_eight_comes_with_a_grid_of_real_samples():
     gallery = Gallery(GeneratorSampler(nn.Linear(1, 1)), emitted.append, every=10)
     real = torch.linspace(-1.0, 1.0, 32).view(2, 1, 4, 4)
     for step in range(1, 641):
-        gallery.on_step(Step(step, calls=[Call("d", (real,), torch.zeros(2), "real", training=True, index=step)]))
+        gallery.on_step(view(step, Call("d", (real,), torch.zeros(2), "real", training=True, index=step)))
     assert [(one.kind, one.step) for one in emitted] == [("real", step) for step in (1, 80, 160, 240, 320, 480, 640)]
 
 
@@ -104,7 +108,7 @@ def test_an_incident_has_samples_from_before_its_onset_and_from_now(onset):
     gallery = Gallery(GeneratorSampler(nn.Linear(1, 1)), [].append)
     for step in range(1, 1001):
         fake = torch.full((2, 1, 4, 4), step / 1000.0)
-        gallery.on_step(Step(step, calls=[Call("d", (fake,), torch.zeros(2), "fake", training=True, index=step)]))
+        gallery.on_step(view(step, Call("d", (fake,), torch.zeros(2), "fake", training=True, index=step)))
     found = gallery.evidence(Incident("GW101-1", "GW101", "mode collapse", Severity.PAGE, State.FIRING, onset, 1000))
     assert {(one.kind, one.incident) for one in found} == {("pinned", "GW101-1")}
     steps = [one.step for one in found]
@@ -162,7 +166,7 @@ def grid_of(*batches):
     """Pixels of the grids of real samples of the first step and the eighth."""
     gallery, emitted = quiet(every=1)
     for step, real in zip((1, 8), batches, strict=False):
-        gallery.on_step(Step(step, calls=[Call("d", (real,), torch.zeros(len(real)), "real", training=True, index=step)]))
+        gallery.on_step(view(step, Call("d", (real,), torch.zeros(len(real)), "real", training=True, index=step)))
     return [torch.frombuffer(bytearray(one.pixels), dtype=torch.uint8).view(one.shape) for one in emitted]
 
 
@@ -182,7 +186,7 @@ def test_without_reals_the_range_is_that_of_a_tanh():
     nn.init.ones_(generator.weight)
     gallery = Gallery(GeneratorSampler(generator), emitted.append)
     gallery.fixed = ([torch.tensor([-1.0, -0.5, 0.5, 1.0]).view(1, 1, 2, 2)], {})
-    gallery.on_step(Step(1))
+    gallery.on_step(StepView(Step(1)))
     assert [list(one.pixels) for one in emitted] == [[0, 64, 191, 255]]
 
 
@@ -205,15 +209,15 @@ def test_inputs_of_the_first_call_are_kept_and_only_those_of_each_sample_are_cut
     gallery, _ = quiet()
     gallery.sampler.is_allowed = False
     scale, latents = torch.ones(50), torch.zeros(40, 1)
-    gallery.on_step(Step(1, calls=[Call("g", (), [], "latent", training=True, index=1, arguments=([], {}))]))
-    gallery.on_step(Step(2, calls=[Call("g", (latents,), [], "latent", training=True, index=2)]))
+    gallery.on_step(view(1, Call("g", (), [], "latent", training=True, index=1, arguments=([], {}))))
+    gallery.on_step(view(2, Call("g", (latents,), [], "latent", training=True, index=2)))
     assert gallery.fixed is None  # no inputs, then unknown arguments
-    gallery.on_step(Step(3, calls=[Call("g", (latents,), [], "latent", training=True, index=3, arguments=([latents, scale], {}))]))
+    gallery.on_step(view(3, Call("g", (latents,), [], "latent", training=True, index=3, arguments=([latents, scale], {}))))
     assert [len(tensor) for tensor in gallery.fixed[0]] == [36, 50]
     single, _ = quiet()
     single.sampler.is_allowed = False
     inputs = (torch.tensor(1.0), torch.zeros(1))
-    single.on_step(Step(1, calls=[Call("g", inputs, [], "latent", training=True, index=1, arguments=([*inputs, torch.zeros(0)], {}))]))
+    single.on_step(view(1, Call("g", inputs, [], "latent", training=True, index=1, arguments=([*inputs, torch.zeros(0)], {}))))
     assert [tuple(tensor.shape) for tensor in single.fixed[0]] == [(), (1,), (0,)]
 
 

@@ -6,7 +6,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 import ganwatch
-from ganwatch.capture.step import Call, Step
+from ganwatch.capture.step import Call, Step, StepView
 from ganwatch.evaluation.context import EvaluationContext
 from ganwatch.evaluation.discriminator_scorer import DiscriminatorScorer
 from ganwatch.evaluation.generator_sampler import GeneratorSampler
@@ -83,7 +83,7 @@ def step_with(index, reals, fakes):
     latents = torch.arange(len(fakes))[:, None] / 1e4 + 1e-5
     made = Call("g", (latents,), fakes, "latent", training=True, index=index, arguments=([latents], {}))
     scored = [Call("d", (x,), torch.zeros(len(x)), origin, training=True, index=index) for origin, x in (("real", reals), ("fake", fakes))]
-    return Step(index, calls=[made, *scored])
+    return StepView(Step(index, calls=[made, *scored]))
 
 
 def test_one_batch_of_another_resolution_is_no_new_reference():

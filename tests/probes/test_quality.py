@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import ganwatch
-from ganwatch.capture.step import Call, Step
+from ganwatch.capture.step import Call, Step, StepView
 from ganwatch.core.errors import UserError
 from ganwatch.evaluation.context import EvaluationContext
 from ganwatch.evaluation.discriminator_scorer import DiscriminatorScorer
@@ -162,10 +162,10 @@ def test_a_resumed_run_measures_the_same():
     found, _, state, _ = train(eager())
     again = eager()
     again.attach(EvaluationContext(GeneratorSampler(Generator()), DiscriminatorScorer(Discriminator())))
-    assert again.read(Step(120)) == {}  # no inputs, no reals
+    assert again.read(StepView(Step(120))) == {}  # no inputs, no reals
     again.load_state_dict(json.loads(json.dumps(state["probes"]["quality"])))
     for resumed in (again, copy.deepcopy(again)):
-        values = resumed.read(Step(120))
+        values = resumed.read(StepView(Step(120)))
         assert values["frechet"] == pytest.approx(found[120]["frechet"], rel=1e-3)
         assert values["reference"] == found[120]["reference"]
 
@@ -257,7 +257,7 @@ def test_an_evaluation_imports_nothing():
 import sys
 import torch
 from torch import nn
-from ganwatch.capture.step import Call, Step
+from ganwatch.capture.step import Call, Step, StepView
 from ganwatch.evaluation.context import EvaluationContext
 from ganwatch.evaluation.discriminator_scorer import DiscriminatorScorer
 from ganwatch.evaluation.generator_sampler import GeneratorSampler
@@ -280,7 +280,7 @@ quality.attach(EvaluationContext(GeneratorSampler(Maker()), DiscriminatorScorer(
 known = set(sys.modules)
 real, fake, labels = torch.rand(60, 1, 8, 8), torch.rand(60, 1, 8, 8), torch.arange(60) % 3
 latent = Call("g", (fake, labels), fake, "latent", True, 20, arguments=([fake, labels], {}))
-values = quality.read(Step(20, calls=[latent, Call("d", (real, labels), torch.zeros(60), "real", True, 20)]))
+values = quality.read(StepView(Step(20, calls=[latent, Call("d", (real, labels), torch.zeros(60), "real", True, 20)])))
 assert {"frechet", "modes", "label_agreement/fake", "group_share/0", "memorisation"} <= set(values), values
 late = {name for name in set(sys.modules) - known if name.startswith(("ganwatch", "scipy", "torchmetrics"))}
 assert not late, late
@@ -302,7 +302,7 @@ def seen(real, fake, index=20, labels=()):
     """A step in which the generator makes samples, and the discriminator scores real ones."""
     latents = torch.arange(len(fake))[:, None] / 1e4
     made = Call("g", (latents,), fake, "latent", training=True, index=index, arguments=([latents], {}))
-    return Step(index, calls=[made, Call("d", (real, *labels), torch.zeros(len(real)), "real", training=True, index=index)])
+    return StepView(Step(index, calls=[made, Call("d", (real, *labels), torch.zeros(len(real)), "real", training=True, index=index)]))
 
 
 class Known(nn.Module):
@@ -335,7 +335,7 @@ def test_only_batches_of_the_step_itself_count():
     real, fake = data().tensors[0][:40], data().tensors[0][40:80]
     quality = attached(fake)
     earlier = seen(real, fake, index=19).calls
-    assert quality.read(Step(20, calls=earlier)) == {}
+    assert quality.read(StepView(Step(20, calls=earlier))) == {}
     again = seen(real, fake)
     again.calls[1].in_g_phase = True
     assert quality.read(again) == {}  # a real batch of the generator's phase is no new one

@@ -7,7 +7,7 @@ from scipy.spatial.distance import cdist, pdist
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
-from ganwatch.capture.step import NO_COUNTS, Call, Step, Update, find_score, reduce_to_scores
+from ganwatch.capture.step import NO_COUNTS, Call, Step, StepView, Update, find_score, reduce_to_scores
 from ganwatch.core.discovery import discover
 from ganwatch.core.probe import Probe
 from ganwatch.core.signals import find_signal
@@ -31,7 +31,7 @@ def seen(real=None, fake=None, *, on_real=None, on_fake=None, latent=None, index
         if samples is not None:
             score = torch.zeros(len(samples), 1) if output is None else output
             step.calls.append(Call("d", (samples,), score, batch, True, index))
-    return step
+    return StepView(step)
 
 
 def floats(values):
@@ -131,7 +131,7 @@ def test_gradients_and_layers_by_hand():
     weights = np.concatenate([p.detach().double().numpy().ravel() for p in named.values()])
     whole = np.concatenate([grad.ravel() for grad in array.values()])
     output_grad = draw(6, 1, 2, 2, seed=9)
-    step = Step(10, calls=[Call("d", (draw(6, 3),), torch.zeros(6), "fake", True, 10, in_g_phase=True, output_grad=output_grad)])
+    step = StepView(Step(10, calls=[Call("d", (draw(6, 3),), torch.zeros(6), "fake", True, 10, in_g_phase=True, output_grad=output_grad)]))
     for probe in probes:
         probe.before_update(update)
     optimizer.step()
@@ -151,13 +151,13 @@ def test_gradients_and_layers_by_hand():
         "output_gradient/g": summed * np.sqrt(6),
         "grad_to_output/g": np.linalg.norm(whole) / summed,
     }, rel=1e-5)  # fmt: skip
-    assert all(probe.read(Step(11)) == {} for probe in probes)
+    assert all(probe.read(StepView(Step(11))) == {} for probe in probes)
 
 
 def test_an_update_whose_gradients_come_from_a_closure_is_left_out():
     network, probe = net(), GradientFlow()
     probe.after_update(Update("g", 10, ["0.weight"], [network[0].weight]))
-    assert probe.read(Step(10)) == {}
+    assert probe.read(StepView(Step(10))) == {}
 
 
 def test_saturation_against_the_steepest_batch_so_far():
@@ -165,7 +165,7 @@ def test_saturation_against_the_steepest_batch_so_far():
     values = []
     for slopes in ([0.25] * 4, [0.25, 0.25, 0.001, 0.0], [1.0, 0.001, 0.005, 0.02], [0.005] * 4):
         call = Call("d", (draw(4, 2),), torch.zeros(4), "real", True, 10, output_grad=torch.tensor(slopes)[:, None])
-        values.append(float(probe.read(Step(10, calls=[call]))["d_saturation/real"]))
+        values.append(float(probe.read(StepView(Step(10, calls=[call])))["d_saturation/real"]))
     assert values == [0.0, 0.5, 0.5, 1.0]
 
 
@@ -207,7 +207,7 @@ def test_every_probe_gives_nothing_for_an_empty_step_and_only_its_own_signals(cl
     assert all(find_signal(signal) is not None for signal in cls.signals)
     probe = cls()
     steady = {"observer_time", "process_memory", *NO_COUNTS}
-    assert set(probe.read(Step(1))) <= steady
+    assert set(probe.read(StepView(Step(1)))) <= steady
     read = probe.read(seen(draw(8, 4), draw(8, 4, seed=1), on_real=draw(8), on_fake=draw(8, seed=1), latent=draw(8, 2)))
     assert {name.partition("/")[0] for name in read} <= set(cls.signals)
     for value in read.values():
@@ -215,8 +215,7 @@ def test_every_probe_gives_nothing_for_an_empty_step_and_only_its_own_signals(cl
 
 
 def test_what_the_loop_set():
-    step = seen(draw(8, 4), draw(6, 4))
-    step.learning_rates = {"g": 0.1, "d": 0.2}
+    step = StepView(Step(40, learning_rates={"g": 0.1, "d": 0.2}))
     assert Training().read(step) == {"learning_rate/g": 0.1, "learning_rate/d": 0.2, "batch_size/real": 8.0, "batch_size/fake": 6.0}
 
 
@@ -224,6 +223,6 @@ def test_a_batch_without_a_finite_value_has_no_range_and_no_variety():
     facts = describe_batches(torch.full((1, 4, 1, 2, 2), torch.nan))
     assert all(facts[name].isnan() for name in ("min", "max", "mean", "std"))
     assert facts["nonfinite"] == 1.0
-    step = Step(40, calls=[Call("d", (x,), x.flatten(1).sum(1), kind, training=True, index=20) for kind, x in (
-        ("real", torch.randn(4, 1, 2, 2)), ("fake", torch.full((4, 1, 2, 2), torch.nan)))])  # fmt: skip
+    step = StepView(Step(40, calls=[Call("d", (x,), x.flatten(1).sum(1), kind, training=True, index=20) for kind, x in (
+        ("real", torch.randn(4, 1, 2, 2)), ("fake", torch.full((4, 1, 2, 2), torch.nan)))]))  # fmt: skip
     assert Diversity().read(step)["vendi_ratio"].isnan()

@@ -138,7 +138,8 @@ class UpdateAttribution:
     def begin_step(self, event: OptimizerBegan) -> None:
         """Begin an optimizer's step: the losses that wait are its own."""
         loss, late_d_loss = self.losses.take(event.facts.roles)
-        self._open_steps = [other for other in self._open_steps if other.began.optimizer is not event.optimizer]
+        if self._open_steps:
+            self._open_steps = [other for other in self._open_steps if other.began.optimizer is not event.optimizer]
         self._open_steps.append(_OpenStep(event, loss, late_d_loss))
 
     def end_step(self, event: OptimizerEnded) -> OptimizerStep | None:
@@ -165,18 +166,22 @@ class UpdateAttribution:
 
     def _close_step(self, optimizer: torch.optim.Optimizer) -> _OpenStep | None:
         """Close the optimizer's step, and those that began within it and never ended; None if its begin was not seen."""
+        if self._open_steps and self._open_steps[-1].began.optimizer is optimizer:
+            return self._open_steps.pop()
         while any(step.began.optimizer is optimizer for step in self._open_steps):
             step = self._open_steps.pop()
             if step.began.optimizer is optimizer:
                 return step
         return None
 
-    def select_attempted(self, event: OptimizerEnded) -> list[OwnedParameters]:
+    def select_attempted(self, event: OptimizerEnded) -> Sequence[OwnedParameters]:
         """Return the parameters that an optimizer's step is to update.
 
         Those of other optimizers that wrap it and are stepping now are left out, and those without a gradient if it updates other
         networks, as when latents are searched with frozen networks.
         """
+        if not (self._open_steps or event.trains_others):
+            return event.facts.owned
         outer = {role for step in self._open_steps if step.began.optimizer is not event.optimizer for role in step.began.facts.roles}
         owned = [one for one in event.facts.owned if one.role not in outer]
         if not event.trains_others:

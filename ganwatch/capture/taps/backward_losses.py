@@ -93,7 +93,7 @@ def _backward(tensors: Any, grad_tensors: Any = None, *args: Any, **kwargs: Any)
         del _passes[thread]
     if before is None and stream.is_quiet and not stream.has_loss and tensors.numel() == 1:
         stream.has_loss = True
-        stream.emit(tuple.__new__(BackwardDone, ((tensors.detach(),), None, None)))
+        stream.emit(tuple.__new__(BackwardDone, ((tensors.data,), None, None)))  # detached, the fastest way
     else:
         _report(listener, (tensors.detach(),) if tensors.numel() == 1 else (), before)
     return result

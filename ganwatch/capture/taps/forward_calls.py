@@ -11,11 +11,13 @@ import functools
 import sys
 import weakref
 from collections.abc import Callable, Collection
+from itertools import product
 from threading import get_ident
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.compiler import is_dynamo_compiling
 
 from ganwatch.capture.event_stream import MAX_EVENTS, EventStream
 from ganwatch.capture.events import NetworkCalled
@@ -24,15 +26,15 @@ OnCall = Callable[[nn.Module, tuple[Any, ...], dict[str, Any], Any], None]
 
 
 class _WatchedModule:
-    __slots__ = ("on_call", "on_leaf", "plain", "ref", "stream", "threads", "untrained")
+    __slots__ = ("events", "on_call", "ref", "stream", "threads")
 
     def __init__(self, module: nn.Module, on_call: OnCall, role: str, stream: EventStream | None) -> None:
         self.ref = weakref.ref(module)
         self.on_call, self.stream = on_call, stream
         self.threads: set[int] = set()
         """Threads in which a call is running."""
-        self.plain, self.on_leaf = NetworkCalled(role), NetworkCalled(role, has_grad_leaf=True)
-        self.untrained = NetworkCalled(role, is_differentiable=False)
+        self.events = {key: NetworkCalled(role, *key) for key in product((True, False), repeat=2)}
+        """By ``is_differentiable`` and ``has_grad_leaf``."""
 
 
 _watched: dict[int, _WatchedModule] = {}
@@ -100,14 +102,19 @@ def _original_module(compiled: nn.Module) -> Any:
 
 
 def _wrap(cls: type[Any], name: str, find_module: Callable[[nn.Module], Any] | None = None) -> None:
-    if (cls, name) in _wrapped:
-        return
-    original = getattr(cls, name)
+    if (cls, name) not in _wrapped:
+        method = _make_wrapper(getattr(cls, name), find_module)
+        _wrapped[cls, name] = (vars(cls).get(name), method)
+        setattr(cls, name, method)
 
+
+def _make_wrapper(original: Callable[..., Any], find_module: Callable[[nn.Module], Any] | None) -> Callable[..., Any]:
     @functools.wraps(original)
     def method(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        if is_dynamo_compiling():  # torch.compiler.is_compiling in two parts, because the compiler knows this one and it is the faster
+            return original(self, *args, **kwargs)
         module: Any = self if find_module is None else find_module(self)
-        watched = None if torch.compiler.is_compiling() else _watched.get(id(module))
+        watched = None if getattr(torch.compiler, "_is_compiling_flag", False) else _watched.get(id(module))
         if watched is None or (thread := get_ident()) in watched.threads or watched.ref() is not module:
             return original(self, *args, **kwargs)
         watched.threads.add(thread)
@@ -121,14 +128,13 @@ def _wrap(cls: type[Any], name: str, find_module: Callable[[nn.Module], Any] | N
         elif stream.thread == thread:
             if not stream.is_quiet:
                 watched.on_call(module, args, kwargs, output)  # type: ignore[arg-type]  # as above
-            event = watched.plain if torch.is_grad_enabled() else watched.untrained
-            for x in (*args, *kwargs.values()) if kwargs else args:
-                if isinstance(x, Tensor) and x.requires_grad and x.is_leaf and event is watched.plain:
-                    event = watched.on_leaf
-            stream.emit(event)
+            has_leaf = False
+            for x in (*args, *kwargs.values()):  # a comprehension would be a call
+                if isinstance(x, Tensor) and x.requires_grad and x.is_leaf:
+                    has_leaf = True
+            stream.emit(watched.events[torch.is_grad_enabled(), has_leaf])
             if len(stream.queue) >= MAX_EVENTS:
                 stream.drain()
         return output
 
-    _wrapped[cls, name] = (vars(cls).get(name), method)
-    setattr(cls, name, method)
+    return method
