@@ -215,7 +215,7 @@ def test_every_probe_gives_nothing_for_an_empty_step_and_only_its_own_signals(cl
 
 
 def test_what_the_loop_set():
-    step = StepView(Step(40, learning_rates={"g": 0.1, "d": 0.2}))
+    step = StepView(Step(40, calls=[*seen(draw(8, 4), draw(6, 4)).calls], learning_rates={"g": 0.1, "d": 0.2}))
     assert Training().read(step) == {"learning_rate/g": 0.1, "learning_rate/d": 0.2, "batch_size/real": 8.0, "batch_size/fake": 6.0}
 
 
