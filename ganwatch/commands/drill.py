@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     if watch.observer is None:
         print("GANWATCH_DISABLED=1: trained without observation")
         return 1
-    result = evaluate_drill(drill.injection, drill.injected_at, watch.observer.monitor.incidents.history)
+    result = evaluate_drill(drill.injection, drill.injected_at, watch.observer.incidents)
     if args.json:
         print(json.dumps(summary(watch) | {"drill": result}, allow_nan=False))
     else:

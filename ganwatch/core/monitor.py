@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import lru_cache, partial
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ganwatch.core.coverage import Coverage
 from ganwatch.core.detector import Detector, DetectorResult, NotApplicable, Verdict
+from ganwatch.core.guard import Guard
 from ganwatch.core.incidents import Incident, IncidentBook, State
 from ganwatch.core.outcome import EARLY_STEPS, MIN_IDLE_STEPS, Conclusion, Outcome, find_unjudged
 from ganwatch.core.probe import Probe
@@ -57,6 +57,8 @@ class Monitor:
         Needed by ``process_step`` only.
     attempt : int
         Number of the start of the process, from 1.
+    guard : Guard, optional
+        Keeps errors of the parts from the caller.
     """
 
     def __init__(
@@ -66,12 +68,13 @@ class Monitor:
         sinks: Sequence[Sink] = (),
         gatherer: Gatherer | None = None,
         attempt: int = 1,
+        guard: Guard | None = None,
     ) -> None:
         self.detectors, self.sinks = list(detectors), list(sinks)
         self.gatherer = gatherer
         self.attempt = attempt
         self.incidents = IncidentBook()
-        self.errors: Counter[str] = Counter()
+        self.guard = Guard() if guard is None else guard
         self.problems: dict[str, str] = {}
         """Reasons for which probes do not measure, by their names."""
         self.latest: dict[str, float] = {}
@@ -111,7 +114,7 @@ class Monitor:
             if probe.problem:
                 self._note_problem(probe.name, probe.problem)
         if step.index % OBSERVER_EVERY == 0:
-            values["observer_errors"] = float(self.errors.total() + sum(sink.failures for sink in self.sinks))
+            values["observer_errors"] = float(self.guard.errors.total() + sum(sink.failures for sink in self.sinks))
             values["observer_dropped"] = float(sum(sink.dropped for sink in self.sinks))
             values["store_failures"] = float(sum(sink.failures for sink in self.sinks if sink.name == "sql"))
             self._send_outcome()
@@ -190,7 +193,7 @@ class Monitor:
         counts_updates = any(series.startswith("updates_performed/") for series in self.latest)
         idle = {role: self._step - last for role, last in self._last_updates.items() if self._step - last >= MIN_IDLE_STEPS}
         problems = tuple(self.problems.values())
-        return Outcome(self._step, conclusion, incidents, unjudged, dict(self.errors), idle if counts_updates else {}, problems)
+        return Outcome(self._step, conclusion, incidents, unjudged, dict(self.guard.errors), idle if counts_updates else {}, problems)
 
     def _send_outcome(self) -> None:
         """Send the outcome to every sink if it has changed."""
@@ -237,16 +240,6 @@ class Monitor:
             result = state["results"].get(detector.code)
             if result is not None:
                 self._results[detector.code] = Verdict(**result) if "value" in result else NotApplicable(**result)
-
-    def guard(self, part: str, action: Callable[[], Any]) -> Any:
-        """Run a part of ganwatch. An error of it is counted, logged once, and goes no further."""
-        try:
-            return action()
-        except Exception:
-            if not self.errors[part]:
-                log.exception("%s failed; training continues, and further errors of it are only counted", part)
-            self.errors[part] += 1
-            return None
 
     def _call_sinks(self, method: str, *args: Any) -> None:
         for sink in self.sinks:

@@ -14,6 +14,7 @@ import os
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -22,6 +23,7 @@ from torch import nn
 
 from ganwatch.capture.taps import optimizer_creation, optimizer_steps
 from ganwatch.core.errors import UserError
+from ganwatch.core.guard import Guard
 from ganwatch.core.incidents import Incident
 from ganwatch.core.outcome import Outcome
 from ganwatch.core.readings import Readings, Run, SampleImages
@@ -69,7 +71,7 @@ class Auto(FrontEnd):
         self._classes: dict[str, None] = {}
         self._steps = 0
         self._warned = False
-        self._has_failed = False
+        self._guard = Guard()
         self._is_open = True
         optimizer_steps.add_listener(after=self._on_optimizer_step)
         optimizer_creation.add_listener(self._on_optimizer)
@@ -81,12 +83,7 @@ class Auto(FrontEnd):
 
     def _on_optimizer(self, optimizer: torch.optim.Optimizer, *, preexisting: bool = False) -> None:
         """Handle an optimizer that has got its parameters. Never raises, because the training calls it."""
-        try:
-            self._find_networks(optimizer, preexisting=preexisting)
-        except Exception:  # an error of ganwatch must not reach the training
-            if not self._has_failed:
-                log.exception("ganwatch.auto failed; training goes on without it")
-            self._has_failed = True
+        self._guard("ganwatch.auto", partial(self._find_networks, optimizer, preexisting=preexisting))
 
     def _find_networks(self, optimizer: torch.optim.Optimizer, *, preexisting: bool) -> None:
         """Start a watch once every role has a network with parameters of an optimizer."""
@@ -97,7 +94,7 @@ class Auto(FrontEnd):
         owners = [module for module in modules if any(id(p) in given for p in module.parameters())]
         self._classes |= {type(owner).__name__: None for owner in owners if not type(owner).__module__.startswith("torch.")}
         watched = {id(network) for network in self.watching.networks()} if self.watching is not None else set()
-        has_begun = self.observer is not None and self.observer.recorder.index > 0
+        has_begun = self.observer is not None and self.observer.steps > 0
         new = {role: [m for m in _outermost(owners, names) if id(m) not in watched] for role, names in self._class_names.items()}
         if not any(new.values()):
             return
@@ -251,7 +248,7 @@ def auto(G: str | Sequence[str] = "Generator", D: str | Sequence[str] = "Discrim
     ...     of_g.step()
     >>> with auto(D="Critic", store=None) as watching:
     ...     fit()
-    ...     watching.observer.recorder.index
+    ...     watching.observer.steps
     1
     """
     if os.environ.get("GANWATCH_DISABLED") == "1":

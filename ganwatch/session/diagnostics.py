@@ -54,14 +54,14 @@ class CodeHints:
 def status(observer: Observer, hints: CodeHints) -> str:
     """Describe networks, optimizers, loss, batches, signals and set-up problems, a line each."""
     observer.count_tap_failures()
-    recorder, facts = observer.recorder, observer.recorder.loop_facts
-    lines = [f"step {recorder.index}"]
-    if recorder.clock.source is not Activity.GENERATOR_UPDATES:
-        lines.append(f"steps follow {recorder.clock.source}, because the generator is not updated")
-    for role, network in recorder.networks.items():
+    facts = observer.loop_facts
+    lines = [f"step {observer.steps}"]
+    if observer.clock is not Activity.GENERATOR_UPDATES:
+        lines.append(f"steps follow {observer.clock}, because the generator is not updated")
+    for role, network in observer.networks.items():
         size = sum(parameter.numel() for parameter in network.parameters())
         lines.append(f"{role.upper()}: {type(network).__name__}, {size:,} parameters, {facts.updates[role]} updates")
-    for name, optimizer in recorder.ownership.named_optimizers().items():
+    for name, optimizer in observer.optimizers.items():
         lines.append(f"optimizer of {name}: {type(optimizer).__name__}, lr {optimizer.param_groups[0].get('lr')}")
     lines.append(f"loss family: {facts.loss_family()}")
     main = facts.updates - facts.auxiliary_updates
@@ -70,17 +70,17 @@ def status(observer: Observer, hints: CodeHints) -> str:
     own, of_g = (", ".join(f"{n} {batch}" for batch, n in sorted(seen.items())) for seen in (facts.d_phase_origins, facts.g_phase_origins))
     lines.append(f"D's batches at the last sampled step: {own or 'none'} in its own phase; {of_g or 'none'} in G's phase")
     lines += _signal_lines(observer)
-    titles = {detector.code: detector.title for detector in observer.monitor.detectors}
-    lines += [f"not evaluated: {code} {titles[code]}, {reason}" for code, reason in observer.monitor.not_applicable().items()]
-    unjudged = observer.monitor.outcome().unjudged
+    titles = {detector.code: detector.title for detector in observer.detectors}
+    lines += [f"not evaluated: {code} {titles[code]}, {reason}" for code, reason in observer.not_applicable().items()]
+    unjudged = observer.outcome().unjudged
     early = ", ".join(f"{one.code} {one.title}" for one in unjudged if one.reason == TOO_EARLY)
     lines += [f"too early to judge: {early}"] if early else []
     lines += [f"cannot judge: {one}" for one in unjudged if one.reason != TOO_EARLY]
-    lines += observer.monitor.problems.values()
-    lines += [f"errors of ganwatch itself in {part}: {count}; the training goes on" for part, count in observer.monitor.errors.items()]
+    lines += observer.problems.values()
+    lines += [f"errors of ganwatch itself in {part}: {count}; the training goes on" for part, count in observer.guard.errors.items()]
     lines += [
         f"sink {sink.name}: {sink.failures} errors, {sink.dropped:,} readings or images lost"
-        for sink in observer.monitor.sinks
+        for sink in observer.sinks
         if sink.failures or sink.dropped
     ]
     return "\n".join([*lines, *setup_problems(observer, hints).values()])
@@ -88,13 +88,13 @@ def status(observer: Observer, hints: CodeHints) -> str:
 
 def _signal_lines(observer: Observer) -> list[str]:
     """List the live signals, the step by which others come, and the requirements of the rest."""
-    live = Counter(series.partition("/")[0] for series in observer.monitor.latest)
-    cadence = {name: probe.every for probe in observer.recorder.probes for name in probe.signals}
+    live = Counter(series.partition("/")[0] for series in observer.latest)
+    cadence = {name: probe.every for probe in observer.probes for name in probe.signals}
     missing: dict[str, list[str]] = {}
     for name, signal in catalogue().items():
         if name in live or name not in cadence or signal.group not in GROUP_REQUIREMENTS:
             continue
-        is_early = observer.recorder.index <= 2 * cadence[name] and signal.group not in UNSCHEDULED_GROUPS
+        is_early = observer.steps <= 2 * cadence[name] and signal.group not in UNSCHEDULED_GROUPS
         need = f"comes by step {2 * cadence[name] + 1}" if is_early else f"needs {GROUP_REQUIREMENTS[signal.group]}"
         missing.setdefault(need, []).append(name)
     lines = ["signals: " + (", ".join(live) or "none yet")]
@@ -103,12 +103,12 @@ def _signal_lines(observer: Observer) -> list[str]:
 
 def setup_problems(observer: Observer, hints: CodeHints) -> dict[str, str]:
     """Find clear mistakes in the wiring: by name, what is wrong and the code that solves it."""
-    recorder, facts = observer.recorder, observer.recorder.loop_facts
+    facts = observer.loop_facts
     problems: dict[str, str] = {}
     if facts.is_swapped:  # every other finding is then wrong
         line = f"G and D look swapped: the network given as D feeds the one given as G. Exchange them in {hints.both_networks}."
         return {"swapped": line}
-    for role in recorder.networks:
+    for role in observer.networks:
         problems |= _network_problems(role, facts, hints)
     if facts.steps >= STEPS_BEFORE_ADVICE and 2 * facts.joint_steps >= facts.updates["g"] > 0:
         problems["one optimizer"] = (
@@ -172,7 +172,7 @@ class SetupReporter:
     def __init__(self, observer: Observer, hints: CodeHints) -> None:
         self.observer, self.hints = observer, hints
         self._reported: set[str] = set()
-        observer.recorder.periodic_check = (STEPS_BEFORE_ADVICE, self._warn)
+        observer.call_every(STEPS_BEFORE_ADVICE, self._warn)
 
     def _warn(self) -> None:
         if self.observer.ranks.rank:

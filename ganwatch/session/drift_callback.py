@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ganwatch.core.errors import UserError
+from ganwatch.core.guard import Guard
 from ganwatch.data.opening import open_source
 from ganwatch.data.source import NotIndexableError
 from ganwatch.drift.check import DriftCheck
@@ -86,7 +88,7 @@ class FreshDataDrift(Callback):
         self.results: list[Drift] = []
         self._options: dict[str, Any] = {"times": times, "level": level, "features": features, "limit": limit, "seed": seed}
         self._check: DriftCheck | None = None
-        self._has_warned = False
+        self._guard = Guard()
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002  # Lightning's signature
         """Open both sides, so that data that cannot be read fail now."""
@@ -105,17 +107,11 @@ class FreshDataDrift(Callback):
         is_due = (trainer.current_epoch + 1) % self.every == 0
         if not is_due or os.environ.get("GANWATCH_DISABLED") == "1" or not trainer.is_global_zero:
             return
-        try:
-            with preserved_random_state(*find_all_generators()):
-                self._run_check(trainer)
-        except Exception as error:  # noqa: BLE001  # a check must never stop a training
-            if not self._has_warned:
-                log.warning(
-                    "ganwatch: fresh data were not checked (%s: %s); the training goes on, further failures are not logged",
-                    type(error).__name__,
-                    error,
-                )
-            self._has_warned = True
+        self._guard("the check of fresh data", partial(self._check_isolated, trainer))
+
+    def _check_isolated(self, trainer: lightning.Trainer) -> None:
+        with preserved_random_state(*find_all_generators()):
+            self._run_check(trainer)
 
     def _run_check(self, trainer: lightning.Trainer) -> None:
         if self._check is None:

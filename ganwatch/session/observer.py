@@ -9,19 +9,23 @@ from functools import partial
 from typing import Any
 
 from torch import nn
+from torch.optim import Optimizer
 
 from ganwatch.capture.attribution.activity_clock import Activity
 from ganwatch.capture.attribution.parameter_ownership import list_members
 from ganwatch.capture.gatherer import Gatherer
+from ganwatch.capture.loop_facts import LoopFacts
 from ganwatch.capture.options import NO_OPTIONS, Options
 from ganwatch.capture.recorder import Recorder
 from ganwatch.capture.step import StepView
 from ganwatch.capture.taps import patches
 from ganwatch.core.detector import Detector
+from ganwatch.core.guard import Guard
 from ganwatch.core.incidents import Incident
 from ganwatch.core.monitor import OBSERVER_EVERY, Monitor
+from ganwatch.core.outcome import Outcome
 from ganwatch.core.probe import Probe
-from ganwatch.core.readings import Run
+from ganwatch.core.readings import Run, SampleImages
 from ganwatch.core.sink import Sink
 from ganwatch.distributed.exchange import RankExchange
 from ganwatch.distributed.rank_detection import is_distributed
@@ -54,6 +58,9 @@ class Observer:
 
     Attributes
     ----------
+    guard : Guard
+        Keeps errors of every part from the loop, and counts them.
+    ranks : RankExchange
     on_real_batch : callable
         Takes a real batch that is about to be used, and the seconds that the loop waited for it; see ``Recorder.on_real_batch``.
 
@@ -78,32 +85,33 @@ class Observer:
     ) -> None:
         self._run, self._start_run = run, start_run
         self.ranks = RankExchange(Gatherer(), self._on_step_values)
-        self.monitor = Monitor(detectors=detectors, sinks=sinks, gatherer=self.ranks)
+        self.guard = Guard()
+        self._monitor = Monitor(detectors=detectors, sinks=sinks, gatherer=self.ranks, guard=self.guard)
         self.sampler = GeneratorSampler(list_members(networks["g"])[0], options.sample)
         self.quality_sampler = self.sampler if options.ema is None else GeneratorSampler(options.ema, options.sample)
         self.scorer = DiscriminatorScorer(list_members(networks["d"])[0], options)
-        self.gallery = Gallery(self.sampler, self.monitor.samples, options)
+        self.gallery = Gallery(self.sampler, self._monitor.samples, options)
         self._was_nonfinite = False
-        self._clock = Activity.GENERATOR_UPDATES
-        self.recorder = Recorder(
+        self._announced_clock = Activity.GENERATOR_UPDATES
+        self._recorder = Recorder(
             networks,
             probes=probes,
             on_step=self._on_step,
-            on_flush=self.monitor.send_readings,
-            guard=self.monitor.guard,
+            on_flush=self._monitor.send_readings,
+            guard=self.guard,
             is_sampled=self.gallery.needs_calls,
             options=options,
         )
-        self.on_real_batch = self.recorder.on_real_batch
+        self.on_real_batch = self._recorder.on_real_batch
         self.count_tap_failures()
         context = EvaluationContext(self.quality_sampler, self.scorer, options.heldout)
         for probe in probes:
-            self.monitor.guard(f"probe {probe.name}", partial(probe.attach, context))
+            self.guard(f"probe {probe.name}", partial(probe.attach, context))
         if state is not None:
-            self.monitor.guard("saved state", lambda: self.load_state_dict(state))
-        self.monitor.listeners.append(self._on_incident)
+            self.guard("saved state", lambda: self.load_state_dict(state))
+        self._monitor.listeners.append(self._on_incident)
         if run is not None:
-            self.monitor.start(run, reported)
+            self._monitor.start(run, reported)
 
     @property
     def run(self) -> Run:
@@ -120,45 +128,135 @@ class Observer:
     @property
     def is_open(self) -> bool:
         """True until ``close``."""
-        return self.recorder.is_open
+        return self._recorder.is_open
+
+    @property
+    def steps(self) -> int:
+        """Number of steps so far."""
+        return self._recorder.index
+
+    @property
+    def own_time(self) -> float:
+        """Seconds that ganwatch has taken in the training thread, without those of its taps."""
+        return self._recorder.observer_time
+
+    @property
+    def clock(self) -> Activity:
+        """Activity of the loop that gives the steps."""
+        return self._recorder.clock.source
+
+    @property
+    def networks(self) -> Mapping[str, nn.Module]:
+        """The watched networks, by role."""
+        return self._recorder.networks
+
+    @property
+    def loop_facts(self) -> LoopFacts:
+        """Facts about the loop as a whole."""
+        self._recorder.stream.drain()
+        return self._recorder.loop_facts
+
+    @property
+    def optimizers(self) -> Mapping[str, Optimizer]:
+        """Optimizers of the networks that have stepped, by network."""
+        return self._recorder.ownership.named_optimizers()
+
+    @property
+    def probes(self) -> Sequence[Probe]:
+        """The probes."""
+        return self._recorder.probes
+
+    @property
+    def detectors(self) -> Sequence[Detector]:
+        """The detectors."""
+        return self._monitor.detectors
+
+    @property
+    def sinks(self) -> Sequence[Sink]:
+        """The sinks."""
+        return self._monitor.sinks
+
+    @property
+    def incidents(self) -> Sequence[Incident]:
+        """Every incident so far, in order."""
+        return self._monitor.incidents.history
+
+    @property
+    def firing(self) -> Sequence[Incident]:
+        """Incidents that are firing."""
+        return self._monitor.incidents.firing
+
+    @property
+    def latest(self) -> Mapping[str, float]:
+        """The latest reading of each series."""
+        return self._monitor.latest
+
+    @property
+    def problems(self) -> Mapping[str, str]:
+        """Reasons for which probes do not measure, by their names."""
+        return self._monitor.problems
+
+    def outcome(self) -> Outcome:
+        """Return what is known about the run so far."""
+        return self._monitor.outcome()
+
+    def not_applicable(self) -> Mapping[str, str]:
+        """Return by code what a detector needs that does not apply to this run."""
+        return self._monitor.not_applicable()
+
+    def add_listener(self, listener: Callable[[Incident], None]) -> None:
+        """Call a function with every incident that opens or changes."""
+        self._monitor.listeners.append(listener)
+
+    def call_every(self, optimizer_steps: int, function: Callable[[], None]) -> None:
+        """Call a function after every so many steps of optimizers."""
+        self._recorder.periodic_check = optimizer_steps, function
+
+    def attach_taps(self) -> None:
+        """Go on to watch the loop."""
+        self._recorder.attach_taps()
+
+    def detach_taps(self) -> None:
+        """Stop watching the loop, until ``attach_taps``."""
+        self._recorder.detach_taps()
 
     def on_fake_batch(self, batch: Any) -> None:
         """Take a generated batch that is about to be used."""
-        self.recorder.on_fake_batch(batch)
+        self._recorder.on_fake_batch(batch)
 
     def log(self, name: Any, value: Any) -> None:
         """Take a reading of the loop's own."""
-        self.monitor.guard("log", lambda: self.recorder.log(name, value))
+        self.guard("log", lambda: self._recorder.log(name, value))
 
     def add_readings(self, readings: Mapping[str, float]) -> None:
         """Add readings that another part took between two steps, by series."""
-        self.recorder.add_readings(readings)
+        self._recorder.add_readings(readings)
 
     def _on_step(self, step: StepView) -> None:
-        self.recorder.stream.is_paused = True
+        self._recorder.stream.is_paused = True
         try:
             if not self.ranks.has_connected:
-                self.monitor.guard("ranks", self._join_ranks)
+                self.guard("ranks", self._join_ranks)
             if self._run is None and self._start_run is not None:
-                self.monitor.guard("start", lambda: self._start(step))
+                self.guard("start", lambda: self._start(step))
             self._announce_clock(step)
             if step.index % OBSERVER_EVERY == 0:
                 self.count_tap_failures()
             if self.ranks.rank == 0 and self.gallery.needs_calls(step.index):
-                self.monitor.guard("gallery", lambda: self.gallery.on_step(step))
-            self.monitor.process_step(step)
+                self.guard("gallery", lambda: self.gallery.on_step(step))
+            self._monitor.process_step(step)
         finally:
-            self.recorder.stream.is_paused = False
+            self._recorder.stream.is_paused = False
 
     def count_tap_failures(self) -> None:
         """Add what the taps on torch could not do to the errors of the run."""
-        self.monitor.errors |= patches.failures()  # the larger of two counts
+        self.guard.errors |= patches.failures()  # the larger of two counts
 
     def _announce_clock(self, step: StepView) -> None:
         """Log once that steps follow another activity of the loop than before."""
-        if step.clock is self._clock or self.ranks.rank:
+        if step.clock is self._announced_clock or self.ranks.rank:
             return
-        self._clock = step.clock
+        self._announced_clock = step.clock
         if step.clock is Activity.GENERATOR_UPDATES:
             log.warning("from step %d on, steps follow the updates of the generator again", step.index)
         else:
@@ -177,21 +275,21 @@ class Observer:
         start_run, self._start_run = self._start_run, None
         assert start_run is not None
         if self.ranks.rank:  # the rank is known by now at the latest
-            sinks, self.monitor.sinks = self.monitor.sinks, []
+            sinks, self._monitor.sinks = self._monitor.sinks, []
             for sink in sinks:
                 sink.close()
             return
         self._run, reported = start_run(step)
-        self.monitor.start(self._run, reported)
+        self._monitor.start(self._run, reported)
 
     def _on_step_values(self, step: int, values: dict[str, float]) -> None:
-        self.monitor.guard("completion", partial(self._check_real_batch, step, values))
+        self.guard("completion", partial(self._check_real_batch, step, values))
 
     def _check_real_batch(self, step: int, values: dict[str, float]) -> None:
         """Measure non-finite values of the real batch when a loss stops being finite, if no probe measured that batch."""
-        is_nonfinite = any(not math.isfinite(values.get(f"loss/{role}", 0.0)) for role in self.recorder.networks)
+        is_nonfinite = any(not math.isfinite(values.get(f"loss/{role}", 0.0)) for role in self._recorder.networks)
         if is_nonfinite and not self._was_nonfinite and "data_nonfinite/real" not in values:
-            share = self.recorder.batch_origin.nonfinite_share("real", step)
+            share = self._recorder.batch_origin.nonfinite_share("real", step)
             if share is not None:
                 values["data_nonfinite/real"] = share
         self._was_nonfinite = is_nonfinite
@@ -200,30 +298,30 @@ class Observer:
         """Send images that are evidence of an incident that has just fired."""
         if not incident.has_just_fired:
             return
-        images = self.monitor.guard("gallery", partial(self.gallery.evidence, incident)) or []
-        for probe in self.recorder.probes:
+        images: list[SampleImages | None] = [*(self.guard("gallery", partial(self.gallery.evidence, incident)) or [])]
+        for probe in self._recorder.probes:
             take_samples = partial(probe.incident_samples, incident.code, incident.seen, incident.id)
-            images.append(self.monitor.guard(f"probe {probe.name}", take_samples))
+            images.append(self.guard(f"probe {probe.name}", take_samples))
         for one in images:
             if one is not None:
-                self.monitor.samples(one)
+                self._monitor.samples(one)
 
     def state_dict(self) -> dict[str, Any]:
         """State of the watch, in plain types only: a resumed run continues the same record without a second alarm."""
         return {
             "run": self._run.id if self._run is not None else None,
-            "recorder": self.recorder.state_dict(),
-            "monitor": self.monitor.state_dict(),
+            "recorder": self._recorder.state_dict(),
+            "monitor": self._monitor.state_dict(),
             "gallery": self.gallery.state_dict(),
-            "probes": {probe.name: state for probe in self.recorder.probes if (state := probe.state_dict())},
+            "probes": {probe.name: state for probe in self._recorder.probes if (state := probe.state_dict())},
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a saved state."""
-        self.recorder.load_state_dict(state["recorder"])
-        self.monitor.load_state_dict(state["monitor"])
+        self._recorder.load_state_dict(state["recorder"])
+        self._monitor.load_state_dict(state["monitor"])
         self.gallery.load_state_dict(state["gallery"])
-        for probe in self.recorder.probes:
+        for probe in self._recorder.probes:
             if probe.name in state["probes"]:
                 probe.load_state_dict(state["probes"][probe.name])
 
@@ -232,11 +330,11 @@ class Observer:
 
         Front ends call ``session.run_end.end_run``, which also writes the last line of the log.
         """
-        if self.recorder.close():
+        if self._recorder.close():
             if state != "finished":
                 self.ranks.timeout = 0.0
-            if (last := self.recorder.build_final_step()) is not None:
-                self.monitor.process_step(last)
+            if (last := self._recorder.build_final_step()) is not None:
+                self._monitor.process_step(last)
             self.count_tap_failures()
-            self.monitor.finish(state)
-            self.monitor.guard("ranks", self.ranks.close)
+            self._monitor.finish(state)
+            self.guard("ranks", self.ranks.close)

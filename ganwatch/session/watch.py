@@ -102,11 +102,11 @@ class Watch(FrontEnd):
                 role: [f"{type(network).__module__}.{type(network).__qualname__}" for network in list_members(group)]
                 for role, group in self._networks.items()
             },
-            "optimizers": optimizer_settings(self.observer.recorder.ownership.named_optimizers()),
+            "optimizers": optimizer_settings(self.observer.optimizers),
             "batch_size": len(batches[0]) if batches else None,
             "world_size": self.observer.ranks.size,
-            "probes": provenance(self.observer.recorder.probes),
-            "detectors": non_default_arguments(self.observer.monitor.detectors),
+            "probes": provenance(self.observer.probes),
+            "detectors": non_default_arguments(self.observer.detectors),
         }
         run, reported = start_run(self.store, self.name, facts, data=self._dataset, audit_seconds=self.audit_seconds, resumed=self._resumed)
         announce_start(run, {role.upper(): type(list_members(group)[0]).__name__ for role, group in self._networks.items()}, self.store)
@@ -145,13 +145,13 @@ class Watch(FrontEnd):
         UserError
             The state is not one of ``state_dict``.
         """
-        if self.observer.recorder.loop_facts.steps:
+        if self.observer.loop_facts.steps:
             log.warning("watching.load_state_dict must be called before the first optimizer step; the state is ignored and steps count on")
         elif not isinstance(state, Mapping) or (state and not {"run", "recorder", "monitor"} <= set(state)):
             raise UserError(f"state must be a state of watching.state_dict(), or empty, got {type(state).__name__} {str(state)[:80]}")
         elif state:
             self._resumed = state["run"]
-            self.observer.monitor.guard("saved state", lambda: self.observer.load_state_dict(state))
+            self.observer.guard("saved state", lambda: self.observer.load_state_dict(state))
 
     def close(self, state: str = "finished") -> None:
         """Remove all hooks and end the run. A second call does nothing."""
@@ -251,7 +251,7 @@ def watch(
     >>> with watch(G=netG, D=netD, store=None) as watching:
     ...     (-netD(netG(torch.randn(8, 2))).mean()).backward()
     ...     torch.optim.SGD(netG.parameters(), lr=0.1).step()
-    ...     watching.observer.recorder.index
+    ...     watching.observer.steps
     1
     """
     if os.environ.get("GANWATCH_DISABLED") == "1":

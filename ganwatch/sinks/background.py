@@ -6,8 +6,10 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
+from ganwatch.core.guard import Guard
 from ganwatch.core.incidents import Incident
 from ganwatch.core.outcome import Outcome
 from ganwatch.core.readings import Readings, Run, SampleImages
@@ -42,7 +44,7 @@ class BackgroundSink(Sink):
         self.sink, self.capacity, self.interval = sink, capacity, interval
         self.name = sink.name  # type: ignore[misc]  # the name of the wrapped sink
         self._dropped = 0
-        self.failures = 0
+        self._guard = Guard()
         self._queue: deque[tuple[str, tuple[Any, ...]]] = deque()
         self._queued_droppable = 0
         self._is_urgent = False  # True if the queue has a record that must not wait for the interval
@@ -54,6 +56,11 @@ class BackgroundSink(Sink):
     def dropped(self) -> int:  # type: ignore[override]  # counted here and by the wrapped sink
         """Number of readings, including wall times of steps, and sets of samples that the queue or the wrapped sink has dropped."""
         return self._dropped + self.sink.dropped
+
+    @property
+    def failures(self) -> int:  # type: ignore[override]  # counted by the guard
+        """Number of errors of the wrapped sink."""
+        return self._guard.errors.total()
 
     def start(self, run: Run) -> None:
         self._put("start", run)
@@ -154,9 +161,4 @@ class BackgroundSink(Sink):
                     self._call_sink(method, *args)
 
     def _call_sink(self, method: str, *args: Any) -> None:
-        try:
-            getattr(self.sink, method)(*args)
-        except Exception:
-            if not self.failures:
-                log.exception("sink %s failed; the training goes on, and further errors of this sink are only counted", self.name)
-            self.failures += 1
+        self._guard(f"sink {self.name}", partial(getattr(self.sink, method), *args))

@@ -96,5 +96,5 @@ def _train(probes: Sequence[Probe], steps: int) -> tuple[list[bytes], dict[str, 
         final = [value.numpy().tobytes() for network in (g, d) for value in network.state_dict().values()]
         final += [torch.random.get_rng_state().numpy().tobytes(), repr(random.getstate()).encode()]
     random.setstate(before)
-    errors = {part: number for part, number in observer.monitor.errors.items() if part.startswith("probe")}
+    errors = {part: number for part, number in observer.guard.errors.items() if part.startswith("probe")}
     return final, errors, [item for one in sink.steps for item in one.values.items() if item[0] not in OBSERVER_SIGNALS]

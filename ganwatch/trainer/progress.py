@@ -67,15 +67,15 @@ class SignalBar(lightning.Callback):
 
     @property
     def _step(self) -> int:
-        return self.watch.observer.recorder.index if self.watch.observer is not None else 0
+        return self.watch.observer.steps if self.watch.observer is not None else 0
 
     def _draw(self) -> None:
         if self.watch.observer is None or self._step == self._drawn_step:
             return
         self._drawn_step = step = self._step
-        monitor = self.watch.observer.monitor
-        text = "  ".join(f"{label} {monitor.latest[name]:.3g}" for name, label in SIGNAL_LABELS.items() if name in monitor.latest)
-        text += "".join(f"  [{incident.code} {incident.title}]" for incident in monitor.incidents.firing)
+        latest = self.watch.observer.latest
+        text = "  ".join(f"{label} {latest[name]:.3g}" for name, label in SIGNAL_LABELS.items() if name in latest)
+        text += "".join(f"  [{incident.code} {incident.title}]" for incident in self.watch.observer.firing)
         if self._live:
             self._bar.update(self._task, completed=step, signals=text)
         else:

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 def summary(watch: GanWatch) -> dict[str, Any]:
     """Return the output of ``ganwatch demo --json``: run, steps, last value of each signal, incidents. Non-finite numbers are None."""
     assert watch.observer is not None
-    monitor = watch.observer.monitor
-    codes = {incident.id: incident.code for incident in monitor.incidents.history}
+    observer = watch.observer
+    codes = {incident.id: incident.code for incident in observer.incidents}
     return {
-        "run": watch.observer.run.id,
-        "steps": watch.observer.recorder.index,
-        "outcome": monitor.outcome().to_plain(),
-        "signals": {name: value if math.isfinite(value) else None for name, value in sorted(monitor.latest.items())},
-        "incidents": [_incident_facts(incident, codes) for incident in monitor.incidents.history],
+        "run": observer.run.id,
+        "steps": observer.steps,
+        "outcome": observer.outcome().to_plain(),
+        "signals": {name: value if math.isfinite(value) else None for name, value in sorted(observer.latest.items())},
+        "incidents": [_incident_facts(incident, codes) for incident in observer.incidents],
     }
 
 

@@ -36,7 +36,7 @@ def test_the_collapse_of_a_real_training_pages_its_owner_once(rehearse):
     assert stop.healthy
     assert receiver == "model-page"
     assert f"run {watch.observer.run.id}" in alert["annotations"]["description"]
-    assert "GW101" in [incident.code for incident in watch.observer.monitor.incidents.history]
+    assert "GW101" in [incident.code for incident in watch.observer.incidents]
     rehearsal.until("the process is gone", lambda: rehearsal.query('up{job="ganwatch"} == 0'))
     assert rehearsal.query('last_over_time(ganwatch_run_state{state="finished"}[1h]) == 1')
     assert {alert["labels"]["owner"] for _, payload in rehearsal.notifications for alert in payload["alerts"]} == {"model"}

@@ -96,7 +96,7 @@ class Switch(lightning.Callback):
             self.watch.observer = self.observer
         else:
             self.observer, self.watch.observer = self.watch.observer, None
-        self.observer.recorder.attach_taps() if on else self.observer.recorder.detach_taps()
+        self.observer.attach_taps() if on else self.observer.detach_taps()
 
 
 def compare(taken: dict[bool, list[tuple[float, float]]], bound: float) -> dict[str, Any]:
@@ -172,7 +172,7 @@ def measure_parts(seconds: float) -> bool:
         found = switch.result
         costs[name] = [1e6 * found["step"] * (ratio - 1.0) for ratio in found["wall"]]
         print("  {:12} {:6.0f} [{:.0f}, {:.0f}]".format(name, *costs[name]), end="")
-        print(f"    self-timed {1e6 * switch.observer.recorder.observer_time / len(switch.taken[True]):.0f}, without the taps")
+        print(f"    self-timed {1e6 * switch.observer.own_time / len(switch.taken[True]):.0f}, without the taps")
     alone, whole = costs["capture"][0], costs["and writing"][0]
     print(f"  capture alone {'within' if alone <= 100.0 else 'OVER'} 100 µs, all {'within' if whole <= 280.0 else 'OVER'} 280 µs")
     return alone <= 100.0 and whole <= 280.0
@@ -199,7 +199,7 @@ def measure_step_time(name: str, seconds: float) -> bool:
 
     class Total(lightning.Callback):
         def on_train_batch_end(self, *_: Any) -> None:
-            total.append((time.perf_counter(), watch.observer.recorder.observer_time if watch.observer else 0.0))
+            total.append((time.perf_counter(), watch.observer.own_time if watch.observer else 0.0))
 
     with tempfile.TemporaryDirectory() as folder:
         probes = [Timed(probe, spent) for probe in default_probes()]

@@ -129,8 +129,7 @@ def ring() -> TensorDataset:
 
 
 def switch(watching: Any, *, on: bool) -> None:
-    recorder = watching.observer.recorder
-    recorder.attach_taps() if on else recorder.detach_taps()
+    watching.observer.attach_taps() if on else watching.observer.detach_taps()
     loaders.add_listener(watching._on_batch) if on else loaders.remove_listener(watching._on_batch)
 
 
@@ -161,7 +160,7 @@ def measure(name: str, bound: float, loop: Loop, seconds: float) -> bool:
     with ganwatch.watch(G=loop.g, D=loop.d, store=None, probes=[Timed(probe, spent) for probe in probes], audit_seconds=0.0) as watching:
         for _ in range(2 * CYCLE):
             loop.step(batches)
-        own = watching.observer.recorder.observer_time / (2 * CYCLE)
+        own = watching.observer.own_time / (2 * CYCLE)
     print(f"\n{name}: {found['step'] * 1e3:.1f} ms a step, {found['pairs']} pairs of steps with and without")
     is_within = True
     for clock in ("wall", "processor"):

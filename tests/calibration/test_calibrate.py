@@ -173,7 +173,7 @@ def test_a_preset_sets_the_detectors_of_both_front_ends(tmp_path):
     write_preset(preset, {"GW101": {"min_vendi_ratio": 0.25}, "GW301": {"window": 90}}, {"runs": 3})
     expected = {"GW101": {"min_vendi_ratio": 0.25}, "GW301": {"window": 90}}
     with ganwatch.watch(G=nn.Linear(2, 3), D=nn.Linear(3, 1), store=None, preset=preset) as watching:
-        assert non_default_arguments(watching.observer.monitor.detectors) == expected
+        assert non_default_arguments(watching.observer.detectors) == expected
     assert GanWatch(store=None, preset=str(preset)).settings == expected
 
 

@@ -52,7 +52,7 @@ class FrequentGrids(lightning.Callback):
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
         if batch_idx % 5 == 0:
             incident = Incident("GW101-1", "GW101", "mode collapse", Severity.PAGE, State.FIRING, 1, 1, fired=1, seen=1)
-            for listener in self.watch.observer.monitor.listeners:
+            for listener in self.watch.observer._monitor.listeners:
                 listener(incident)
 
 
@@ -90,6 +90,6 @@ def test_bit_identical(options, tmp_path):
     watch = GanWatch(store=tmp_path, probes=frequent_probes())
     watched = end_of_run(options, [watch, FrequentGrids(watch)])
     assert [name for name in alone if not equal(alone[name], watched[name])] == []
-    assert watch.observer.recorder.index == alone["counts"][1]
-    assert watch.observer.monitor.errors.total() == 0
-    assert {"d_auc", "vendi_ratio", "loss/g", "loss/d"} <= watch.observer.monitor.latest.keys()
+    assert watch.observer.steps == alone["counts"][1]
+    assert watch.observer.guard.errors.total() == 0
+    assert {"d_auc", "vendi_ratio", "loss/g", "loss/d"} <= watch.observer.latest.keys()

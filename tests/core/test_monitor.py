@@ -120,13 +120,13 @@ def test_every_part_that_raises_is_isolated_counted_and_logged_once(caplog: pyte
     ]
     monitor, sink = run_live({"loss/d": 5.0}, [Broken(), High()], 5, probes=probes, sinks=[RaisingSink()], listeners=[fail])
     monitor.finish("finished")
-    assert monitor.errors == {
+    assert monitor.guard.errors == {
         **{f"probe {name}": 5 for name in ("raising", "numberless", "shapeless", "wordy")},
         "detector GW301": 5,
         "sink refusing": 1 + 5 + 1 + 2,  # start, readings, the incident, finish and close
         "listener": 1,
     }
-    assert sorted(record.getMessage().partition(" failed")[0] for record in caplog.records) == sorted(monitor.errors)
+    assert sorted(record.getMessage().partition(" failed")[0] for record in caplog.records) == sorted(monitor.guard.errors)
     assert all(record.levelno == logging.ERROR and record.exc_info for record in caplog.records)
     assert sink.series("loss/d") == ([1, 2, 3, 4, 5], [5.0] * 5)
     assert list(sink.incidents) == ["GW201-1"]
@@ -139,7 +139,7 @@ def test_a_broken_gatherer_is_isolated_too() -> None:
     monitor = Monitor(gatherer=gatherer)
     monitor.process_step(FakeStep(1, [FixedProbe({"loss/d": 1.0})]))
     monitor.finish("finished")
-    assert monitor.errors == {"gatherer": 2}
+    assert monitor.guard.errors == {"gatherer": 2}
 
 
 def test_own_errors_and_drops_are_signals() -> None:
@@ -157,7 +157,7 @@ def test_a_result_holds_between_the_readings_of_its_inputs() -> None:
         monitor.add_readings(Readings(step, {"loss/d": 5.0} if step % 5 == 0 else {"loss/g": 0.1}))
     [incident] = monitor.incidents.history
     assert (incident.opened, incident.state, incident.seen) == (15, State.FIRING, 30)
-    assert not monitor.errors  # it was not updated without inputs
+    assert not monitor.guard.errors  # it was not updated without inputs
     resumed = Monitor(detectors=[High()])
     resumed.load_state_dict(json.loads(json.dumps(monitor.state_dict())))
     for step in range(31, 51):
@@ -212,12 +212,12 @@ def test_a_monitor_restored_at_any_step_raises_the_same_incidents(values: list[f
     stream = [Readings(step, {"loss/g": 1.0} if value is None else {"loss/d": value}) for step, value in enumerate(values, start=1)]
     at = data.draw(st.integers(0, len(stream)))
     whole, cut = Monitor(detectors=[High(), Broken()]), Monitor(detectors=[Broken(), High()])
-    whole.errors["detector GW301"] = cut.errors["detector GW301"] = 1
+    whole.guard.errors["detector GW301"] = cut.guard.errors["detector GW301"] = 1
     for position, one in enumerate(stream):
         if position == at:
             state = json.loads(json.dumps(cut.state_dict()))
             cut = Monitor(detectors=[High(), Broken()])
-            cut.errors["detector GW301"] = 1
+            cut.guard.errors["detector GW301"] = 1
             cut.load_state_dict(state)
         assert cut.add_readings(one) == whole.add_readings(one)
     assert cut.incidents.history == whole.incidents.history
@@ -235,7 +235,7 @@ def test_default_detectors_continue_after_a_restart_in_the_middle_of_every_failu
                 cut.load_state_dict(state)
             whole.add_readings(one)
             cut.add_readings(one)
-        assert not whole.errors | cut.errors
+        assert not whole.guard.errors | cut.guard.errors
         assert whole.incidents.history
         assert repr(cut.incidents.history) == repr(whole.incidents.history)
 

@@ -36,8 +36,8 @@ def incidents(*callbacks: lightning.Callback, steps: int, data: GANData | None =
     watch = GanWatch(store=None, audit_seconds=0.0)
     model = GAN(**{"shape": (2,), "g_norm": "none", "width": 64} | settings)
     fit(model, data or GANData("ring", batch_size=64), steps=steps, seed=0, callbacks=[watch, *callbacks], threads=1)
-    assert watch.observer.monitor.errors == {}
-    return watch.observer.monitor.incidents.history
+    assert watch.observer.guard.errors == {}
+    return watch.observer.incidents
 
 
 def codes(found: list[Incident]) -> list[str]:

@@ -63,7 +63,7 @@ def train(first, *, steps=900):
             of_g.zero_grad()
             nn.functional.softplus(-d(fake)).mean().backward()
             of_g.step()
-        assert watching.observer.monitor.errors == {}
+        assert watching.observer.guard.errors == {}
     return sink
 
 

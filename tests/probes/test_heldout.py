@@ -65,8 +65,8 @@ def train(training, *, heldout=None, steps=300, classes=0, known=None, noise=1.0
             of_g.zero_grad()
             loss(d(fake, *y), torch.ones(40, 1)).backward()
             of_g.step()
-        assert watching.observer.monitor.errors == {}
-        needs = watching.observer.monitor.not_applicable()
+        assert watching.observer.guard.errors == {}
+        needs = watching.observer.not_applicable()
     end = [value for net in (g, d) for value in net.state_dict().values()] + [torch.get_rng_state()]
     return sink, end, needs
 

@@ -76,7 +76,7 @@ def train(quality, *, steps=120, change=None, labels=False, ema=None):
             of_g.zero_grad()
             (-d(fake, *kinds).mean()).backward()
             of_g.step()
-        assert watching.observer.monitor.errors == {}
+        assert watching.observer.guard.errors == {}
         state = watching.observer.state_dict()
     found = {reading.step: reading.values for reading in sink.steps if "frechet" in reading.values}
     return found, sink, state, (g.state_dict(), d.state_dict(), torch.get_rng_state())

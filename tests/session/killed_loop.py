@@ -64,7 +64,7 @@ def train(folder, *, kill):
             states = {name: part.state_dict() for name, part in parts.items()}
             torch.save(states | {"steps": step, "random": torch.get_rng_state()}, saved)
         if kill and step == KILLED:
-            for sink in watching.observer.monitor.sinks:
+            for sink in watching.observer.sinks:
                 sink.sync()
             os.kill(os.getpid(), signal.SIGKILL)
     watching.close()

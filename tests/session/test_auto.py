@@ -93,7 +93,7 @@ def test_it_reads_what_a_watch_on_the_same_networks_reads_from_the_first_step_on
     assert "d_auc" in found.steps[0].values
     assert observed(found) == observed(told)
     assert len(watching.watching.networks()) == 2 * pairs
-    assert watching.observer.monitor.errors == {}
+    assert watching.observer.guard.errors == {}
 
 
 def test_a_second_fit_is_a_second_run_and_nothing_is_left_behind():
@@ -120,7 +120,7 @@ def test_optimizers_that_are_there_already_count_until_others_come():
         assert [*map(id, watching.watching.networks())] == [*map(id, old)]
         Model().fit(steps=2)
         assert not {*map(id, watching.watching.networks())} & {*map(id, old)}
-        assert watching.observer.recorder.index == 2
+        assert watching.observer.steps == 2
     assert kept
 
 

@@ -66,7 +66,7 @@ def test_a_state_that_comes_too_late_changes_nothing(caplog):
             network(torch.randn(2, network.in_features)).sum().backward()
             torch.optim.SGD(network.parameters(), lr=0.1).step()
         watching.load_state_dict(state)
-        assert watching.observer.recorder.index == 1
+        assert watching.observer.steps == 1
     assert sum("must be called before the first optimizer step" in record.getMessage() for record in caplog.records) == 1
 
 

@@ -81,10 +81,10 @@ def test_loop(name):
     with ganwatch.watch(**loop.networks(), store=None, sinks=[sink], probes=probes, audit_seconds=0.0) as watching:
         loop.run()
     assert equal(final_state(alone), final_state(loop))
-    assert watching.observer.monitor.errors == {}
+    assert watching.observer.guard.errors == {}
     readings = {reading.step: reading.values for reading in sink.steps}
     expected, updates = expected_readings(loop.events)
-    assert watching.observer.recorder.index == len(expected) == len(readings)
+    assert watching.observer.steps == len(expected) == len(readings)
     for step, values in expected.items():
         families = {"loss", "grad_norm", "clipped_grad_norm"}
         own = {series: x for series, x in readings[step].items() if series.partition("/")[0] in families}
@@ -99,10 +99,10 @@ def test_loop(name):
     assert {("real", "D's phase"), ("fake", "D's phase")} <= discriminator.phases
     assert any(phase == "G's phase" for _, phase in discriminator.phases)
     assert sum(origin == "real" for origin, _ in known) >= STEPS // 2
-    assert {"d_auc", "pairwise_ratio"} <= watching.observer.monitor.latest.keys()
+    assert {"d_auc", "pairwise_ratio"} <= watching.observer.latest.keys()
 
     assert setup_problems(watching.observer, watching.hints) == {}
-    facts = watching.observer.recorder.loop_facts
+    facts = watching.observer.loop_facts
     assert facts.updates["g"] - facts.auxiliary_updates["g"] == sum(network == "g" for network, *_ in loop.events)
     family = str(facts.loss_family())
     assert family.startswith(loop.family or FAMILIES[loop.loss])
@@ -117,6 +117,6 @@ def test_phases_of_many_updates_are_compared_by_the_discriminators_latest_calls(
     loop, sink = LongPhasesLoop(), MemorySink()
     with ganwatch.watch(**loop.networks(), store=None, sinks=[sink], audit_seconds=0.0) as watching:
         loop.run()
-    assert watching.observer.monitor.errors == {}
+    assert watching.observer.guard.errors == {}
     assert [reading.step for reading in sink.steps if "d_auc" in reading.values] == [20, 40, 71, 91, 111]
     assert 91 in sink.series("grad_norm/d")[0]

@@ -81,8 +81,8 @@ def test_only_the_named_optimizers_count(named, counted, caplog):
     sink, watching = watched(g, d, optimizers={"G": [of_g[i] for i in named]}, probes=always())
     with watching:
         train(g, d, of_g=of_g, steps=48)
-    assert watching.observer.recorder.loop_facts.updates == {"g": 2 * counted, "d": 48}
-    assert watching.observer.recorder.index == 48
+    assert watching.observer.loop_facts.updates == {"g": 2 * counted, "d": 48}
+    assert watching.observer.steps == 48
     assert {reading.values["updates_performed/g"] for reading in sink.steps[1:]} == {float(len(named))}
     assert not [record for record in caplog.records if "G" in record.getMessage() and record.levelname == "WARNING"]
 
@@ -117,7 +117,7 @@ def test_the_score_is_where_it_was_said_to_be(how):
     _, watching = watched(g, d, logits=logits, probes=[*always(), calls])
     with watching:
         train(g, d, score=score)
-    assert watching.observer.monitor.errors == {}
+    assert watching.observer.guard.errors == {}
     judge = torch.cat([call.output.flatten() for call in calls.seen[:1]])
     d.load_state_dict(Heads(form).state_dict())
     assert torch.equal(judge, score(d(calls.seen[0].inputs[0])).detach().flatten())
@@ -132,8 +132,8 @@ def test_a_score_that_is_not_there_is_said_once(logits, caplog):
     _, watching = watched(g, d, logits=logits)
     with watching:
         train(g, d, score=lambda output: output[0])
-    assert watching.observer.recorder.index == 24
-    assert watching.observer.monitor.errors["capture"] > 1
+    assert watching.observer.steps == 24
+    assert watching.observer.guard.errors["capture"] > 1
     assert sum("capture failed" in record.getMessage() for record in caplog.records) == 1
 
 
@@ -150,7 +150,7 @@ def test_fakes_are_recognised_as_the_sample_that_d_is_shown(said):
                 train(g, d, sample=decoder)
             first = {call.origin for call in calls.seen if call.index == 1 and not call.in_g_phase}
             assert first == ({"fake", "real"} if said else {"unknown"})
-            assert watching.observer.monitor.errors == {}
+            assert watching.observer.guard.errors == {}
         else:
             train(g, d, sample=decoder)
         ends.append([value for net in (g, d, decoder) for value in net.state_dict().values()] + [torch.get_rng_state()])
@@ -225,7 +225,7 @@ def test_values_that_cannot_be_logged_are_counted_and_reported_once(caplog):
             watching.log(name, value)
         train(g, d)
     watching.log("late", 1.0)
-    assert watching.observer.monitor.errors == {"log": 10}
+    assert watching.observer.guard.errors == {"log": 10}
     [said] = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert "value of 'x' must be a float or a real 0-d tensor, got torch.float32 of shape (2,)" in str(said.exc_info[1])
     assert not any(name.startswith("logged") for reading in sink.steps for name in reading.values)

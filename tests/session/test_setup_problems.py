@@ -78,7 +78,7 @@ def test_a_wrong_set_up_is_reported_within_fifty_updates(wrong, said, caplog):
         train(g, d, steps=60, **how)
         assert sum(re.search(said, record.getMessage()) is not None for record in caplog.records) == 1
         assert wrong != "swapped" or sum(record.levelname == "WARNING" for record in caplog.records) == 1
-        assert watching.observer.monitor.errors == {}
+        assert watching.observer.guard.errors == {}
 
 
 class Wrapper(nn.Module):
@@ -125,7 +125,7 @@ def test_a_network_replaced_on_the_way_is_missed(change, caplog):
         train(**{"g": g, "d": d} | replace(g, d), steps=50)
         assert sum(said in record.getMessage() for record in caplog.records) == 1
         assert said in watching.status()
-        assert watching.observer.monitor.errors == {}
+        assert watching.observer.guard.errors == {}
 
 
 def test_an_optimizer_of_both_that_comes_after_the_training_is_none_of_it(caplog):
@@ -154,7 +154,7 @@ def test_a_second_gan_of_the_same_shape_is_no_double(caplog):
         for _ in range(60):
             train(g, d, steps=1)
             train(*networks(), steps=1)
-        assert watching.observer.recorder.loop_facts.steps == 240
+        assert watching.observer.loop_facts.steps == 240
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
 
@@ -171,7 +171,7 @@ def test_a_discriminator_updated_every_second_step_is_seen_too():
             of_g.zero_grad()
             (-d(g(torch.randn(8, 4))).mean()).backward()
             of_g.step()
-        assert {"d_auc", "pairwise_ratio"} <= watching.observer.monitor.latest.keys()
+        assert {"d_auc", "pairwise_ratio"} <= watching.observer.latest.keys()
 
 
 def test_another_watch_on_the_same_networks_takes_over_and_one_on_others_of_the_same_shape_stands_beside(caplog):
@@ -183,7 +183,7 @@ def test_another_watch_on_the_same_networks_takes_over_and_one_on_others_of_the_
         others = networks()
         with ganwatch.watch(*others, store=None, audit_seconds=0.0) as third:
             train(*others, steps=60)
-        assert [watching.observer.recorder.index for watching in (first, second, third)] == [0, 10, 60]
+        assert [watching.observer.steps for watching in (first, second, third)] == [0, 10, 60]
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
 
@@ -193,7 +193,7 @@ def test_networks_in_a_wrapper_that_is_never_called_are_watched(role, caplog):
     given = {"G": g, "D": d} | {role: Wrapper(g if role == "G" else d)}
     with ganwatch.watch(**given, store=None, audit_seconds=0.0) as watching:
         train(g, d, steps=50)
-        assert {"d_auc", "pairwise_ratio"} <= watching.observer.monitor.latest.keys()
+        assert {"d_auc", "pairwise_ratio"} <= watching.observer.latest.keys()
     assert [record for record in caplog.records if record.levelname == "WARNING"] == []
 
 
@@ -231,7 +231,7 @@ def test_networks_that_are_frozen_when_it_begins_are_watched():
         for network in (g, d):
             network.requires_grad_(True)
         train(g, d, steps=2)
-    assert watching.observer.recorder.loop_facts.updates == {"g": 2, "d": 2}
+    assert watching.observer.loop_facts.updates == {"g": 2, "d": 2}
 
 
 def test_losses_of_the_store_are_reported(tmp_path, caplog):
@@ -239,7 +239,7 @@ def test_losses_of_the_store_are_reported(tmp_path, caplog):
     g, d = networks()
     with ganwatch.watch(g, d, store=tmp_path, audit_seconds=0.0) as watching:
         train(g, d, steps=2)
-        [sink] = [sink for sink in watching.observer.monitor.sinks if sink.name == "sql"]
+        [sink] = [sink for sink in watching.observer.sinks if sink.name == "sql"]
         assert "sink sql" not in watching.status()
         sink.sync()
         sink.sink.store.begin = lambda: 1 / 0

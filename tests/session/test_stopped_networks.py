@@ -38,7 +38,7 @@ def test_steps_go_on_without_the_generator(name, caplog):
     loop = STOPPED_GENERATORS[name]
     with caplog.at_level(logging.INFO, "ganwatch"):
         watching, sink = train(loop)
-    assert watching.observer.monitor.errors == {}
+    assert watching.observer.guard.errors == {}
     stopped = [reading for reading in sink.steps if reading.step > loop.stop]
     assert len(stopped) > 100
     assert {reading.values["updates_performed/g"] for reading in stopped} == {0.0}
@@ -47,9 +47,9 @@ def test_steps_go_on_without_the_generator(name, caplog):
     assert {reading.values["updates_performed/d"] for reading in stopped[1:]} == {d_updates}
     outcome = sink.latest_outcome
     assert outcome.conclusion is not Conclusion.CLEAN
-    assert outcome.idle["g"] == watching.observer.recorder.index - loop.stop
+    assert outcome.idle["g"] == watching.observer.steps - loop.stop
     [line] = [record.getMessage() for record in caplog.records if "steps follow" in record.getMessage()]
-    assert str(watching.observer.recorder.clock.source) in line
+    assert str(watching.observer.clock) in line
     assert ("no update yet" in line) == (loop.stop == 0)
     assert "the generator had no update in the last" in caplog.records[-1].getMessage()
 
@@ -70,12 +70,12 @@ def test_the_generator_takes_the_steps_back(caplog):
     assert len(changes) == 2
     assert changes[1].endswith("steps follow the updates of the generator again")
     assert [reading.values["updates_performed/g"] for reading in sink.steps[-20:]] == [1.0] * 20
-    assert watching.observer.recorder.clock.source is Activity.GENERATOR_UPDATES
+    assert watching.observer.clock is Activity.GENERATOR_UPDATES
 
 
 def test_a_discriminator_that_is_no_longer_trained_reads_zero():
     watching, sink = train(NoDiscriminatorPhaseLoop)
-    assert watching.observer.recorder.index == 360
+    assert watching.observer.steps == 360
     stopped = [reading.values for reading in sink.steps if reading.step > NoDiscriminatorPhaseLoop.stop]
     assert {values["updates_performed/d"] for values in stopped} == {0.0}
     moved = [values["update_to_weight/d"] for values in stopped if "update_to_weight/d" in values]
@@ -94,7 +94,7 @@ def test_skipped_updates_are_counted():
 
 def test_without_any_optimizer_steps_follow_the_calls():
     watching, sink = train(OwnOptimizerLoop)
-    assert watching.observer.recorder.clock.source is Activity.DISCRIMINATOR_CALLS
+    assert watching.observer.clock is Activity.DISCRIMINATOR_CALLS
     assert len(sink.steps) > 100
     assert sink.steps[-1].values["calls/d"] >= 1.0
 

@@ -234,17 +234,17 @@ def test_a_watched_loop_trains_the_same_and_is_recognised_correctly(name, tmp_pa
     handle.remove()
     assert all(map(torch.equal, alone, watched))
     observer = watching.observer
-    assert observer.monitor.errors == {}
+    assert observer.guard.errors == {}
     assert sink.incidents == {}
     assert "No batch that D sees is known to be real" not in text or not loop.sure
 
-    networks = observer.recorder.networks
+    networks = observer.networks
     own = {role: {id(p) for p in network.parameters()} for role, network in networks.items()}
     roles = [[role for role in own if ids & own[role]] for ids in moved]
     count = Counter(role for [role] in (of for of in roles if len(of) == 1))
     assert count == {"g": loop.of_g, "d": loop.of_d}
-    assert observer.recorder.index == loop.of_g // loop.generators
-    assert [reading.step for reading in sink.steps] == [*range(1, observer.recorder.index + 1)]
+    assert observer.steps == loop.of_g // loop.generators
+    assert [reading.step for reading in sink.steps] == [*range(1, observer.steps + 1)]
 
     for batch, samples in shown.batches:
         if batch != "unknown":

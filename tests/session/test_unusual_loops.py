@@ -37,7 +37,7 @@ def train(loop_class, steps=26, **options):
         loop.run(steps)
         text = watching.status()
     assert equal(final_state(alone), final_state(loop))
-    assert watching.observer.monitor.errors == {}
+    assert watching.observer.guard.errors == {}
     measured = {name for reading in sink.steps for name in reading.values}
     return text, measured, sink, watching
 
@@ -61,7 +61,7 @@ def test_a_subclass_of_tensors_with_a_method_of_its_own_is_drawn_and_measured():
 def test_reals_with_channels_last_are_recognised_by_value_from_the_first_step():
     _, _, sink, watching = train(ChannelsLastLoop)
     assert "d_auc" in sink.steps[0].values
-    assert watching.observer.recorder.loop_facts.d_phase_origins == {"real": 1, "fake": 1}
+    assert watching.observer.loop_facts.d_phase_origins == {"real": 1, "fake": 1}
 
 
 def test_a_rank_of_one_pair_is_not_measured_and_the_outcome_says_what_is_missing():

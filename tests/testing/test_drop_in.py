@@ -187,6 +187,6 @@ def test_a_live_watch_uses_them(package) -> None:
     g, d = nn.Linear(2, 3), nn.Linear(3, 1)
     with ganwatch.watch(G=g, D=d, store=None, probes=[probe], detectors=[detector], sinks=[sink], audit_seconds=0.0) as watching:
         train(g, d, 40, grows_at=20)
-    assert watching.observer.monitor.errors == {}
+    assert watching.observer.guard.errors == {}
     assert sink.steps == list(range(2, 41, 2))
     assert [state for state in sink.states if state[1] == "firing"] == [("GW999", "firing", 22)]

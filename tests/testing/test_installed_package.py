@@ -119,7 +119,7 @@ with ganwatch.watch(G=g, D=d, store=None, audit_seconds=0.0) as watching:
         if step == 30:
             nn.init.constant_(g.bias, 1e4)
         optimizers[0].step()
-assert watching.observer.monitor.errors == {}, watching.observer.monitor.errors
+assert watching.observer.guard.errors == {}, watching.observer.guard.errors
 assert sorted(cls.code for cls in discover_detectors()).count("GW101") == 1
 """
 

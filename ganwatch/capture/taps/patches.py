@@ -13,10 +13,11 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from ganwatch.core.guard import Guard
+
 log = logging.getLogger("ganwatch")
 
-_failures: Counter[str] = Counter()
-"""Number of errors, by the attribute of torch."""
+_guard = Guard()
 
 
 class Patch:
@@ -70,9 +71,7 @@ class Patch:
 
     def fail(self, error: Exception) -> None:
         """Count an error of the tap, and log the first one."""
-        _failures[self.path] += 1
-        if _failures[self.path] == 1:
-            log.error("the tap on %s failed; training continues, and %s", self.path, self.loses, exc_info=error)
+        _guard.note(f"tap on {self.path}", error, self.loses)
 
     def _find_owner(self) -> Any:
         """Return the module or class that has the attribute; None if torch has none."""
@@ -85,14 +84,14 @@ class Patch:
 
 def report_missing(path: str, loses: str) -> None:
     """Count that torch has no such attribute, and log it once."""
-    if not _failures[path]:
+    if not _guard.errors[f"tap on {path}"]:
         log.warning("this version of torch has no %s: %s", path, loses)
-        _failures[path] = 1
+        _guard.errors[f"tap on {path}"] = 1
 
 
 def failures() -> Counter[str]:
-    """Return the number of errors of each tap with errors, by the attribute of torch."""
-    return Counter({f"tap on {path}": count for path, count in _failures.items()})
+    """Return the number of errors of each tap with errors."""
+    return +_guard.errors
 
 
 def _not_installed(*_: Any, **__: Any) -> Any:

@@ -48,7 +48,7 @@ def read_run(run):
     sink = MemorySink()
     with ganwatch.watch(G=g, D=d, store=None, sinks=[sink], audit_seconds=0.0) as watching:
         losses = run(g, d)
-    assert watching.observer.monitor.errors == {}
+    assert watching.observer.guard.errors == {}
     assert sink.series("loss/g")[1] == losses
     return {reading.step: reading.values for reading in sink.steps}
 
@@ -101,7 +101,7 @@ def test_a_call_in_another_thread_does_not_hide_one_in_this(monkeypatch):
 
         monkeypatch.setattr(d[0], "forward", forward)
         train(g, d, steps=2)
-        assert watching.observer.recorder.index == 2
+        assert watching.observer.steps == 2
 
 
 def test_watching_begins_and_ends_while_another_thread_steps():

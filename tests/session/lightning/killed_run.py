@@ -66,7 +66,7 @@ class Kill(lightning.Callback):
         if module.g_updates < KILLED:
             return
         run, committed = self.watch.observer.run.id, {}
-        for sink in self.watch.observer.monitor.sinks:
+        for sink in self.watch.observer.sinks:
             sink.sync()
         with open_store(self.folder / "runs", create=False) as store:
             for name in queries.series_names(store, run):

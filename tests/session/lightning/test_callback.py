@@ -126,7 +126,7 @@ def test_networks_built_by_the_modules_own_set_up_are_found(documented, train):
     documented.__class__ = Late
     watch = GanWatch("late.g", "late.d", store=None)
     train(documented, watch, batches=2)
-    assert watch.observer.recorder.index == 2
+    assert watch.observer.steps == 2
 
 
 @pytest.mark.parametrize("nothing", [{"max_epochs": 0}, {"limit_train_batches": 0}], ids=str)
@@ -193,11 +193,11 @@ def test_a_failing_part_is_counted_logged_once_and_goes_no_further(method, docum
     with caplog.at_level(logging.ERROR, "ganwatch"):
         train(documented, watch, batches=20)
     assert len(documented.noted) == 40
-    assert watch.observer.recorder.index == 20
+    assert watch.observer.steps == 20
     assert sink.state == "finished"
     assert sum(record.exc_info is not None for record in caplog.records) == 1
-    monitor_errors = len(watch.observer.monitor.errors)
-    assert monitor_errors + sum(sink.failures > 0 for sink in watch.observer.monitor.sinks) == 1
+    monitor_errors = len(watch.observer.guard.errors)
+    assert monitor_errors + sum(sink.failures > 0 for sink in watch.observer.sinks) == 1
     if method in {"readings", "start", "finish", "close"}:
         return  # behind a queue of its own: when its thread comes to count is not the training's matter
     once, each = pytest.approx(10, abs=2), pytest.approx(20, abs=2)
@@ -209,7 +209,7 @@ def test_a_store_that_becomes_unwritable_costs_the_record_only(documented, train
     class Breaks(lightning.Callback):
         def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
             if len(module.noted) == 20:
-                [sink] = [sink for sink in watch.observer.monitor.sinks if sink.name == "sql"]
+                [sink] = [sink for sink in watch.observer.sinks if sink.name == "sql"]
                 sink.sink.store.begin = lambda: 1 / 0
 
     watch = GanWatch(store=tmp_path / "runs")
@@ -219,7 +219,7 @@ def test_a_store_that_becomes_unwritable_costs_the_record_only(documented, train
         train(documented, watch, Breaks(), batches=30)
     assert len(documented.noted) == 60
     assert len(memory.steps) == 30
-    [sink] = [sink for sink in watch.observer.monitor.sinks if sink.name == "sql"]
+    [sink] = [sink for sink in watch.observer.sinks if sink.name == "sql"]
     assert sink.failures >= 1
     assert sum("sink sql failed" in record.message for record in caplog.records) == 1
 
@@ -241,7 +241,7 @@ def test_images_that_are_not_finite(value, documented, train, make_digits, tmp_p
 
     train(documented, watch, Often(), batches=30, data=data)
     assert len(documented.noted) == 60
-    assert watch.observer.monitor.errors.total() == 0
+    assert watch.observer.guard.errors.total() == 0
     assert max(memory.series("data_nonfinite/real")[1]) > 0
     assert list(memory.incidents) == ["GW502-1"]
     with open_store(tmp_path / "runs", create=False) as store:
@@ -348,7 +348,7 @@ def test_a_foreign_module_goes_on_in_the_same_record(documented, train, tmp_path
     assert torch.load(tmp_path / "state.ckpt", weights_only=True)["callbacks"]
     train(documented, second := make(), batches=20, how={"ckpt_path": tmp_path / "state.ckpt", "weights_only": True})
     assert second.observer.run.id == first.observer.run.id
-    assert second.observer.recorder.index == 20
+    assert second.observer.steps == 20
     assert [gallery.fixed[0][0].tolist() for gallery in (first.observer.gallery, second.observer.gallery)].count(
         first.observer.gallery.fixed[0][0].tolist()
     ) == 2  # the same latents are drawn

@@ -63,8 +63,8 @@ def test_reported_equals_noted(style, train, make_digits):
     steps = by_step(module.noted)
     got = {reading.step: reading.values for reading in sink.steps}
     assert list(got) == list(range(1, len(steps) + 1))
-    assert watch.observer.recorder.index == len(steps) >= 20
-    assert watch.observer.monitor.errors == {}
+    assert watch.observer.steps == len(steps) >= 20
+    assert watch.observer.guard.errors == {}
 
     compared = 0
     for number, (of_g, of_d) in enumerate(steps, 1):
@@ -122,7 +122,7 @@ def test_real_data_changed_on_the_way_is_unknown_and_never_taken_for_fake(rescal
     for network, batch, inputs in spy.seen:
         if network == "d":
             assert ((batch == "fake"), (batch in {"real", "unknown"})) == ((False, True) if rows(inputs) <= data else (True, False))
-    assert watch.observer.monitor.errors == {}
+    assert watch.observer.guard.errors == {}
 
 
 def test_a_network_in_evaluation_mode_or_frozen_counts_no_step(documented, train):
@@ -136,5 +136,5 @@ def test_a_network_in_evaluation_mode_or_frozen_counts_no_step(documented, train
 
     documented.__class__ = Freeze
     train(documented, watch, batches=10)
-    assert watch.observer.recorder.index == 0
+    assert watch.observer.steps == 0
     assert sink.steps == []

@@ -60,9 +60,9 @@ def check(name, folder):
     alone, _ = train(name, f"{folder}/alone")
     watched, trainer = train(name, f"{folder}/watched", watch)
     assert all(map(torch.equal, alone, watched))
-    assert watch.observer.recorder.index == 6
-    assert watch.observer.monitor.errors == {}
-    assert "d_auc" not in watch.observer.monitor.latest  # due at step 20
+    assert watch.observer.steps == 6
+    assert watch.observer.guard.errors == {}
+    assert "d_auc" not in watch.observer.latest  # due at step 20
     saved = torch.load(trainer.checkpoint_callback.best_model_path, weights_only=True)
     return saved["callbacks"]["GanWatch"]["recorder"]["index"]
 
