@@ -87,7 +87,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _run_check(args: argparse.Namespace, check: DriftCheck, run_record: tuple[Store, str] | None) -> Drift:
     """Check, print the result and record it with the run."""
-    from ganwatch.drift.record import read_reference, record_check, save_reference
+    from ganwatch.drift.record import read_reference, save_reference
+    from ganwatch.store.audit_log import append_drift_check
 
     generated = _generate_samples(args, check) if args.model else args.generated
     extractor = check.reader.extractor.provenance()
@@ -100,7 +101,7 @@ def _run_check(args: argparse.Namespace, check: DriftCheck, run_record: tuple[St
     result = check(args.fresh, generated, reference=reference)
     report = _write_report(args, result)
     if run_record:
-        record_check(*run_record, result.drift, report=report)
+        append_drift_check(*run_record, result.drift.as_dict(), report=report)
         if args.accept:
             save_reference(*run_record, result.sides["generated"].features, extractor, seed=args.seed)
     if args.json:

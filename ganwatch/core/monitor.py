@@ -180,6 +180,10 @@ class Monitor:
         """Send images to every sink."""
         self._call_sinks("samples", samples)
 
+    def drift(self, verdict: Mapping[str, Any]) -> None:
+        """Send the verdict of a drift check to every sink."""
+        self._call_sinks("drift", verdict)
+
     def not_applicable(self) -> dict[str, str]:
         """Return by code what a detector needs that does not apply to this run."""
         return {code: result.reason for code, result in self._results.items() if isinstance(result, NotApplicable)}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from ganwatch.core.incidents import Incident
 from ganwatch.core.outcome import Outcome
@@ -43,6 +43,9 @@ class Sink(ABC):
 
     def outcome(self, outcome: Outcome) -> None:  # noqa: B027  # optional
         """Take what is known about the run so far: now and then, and once at the end before ``finish``."""
+
+    def drift(self, verdict: Mapping[str, Any]) -> None:  # noqa: B027  # optional
+        """Take the verdict of a drift check during the run, as plain types: ``ganwatch.drift.verdict.Drift.as_dict``."""
 
     def sync(self) -> None:  # noqa: B027  # optional
         """Write everything received so far, because a checkpoint is being saved. May wait for a few seconds, no longer."""

@@ -15,14 +15,10 @@ from torch import Tensor
 from ganwatch.core.errors import UserError
 from ganwatch.drift.kernel import as_features, random_subset
 from ganwatch.drift.permutation import MAX_SAMPLES
-from ganwatch.drift.verdict import Drift
 from ganwatch.store.artifacts import ArtifactRoot
-from ganwatch.store.audit_log import DRIFT_CHECKED, GENERATOR_ACCEPTED, AuditEntry, append_entry, read_entries
+from ganwatch.store.audit_log import DRIFT_ACTOR, DRIFT_CHECKED, GENERATOR_ACCEPTED, AuditEntry, append_entry, read_entries
 from ganwatch.store.database import Store
 from ganwatch.store.queries import run as run_of
-
-AUDIT_ACTOR = "ganwatch drift"
-"""Actor named in audit rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +28,6 @@ class Reference:
     features: Tensor
     extractor: Mapping[str, Any]
     created: float
-
-
-def record_check(store: Store, run: str, drift: Drift, *, report: str | None = None) -> None:
-    """Write a verdict to the store; ``report`` is the path of the HTML file."""
-    append_entry(store, AUDIT_ACTOR, DRIFT_CHECKED, run, drift.as_dict() | {"report": report})
 
 
 def recorded_checks(store: Store, run: str) -> list[AuditEntry]:
@@ -65,7 +56,7 @@ def save_reference(store: Store, run: str, features: Any, extractor: Mapping[str
     path = f"{run}/drift/accepted-{digest[:12]}.npy"
     _artifact_root(store, run).write(path, content)
     detail = {"path": path, "sha256": digest, "count": len(reference), "extractor": dict(extractor)}
-    append_entry(store, AUDIT_ACTOR, GENERATOR_ACCEPTED, run, detail)
+    append_entry(store, DRIFT_ACTOR, GENERATOR_ACCEPTED, run, detail)
 
 
 def read_reference(store: Store, run: str, extractor: Mapping[str, Any]) -> Reference | None:

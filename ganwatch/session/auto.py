@@ -12,7 +12,7 @@ import gc
 import logging
 import os
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -203,6 +203,9 @@ class _SharedSink(Sink):
 
     def outcome(self, outcome: Outcome) -> None:
         self.sink.outcome(outcome)
+
+    def drift(self, verdict: Mapping[str, Any]) -> None:
+        self.sink.drift(verdict)
 
     def sync(self) -> None:
         self.sink.sync()

@@ -13,7 +13,6 @@ from ganwatch.core.guard import Guard
 from ganwatch.data.opening import open_source
 from ganwatch.data.source import NotIndexableError
 from ganwatch.drift.check import DriftCheck
-from ganwatch.drift.record import record_check
 from ganwatch.drift.sequential import DAILY
 from ganwatch.drift.verdict import Drift
 from ganwatch.features.extractor import Extractor
@@ -130,17 +129,13 @@ def _is_callable(data: Any) -> bool:
 
 
 def _record_result(trainer: lightning.Trainer, result: Drift) -> None:
-    """Add the result to the readings of the observer among the callbacks, and to its store."""
+    """Pass the result to the observer among the callbacks: to its readings and to its sinks."""
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]  # set by a connector
     for callback in callbacks:
-        observer, store = getattr(callback, "observer", None), getattr(callback, "store", None)
+        observer = getattr(callback, "observer", None)
         if observer is None:
             continue
         if result.check is not None and result.world is not None:
             score = result.check.statistic / result.check.calibration.threshold
             observer.add_readings({"drift_score": score, "drift_effect": result.world.effect})
-        if store is not None:
-            from ganwatch.store.database import open_store
-
-            with open_store(str(store)) as opened:
-                record_check(opened, observer.run.id, result)
+        observer.add_drift(result.as_dict())

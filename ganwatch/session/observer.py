@@ -232,6 +232,10 @@ class Observer:
         """Add readings that another part took between two steps, by series."""
         self._recorder.add_readings(readings)
 
+    def add_drift(self, verdict: Mapping[str, Any]) -> None:
+        """Send the verdict of a drift check, as plain types, to every sink."""
+        self._monitor.drift(verdict)
+
     def _on_step(self, step: StepView) -> None:
         self._recorder.stream.is_paused = True
         try:

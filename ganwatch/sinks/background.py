@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -83,6 +83,9 @@ class BackgroundSink(Sink):
 
     def outcome(self, outcome: Outcome) -> None:
         self._put("outcome", outcome)
+
+    def drift(self, verdict: Mapping[str, Any]) -> None:
+        self._put("drift", verdict)
 
     def sync(self) -> None:
         """Wait until the queue is written, for ``SYNC_TIMEOUT`` seconds at most."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ganwatch.core.incidents import Incident
 from ganwatch.core.outcome import Outcome
@@ -19,6 +19,8 @@ class MemorySink(Sink):
     ----------
     runs, steps, reports, images : lists of Run, Readings, Incident, SampleImages
         ``reports`` holds a copy of each report of an incident.
+    drift_verdicts : list of mapping
+        Arguments of ``drift``.
     latest_outcome : Outcome or None
         Argument of the last ``outcome``.
     state : str or None
@@ -40,6 +42,7 @@ class MemorySink(Sink):
         self.steps: list[Readings] = []
         self.reports: list[Incident] = []
         self.images: list[SampleImages] = []
+        self.drift_verdicts: list[Mapping[str, Any]] = []
         self.latest_outcome: Outcome | None = None
         self.state: str | None = None
         self.closed = False
@@ -63,6 +66,10 @@ class MemorySink(Sink):
     def outcome(self, outcome: Outcome) -> None:
         """Store what is known about the run."""
         self.latest_outcome = outcome
+
+    def drift(self, verdict: Mapping[str, Any]) -> None:
+        """Add the verdict of a drift check."""
+        self.drift_verdicts.append(verdict)
 
     def finish(self, state: str) -> None:
         """Store the final state of the run."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ganwatch.core.incidents import Incident
 from ganwatch.core.outcome import Outcome
 from ganwatch.core.readings import Readings, Run, SampleImages
 from ganwatch.core.sink import Sink
+from ganwatch.store.audit_log import append_drift_check
 from ganwatch.store.database import DEFAULT_STORE, Store, open_store
 from ganwatch.store.writer import Writer
 
@@ -68,6 +69,10 @@ class SqlSink(Sink):
         """Write what is known about the run."""
         self._open_writer().set_outcome(outcome)
         self._open_writer().flush()
+
+    def drift(self, verdict: Mapping[str, Any]) -> None:
+        """Write the verdict of a drift check to the audit log."""
+        append_drift_check(self.store, self._open_writer().run.id, verdict)
 
     def finish(self, state: str) -> None:
         """Write the final state of the run."""

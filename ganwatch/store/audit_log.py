@@ -14,7 +14,9 @@ from ganwatch.store.database import Store
 from ganwatch.store.strict_json import decode, encode
 
 DRIFT_CHECKED, GENERATOR_ACCEPTED = "drift checked", "generator accepted"
-"""Actions on a run. ``ganwatch.drift.record`` writes their details."""
+"""Actions on a run. ``ganwatch.drift.record`` writes the details of the second."""
+DRIFT_ACTOR = "ganwatch drift"
+"""Actor of both."""
 _AUDIT = tables.table(tables.AuditRow)
 
 
@@ -34,6 +36,11 @@ def append_entry(store: Store, actor: str, action: str, subject: str, detail: Ma
     row = {"created": time.time(), "actor": actor, "action": action, "subject": subject}
     with store.begin() as connection:
         connection.execute(_AUDIT.insert(), row | {"detail": encode(detail)})
+
+
+def append_drift_check(store: Store, run: str, verdict: Mapping[str, Any], *, report: str | None = None) -> None:
+    """Write the verdict of a drift check of a run; ``report`` is the path of the HTML file."""
+    append_entry(store, DRIFT_ACTOR, DRIFT_CHECKED, run, {**verdict, "report": report})
 
 
 def read_entries(store: Store, action: str, subject: str) -> list[AuditEntry]:

@@ -52,6 +52,7 @@ def check_sink(make: Callable[[], Sink]) -> None:
         ("restore", replace(firing, state=State.PENDING)),
         ("readings", [Readings(2, {"loss/g": 0.4}, attempt=2)]),
         ("incident", resolved),
+        ("drift", {"verdict": "unchanged", "score": None}),
         ("outcome", Outcome(2, Conclusion.INCIDENTS, ("GW303",), (Unjudged("GW401", "quality regression", "needs frechet"),))),
         ("finish", "finished"),
     ]

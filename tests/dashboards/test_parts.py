@@ -81,9 +81,9 @@ def test_empty_stores_say_what_to_do(tmp_path: Path, draw: Draw) -> None:
 
 def test_the_last_drift_check_is_on_the_overview(tmp_path: Path, draw: Draw) -> None:
     from ganwatch.core.readings import Readings, Run
-    from ganwatch.drift.record import record_check
     from ganwatch.drift.verdict import decide
     from ganwatch.sinks.sql import SqlSink
+    from ganwatch.store.audit_log import append_drift_check
     from ganwatch.store.database import open_store
 
     sink = SqlSink(tmp_path)
@@ -94,7 +94,7 @@ def test_the_last_drift_check_is_on_the_overview(tmp_path: Path, draw: Draw) -> 
     with open_store(tmp_path) as store:
         for shift in (0.0, 3.0):
             columns = {"width": baseline[:, 0]}, {"width": baseline[:, 0] + shift}
-            record_check(store, "run", decide(baseline, baseline + shift, columns=columns))
+            append_drift_check(store, "run", decide(baseline, baseline + shift, columns=columns).as_dict())
     overview, curves = draw(tmp_path, "overview", "curves")
     assert "changed columns: width" in overview
     assert "retrain" in overview

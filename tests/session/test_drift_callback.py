@@ -14,6 +14,7 @@ import ganwatch
 from ganwatch.core.errors import UserError
 from ganwatch.data.bundled import draw_ring
 from ganwatch.drift.record import recorded_checks
+from ganwatch.sinks.memory import MemorySink
 from ganwatch.store import queries
 from ganwatch.store.database import open_store
 from ganwatch.trainer.data import GANData
@@ -33,7 +34,8 @@ def trained(*callbacks: lightning.Callback, steps: int = 6) -> dict[str, torch.T
 
 def test_drift_is_logged_and_recorded_and_the_training_is_the_same(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     days = iter([POINTS[500:], POINTS[500:] + np.float32(0.4)])
-    watch = ganwatch.GanWatch(store=tmp_path / "runs")
+    sink = MemorySink()
+    watch = ganwatch.GanWatch(store=tmp_path / "runs", sinks=[sink])
 
     def today() -> np.ndarray:
         torch.rand(3)  # what gets the data may draw
@@ -45,6 +47,7 @@ def test_drift_is_logged_and_recorded_and_the_training_is_the_same(tmp_path: Pat
     alone = trained()
     assert all(torch.equal(seen[name], alone[name]) for name in alone)
     assert [str(found.verdict) for found in drift.results] == ["unchanged", "world_moved"]
+    assert [verdict["verdict"] for verdict in sink.drift_verdicts] == ["unchanged", "world_moved"]
     [warning] = [record.message for record in caplog.records if "moved away" in record.message]
     assert "most of all x" in warning
     assert "StopIteration" in caplog.text  # the third epoch has no data, which ends nothing

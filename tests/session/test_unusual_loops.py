@@ -7,6 +7,7 @@ import torch
 from plain_loop import equal, final_state
 from unusual_loops import (
     AttachedCriticLoop,
+    AverageHingeLoop,
     AverageLoop,
     AverageSquaresLoop,
     ChannelsLastLoop,
@@ -74,14 +75,15 @@ def test_a_rank_of_one_pair_is_not_measured_and_the_outcome_says_what_is_missing
 
 
 @pytest.mark.parametrize(
-    ("loop_class", "family"),
+    ("loop_class", "steps", "family"),
     [
-        (AverageLoop, "relativistic average, binary cross-entropy on logits (softplus)"),
-        (AverageSquaresLoop, "relativistic average, least squares, targets: real 1, fake -1"),
+        (AverageLoop, 60, "relativistic average, binary cross-entropy on logits (softplus)"),
+        (AverageSquaresLoop, 60, "relativistic average, least squares, targets: real 1, fake -1"),
+        (AverageHingeLoop, 200, "relativistic average, hinge, margin 1"),
     ],
 )
-def test_relativistic_averages_with_separate_backward_passes(loop_class, family):
-    text, *_ = train(loop_class, 60)
+def test_relativistic_averages_with_separate_backward_passes(loop_class, steps, family):
+    text, *_ = train(loop_class, steps)
     assert f"loss family: {family}\n" in text
 
 

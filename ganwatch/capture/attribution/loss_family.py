@@ -64,6 +64,8 @@ class GradientFit:
     """True if the gradient increases with the output, as that of every convex loss does."""
     highest: float = math.nan
     """Highest output, in the direction of descent, that still has a gradient."""
+    lowest_without: float = math.inf
+    """Lowest output, in that direction, that has none any more: the margin lies between the two."""
 
     @property
     def goal(self) -> float:
@@ -150,7 +152,7 @@ def _infer_from_gradients(steps: Sequence[Sequence[Call]]) -> LossFamily:
     d = _select_d_phase(fits)
     g = [fit for call, fit in fits if call.in_g_phase and call.origin != "real"]
     forms = {fit.form for _, fit in d}
-    if "other" in forms or _has_changing_target(d):
+    if "other" in forms or _has_changing_target(d) or _has_changing_margin(d):
         return LossFamily()
     if forms == {"linear"} and len(steps) == 1:  # a relativistic loss has targets like any other in a single step
         return LossFamily()
@@ -215,6 +217,16 @@ def _has_changing_target(fits: Sequence[tuple[str, GradientFit]]) -> bool:
     return False
 
 
+def _has_changing_margin(fits: Sequence[tuple[str, GradientFit]]) -> bool:
+    """Return True if no margin suits all steps, as with scores that are compared with the mean of others."""
+    of_hinges = [(origin, fit) for origin, fit in fits if fit.form in {"step", "constant"} and not math.isnan(fit.highest)]
+    for wanted in {origin for origin, _ in of_hinges}:
+        own = [fit for origin, fit in of_hinges if origin == wanted]
+        if max(fit.highest for fit in own) > min(fit.lowest_without for fit in own):
+            return True
+    return False
+
+
 def fit_gradient(call: Call) -> GradientFit | None:
     """Return the form of the gradient of a call's outputs, or of each sample's mean for a patch map; None without enough evidence."""
     assert call.output_grad is not None
@@ -247,7 +259,7 @@ def _fit_constant(score: Tensor, output_grad: Tensor, eps: float) -> GradientFit
         lowest = float(along_descent[~is_nonzero].min())
         if highest > lowest:
             return GradientFit("other", raises)
-        return GradientFit("step", raises, _margin(highest, lowest), highest=highest)
+        return GradientFit("step", raises, _margin(highest, lowest), highest=highest, lowest_without=lowest)
     # scores must differ enough to show a gradient that changes with them
     has_range = float(score.max() - score.min()) > MAX_TARGET_RATIO * MIN_DEVIATION_RATIO * MAX_ROUNDING_ERRORS * eps
     return GradientFit("constant", raises, highest=highest) if has_range else None

@@ -41,6 +41,11 @@ LOSSES = {
     "Wasserstein with a drift penalty": (lambda r, f: f.mean() - r.mean() + 1e-3 * r.pow(2).mean(), lambda f, r: -f.mean(), "Wasserstein"),
     "relativistic": (lambda r, f: F.softplus(f - r).mean(), lambda f, r: F.softplus(r.detach() - f).mean(), "unknown"),
     "relativistic average": (lambda r, f: bce(r - f.mean(), 1.0) + bce(f - r.mean(), 0.0), lambda f, r: bce(f - r.mean(), 1.0), "unknown"),
+    "relativistic average hinge": (
+        lambda r, f: F.relu(1 - r + f.mean().detach()).mean() + F.relu(1 + f - r.mean().detach()).mean(),
+        lambda f, r: -f.mean(),
+        "relativistic average, hinge, margin 1",
+    ),
     "relativistic least squares": (
         lambda r, f: (r - f.mean() - 1).pow(2).mean() + (f - r.mean() + 1).pow(2).mean(),
         lambda f, r: (f - r.mean() - 1).pow(2).mean(),

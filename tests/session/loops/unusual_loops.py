@@ -114,6 +114,14 @@ class AverageSquaresLoop(AverageLoop):
     losses = squares, squares
 
 
+def hinge(score, real):
+    return (1.0 - score if real else 1.0 + score).relu().mean()
+
+
+class AverageHingeLoop(AverageLoop):
+    losses = hinge, hinge
+
+
 class AttachedCriticLoop(Loop):
     """Five updates of D, each on fakes with their graph."""
 
