@@ -42,7 +42,7 @@ class AppliedUpdate:
     kind: UpdateKind
     loss: Tensor | None
     learning_rate: Any = None
-    """As the optimizer has it: a float or a tensor; None if it has none."""
+    """A float or a tensor, whichever the optimizer has; None if it has none."""
 
     @property
     def network(self) -> str:
