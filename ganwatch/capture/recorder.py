@@ -23,13 +23,15 @@ from ganwatch.capture.attribution.parameter_ownership import Ownership
 from ganwatch.capture.attribution.update_attribution import OptimizerStep
 from ganwatch.capture.call_recorder import CallRecorder
 from ganwatch.capture.calls import assign_to_d_phase
-from ganwatch.capture.discriminator_cadence import MAX_CALL_AGE, DiscriminatorCadence
+from ganwatch.capture.discriminator_cadence import MAX_CALL_AGE
 from ganwatch.capture.event_stream import NO_THREAD
 from ganwatch.capture.events import BatchLoaded, Event, NetworkCalled, OptimizerEnded, ReadingLogged, ScalerStepped
 from ganwatch.capture.logged_readings import parse_reading
 from ganwatch.capture.options import NO_OPTIONS, Options
-from ganwatch.capture.schedule import Schedule
-from ganwatch.capture.step import Step, StepView, Update
+from ganwatch.capture.own_time import OwnTime
+from ganwatch.capture.step import Call, Step, StepView, Update
+from ganwatch.capture.step_effects import add_effects
+from ganwatch.capture.step_planner import StepPlanner
 from ganwatch.capture.taps import forward_calls
 from ganwatch.capture.training_taps import TrainingTaps
 from ganwatch.core.probe import Probe
@@ -75,16 +77,16 @@ class Recorder:
         Parts of ``call_recorder``.
     clock : ActivityClock
         Decides where a step ends once the generator is no longer updated.
-    cadence : DiscriminatorCadence
-        Moves the sampled steps to those at which the discriminator is updated.
+    planner : StepPlanner
+        Decides which steps are recorded.
     stream : EventStream
         Events of the loop.
     periodic_check : tuple of int and callable, or None
         Number of optimizer steps between two calls, and the function to call.
     is_open : bool
         False after ``close``.
-    observer_time : float, seconds
-        Time that ganwatch has taken in the training thread so far, without that of appending events to the stream.
+    own_time : OwnTime
+        Time that ganwatch takes in the training thread.
 
     Raises
     ------
@@ -104,15 +106,12 @@ class Recorder:
         options: Options = NO_OPTIONS,
     ) -> None:
         self.networks, self.probes = dict(networks), list(probes)
-        self.on_step, self.on_flush, self.guard, self.is_sampled = on_step, on_flush, guard, is_sampled
+        self.on_step, self.on_flush, self.guard = on_step, on_flush, guard
         self._index = 0
         self.is_open = True
         self.periodic_check: tuple[int, Callable[[], None]] | None = None
-        self.observer_time = self._observer_time_before = 0.0
-        self._timed_since: float | None = None
-        """Start of the part of ganwatch that runs now."""
-        self.cadence = DiscriminatorCadence()
-        self._schedule = Schedule(self.probes, guard)
+        self.own_time = OwnTime()
+        self.planner = StepPlanner(self.probes, guard, is_sampled)
         self._pending_steps: list[Step] = []
         self._was_sampled = self._is_first_step = True
         """True for the previous step if it was sampled, and for the current one if it is the first after the start or a restart."""
@@ -157,7 +156,7 @@ class Recorder:
         self.flush()
         return {
             "index": self._index,
-            "shift": self.cadence.shift,
+            "shift": self.planner.cadence.shift,
             "remembers_batches": self.call_recorder.remembers_batches,
             "update_kinds": self._taps.attribution.update_kinds.state_dict(),
             "clock": self.clock.state_dict(),
@@ -166,7 +165,7 @@ class Recorder:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue to count from a saved state, with nothing pending."""
-        self._index, self.cadence.shift = state["index"], state["shift"]
+        self._index, self.planner.cadence.shift = state["index"], state["shift"]
         self._last_updates = dict(state["last_updates"])
         self.clock.load_state_dict(state["clock"])
         self.call_recorder.remembers_batches = state["remembers_batches"]
@@ -180,13 +179,13 @@ class Recorder:
     def _plan_step(self, *, is_incomplete: bool = False) -> None:
         """Plan the step that begins; ``is_incomplete`` means that the last sampled one lacked a phase or a network."""
         step, calls = self._step, self.call_recorder
-        step.shift = self.cadence.shift
-        self._plan = plan = self._schedule.plan(step.tick)
+        step.shift = self.planner.cadence.shift
+        self._plan = plan = self.planner.plan(step.index)
         step.due = plan.due
         self.batch_origin.current_step = step.index
-        is_extra = is_incomplete or self._is_soon_sampled(step.tick) or self._is_first_step
+        is_extra = is_incomplete or self._is_first_step or self.planner.is_soon_sampled(step.index)
         calls.step = step
-        calls.is_recording = is_extra or plan.needs_calls or self.is_sampled(step.index)
+        calls.is_recording = is_extra or self.planner.is_recorded(step.index)
         calls.needs_output_grads = is_extra or plan.needs_output_grads
         calls.needs_arguments = plan.needs_arguments or self._is_first_step
         self._taps.sampler.sampled_index = step.index if plan.update_probes else None
@@ -197,27 +196,14 @@ class Recorder:
 
     def _set_waiting(self) -> None:
         """Let events wait through the steps from the current one on in which nothing is looked at."""
-        if self.clock.is_regular:
-            self.stream.wait(self._count_quiet_steps())
-        else:
+        calls = self.call_recorder
+        if not self.clock.is_regular:
             self.stream.stop_waiting()
-
-    def _count_quiet_steps(self) -> int:
-        calls, index, shift = self.call_recorder, self._step.index, self._step.shift
-        if calls.is_recording or calls.needs_every_call or not self._schedule.is_periodic:
-            return 0
-        longest = 1 if self._was_sampled else MAX_PENDING_STEPS - len(self._pending_steps)
-        return next((ahead for ahead in range(longest) if self._needs_beginning(index + ahead, shift)), longest)
-
-    def _needs_beginning(self, index: int, shift: int) -> bool:
-        """Return True if the step with this index must be known as it begins."""
-        plan = self._schedule.plan(index + shift)
-        needs_plan = plan.needs_calls or bool(plan.update_probes) or not plan.deferrable
-        return needs_plan or self.is_sampled(index) or self._is_soon_sampled(index + shift)
-
-    def _is_soon_sampled(self, tick: int) -> bool:
-        """Return True if the discriminator is called so seldom that calls of this step serve a sampled one that follows."""
-        return any(self._schedule.plan(tick + ahead).needs_calls for ahead in range(1, self.cadence.lead + 1))
+        elif calls.is_recording or calls.needs_every_call:
+            self.stream.wait(0)
+        else:
+            longest = 1 if self._was_sampled else MAX_PENDING_STEPS - len(self._pending_steps)
+            self.stream.wait(self.planner.count_quiet_steps(self._step.index, longest=longest))
 
     def close(self) -> bool:
         """Remove all hooks and deliver pending steps; return False if it was closed before."""
@@ -277,26 +263,14 @@ class Recorder:
         """Run a part of ganwatch unless paused, add its time, and pass errors to the guard."""
         if self.stream.is_paused:
             return None
-        is_outermost, result = self._begin_timing(), None
+        is_outermost, result = self.own_time.begin(), None
         try:
             result = action(*args)
         except Exception as error:  # noqa: BLE001  # passed to the guard, without a closure on the hot path
             self.guard("capture", partial(_raise, error))
         if is_outermost:
-            self._end_timing()
+            self.own_time.end()
         return result
-
-    def _begin_timing(self) -> bool:
-        """Begin to add up the time, unless a part that has called this one does."""
-        if self._timed_since is not None:
-            return False
-        self._timed_since = time.perf_counter()
-        return True
-
-    def _end_timing(self) -> None:
-        if self._timed_since is not None:
-            self.observer_time += time.perf_counter() - self._timed_since
-        self._timed_since = None
 
     def _before_optimizer_step(self, updates: Sequence[Update]) -> Sequence[Update]:
         """Pass the first update of each network in a step to the probes, and return those that were passed."""
@@ -309,7 +283,7 @@ class Recorder:
     def _handle_events(self, queue: deque[Event]) -> None:
         """Handle events until none waits, and add the time that this takes."""
         handled = []  # so that what was alive when an event was emitted is alive when another one is handled
-        is_outermost = self._begin_timing()
+        is_outermost = self.own_time.begin()
         while queue:
             event = queue.popleft()
             handled.append(event)
@@ -318,7 +292,7 @@ class Recorder:
             except Exception as error:  # noqa: BLE001  # passed to the guard, without a closure on the hot path
                 self.guard("capture", partial(_raise, error))
         if is_outermost:
-            self._end_timing()
+            self.own_time.end()
 
     def _add_call(self, event: NetworkCalled) -> None:
         role, is_differentiable, _ = event
@@ -362,7 +336,7 @@ class Recorder:
             return
         if done.is_skipped:
             self._taps.sampler.drop_pending()
-        self._add_effects(done)
+        add_effects(self._step, done, self._last_updates)
         self.loop_facts.add_optimizer_step(done)
         if self.periodic_check is not None and self.loop_facts.steps % self.periodic_check[0] == 0:
             self.guard("status", self.periodic_check[1])
@@ -373,24 +347,6 @@ class Recorder:
         else:
             self._add_activity(done.activity)
 
-    def _add_effects(self, done: OptimizerStep) -> None:
-        """Add counts, losses and learning rates."""
-        step = self._step
-        for role in done.attempted:
-            step.counts[f"updates_attempted/{role}"] += 1
-            if done.is_skipped:
-                step.counts[f"updates_skipped/{role}"] += 1
-        if done.late_d_loss is not None and "d" in step.losses:
-            step.losses["d"] = step.losses["d"] + done.late_d_loss
-        for one in done.applied:
-            role = one.owned.role
-            step.counts[f"updates_performed/{role}"] += 1
-            self._last_updates[role] = step.index
-            if one.loss is not None:
-                step.losses[role if one.kind.is_comparable else one.network] = one.loss
-            if one.learning_rate is not None:
-                step.learning_rates[role] = one.learning_rate
-
     def _notify_probes(self, method: str, update: Update) -> None:
         for probe in self._plan.update_probes:
             self.guard(f"probe {probe.name}", partial(getattr(probe, method), update))
@@ -400,13 +356,12 @@ class Recorder:
         self._last_logged = step.logged
         step.clock, step.last_updates = self.clock.source, dict(self._last_updates)
         step.wall_time = step.wall_time or time.time()
-        step.observer_time, self._observer_time_before = self.observer_time - self._observer_time_before, self.observer_time
+        step.observer_time = self.own_time.lap()
         is_recording = self.call_recorder.is_recording
-        has_g_update = step.clock is GENERATOR_UPDATES
-        d_phase, has_d_call = self.call_recorder.finish_step(has_g_update=has_g_update) if is_recording else (step.calls, False)
-        self.cadence.add_step(step, has_call=has_d_call if is_recording else None, samples_updates=bool(self._plan.update_probes))
+        d_phase, has_d_call = self._finish_calls() if is_recording else (step.calls, None)
+        self.planner.cadence.add_step(step, has_call=has_d_call, samples_updates=bool(self._plan.update_probes))
         is_incomplete = is_recording and (not has_d_call or self.call_recorder.is_inconclusive)
-        recent = [call for call in d_phase if call.index > self._index - MAX_CALL_AGE] if d_phase else []
+        recent = [call for call in d_phase if call.index > self._index - MAX_CALL_AGE]
         self._step = self.call_recorder.step = Step(self._index + 1, calls=recent)
         self._is_first_step = False
         self._probed_networks.clear()
@@ -415,6 +370,9 @@ class Recorder:
         if was_sampled or self._was_sampled or len(self._pending_steps) >= MAX_PENDING_STEPS:
             self.flush()
         self._plan_step(is_incomplete=is_incomplete)
+
+    def _finish_calls(self) -> tuple[list[Call], bool]:
+        return self.call_recorder.finish_step(has_g_update=self._step.clock is GENERATOR_UPDATES)
 
     def flush(self) -> None:
         """Deliver pending steps to ``on_step``."""

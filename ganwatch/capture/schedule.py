@@ -2,7 +2,7 @@
 
 A probe is due at every multiple of its cadence ``every`` (``Probe.is_due``). A step is sampled if a due probe needs the networks' calls.
 The recorder counts by ``Step.tick``, the index plus the shift of ``discriminator_cadence``, and samples a step in three more cases
-(``Recorder._plan_step``): it is the first one, the sampled step before it lacked a network or a phase, or the discriminator is called so
+(``StepPlanner``): it is the first one, the sampled step before it lacked a network or a phase, or the discriminator is called so
 seldom that steps before the sampled one are needed too.
 """
 

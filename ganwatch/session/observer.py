@@ -138,7 +138,7 @@ class Observer:
     @property
     def own_time(self) -> float:
         """Seconds that ganwatch has taken in the training thread, without those of its taps."""
-        return self._recorder.observer_time
+        return self._recorder.own_time.seconds
 
     @property
     def clock(self) -> Activity:

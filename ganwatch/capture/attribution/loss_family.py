@@ -19,6 +19,7 @@ stays unknown.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -152,11 +153,15 @@ def _infer_from_gradients(steps: Sequence[Sequence[Call]]) -> LossFamily:
     d = _select_d_phase(fits)
     g = [fit for call, fit in fits if call.in_g_phase and call.origin != "real"]
     forms = {fit.form for _, fit in d}
-    if "other" in forms or _has_changing_target(d) or _has_changing_margin(d):
+    if _is_inconsistent(d):
         return LossFamily()
     if forms == {"linear"} and len(steps) == 1:  # a relativistic loss has targets like any other in a single step
         return LossFamily()
     return _name_family(forms, d, g)
+
+
+def _is_inconsistent(d: Sequence[tuple[str, GradientFit]]) -> bool:
+    return any(fit.form == "other" for _, fit in d) or _has_changing_target(d) or _has_changing_margin(d)
 
 
 def _name_family(forms: set[Form], d: Sequence[tuple[str, GradientFit]], g: Sequence[GradientFit]) -> LossFamily:
@@ -219,12 +224,12 @@ def _has_changing_target(fits: Sequence[tuple[str, GradientFit]]) -> bool:
 
 def _has_changing_margin(fits: Sequence[tuple[str, GradientFit]]) -> bool:
     """Return True if no margin suits all steps, as with scores that are compared with the mean of others."""
-    of_hinges = [(origin, fit) for origin, fit in fits if fit.form in {"step", "constant"} and not math.isnan(fit.highest)]
-    for wanted in {origin for origin, _ in of_hinges}:
-        own = [fit for origin, fit in of_hinges if origin == wanted]
-        if max(fit.highest for fit in own) > min(fit.lowest_without for fit in own):
-            return True
-    return False
+    highest, lowest = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
+    for origin, fit in fits:
+        if fit.form in {"step", "constant"}:
+            highest[origin].append(fit.highest)
+            lowest[origin].append(fit.lowest_without)
+    return any(max(highest[origin]) > min(lowest[origin]) for origin in highest)
 
 
 def fit_gradient(call: Call) -> GradientFit | None:

@@ -155,14 +155,17 @@ class UpdateAttribution:
         if step.began.is_skipped:
             self.drop_pending()
             return OptimizerStep(facts.owned, roles, is_skipped=True, activity=_attempt_activity(roles))
-        rates = {one.role: rate for one, rate in zip(event.with_gradient, event.learning_rates, strict=True)}
-        applied = [AppliedUpdate(one, self.classify(one, facts), step.loss, rates[one.role]) for one in attempted if one.role in rates]
+        applied = self._find_applied(event, attempted, step.loss)
         activity = self._find_activity(event.optimizer, roles, applied)
         if applied:
             self.update_kinds.end_phase(one.owned for one in applied)
             if len(facts.owned) == 1:
                 self._separate_roles.add(facts.roles[0])
         return OptimizerStep(facts.owned, roles, applied, step.late_d_loss, () if facts.owned else facts.similar_roles, activity=activity)
+
+    def _find_applied(self, event: OptimizerEnded, attempted: Sequence[OwnedParameters], loss: Tensor | None) -> list[AppliedUpdate]:
+        rates = {one.role: rate for one, rate in zip(event.with_gradient, event.learning_rates, strict=True)}
+        return [AppliedUpdate(one, self.classify(one, event.facts), loss, rates[one.role]) for one in attempted if one.role in rates]
 
     def _close_step(self, optimizer: torch.optim.Optimizer) -> _OpenStep | None:
         """Close the optimizer's step, and those that began within it and never ended; None if its begin was not seen."""

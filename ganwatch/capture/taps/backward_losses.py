@@ -71,17 +71,19 @@ PENALTY = PenaltyComputed()
 _listeners: list[Listener] = []
 _unscaled: MutableMapping[Tensor, tuple[Tensor, Tensor]] = WeakIdKeyDictionary()
 """By scaled loss: the loss and its scale."""
-_scaler_uses: list[bool] = []
-"""Not empty once a loss was scaled."""
+_only_listener: Listener | None = None
+"""The listener, if there is one alone and no loss was scaled yet."""
+_has_scaled = False
+"""True once a loss was scaled."""
 _passes: dict[int, tuple[Any, Tensor | None]] = {}
 """By thread: the tensors and the scale of the outermost backward pass that is running."""
 
 
 def _backward(tensors: Any, grad_tensors: Any = None, *args: Any, **kwargs: Any) -> Any:
     thread = get_ident()
-    if len(_listeners) != 1 or _scaler_uses or grad_tensors is not None or not isinstance(tensors, Tensor):
+    listener = _only_listener
+    if listener is None or grad_tensors is not None or not isinstance(tensors, Tensor):
         return _backward_any(tensors, grad_tensors, *args, **kwargs)
-    [listener] = _listeners
     stream = listener.stream
     if stream.thread != thread or thread in _passes:
         return _backward_patch.original(tensors, None, *args, **kwargs)
@@ -105,7 +107,6 @@ def _backward_any(tensors: Any, grad_tensors: Any, *args: Any, **kwargs: Any) ->
     if not listeners or thread in _passes:
         return _backward_patch.original(tensors, grad_tensors, *args, **kwargs)
     losses = tensors if isinstance(tensors, list | tuple) else (tensors,)
-    weights = grad_tensors if isinstance(grad_tensors, list | tuple) else (grad_tensors,) * len(losses)
     originals = [_unscaled.get(loss) if isinstance(loss, Tensor) else None for loss in losses]
     _passes[thread] = tensors, originals[0][1] if originals and originals[0] else None
     before = [None if listener.losses.is_clear else _look(listener) for listener in listeners]
@@ -113,20 +114,21 @@ def _backward_any(tensors: Any, grad_tensors: Any, *args: Any, **kwargs: Any) ->
         result = _backward_patch.original(tensors, grad_tensors, *args, **kwargs)
     finally:
         del _passes[thread]
-    scalars = tuple(
-        loss
-        for scaled, original, weight in zip(losses, originals, weights, strict=False)
-        if (loss := _weigh(original[0] if original else scaled, weight)) is not None
-    )
+    scalars = _weigh_scalars([original[0] if original else loss for loss, original in zip(losses, originals, strict=True)], grad_tensors)
     for listener, looked in zip(listeners, before, strict=True):
         _report(listener, scalars, looked)
     return result
 
 
-def _weigh(loss: Any, weight: Tensor | None) -> Tensor | None:
-    """Return a scalar loss with the weight that the backward pass gives it; None for anything else: torch also accepts edges."""
-    if not isinstance(loss, Tensor) or loss.numel() != 1:
-        return None
+def _weigh_scalars(losses: Sequence[Any], weights: Any) -> tuple[Tensor, ...]:
+    """Return the scalar losses with the weights that the backward pass gives them."""
+    weights = weights if isinstance(weights, list | tuple) else [weights] * len(losses)
+    pairs = zip(losses, weights, strict=False)
+    # torch also accepts edges of the graph
+    return tuple(_weigh(loss, weight) for loss, weight in pairs if isinstance(loss, Tensor) and loss.numel() == 1)
+
+
+def _weigh(loss: Tensor, weight: Tensor | None) -> Tensor:
     return loss.detach() if weight is None else loss.detach() * weight.detach().reshape(loss.shape)
 
 
@@ -173,7 +175,7 @@ def _thread_listeners() -> list[Listener]:
 def _scale(self: GradScaler, outputs: Any) -> Any:
     result = _scale_patch.original(self, outputs)
     if isinstance(outputs, Tensor) and result is not outputs:
-        _scaler_uses[:] = [True]
+        _note_scaled()
         _unscaled[result] = (outputs.detach(), _scale_patch.original(self, torch.ones((), device=outputs.device)))
     return result
 
@@ -212,9 +214,21 @@ def _current_pass() -> tuple[Any, Tensor | None]:
     return _passes[thread] if thread in _passes else next(iter([*_passes.values()]), (None, None))
 
 
+def _note_scaled() -> None:
+    global _has_scaled  # noqa: PLW0603  # a fact of the process
+    _has_scaled = True
+    _choose_only_listener()
+
+
+def _choose_only_listener() -> None:
+    global _only_listener  # noqa: PLW0603  # read at every backward pass
+    _only_listener = _listeners[0] if len(_listeners) == 1 and not _has_scaled else None
+
+
 def add_listener(listener: Listener) -> None:
     """Call the listener's functions from now on."""
     _listeners.append(listener)
+    _choose_only_listener()
     for patch in _all_patches:
         patch.install()
 
@@ -222,6 +236,7 @@ def add_listener(listener: Listener) -> None:
 def remove_listener(listener: Listener) -> None:
     """Undo ``add_listener``."""
     _listeners.remove(listener)
+    _choose_only_listener()
     if not _listeners:
         for patch in _all_patches:
             patch.remove()
