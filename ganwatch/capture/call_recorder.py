@@ -117,7 +117,7 @@ class CallRecorder:
         if self._stream.is_current_thread():
             self._on_call[role](module, args, kwargs, output)
             has_leaf = has_grad_leaf(find_tensors(args) + find_tensors(kwargs))
-            self._stream.emit(NetworkCalled(role, torch.is_grad_enabled(), has_leaf))
+            self._stream.put(NetworkCalled(role, torch.is_grad_enabled(), has_leaf))
 
     def _on_discriminator_call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         if self.is_recording and module is self._members["d"][0]:

@@ -26,11 +26,13 @@ class EventStream:
     ----------
     handle : callable
         Handles events in order until the queue it gets is empty; must not raise.
+    fail : callable
+        Takes an error of a tap.
 
     Attributes
     ----------
     emit : callable
-        Takes an event. Taps call it from the thread ``thread`` only.
+        Takes an event. Taps call it from the thread ``thread`` only, and ``drain`` once ``MAX_EVENTS`` wait.
     thread : int
         Identifier of the thread that trains; ``NO_THREAD`` while ganwatch itself calls the networks.
     is_quiet : bool
@@ -44,7 +46,7 @@ class EventStream:
     Examples
     --------
     >>> from ganwatch.capture.events import NetworkCalled, PenaltyComputed
-    >>> stream = EventStream(lambda queue: print(queue.popleft()))
+    >>> stream = EventStream(lambda queue: print(queue.popleft()), fail=print)
     >>> stream.emit(PenaltyComputed())
     PenaltyComputed()
     >>> stream.wait(steps=1)
@@ -53,10 +55,10 @@ class EventStream:
     NetworkCalled(role='g', is_differentiable=True, has_grad_leaf=False)
     """
 
-    __slots__ = ("_handle", "_lock", "_training_thread", "emit", "has_loss", "is_quiet", "queue", "steps_left", "thread")
+    __slots__ = ("_handle", "_lock", "_training_thread", "emit", "fail", "has_loss", "is_quiet", "queue", "steps_left", "thread")
 
-    def __init__(self, handle: Callable[[deque[Event]], None]) -> None:
-        self._handle, self._lock = handle, Lock()
+    def __init__(self, handle: Callable[[deque[Event]], None], fail: Callable[[Exception], None]) -> None:
+        self._handle, self._lock, self.fail = handle, Lock(), fail
         self.thread = self._training_thread = get_ident()
         self.queue: deque[Event] = deque()
         self.emit: Callable[[Event], None] = self._emit_now
@@ -71,6 +73,17 @@ class EventStream:
         """Handle what waits, and from now on every event at once."""
         self.emit, self.is_quiet, self.steps_left = self._emit_now, False, 0
         self.drain()
+
+    def stop_quiet(self) -> None:
+        """Stop waiting if events wait over several steps."""
+        if self.is_quiet:
+            self.stop_waiting()
+
+    def put(self, event: Event) -> None:
+        """Take an event, and handle what waits if that has become too much."""
+        self.emit(event)
+        if len(self.queue) >= MAX_EVENTS:
+            self.drain()
 
     def drain(self) -> None:
         """Handle the events that wait; in the training's own thread only, and not from within the handling of one."""

@@ -55,6 +55,8 @@ class OptimizerBegan(NamedTuple):
     facts: OptimizerFacts
     is_skipped: bool = False
     """True if the optimizer is about to skip it, because a scaler found gradients that are not finite."""
+    outer: Sequence[torch.optim.Optimizer] = ()
+    """Optimizers within whose steps it runs, as that of one that wraps it."""
 
 
 class OptimizerEnded(NamedTuple):

@@ -86,7 +86,7 @@ class GradientSampler:
     def _sample(self, optimizer: torch.optim.Optimizer, facts: OptimizerFacts) -> None:
         if self.sampled_index is None:
             return
-        scale = getattr(optimizer, "grad_scale", None)
+        scale = vars(optimizer).get("grad_scale")
         with_gradient = [one for one in facts.owned if one.has_gradient]
         about_to_end = OptimizerEnded(optimizer, facts, with_gradient, [None] * len(with_gradient), 0.0)
         roles = {one.role for one in self._attribution.select_attempted(about_to_end)}

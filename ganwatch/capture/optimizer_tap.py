@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable, Sequence
 from threading import get_ident
@@ -10,12 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganwatch.capture.attribution.owned_parameters import OwnedParameters
+from ganwatch.capture.attribution.owned_parameters import NO_FACTS, OwnedParameters
 from ganwatch.capture.attribution.parameter_ownership import Ownership
+from ganwatch.capture.attribution.update_losses import PendingLosses
 from ganwatch.capture.event_stream import MAX_EVENTS, EventStream
 from ganwatch.capture.events import OptimizerBegan, OptimizerEnded, ScalerStepped
 from ganwatch.capture.gradient_sampler import GradientSampler, StepArguments
 from ganwatch.capture.taps import optimizer_steps
+
+_OPTIMIZER_FILE = inspect.getfile(torch.optim.Optimizer)
+"""The file of torch whose code calls the hooks of a step."""
 
 
 class OptimizerTap:
@@ -28,13 +33,19 @@ class OptimizerTap:
     ----------
     ownership : Ownership
     stream : EventStream
+    losses : PendingLosses
+        Says if losses need no tracing.
     sampler : GradientSampler
     run : callable
         Runs a function with its arguments as a part of ganwatch, and returns its result, None after an error.
     """
 
-    def __init__(self, ownership: Ownership, stream: EventStream, sampler: GradientSampler, run: Callable[..., Any]) -> None:
-        self._ownership, self._stream, self._sampler, self._run = ownership, stream, sampler, run
+    def __init__(
+        self, ownership: Ownership, stream: EventStream, losses: PendingLosses, sampler: GradientSampler, run: Callable[..., Any]
+    ) -> None:
+        self._ownership, self._stream, self._losses, self._sampler, self._run = ownership, stream, losses, sampler, run
+        self._running: list[torch.optim.Optimizer] = []
+        """Optimizers whose steps have begun and not ended, the innermost last."""
 
     def attach(self) -> None:
         """Begin to listen."""
@@ -46,65 +57,94 @@ class OptimizerTap:
 
     def _begin(self, optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> StepArguments | None:
         stream = self._stream
-        if stream.is_quiet and stream.thread == get_ident():  # the usual case, without further calls
-            facts = self._ownership.known.get(id(optimizer))
-            if facts is not None and facts.is_of_one_network and facts.optimizer() is optimizer and not hasattr(optimizer, "found_inf"):
-                stream.has_loss = False
-                stream.emit(tuple.__new__(OptimizerBegan, (optimizer, facts, False)))
-                return None
+        try:
+            if stream.is_quiet and stream.thread == get_ident() and not self._running:  # the usual case, without further calls
+                facts = self._ownership.known.get(id(optimizer), NO_FACTS)
+                is_usual = facts.is_of_one_network and facts.optimizer() is optimizer
+                if is_usual and (stream.has_loss or not self._losses.is_clear) and "found_inf" not in optimizer.__dict__:
+                    stream.has_loss = False
+                    self._running.append(optimizer)
+                    stream.emit(tuple.__new__(OptimizerBegan, (optimizer, facts, False, ())))
+                    return None
+        except Exception as error:  # noqa: BLE001  # counted and logged
+            stream.fail(error)
         result: StepArguments | None = self._run(self._begin_any, optimizer, args, kwargs)
         return result
 
     def _begin_any(self, optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> StepArguments | None:
         stream = self._stream
-        if get_ident() != stream.thread:
-            if not self._ownership.has_first_parameter(optimizer):
-                return None
-            stream.follow(get_ident())
+        if not self._is_of_training(optimizer):
+            return None
         before = self._ownership.known.get(id(optimizer))
         facts = self._ownership.find(optimizer)
-        # from here on losses are traced, if a third network is trained, and a new optimizer may take the place of one that is gone
-        if stream.is_quiet and not (facts.owned and facts is before):
-            stream.stop_waiting()
+        # from here on losses are traced, if a third network is trained or there was no loss, and a new optimizer may replace an old one
+        if not (facts.owned and facts is before and (stream.has_loss or not self._losses.is_clear)):
+            stream.stop_quiet()
         stream.has_loss = False
-        is_skipped = hasattr(optimizer, "found_inf") and _has_overflow(optimizer)
-        stream.emit(OptimizerBegan(optimizer, facts, is_skipped))
+        is_skipped = _has_overflow(optimizer)
+        outer = [other for other in self._running if other is not optimizer and _is_stepping(other)]
+        self._running = [*outer, optimizer]
+        stream.put(OptimizerBegan(optimizer, facts, is_skipped, outer))
         if self._sampler.sampled_index is None or is_skipped:
             return None
         stream.drain()
         return self._sampler.begin_step(optimizer, facts, args, kwargs)
 
+    def _is_of_training(self, optimizer: torch.optim.Optimizer) -> bool:
+        """Return True in the thread that trains; it is this one if the optimizer belongs to the networks."""
+        if get_ident() != self._stream.thread:
+            if not self._ownership.has_first_parameter(optimizer):
+                return False
+            self._stream.follow(get_ident())
+        return True
+
     def _end(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
         stream = self._stream
-        if stream.is_quiet and stream.thread == get_ident():
-            facts = self._ownership.known.get(id(optimizer))
-            if facts is not None and facts.is_of_one_network and facts.optimizer() is optimizer:
-                owned = facts.owned[0]
-                if owned.parameters[-1].grad is not None and len(optimizer.param_groups) == len(facts.sizes):
-                    event = (optimizer, facts, facts.owned, (owned.group.get("lr"),), time.time(), False)
-                    stream.emit(tuple.__new__(OptimizerEnded, event))
-                    stream.steps_left -= owned.role == "g"
-                    if stream.steps_left <= 0 or len(stream.queue) >= MAX_EVENTS:
-                        stream.drain()
-                    return
+        try:
+            if self._running and self._running[-1] is optimizer:
+                self._running.pop()
+            if stream.is_quiet and stream.thread == get_ident():
+                facts = self._ownership.known.get(id(optimizer), NO_FACTS)
+                if facts.is_of_one_network and facts.optimizer() is optimizer:
+                    owned = facts.owned[0]
+                    if owned.parameters[-1].grad is not None and len(optimizer.param_groups) == len(facts.sizes):
+                        event = (optimizer, facts, facts.owned, (owned.group.get("lr"),), time.time(), False)
+                        stream.emit(tuple.__new__(OptimizerEnded, event))
+                        stream.steps_left -= owned.role == "g"
+                        if stream.steps_left <= 0 or len(stream.queue) >= MAX_EVENTS:
+                            stream.drain()
+                        return
+        except Exception as error:  # noqa: BLE001  # counted and logged
+            stream.fail(error)
         self._run(self._end_any, optimizer)
 
     def _end_any(self, optimizer: torch.optim.Optimizer) -> None:
         stream = self._stream
         if get_ident() != stream.thread:
             return
+        self._running = [other for other in self._running if other is not optimizer]
         facts = self._ownership.find(optimizer)
         with_gradient = [one for one in facts.owned if one.has_gradient]
         trains_others = len(with_gradient) < len(facts.owned) and _trains_others(optimizer, facts.owned)
         rates = [one.group.get("lr") for one in with_gradient]
-        stream.emit(OptimizerEnded(optimizer, facts, with_gradient, rates, time.time(), trains_others))
+        stream.put(OptimizerEnded(optimizer, facts, with_gradient, rates, time.time(), trains_others))
         stream.steps_left -= "g" in facts.roles
-        if stream.steps_left <= 0 or len(stream.queue) >= MAX_EVENTS:
+        if stream.steps_left <= 0:
             stream.drain()
 
     def end_scaled_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Emit that a scaler let an optimizer step, or skipped its step."""
-        self._stream.emit(ScalerStepped(optimizer, self._ownership.find(optimizer)))
+        self._stream.put(ScalerStepped(optimizer, self._ownership.find(optimizer)))
+
+
+def _is_stepping(optimizer: torch.optim.Optimizer) -> bool:
+    """Return True if a step of the optimizer is running in this thread; a step that raised an error begins and never ends."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        if frame.f_code.co_filename == _OPTIMIZER_FILE and frame.f_locals.get("self") is optimizer:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _trains_others(optimizer: torch.optim.Optimizer, owned: Sequence[OwnedParameters]) -> bool:
@@ -115,5 +155,5 @@ def _trains_others(optimizer: torch.optim.Optimizer, owned: Sequence[OwnedParame
 
 def _has_overflow(optimizer: torch.optim.Optimizer) -> bool:
     """Return True if a fused optimizer is about to skip its step; never waits for an accelerator."""
-    found_inf: Any = getattr(optimizer, "found_inf", None)
+    found_inf = vars(optimizer).get("found_inf")  # set by a scaler; an optimizer may have a __getattr__ that raises anything
     return isinstance(found_inf, Tensor) and found_inf.device.type == "cpu" and bool(found_inf)

@@ -24,7 +24,7 @@ from ganwatch.capture.attribution.update_attribution import OptimizerStep
 from ganwatch.capture.call_recorder import CallRecorder
 from ganwatch.capture.calls import assign_to_d_phase
 from ganwatch.capture.discriminator_cadence import MAX_CALL_AGE
-from ganwatch.capture.event_stream import NO_THREAD
+from ganwatch.capture.event_stream import MAX_EVENTS, NO_THREAD
 from ganwatch.capture.events import BatchLoaded, Event, NetworkCalled, OptimizerEnded, ReadingLogged, ScalerStepped
 from ganwatch.capture.logged_readings import parse_reading
 from ganwatch.capture.options import NO_OPTIONS, Options
@@ -34,6 +34,7 @@ from ganwatch.capture.step_effects import add_effects
 from ganwatch.capture.step_planner import StepPlanner
 from ganwatch.capture.taps import forward_calls
 from ganwatch.capture.training_taps import TrainingTaps
+from ganwatch.core.guard import Guard
 from ganwatch.core.probe import Probe
 
 MAX_PENDING_STEPS = 20
@@ -58,8 +59,8 @@ class Recorder:
         Due probes see updates as they happen.
     on_step : callable
         Gets every finished step, in order.
-    guard : callable
-        Runs a part of ganwatch so that no error of it reaches the loop.
+    guard : Guard
+        Keeps errors of ganwatch from the loop.
     on_flush : callable
         Called after all pending steps were delivered.
     is_sampled : callable
@@ -100,7 +101,7 @@ class Recorder:
         *,
         probes: Sequence[Probe],
         on_step: Callable[[StepView], None],
-        guard: Callable[[str, Callable[[], Any]], Any],
+        guard: Guard,
         on_flush: Callable[[], None] = lambda: None,
         is_sampled: Callable[[int], bool] = lambda _: False,
         options: Options = NO_OPTIONS,
@@ -125,7 +126,12 @@ class Recorder:
         self._loaded: deque[list[Any]] = deque()
         """Latest batches whose events may wait."""
         self._taps = TrainingTaps(
-            networks, options.optimizers, handle=self._handle_events, run=self._run, before_step=self._before_optimizer_step
+            networks,
+            options.optimizers,
+            handle=self._handle_events,
+            fail=self._fail,
+            run=self._run,
+            before_step=self._before_optimizer_step,
         )
         self.stream = self._taps.stream
         self._handlers: dict[type, Callable[[Any], Any]] = self._taps.attribution.handlers | {
@@ -237,7 +243,7 @@ class Recorder:
             self._loaded.popleft().clear()
         self._loaded.append(loaded := [batch])
         stream.emit(tuple.__new__(BatchLoaded, (waiting_time, loaded)))
-        if not stream.is_quiet:
+        if not stream.is_quiet or len(stream.queue) >= MAX_EVENTS:
             stream.drain()
 
     def on_fake_batch(self, batch: Any) -> None:
@@ -247,7 +253,7 @@ class Recorder:
 
     def log(self, name: Any, value: Any) -> None:
         """Add a reading of the loop's own to the current step."""
-        self.stream.emit(ReadingLogged(*parse_reading(name, value)))
+        self.stream.put(ReadingLogged(*parse_reading(name, value)))
 
     def add_readings(self, readings: Mapping[str, Any]) -> None:
         """Add readings from outside to the last step, or to the current one if the last was delivered."""
@@ -266,11 +272,14 @@ class Recorder:
         is_outermost, result = self.own_time.begin(), None
         try:
             result = action(*args)
-        except Exception as error:  # noqa: BLE001  # passed to the guard, without a closure on the hot path
-            self.guard("capture", partial(_raise, error))
+        except Exception as error:  # noqa: BLE001  # counted and logged
+            self._fail(error)
         if is_outermost:
             self.own_time.end()
         return result
+
+    def _fail(self, error: Exception) -> None:
+        self.guard.note("capture", error)
 
     def _before_optimizer_step(self, updates: Sequence[Update]) -> Sequence[Update]:
         """Pass the first update of each network in a step to the probes, and return those that were passed."""
@@ -289,8 +298,8 @@ class Recorder:
             handled.append(event)
             try:
                 self._handlers[type(event)](event)
-            except Exception as error:  # noqa: BLE001  # passed to the guard, without a closure on the hot path
-                self.guard("capture", partial(_raise, error))
+            except Exception as error:  # noqa: BLE001  # counted and logged
+                self._fail(error)
         if is_outermost:
             self.own_time.end()
 
@@ -381,7 +390,3 @@ class Recorder:
         for step in pending:
             self.on_step(StepView(step))
         self.on_flush()
-
-
-def _raise(error: Exception) -> None:
-    raise error

@@ -31,6 +31,8 @@ class TrainingTaps:
         The optimizers that count for a network, if the user named them.
     handle : callable
         Handles a queue of events; must not raise.
+    fail : callable
+        Takes an error of a tap.
     run : callable
         Runs a function with its arguments as a part of ganwatch, and returns its result, None after an error.
     before_step : callable
@@ -51,15 +53,16 @@ class TrainingTaps:
         only: Mapping[str, Sequence[torch.optim.Optimizer]] | None = None,
         *,
         handle: Callable[[deque[Event]], None],
+        fail: Callable[[Exception], None],
         run: Callable[..., Any],
         before_step: Callable[[Sequence[Update]], Sequence[Update]],
     ) -> None:
         self.ownership = Ownership(networks, only)
-        self.stream = EventStream(handle)
+        self.stream = EventStream(handle, fail)
         self.attribution = UpdateAttribution()
         self.sampler = GradientSampler(networks, self.stream, self.attribution, run=run, before_step=before_step)
         self._changes = GradientChanges(self.ownership)
-        self._optimizers = OptimizerTap(self.ownership, self.stream, self.sampler, run)
+        self._optimizers = OptimizerTap(self.ownership, self.stream, self.attribution.losses, self.sampler, run)
         self._losses = backward_losses.Listener(
             self.stream,
             self.attribution.losses,
@@ -83,7 +86,7 @@ class TrainingTaps:
     def _on_gradient(self, loss: Tensor, parameters: Sequence[Any]) -> None:
         roles = self._changes.find_complete(parameters)
         if roles:
-            self.stream.emit(LossDifferentiated(loss, roles))
+            self.stream.put(LossDifferentiated(loss.clone(), roles))
 
     def drop_pending(self) -> None:
         """Drop all that waits for an update that will not come."""

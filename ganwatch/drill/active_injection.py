@@ -65,7 +65,7 @@ class ActiveInjection:
         self.injected_at: int | None = None
         self._generators = list_members(generator)
         networks = {"g": generator, "d": discriminator}
-        self._taps = TrainingTaps(networks, handle=self._handle_events, run=self._run_guarded, before_step=lambda _: ())
+        self._taps = TrainingTaps(networks, handle=self._handle_events, fail=self._fail, run=self._run_guarded, before_step=lambda _: ())
         self._saved: list[_SavedSettings] = []
         self._dataset: Any = None
         self._changes_loaders = loaders_too
@@ -111,9 +111,12 @@ class ActiveInjection:
         """Run a part of the drill; an error ends the drill, not the training."""
         try:
             return action(*args)
-        except Exception:
-            log.exception("drill: %s failed and is off from here on; the training goes on", self.injection.name)
-            self._is_disabled = True
+        except Exception as error:  # noqa: BLE001  # logged
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        log.error("drill: %s failed and is off from here on; the training goes on", self.injection.name, exc_info=error)
+        self._is_disabled = True
 
     def _apply_change(self, change: Callable[[Any], Any], value: Any) -> Any:
         changed = self._run_guarded(change, value)

@@ -13,6 +13,7 @@ from torch.optim import optimizer as optimizers
 
 from ganwatch.capture.recorder import Recorder
 from ganwatch.capture.taps import forward_calls, loss_graph
+from ganwatch.core.guard import Guard
 
 
 class Generator(nn.Module):
@@ -28,17 +29,22 @@ class Subclass(Generator):
     pass
 
 
-def guard(part, action):
-    return action()
+class RaisingGuard(Guard):
+    def note(self, part, error, meaning=""):
+        raise error
 
 
 class Training:
-    def __init__(self, generator=None, discriminator=None, probes=(), guard=guard):
+    def __init__(self, generator=None, discriminator=None, probes=(), guard=None):
         self.g = generator or Generator()
         self.d = discriminator or nn.Sequential(nn.Linear(6, 3), nn.Tanh(), nn.Linear(3, 1))
         self.steps = []
         self.recorder = Recorder(
-            {"g": self.g, "d": self.d}, probes=probes, on_step=self.steps.append, guard=guard, is_sampled=lambda index: True
+            {"g": self.g, "d": self.d},
+            probes=probes,
+            on_step=self.steps.append,
+            guard=guard or RaisingGuard(),
+            is_sampled=lambda index: True,
         )
         self.optimizers = {"g": torch.optim.SGD(self.g.parameters(), lr=0.1), "d": torch.optim.SGD(self.d.parameters(), lr=0.1)}
 
@@ -199,23 +205,15 @@ def test_backward_from_an_edge_of_the_graph_and_from_several_losses(training):
 def test_an_error_in_a_hook_on_gradients_does_not_reach_the_loop(monkeypatch):
     from ganwatch.probes.gradients import GradientFlow
 
-    failed = []
-
-    def count_error(part, action):
-        try:
-            return action()
-        except ZeroDivisionError:
-            failed.append(part)
-
-    probe = GradientFlow()
+    probe, guard = GradientFlow(), Guard()
     probe.every = 1
     monkeypatch.setattr(loss_graph, "find_family", lambda *_: 1 / 0)
-    training = Training(probes=[probe], guard=count_error)
+    training = Training(probes=[probe], guard=guard)
     try:
         training.batch()
     finally:
         training.recorder.close()
-    assert failed == ["capture"] * 3
+    assert guard.errors == {"capture": 3}
     assert len(training.steps) == 1
 
 

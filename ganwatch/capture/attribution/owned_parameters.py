@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import compress
 from typing import Any
@@ -53,7 +52,8 @@ class OwnedParameters:
 class OptimizerFacts:
     """Parameters of the networks that one optimizer has."""
 
-    optimizer: weakref.ref[torch.optim.Optimizer]
+    optimizer: Callable[[], torch.optim.Optimizer | None]
+    """Weak reference to it."""
     sizes: list[int]
     """Number of parameters in each of its groups."""
     owned: list[OwnedParameters]
@@ -69,3 +69,7 @@ class OptimizerFacts:
     def __post_init__(self) -> None:
         self.roles = tuple(one.role for one in self.owned)
         self.is_of_one_network = len(self.owned) == 1 and not self.is_of_other_watch
+
+
+NO_FACTS = OptimizerFacts(lambda: None, [], [], [], is_of_other_watch=False)
+"""Facts of no optimizer."""

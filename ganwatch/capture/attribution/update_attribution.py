@@ -138,8 +138,8 @@ class UpdateAttribution:
     def begin_step(self, event: OptimizerBegan) -> None:
         """Begin an optimizer's step: the losses that wait are its own."""
         loss, late_d_loss = self.losses.take(event.facts.roles)
-        if self._open_steps:
-            self._open_steps = [other for other in self._open_steps if other.began.optimizer is not event.optimizer]
+        if self._open_steps:  # also one that an error has ended
+            self._open_steps = [step for step in self._open_steps if any(step.began.optimizer is outer for outer in event.outer)]
         self._open_steps.append(_OpenStep(event, loss, late_d_loss))
 
     def end_step(self, event: OptimizerEnded) -> OptimizerStep | None:

@@ -58,12 +58,12 @@ class Listener:
     def report(self, losses: tuple[Tensor, ...], before: Any) -> None:
         """Report a backward pass and its scalars; ``before`` is None if it was not traced."""
         if before is None:
-            if self.stream.is_quiet and self.stream.has_loss:  # two for one update: unusual, where losses are not traced
-                self.stream.stop_waiting()
-            self.stream.has_loss = True
-            self.stream.emit(BackwardDone(losses))
+            if self.stream.has_loss:  # two for one update: unusual, where losses are not traced
+                self.stream.stop_quiet()
+            self.stream.put(BackwardDone(losses))
         else:
-            self.stream.emit(BackwardDone(losses, *self.gradients.find_roles(before)))
+            self.stream.put(BackwardDone(losses, *self.gradients.find_roles(before)))
+        self.stream.has_loss = True
 
 
 PENALTY = PenaltyComputed()
@@ -93,11 +93,15 @@ def _backward(tensors: Any, grad_tensors: Any = None, *args: Any, **kwargs: Any)
         result = _backward_patch.original(tensors, None, *args, **kwargs)
     finally:
         del _passes[thread]
-    if before is None and stream.is_quiet and not stream.has_loss and tensors.numel() == 1:
-        stream.has_loss = True
-        stream.emit(tuple.__new__(BackwardDone, ((tensors.data,), None, None)))  # detached, the fastest way
-    else:
-        _report(listener, (tensors.detach(),) if tensors.numel() == 1 else (), before)
+    try:
+        losses = (tensors.data.clone(),) if tensors.numel() == 1 else ()  # a loop may change its loss in place
+        if before is None and stream.is_quiet and not stream.has_loss:
+            stream.has_loss = True
+            stream.emit(tuple.__new__(BackwardDone, (losses, None, None)))
+        else:
+            listener.report(losses, before)
+    except Exception as error:  # noqa: BLE001  # counted and logged
+        _backward_patch.fail(error)
     return result
 
 
@@ -107,8 +111,8 @@ def _backward_any(tensors: Any, grad_tensors: Any, *args: Any, **kwargs: Any) ->
     if not listeners or thread in _passes:
         return _backward_patch.original(tensors, grad_tensors, *args, **kwargs)
     losses = tensors if isinstance(tensors, list | tuple) else (tensors,)
-    originals = [_unscaled.get(loss) if isinstance(loss, Tensor) else None for loss in losses]
-    _passes[thread] = tensors, originals[0][1] if originals and originals[0] else None
+    originals = [_find_unscaled(loss) for loss in losses]
+    _passes[thread] = tensors, next((original[1] for original in originals[:1] if original), None)
     before = [None if listener.losses.is_clear else _look(listener) for listener in listeners]
     try:
         result = _backward_patch.original(tensors, grad_tensors, *args, **kwargs)
@@ -120,6 +124,10 @@ def _backward_any(tensors: Any, grad_tensors: Any, *args: Any, **kwargs: Any) ->
     return result
 
 
+def _find_unscaled(loss: Any) -> tuple[Tensor, Tensor] | None:
+    return _unscaled.get(loss) if isinstance(loss, Tensor) else None
+
+
 def _weigh_scalars(losses: Sequence[Any], weights: Any) -> tuple[Tensor, ...]:
     """Return the scalar losses with the weights that the backward pass gives them."""
     weights = weights if isinstance(weights, list | tuple) else [weights] * len(losses)
@@ -129,7 +137,7 @@ def _weigh_scalars(losses: Sequence[Any], weights: Any) -> tuple[Tensor, ...]:
 
 
 def _weigh(loss: Tensor, weight: Tensor | None) -> Tensor:
-    return loss.detach() if weight is None else loss.detach() * weight.detach().reshape(loss.shape)
+    return loss.data.clone() if weight is None else loss.detach() * weight.detach().reshape(loss.shape)
 
 
 def _look(listener: Listener) -> Any:
@@ -161,7 +169,7 @@ def _report_gradient(outputs: Any, _weights: Any, _retain_graph: Any, create_gra
     """Report gradients that ``autograd.grad`` has computed."""
     if create_graph:
         for listener in _thread_listeners():
-            listener.stream.emit(PENALTY)
+            listener.stream.put(PENALTY)
     elif isinstance(inputs[0], nn.Parameter) and len(outputs) == 1 and isinstance(outputs[0], Tensor) and outputs[0].numel() == 1:
         for listener in _thread_listeners():
             listener.on_gradient(outputs[0].detach(), inputs)

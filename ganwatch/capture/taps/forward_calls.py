@@ -21,6 +21,7 @@ from torch.compiler import is_dynamo_compiling
 
 from ganwatch.capture.event_stream import MAX_EVENTS, EventStream
 from ganwatch.capture.events import NetworkCalled
+from ganwatch.capture.taps.patches import Patch
 
 OnCall = Callable[[nn.Module, tuple[Any, ...], dict[str, Any], Any], None]
 
@@ -50,6 +51,7 @@ def watch(module: nn.Module, on_call: OnCall, *, role: str = "", stream: EventSt
     if id(module) in _watched and _watched[id(module)].ref() is module:
         raise ValueError(f"module must not be watched twice, got {type(module).__name__} again")
     _watched[id(module)] = _WatchedModule(module, on_call, role, stream)
+    _compile_patch.install()
     _wrap(type(module), "forward")
     wrap_compiled_modules()
 
@@ -86,6 +88,8 @@ def unwatch(module: nn.Module) -> None:
     """
     if _watched.pop(id(module), None) is None:
         return
+    if not _watched:
+        _compile_patch.remove()
     in_use = {type(watched.ref()) for watched in [*_watched.values()]}
     for cls, name in [(cls, name) for cls, name in _wrapped if cls not in in_use and (cls is type(module) or not _watched)]:
         own, wrapper = _wrapped.pop((cls, name))
@@ -95,6 +99,18 @@ def unwatch(module: nn.Module) -> None:
             setattr(cls, name, own)
         else:
             delattr(cls, name)  # was inherited before
+
+
+def _compile(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+    result = _compile_patch.original(self, *args, **kwargs)
+    try:
+        wrap_compiled_modules()
+    except Exception as error:  # noqa: BLE001  # counted and logged
+        _compile_patch.fail(error)
+    return result
+
+
+_compile_patch = Patch("torch.nn:Module.compile", _compile, "calls of networks that are compiled later are seen some steps later")
 
 
 def _original_module(compiled: nn.Module) -> Any:
@@ -108,7 +124,9 @@ def _wrap(cls: type[Any], name: str, find_module: Callable[[nn.Module], Any] | N
         setattr(cls, name, method)
 
 
-def _make_wrapper(original: Callable[..., Any], find_module: Callable[[nn.Module], Any] | None) -> Callable[..., Any]:
+def _make_wrapper(  # noqa: C901  # one frame at every call
+    original: Callable[..., Any], find_module: Callable[[nn.Module], Any] | None
+) -> Callable[..., Any]:
     @functools.wraps(original)
     def method(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         if is_dynamo_compiling():  # torch.compiler.is_compiling in two parts, because the compiler knows this one and it is the faster
@@ -126,15 +144,18 @@ def _make_wrapper(original: Callable[..., Any], find_module: Callable[[nn.Module
         if stream is None:
             watched.on_call(module, args, kwargs, output)  # type: ignore[arg-type]  # it is not None
         elif stream.thread == thread:
-            if not stream.is_quiet:
-                watched.on_call(module, args, kwargs, output)  # type: ignore[arg-type]  # as above
-            has_leaf = False
-            for x in (*args, *kwargs.values()):  # a comprehension would be a call
-                if isinstance(x, Tensor) and x.requires_grad and x.is_leaf:
-                    has_leaf = True
-            stream.emit(watched.events[torch.is_grad_enabled(), has_leaf])
-            if len(stream.queue) >= MAX_EVENTS:
-                stream.drain()
+            try:
+                if not stream.is_quiet:
+                    watched.on_call(module, args, kwargs, output)  # type: ignore[arg-type]  # as above
+                has_leaf = False
+                for x in (*args, *kwargs.values()):  # a comprehension would be a call
+                    if isinstance(x, Tensor) and x.requires_grad and x.is_leaf:
+                        has_leaf = True
+                stream.emit(watched.events[torch.is_grad_enabled(), has_leaf])
+                if len(stream.queue) >= MAX_EVENTS:
+                    stream.drain()
+            except Exception as error:  # noqa: BLE001  # counted and logged
+                stream.fail(error)
         return output
 
     return method

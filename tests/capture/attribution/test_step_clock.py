@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from ganwatch.capture.recorder import Recorder
+from ganwatch.core.guard import Guard
 from ganwatch.core.probe import Probe
 
 
@@ -36,16 +37,9 @@ def networks():
 
 
 def record(networks, probes=()):
-    steps, failed = [], []
-
-    def guard(part, action):
-        try:
-            return action()
-        except RuntimeError:
-            failed.append(part)
-
+    steps, guard = [], Guard()
     recorder = Recorder(dict(zip("gd", networks, strict=True)), probes=probes, on_step=steps.append, guard=guard)
-    return recorder, steps, failed
+    return recorder, steps, guard.errors
 
 
 def iterate(networks, g_optimizers, d_optimizers, times=4):
@@ -92,4 +86,4 @@ def test_an_error_of_a_probes_schedule_is_isolated(networks):
     iterate(networks, [sgd(networks[0])], [sgd(networks[1])], times=3)
     recorder.close()
     assert len(steps) == 3
-    assert failed == ["probe broken"] * 4
+    assert failed == {"probe broken": 4}
