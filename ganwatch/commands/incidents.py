@@ -49,6 +49,8 @@ def run(args: argparse.Namespace) -> int:
     if record.outcome:
         outcome = Outcome.from_plain(record.outcome)
         print_text(f"not judged: {outcome.unjudged_text}" if outcome.unjudged else "every detector that applies could judge")
+        for fault in outcome.faults:
+            print_text(terminal_text(fault))
     if incidents:
         running = record.state == "running"
         rows = [

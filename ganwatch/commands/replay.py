@@ -137,7 +137,8 @@ def _print_report(replayed: list[ReplayedRun], alarms: FalseAlarms, failures: li
         ]
         print_table(["LABEL", "RUNS", "FOUND", "95% INTERVAL", "RIGHT CODE FIRST", "MEDIAN STEP", "MEDIAN DELAY"], rows)
     steps = sum(one.steps for one in replayed)
-    speed = f"{steps:,} steps of {len(replayed):,} runs in {seconds:.1f} s, {steps / max(seconds, 1e-9):,.0f} a second"
+    runs = f"{len(replayed):,} run{'s' * (len(replayed) != 1)}"
+    speed = f"{steps:,} steps of {runs} in {seconds:.1f} s, {steps / max(seconds, 1e-9):,.0f} a second"
     print_text("\n".join([*_notes(replayed), speed]))
 
 

@@ -76,7 +76,7 @@ class Monitor:
         self.incidents = IncidentBook()
         self.guard = Guard() if guard is None else guard
         self.problems: dict[str, str] = {}
-        """Reasons for which probes do not measure, by their names."""
+        """Reasons for which probes do not measure, and problems of the set-up, by name."""
         self.latest: dict[str, float] = {}
         self.listeners: list[Callable[[Incident], None]] = []
         self._entries = [(detector, detector.code, frozenset(detector.inputs), f"detector {detector.code}") for detector in self.detectors]

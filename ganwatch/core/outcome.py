@@ -73,7 +73,7 @@ class Outcome:
     idle : mapping of str to int
         Steps at the end without an update, by network; only long ones.
     problems : tuple of str
-        Reasons for which probes did not measure.
+        Reasons for which probes did not measure, and what is wrong with the set-up.
     """
 
     step: int = 0
@@ -90,12 +90,17 @@ class Outcome:
         >>> print(Outcome(200, Conclusion.NOT_JUDGED, unjudged=(Unjudged("GW401", "quality regression", "needs frechet"),)).describe())
         no incident was found, but not everything was judged: GW401 quality regression (needs frechet)
         """
+        opening = ": " if self.conclusion is Conclusion.NOT_JUDGED else "; not judged: "
+        found = self.headline + (opening + self.unjudged_text if self.unjudged else "")
+        return "; ".join([found, *self.faults])
+
+    @property
+    def faults(self) -> list[str]:
+        """Networks without updates, parts that failed, and problems, each for people."""
         names = {"g": "the generator", "d": "the discriminator"}
         idle = [f"{names[role]} had no update in the last {steps:,} steps" for role, steps in self.idle.items()]
         failed = [f"{part} failed {count:,} time{'s' if count > 1 else ''}" for part, count in self.failures.items()]
-        opening = ": " if self.conclusion is Conclusion.NOT_JUDGED else "; not judged: "
-        found = self.headline + (opening + self.unjudged_text if self.unjudged else "")
-        return "; ".join([found, *idle, *failed, *self.problems])
+        return [*idle, *failed, *(problem.rstrip(".") for problem in self.problems)]
 
     @property
     def headline(self) -> str:

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ganwatch.capture.attribution.activity_clock import Activity
-from ganwatch.capture.loop_facts import LoopFacts
 from ganwatch.core.outcome import TOO_EARLY
 from ganwatch.core.signals import catalogue
 from ganwatch.session.observer import Observer
@@ -109,7 +108,7 @@ def setup_problems(observer: Observer, hints: CodeHints) -> dict[str, str]:
         line = f"G and D look swapped: the network given as D feeds the one given as G. Exchange them in {hints.both_networks}."
         return {"swapped": line}
     for role in observer.networks:
-        problems |= _network_problems(role, facts, hints)
+        problems |= _network_problems(role, observer, hints)
     if facts.steps >= STEPS_BEFORE_ADVICE and 2 * facts.joint_steps >= facts.updates["g"] > 0:
         problems["one optimizer"] = (
             "One optimizer steps parameters of G and of D, so their phases cannot be told apart. Give each network its own: "
@@ -128,8 +127,9 @@ def setup_problems(observer: Observer, hints: CodeHints) -> dict[str, str]:
     return problems
 
 
-def _network_problems(role: str, facts: LoopFacts, hints: CodeHints) -> dict[str, str]:
+def _network_problems(role: str, observer: Observer, hints: CodeHints) -> dict[str, str]:
     """Find out if the given network of a role is not the one that is trained and called."""
+    facts = observer.loop_facts
     name, code, is_due = role.upper(), hints.network[role], facts.steps >= STEPS_BEFORE_ADVICE
     if facts.lookalike_steps[role] >= STEPS_PER_OPTIMIZER:
         return {
@@ -137,10 +137,7 @@ def _network_problems(role: str, facts: LoopFacts, hints: CodeHints) -> dict[str
             f"deepcopy) or was replaced. Write {code} with the trained network, once it exists."
         }
     if facts.steps_without_gradient[role] >= STEPS_PER_OPTIMIZER:
-        return {
-            f"idle {role}": f"The optimizer of {name} steps, but {name} gets no gradient: the loop calls another network. Write {code} "
-            f"with the network that is called, and give its parameters to the optimizer."
-        }
+        return {f"idle {role}": _describe_idle(role, observer, code)}
     if is_due and facts.skipped_updates[role] and not facts.updates[role]:
         return {
             f"skipped {role}": f"Every update of {name} was skipped, {facts.skipped_updates[role]} so far, because its gradients are not "
@@ -160,13 +157,24 @@ def _network_problems(role: str, facts: LoopFacts, hints: CodeHints) -> dict[str
     return {}
 
 
+def _describe_idle(role: str, observer: Observer, code: str) -> str:
+    """Describe why the optimizer of a network finds no gradient, and what to do."""
+    name, facts = role.upper(), observer.loop_facts
+    what = f"The optimizer of {name} steps, but {name} gets no gradient: "
+    if not any(parameter.requires_grad for parameter in observer.networks[role].parameters()):
+        return f"{what}it is frozen, none of its parameters requires one. Call {name}.requires_grad_(True) before its phase."
+    if role == "g" and facts.has_known_fakes:
+        return f"{what}D gets its samples without their graph. Do not detach them in G's phase, nor call G under no_grad there."
+    return f"{what}the loop calls another network. Write {code} with the network that is called, and give its parameters to the optimizer."
+
+
 class SetupReporter:
-    """Logs each set-up problem once; checks after every 50th optimizer step.
+    """Logs each set-up problem once, and keeps them in the outcome of the run; checks after every 50th optimizer step.
 
     Parameters
     ----------
     observer : Observer
-    wording : Wording
+    hints : CodeHints
     """
 
     def __init__(self, observer: Observer, hints: CodeHints) -> None:
@@ -177,7 +185,9 @@ class SetupReporter:
     def _warn(self) -> None:
         if self.observer.ranks.rank:
             return
-        for name, line in setup_problems(self.observer, self.hints).items():
+        problems = setup_problems(self.observer, self.hints)
+        self.observer.set_setup_problems(problems)
+        for name, line in problems.items():
             if name not in self._reported:
                 self._reported.add(name)
                 log.warning("%s", line)

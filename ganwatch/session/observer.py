@@ -36,6 +36,9 @@ from ganwatch.evaluation.generator_sampler import GeneratorSampler
 
 log = logging.getLogger("ganwatch")
 
+SETUP = "set-up: "
+"""Beginning of the names of problems that the loop has, rather than a probe."""
+
 
 class Observer:
     """Watches a training until ``close``; never raises after construction. Only rank 0 has a run, a gallery and sinks.
@@ -195,6 +198,11 @@ class Observer:
     def problems(self) -> Mapping[str, str]:
         """Reasons for which probes do not measure, by their names."""
         return self._monitor.problems
+
+    def set_setup_problems(self, problems: Mapping[str, str]) -> None:
+        """Set what is wrong with the set-up now, by name; the outcome of the run says so."""
+        others = {name: line for name, line in self._monitor.problems.items() if not name.startswith(SETUP)}
+        self._monitor.problems = others | {f"{SETUP}{name}": line for name, line in problems.items()}
 
     def outcome(self) -> Outcome:
         """Return what is known about the run so far."""

@@ -47,7 +47,7 @@ def describe(incident: Incident) -> str:
     if incident.evidence is not None:
         now = incident.evidence
         bound = f" against {now.threshold:.4g}" if math.isfinite(now.value) else ""
-        parts.append(f"{now.signal} = {now.value:.4g}{bound} ({now.origin}): {now.explanation}")
+        parts.append(f"{now.signal} = {now.value:.4g}{bound} ({now.origin}): {now.explanation.rstrip('.')}")
     if incident.cause is not None:
         parts.append(f"explained by {incident.cause}")
     if incident.remedies:

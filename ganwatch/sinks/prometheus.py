@@ -106,6 +106,7 @@ class PrometheusSink(Sink, Collector):
         self._run: Run | None = None
         self._state = "running"
         self._outcome = Outcome()
+        self._ever_unjudged: set[str] = set()
         self._scraped = threading.Event()
         self._final_state_scraped = threading.Event()
         self._server: _Server | None = _listen(address, port, self._application())
@@ -147,6 +148,7 @@ class PrometheusSink(Sink, Collector):
         """Set the gauges of the outcome and of each detector that cannot judge."""
         with self._lock:
             self._outcome = outcome
+            self._ever_unjudged |= {one.code for one in outcome.unjudged}
 
     def finish(self, state: str) -> None:
         """Export the final state of the run."""
@@ -229,7 +231,7 @@ class PrometheusSink(Sink, Collector):
         yield conclusion
         unjudged = GaugeMetricFamily("ganwatch_unjudged", "1 if the detector of the code applies and cannot judge.", labels=["code"])
         codes = {one.code for one in self._outcome.unjudged}
-        for code in sorted({*self._severities, *codes}):
+        for code in sorted(self._ever_unjudged):
             unjudged.add_metric([code], code in codes)
         yield unjudged
         yield CounterMetricFamily(

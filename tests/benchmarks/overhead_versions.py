@@ -1,8 +1,8 @@
 """Compares what observation costs in two checkouts, in turn: ``python tests/benchmarks/overhead_versions.py OTHER --rounds 4``.
 
 Each round trains the demo GAN by either checkout, in random order, with observation switched on and off step by step. ``--what demo``
-compares the ratio of step times, ``--what parts`` the microseconds that each part adds. This checkout's script measures both. OTHER is a
-checkout with an environment in ``.venv``.
+compares the ratio of step times, ``--what parts`` the microseconds of a step with one part after another. Each checkout is measured by
+its own ``overhead.py``. OTHER is a checkout with an environment in ``.venv``.
 """
 
 from __future__ import annotations
@@ -17,20 +17,21 @@ from pathlib import Path
 
 HERE = Path(__file__).parents[2]
 ROWS = {
-    "demo": {"ratio of step times": r"wall +time ratio ([\d.]+)"},
-    "parts": {f"{part}, µs": rf"^  {part} +(-?\d+) \[" for part in ("capture", "and probes", "and judging", "and writing")},
+    "demo": (["ratio of step times"], r"wall +time ratio ([\d.]+)"),
+    "parts": (["capture, µs", "and probes, µs", "and judging, µs", "and writing, µs"], r"^  [a-z ]+ (-?\d+) \[-?\d+, -?\d+\]"),
 }
+"""By what is compared: the names of the numbers, in order, and how a line has one."""
 
 
 def measure(checkout: Path, what: str, seconds: float) -> dict[str, float]:
     """Return the numbers of one training by a checkout."""
-    script = str(HERE / "tests" / "benchmarks" / "overhead.py")
-    command = [str(checkout / ".venv" / "bin" / "python"), script, "--only", what, "--seconds", str(seconds)]
+    command = [str(checkout / ".venv" / "bin" / "python"), "tests/benchmarks/overhead.py", "--only", what, "--seconds", str(seconds)]
     done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=False)
-    found = {name: re.search(pattern, done.stdout, re.MULTILINE) for name, pattern in ROWS[what].items()}
-    if None in found.values():
+    names, pattern = ROWS[what]
+    found = re.findall(pattern, done.stdout, re.MULTILINE)
+    if len(found) != len(names):
         raise SystemExit(f"{checkout}: {done.stdout[-1000:]}{done.stderr[-2000:]}")
-    return {name: float(match[1]) for name, match in found.items() if match is not None}
+    return dict(zip(names, map(float, found), strict=True))
 
 
 def main() -> int:
@@ -47,7 +48,7 @@ def main() -> int:
             seen[checkout].append(measure(checkout, given.what, given.seconds))
         print(f"round {number + 1}: this {seen[HERE][-1]}, other {seen[given.other][-1]}", flush=True)
     print(f"median of {given.rounds} rounds")
-    for name in ROWS[given.what]:
+    for name in ROWS[given.what][0]:
         ours, theirs = ([row[name] for row in seen[checkout]] for checkout in (HERE, given.other))
         difference = statistics.median(a - b for a, b in zip(ours, theirs, strict=True))
         print(f"  {name}: this {statistics.median(ours):.4g}, other {statistics.median(theirs):.4g}; difference {difference:+.4g}")
