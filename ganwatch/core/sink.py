@@ -15,6 +15,8 @@ class Sink(ABC):
     """Base class of sinks. A sink is called from a background thread. It may be slow and may raise."""
 
     name: ClassVar[str] = "sink"
+    retry_on: ClassVar[tuple[type[Exception], ...]] = ()
+    """Errors after which a call has taken nothing, so that it may be made again with the same records."""
     failures: int = 0
     """Errors so far that were kept from the training."""
     dropped: int = 0

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from ganwatch.core.guard import Guard
@@ -19,34 +20,40 @@ log = logging.getLogger("ganwatch")
 
 SYNC_TIMEOUT = 5.0
 """Longest time that the saving of a checkpoint waits for a sink, in seconds."""
-_DROPPABLE = {"readings", "samples"}
+MAX_SAMPLE_SETS = 16
+"""Most sets of samples that wait."""
+_Record = tuple[str, tuple[Any, ...]]
+"""Name of a method of the sink, and its arguments."""
 
 
 class BackgroundSink(Sink):
     """Wrap a slow sink.
 
-    Readings and samples beyond ``capacity`` are dropped, oldest first, and counted. Incidents are never dropped. An error of the
-    wrapped sink is counted and logged once, and does not reach the training.
+    Records wait in one queue until the sink has taken them. Readings and samples beyond the bounds are dropped, oldest first, and counted;
+    so are those that the sink has not taken at the end. Incidents are never dropped. An error of the sink is counted and logged once, and
+    does not reach the training. If it is one of the sink's ``retry_on``, the records are passed again; otherwise they count as dropped.
 
     Parameters
     ----------
     sink : Sink
         After ``start``, only the background thread calls it.
-    capacity : int, records
-        Bound of the queue.
+    capacity : int, readings
+        Most readings, each with all values of a step, that wait; of samples ``MAX_SAMPLE_SETS`` sets.
     interval : float, seconds
         Longest time that a reading waits in the queue for others to be written with it. Other records are written at once.
     """
 
     def __init__(self, sink: Sink, *, capacity: int = 10_000, interval: float = 5.0) -> None:
         if capacity < 1:
-            raise ValueError(f"capacity must be >= 1 (records), got {capacity}")
-        self.sink, self.capacity, self.interval = sink, capacity, interval
+            raise ValueError(f"capacity must be >= 1 (readings), got {capacity}")
+        self.sink, self.interval = sink, interval
         self.name = sink.name  # type: ignore[misc]  # the name of the wrapped sink
+        self._bounds = {"readings": capacity, "samples": MAX_SAMPLE_SETS}
         self._dropped = 0
         self._guard = Guard()
-        self._queue: deque[tuple[str, tuple[Any, ...]]] = deque()
-        self._queued_droppable = 0
+        self._queue: deque[_Record] = deque()
+        self._waiting: Counter[str] = Counter()
+        """Records in the queue, by method."""
         self._is_urgent = False  # True if the queue has a record that must not wait for the interval
         self._condition = threading.Condition()
         self._closing = False
@@ -54,7 +61,7 @@ class BackgroundSink(Sink):
 
     @property
     def dropped(self) -> int:  # type: ignore[override]  # counted here and by the wrapped sink
-        """Number of readings, including wall times of steps, and sets of samples that the queue or the wrapped sink has dropped."""
+        """Number of readings, including wall times of steps, and sets of samples that were dropped, here or by the wrapped sink."""
         return self._dropped + self.sink.dropped
 
     @property
@@ -114,22 +121,24 @@ class BackgroundSink(Sink):
 
     def _put(self, method: str, *args: Any) -> None:
         with self._condition:
-            if method in _DROPPABLE:
-                if self._queued_droppable >= self.capacity:
-                    self._drop_oldest()
-                self._queued_droppable += 1
             self._queue.append((method, args))
-            if method not in _DROPPABLE:
+            self._waiting[method] += 1
+            self._drop_excess()
+            if method not in self._bounds:
                 self._is_urgent = True
                 self._condition.notify()
 
-    def _drop_oldest(self) -> None:
-        for position, (method, args) in enumerate(self._queue):
-            if method in _DROPPABLE:
+    def _drop_excess(self) -> None:
+        """Drop the oldest records of each kind that are too many."""
+        for method, bound in self._bounds.items():
+            while self._waiting[method] > bound:
+                position = next(position for position, record in enumerate(self._queue) if record[0] == method)
+                self._count_dropped([self._queue[position]])
                 del self._queue[position]
-                self._queued_droppable -= 1
-                self._dropped += len(args[0].values) + 1 if method == "readings" else 1
-                return
+                self._waiting[method] -= 1
+
+    def _count_dropped(self, records: Iterable[_Record]) -> None:
+        self._dropped += sum(len(args[0].values) + 1 if method == "readings" else 1 for method, args in records if method in self._bounds)
 
     def _write_until_closed(self) -> None:
         while True:
@@ -137,31 +146,45 @@ class BackgroundSink(Sink):
                 self._condition.wait_for(lambda: self._is_urgent or self._closing, self.interval)
                 batch = list(self._queue)
                 self._queue.clear()
-                self._queued_droppable, self._is_urgent = 0, False
-                closing = self._closing
-            self._write(batch)
+                self._waiting.clear()
+                self._is_urgent, closing = False, self._closing
+            refused = self._write(batch)
             if closing:
+                self._count_dropped(self._write(refused))  # once more
                 self._call_sink("close")
                 return
+            with self._condition:
+                self._queue.extendleft(reversed(refused))
+                self._waiting.update(method for method, _ in refused)
+                self._drop_excess()
 
-    def _write(self, batch: list[tuple[str, tuple[Any, ...]]]) -> None:
-        readings: list[Readings] = []
-        samples: list[SampleImages] = []
-        for method, args in [*batch, ("", ())]:
-            if method == "readings":
-                readings.append(args[0])
-            elif method == "samples":
-                samples.append(args[0])
-            else:
-                if readings:
-                    self._call_sink("readings", readings)
-                for one in samples:
-                    self._call_sink("samples", one)
-                readings, samples = [], []
+    def _write(self, batch: Sequence[_Record]) -> list[_Record]:
+        """Pass records on, in order. Return those that the sink could not take now; only samples let others pass them."""
+        refused: list[_Record] = []
+        is_blocked = False
+        for method, group in groupby(batch, key=itemgetter(0)):
+            for records in [list(group)] if method == "readings" else ([one] for one in group):
                 if method == "sync":
-                    args[0].set()
-                elif method:
-                    self._call_sink(method, *args)
+                    records[0][1][0].set()
+                elif is_blocked or not self._pass_on(method, records):
+                    refused += records
+                    is_blocked |= method != "samples"
+        return refused
 
-    def _call_sink(self, method: str, *args: Any) -> None:
-        self._guard(f"sink {self.name}", partial(getattr(self.sink, method), *args))
+    def _pass_on(self, method: str, records: Sequence[_Record]) -> bool:
+        """Call the sink with records of one kind; return False if it is to be called again with them."""
+        args = ([args[0] for _, args in records],) if method == "readings" else records[0][1]
+        error = self._call_sink(method, *args)
+        if error is not None and not isinstance(error, self.sink.retry_on):
+            self._count_dropped(records)
+            return True
+        return error is None
+
+    def _call_sink(self, method: str, *args: Any) -> Exception | None:
+        """Call the sink, and return its error."""
+        try:
+            getattr(self.sink, method)(*args)
+        except Exception as error:  # noqa: BLE001  # counted and logged
+            self._guard.note(f"sink {self.name}", error)
+            return error
+        return None

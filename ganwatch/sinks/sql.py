@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
+
 from ganwatch.core.incidents import Incident
 from ganwatch.core.outcome import Outcome
 from ganwatch.core.readings import Readings, Run, SampleImages
@@ -18,7 +20,7 @@ from ganwatch.store.writer import Writer
 class SqlSink(Sink):
     """Write to a SQL database, one transaction per call.
 
-    A call that fails raises and keeps its records, within the bounds of ``Writer``. The next call writes both.
+    A call that fails raises and has written nothing; it may be made again.
 
     Parameters
     ----------
@@ -32,21 +34,14 @@ class SqlSink(Sink):
     """
 
     name: ClassVar[str] = "sql"
+    retry_on = OperationalError, InterfaceError, InternalError, OSError
 
     def __init__(self, store: str | Path | Store = DEFAULT_STORE) -> None:
         self.store = store if isinstance(store, Store) else open_store(store)
         self._writer: Writer | None = None
-        self._lost = 0
-
-    @property
-    def dropped(self) -> int:  # type: ignore[override]  # counted by the writer
-        """Number of readings and sets of samples dropped because the store could not be written for too long, or until the end."""
-        return self._lost + (self._writer.dropped if self._writer else 0)
 
     def start(self, run: Run) -> None:
         """Write the run and its attempt."""
-        if self._writer is not None:
-            self._writer.flush()
         self._writer = Writer(self.store, run)
         self._writer.flush()
 
@@ -80,13 +75,8 @@ class SqlSink(Sink):
         self._open_writer().flush()
 
     def close(self) -> None:
-        """Write all pending records and close the store."""
-        try:
-            if self._writer is not None:
-                self._writer.flush()
-        finally:
-            self._lost = self._writer.pending if self._writer else 0
-            self.store.close()
+        """Close the store."""
+        self.store.close()
 
     def _open_writer(self) -> Writer:
         if self._writer is None:

@@ -35,17 +35,21 @@ class Block:
     (b'\x01', b'\x00\x00\x00\x00\x00\x00\xe0?')
     """
 
-    __slots__ = ("is_complete", "offsets", "unsaved", "values")
+    __slots__ = ("_committed", "is_complete", "offsets", "unsaved", "values")
 
     def __init__(self) -> None:
         self.offsets = bytearray()
         self.values = array("d")
         self.unsaved = 0
         self.is_complete = False
+        self._committed: tuple[bytearray, array[float]] | None = None
+        """Offsets and values before the first reading that is not committed."""
 
     def set_reading(self, offset: int, value: float) -> None:
         """Set the reading at an offset within the block; the later of two wins."""
         self.unsaved += 1
+        if self._committed is None:
+            self._committed = self.offsets[:], self.values[:]
         if not self.offsets or offset > self.offsets[-1]:
             self.offsets.append(offset)
             self.values.append(value)
@@ -56,6 +60,16 @@ class Block:
         else:
             self.offsets.insert(position, offset)
             self.values.insert(position, value)
+
+    def commit(self) -> None:
+        """Note that the store has every reading."""
+        self.unsaved, self._committed = 0, None
+
+    def roll_back(self) -> None:
+        """Forget the readings that are not committed."""
+        if self._committed is not None:
+            self.offsets, self.values = self._committed
+        self.unsaved, self._committed, self.is_complete = 0, None, False
 
     def add_stored(self, offsets: bytes, readings: bytes) -> None:
         """Add readings that the store holds at offsets without a newer one."""

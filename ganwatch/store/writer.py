@@ -1,4 +1,4 @@
-"""Writes a run. Every record stays in memory until a transaction with it has been committed."""
+"""Writes a run, one transaction for what came since the last one."""
 
 from __future__ import annotations
 
@@ -33,25 +33,20 @@ _DELETE = {
 class Writer:
     """Collects the records of one attempt and writes them in one transaction per ``flush``.
 
-    ``add_readings``, ``add_incident`` and ``add_samples`` touch memory only. If a ``flush`` fails, its records are kept for the next one:
-    the latest ``max_readings`` readings, the latest ``max_sample_sets`` sets of samples, and the newest report of each state of each
-    incident.
+    ``add_readings``, ``add_incident`` and ``add_samples`` touch memory only. If a ``flush`` fails, its records are forgotten: whoever added
+    them keeps them and adds them again, as ``BackgroundSink`` does. Of what is committed only the newest block of each series stays,
+    because a block is written as a whole.
 
     Parameters
     ----------
     store : Store
     run : Run
         ``queries.unfinished`` finds the run by its ``provenance["fingerprint"]``, if there is one.
-    max_readings : int, readings
-    max_sample_sets : int, sets of samples
     """
 
-    def __init__(self, store: Store, run: Run, *, max_readings: int = 200_000, max_sample_sets: int = 16) -> None:
-        self.store, self.run, self.max_readings, self.max_sample_sets = store, run, max_readings, max_sample_sets
-        self.dropped = 0
-        """Readings and sets of samples dropped because the store could not be written for too long."""
+    def __init__(self, store: Store, run: Run) -> None:
+        self.store, self.run = store, run
         self._blocks: dict[int, dict[str, Block]] = {}
-        self._unsaved = 0  # readings that are not committed yet
         self._last_blocks: dict[str, int] | None = None  # last committed block of each series
         self._incidents: dict[tuple[str, str], dict[str, Any]] = {}  # the newest report of each state, in order of arrival
         self._samples: list[SampleImages] = []
@@ -62,11 +57,6 @@ class Writer:
         self._steps: tuple[int, int] | None = None
         self._provenance = encode(run.provenance)
         self._has_run_row = False  # True once the store has the row of the run
-
-    @property
-    def pending(self) -> int:
-        """Number of readings and sets of samples that are not written yet."""
-        return self._unsaved + len(self._samples)
 
     def add_readings(self, readings: Iterable[Readings]) -> None:
         """Add readings. The later of two for one step and series wins."""
@@ -80,11 +70,6 @@ class Writer:
                 if block is None:
                     block = blocks[series] = Block()
                 block.set_reading(offset, value)
-            self._unsaved += len(reading.values) + 1
-        while self._unsaved > self.max_readings and len(self._blocks) > 1:
-            lost = sum(block.unsaved for block in self._blocks.pop(min(self._blocks)).values())
-            self._unsaved -= lost
-            self.dropped += lost
 
     def add_incident(self, incident: Incident) -> None:
         """Add the present state of an incident."""
@@ -99,10 +84,6 @@ class Writer:
     def add_samples(self, samples: SampleImages) -> None:
         """Add images."""
         self._samples.append(samples)
-        excess = len(self._samples) - self.max_sample_sets
-        if excess > 0:
-            del self._samples[:excess]
-            self.dropped += excess
 
     def set_outcome(self, outcome: Outcome) -> None:
         """Record what is known about the run."""
@@ -118,8 +99,15 @@ class Writer:
         Raises
         ------
         sqlalchemy.exc.SQLAlchemyError, OSError
-            The store cannot be written now. Nothing is lost: call again.
+            The store cannot be written now, and nothing of what was added is written.
         """
+        try:
+            self._flush()
+        except Exception:
+            self._forget_uncommitted()
+            raise
+
+    def _flush(self) -> None:
         self._restore_deleted_store()
         with self.store.begin() as connection:
             self._write_run(connection)
@@ -133,12 +121,25 @@ class Writer:
         self._write_samples()
 
     def flush_samples(self) -> None:
-        """Write new images, and the rest too if the run is not in the store yet."""
-        self._restore_deleted_store()
-        if self._has_run_row:
-            self._write_samples()
-        else:
-            self.flush()
+        """Write new images, and the rest too if the run is not in the store yet; raises what ``flush`` raises."""
+        try:
+            self._restore_deleted_store()
+            if self._has_run_row:
+                self._write_samples()
+            else:
+                self._flush()
+        except Exception:
+            self._forget_uncommitted()
+            raise
+
+    def _forget_uncommitted(self) -> None:
+        self._incidents.clear()
+        self._samples.clear()
+        for _, _, block in self._iter_blocks():
+            block.roll_back()
+            if not self._has_run_row:  # the store was made anew, and has nothing
+                block.unsaved = len(block.values)
+        self._blocks = {number: kept for number, blocks in self._blocks.items() if (kept := _without_empty(blocks))}
 
     def _restore_deleted_store(self) -> None:
         """Create a deleted database again and mark everything in memory as new to it."""
@@ -217,10 +218,10 @@ class Writer:
         """Remove everything but the newest blocks from memory after a commit."""
         for series, number, block in self._iter_blocks():
             last_blocks[series] = max(number, last_blocks.get(series, number))
-            block.unsaved = 0
+            block.commit()
         newest = max(self._blocks, default=0)
         self._blocks = {number: blocks for number, blocks in self._blocks.items() if number == newest}
-        self._last_blocks, self._unsaved = last_blocks, 0
+        self._last_blocks = last_blocks
         self._incidents.clear()
 
     def _iter_blocks(self) -> Iterator[tuple[str, int, Block]]:
@@ -230,6 +231,10 @@ class Writer:
 
     def _owner(self, table: Any) -> tuple[Any, ...]:
         return table.c.run_id == self.run.id, table.c.attempt == self.run.attempt
+
+
+def _without_empty(blocks: Mapping[str, Block]) -> dict[str, Block]:
+    return {series: block for series, block in blocks.items() if block.values}
 
 
 def process_identity() -> dict[str, Any]:

@@ -237,12 +237,16 @@ def test_networks_that_are_frozen_when_it_begins_are_watched():
 def test_losses_of_the_store_are_reported(tmp_path, caplog):
     caplog.set_level(logging.INFO, "ganwatch")
     g, d = networks()
+
+    def fail():
+        raise OSError("no space left on device")
+
     with ganwatch.watch(g, d, store=tmp_path, audit_seconds=0.0) as watching:
         train(g, d, steps=2)
         [sink] = [sink for sink in watching.observer.sinks if sink.name == "sql"]
         assert "sink sql" not in watching.status()
         sink.sync()
-        sink.sink.store.begin = lambda: 1 / 0
+        sink.sink.store.begin = fail
         train(g, d, steps=20)
         sink.sync()
         assert f"sink sql: {sink.failures} errors, 0 readings or images lost" in watching.status()

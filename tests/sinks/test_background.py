@@ -8,7 +8,7 @@ import pytest
 from ganwatch.core.detector import Severity
 from ganwatch.core.incidents import Incident, State
 from ganwatch.core.readings import Readings, Run, SampleImages
-from ganwatch.sinks.background import BackgroundSink
+from ganwatch.sinks.background import MAX_SAMPLE_SETS, BackgroundSink
 from ganwatch.sinks.memory import MemorySink
 
 RUN = Run("r", "r")
@@ -55,6 +55,26 @@ class Failing(MemorySink):
             super().readings([one])
 
 
+class Refusing(MemorySink):
+    """Takes nothing for a while, and then everything; says that it may be called again."""
+
+    name = "refusing"
+    retry_on = (ConnectionError,)
+    refuses = True
+
+    def readings(self, readings) -> None:
+        self.refuse()
+        super().readings(readings)
+
+    def incident(self, incident: Incident) -> None:
+        self.refuse()
+        super().incident(incident)
+
+    def refuse(self) -> None:
+        if self.refuses:
+            raise ConnectionResetError("not now")
+
+
 def incident(ordinal: int) -> Incident:
     return Incident(f"GW101-{ordinal}", "GW101", "t", Severity.PAGE, State.FIRING, ordinal, ordinal)
 
@@ -97,13 +117,39 @@ def test_a_full_queue_drops_the_oldest_readings_and_images_and_never_an_incident
     for step in range(1, 6):
         background.readings([Readings(step, {})])
         background.incident(incident(step))
-    background.samples(images(6))
-    assert background.dropped == 3
+    for step in range(MAX_SAMPLE_SETS + 1):
+        background.samples(images(step))
+    assert background.dropped == 2 + 1
     sink.gate.set()
     background.close()
-    assert [one.step for one in sink.steps] == [4, 5]
-    assert [one.step for one in sink.images] == [6]
+    assert [one.step for one in sink.steps] == [3, 4, 5]
+    assert [one.step for one in sink.images] == [*range(1, MAX_SAMPLE_SETS + 1)]
     assert list(sink.incidents) == [f"GW101-{step}" for step in range(1, 6)]
+
+
+def test_what_a_sink_refuses_for_now_is_passed_again_in_order() -> None:
+    sink = Refusing()
+    background = BackgroundSink(sink, capacity=3)
+    background.start(RUN)
+    for step in range(1, 6):
+        background.readings([Readings(step, {})])
+        background.incident(incident(step))
+        background.sync()
+    assert (background.failures >= 5, background.dropped, sink.steps) == (True, 2, [])
+    sink.refuses = False
+    background.finish("finished")
+    background.close()
+    assert [one.step for one in sink.steps] == [3, 4, 5]
+    assert list(sink.incidents) == [f"GW101-{step}" for step in range(1, 6)]
+    assert sink.state == "finished"
+
+
+def test_what_is_refused_to_the_end_is_counted() -> None:
+    background = BackgroundSink(Refusing())
+    background.start(RUN)
+    background.readings([Readings(1, {"a": 1.0, "b": 2.0})])
+    background.close()
+    assert background.dropped == 3
 
 
 def test_drops_of_the_wrapped_sink_count_too() -> None:
@@ -122,7 +168,7 @@ def test_a_failing_sink_is_counted_logged_once_and_called_again(caplog: pytest.L
     background.close()
     assert [one.step for one in sink.steps] == [1, 3, 5]
     assert len(sink.incidents) == 5
-    assert background.failures == 2
+    assert (background.failures, background.dropped) == (2, 2)
     [record] = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert record.getMessage().startswith("sink failing failed")
     assert sink.closed
@@ -146,7 +192,7 @@ def test_a_sink_that_was_never_started_is_closed() -> None:
 
 
 def test_the_bound_must_be_positive() -> None:
-    with pytest.raises(ValueError, match=r"capacity must be >= 1 \(records\), got 0"):
+    with pytest.raises(ValueError, match=r"capacity must be >= 1 \(readings\), got 0"):
         BackgroundSink(MemorySink(), capacity=0)
 
 

@@ -9,16 +9,16 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy.exc import OperationalError
 
 from ganwatch.core.detector import Severity
 from ganwatch.core.incidents import Incident, State
 from ganwatch.core.readings import Readings, Run, SampleImages
+from ganwatch.sinks.background import BackgroundSink
 from ganwatch.sinks.sql import SqlSink
 from ganwatch.store import queries
 from ganwatch.store.database import open_store
-from ganwatch.store.writer import Writer
 
+RUN = Run("r", "demo")
 IMAGE = SampleImages(1, "fake", (1, 2, 2, 1), b"abcd")
 
 
@@ -61,77 +61,122 @@ for step in count(1):
         assert queries.last_values(store, "r") == {"x": (250, 0.5), "y": (249, -249.0)}
 
 
-def test_a_locked_store_raises_and_everything_is_written_once_it_is_free(tmp_path: Path) -> None:
+def background(place: str | Path, capacity: int = 10_000) -> BackgroundSink:
+    """Return a store behind its queue, with a run that has started."""
+    sink = BackgroundSink(SqlSink(place), capacity=capacity)
+    sink.start(RUN)
+    sink.sync()
+    return sink
+
+
+def test_a_call_that_fails_has_written_nothing_and_may_be_made_again(tmp_path: Path) -> None:
     sink = SqlSink(f"sqlite:///{tmp_path}/ganwatch.db?timeout=0")
-    sink.start(Run("r", "demo"))
+    sink.start(RUN)
     sink.readings(batch(1, 300))
     with closing(sqlite3.connect(tmp_path / "ganwatch.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        for call in (lambda: sink.readings(batch(300, 600)), lambda: sink.incident(fired()), lambda: sink.samples(IMAGE)):
-            with pytest.raises(OperationalError, match="locked"):
+        for call in (lambda: sink.readings(batch(290, 600)), lambda: sink.incident(fired()), lambda: sink.samples(IMAGE)):
+            with pytest.raises(sink.retry_on, match="locked"):
                 call()
     sink.readings(batch(600, 610))
+    assert queries.series(sink.store, "r", "x")[0].tolist() == [*range(1, 300), *range(600, 610)]
+    assert len(queries.incidents(sink.store, "r")) == len(queries.artifacts(sink.store, "r")) == 0
+    sink.readings(batch(300, 600))
     assert queries.series(sink.store, "r", "x")[0].tolist() == list(range(1, 610))
-    assert len(queries.incidents(sink.store, "r")) == len(queries.artifacts(sink.store, "r")) == 1
+    sink.close()
+
+
+def test_a_locked_store_gets_everything_once_it_is_free(tmp_path: Path) -> None:
+    sink = background(f"sqlite:///{tmp_path}/ganwatch.db?timeout=0")
+    sink.readings(batch(1, 300))
+    sink.sync()
+    with closing(sqlite3.connect(tmp_path / "ganwatch.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        sink.readings(batch(300, 600))
+        sink.incident(fired())
+        sink.samples(IMAGE)
+        sink.sync()
+        assert sink.failures >= 1
+    sink.readings(batch(600, 610))
+    sink.close()
+    with open_store(tmp_path, create=False) as store:
+        assert queries.series(store, "r", "x")[0].tolist() == list(range(1, 610))
+        assert len(queries.incidents(store, "r")) == len(queries.artifacts(store, "r")) == 1
     assert sink.dropped == 0
-    sink.close()
 
 
-def test_a_full_disk_raises_and_everything_is_written_once_there_is_room(tmp_path: Path) -> None:
-    sink = SqlSink(tmp_path)
-    sink.start(Run("r", "demo"))
-    with sink.store.read() as connection:
+def test_a_full_disk_gets_everything_once_there_is_room(tmp_path: Path) -> None:
+    inner = SqlSink(tmp_path)
+    sink = BackgroundSink(inner)
+    sink.start(RUN)
+    sink.sync()
+    with inner.store.read() as connection:
         connection.exec_driver_sql("PRAGMA max_page_count=1")  # no further page: as small as the file may be
-    with pytest.raises(OperationalError, match="full"):
-        sink.readings(batch(1, 2000))
-    with sink.store.read() as connection:
+    sink.readings(batch(1, 2000))
+    sink.sync()
+    assert sink.failures == 1
+    with inner.store.read() as connection:
         connection.exec_driver_sql("PRAGMA max_page_count=100000")
-    sink.readings([])
-    assert len(queries.series(sink.store, "r", "x")[0]) == 1999
     sink.close()
+    with open_store(tmp_path, create=False) as store:
+        assert len(queries.series(store, "r", "x")[0]) == 1999
+    assert sink.dropped == 0
 
 
 def test_a_deleted_store_is_made_anew_with_what_comes(tmp_path: Path) -> None:
     folder = tmp_path / "runs"
-    sink = SqlSink(folder)
+    sink = BackgroundSink(SqlSink(folder))
     sink.start(Run("r", "demo", provenance={"seed": 1}))
     sink.readings(batch(1, 1000))
+    sink.sync()
     shutil.rmtree(folder)
     folder.write_text("in the way")
-    for _ in range(2):
-        with pytest.raises(OSError):
-            sink.readings(batch(1000, 1010))
+    for start in (1000, 1005):
+        sink.readings(batch(start, start + 5))
+        sink.sync()
+    assert sink.failures == 2
     folder.unlink()
     sink.readings(batch(1010, 1020))
+    sink.close()
     with open_store(folder, create=False) as reader:
         assert queries.run(reader, "r").provenance["seed"] == 1
         assert queries.series(reader, "r", "x")[0].tolist() == list(range(768, 1020))
-    sink.close()
 
 
 def test_while_nothing_can_be_written_memory_is_bounded_and_losses_are_counted(tmp_path: Path) -> None:
-    with open_store(f"sqlite:///{tmp_path}/ganwatch.db?timeout=0") as store:
-        writer = Writer(store, Run("r", "demo"), max_readings=2000, max_sample_sets=2)
+    sink = background(f"sqlite:///{tmp_path}/ganwatch.db?timeout=0", capacity=1000)
+    with closing(sqlite3.connect(tmp_path / "ganwatch.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
         for start in range(0, 5120, 256):
-            writer.add_readings(batch(start, start + 256))
-            writer.add_samples(IMAGE)
-            writer.add_incident(fired())
-        writer.flush()
-        steps, _ = queries.series(store, "r", "x")
-        assert len(steps) * 2 <= 2000  # each step counts twice, with its wall time
-        assert steps.tolist() == list(range(5120 - len(steps), 5120))
-        assert writer.dropped == 2 * (5120 - len(steps)) + 18
+            sink.readings(batch(start, start + 256))
+            sink.samples(IMAGE)
+            sink.sync()
+        sink.incident(fired())
+        sink.sync()
+    sink.close()
+    with open_store(tmp_path, create=False) as store:
+        assert queries.series(store, "r", "x")[0].tolist() == list(range(4120, 5120))
+        assert len(queries.incidents(store, "r")) == 1
+    assert sink.dropped == 2 * 4120 + 4  # each step counts twice, with its wall time; 16 of 20 sets of samples are kept
+
+
+def test_at_the_end_what_could_not_be_written_is_counted(tmp_path: Path) -> None:
+    sink = background(f"sqlite:///{tmp_path}/ganwatch.db?timeout=0")
+    with closing(sqlite3.connect(tmp_path / "ganwatch.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        sink.readings(batch(0, 10))
+        sink.close()
+    assert sink.dropped == 20
 
 
 def test_images_that_cannot_be_written_do_not_hold_up_readings(tmp_path: Path) -> None:
-    sink = SqlSink(tmp_path)
-    sink.start(Run("r", "demo"))
+    sink = background(tmp_path)
     (tmp_path / "artifacts").write_text("in the way")
-    with pytest.raises(OSError):
-        sink.samples(IMAGE)
-    with pytest.raises(OSError):
-        sink.readings(batch(1, 5))
-    assert len(queries.series(sink.store, "r", "x")[0]) == 4
+    sink.samples(IMAGE)
+    sink.readings(batch(1, 5))
+    sink.sync()
+    with open_store(tmp_path, create=False) as reader:
+        assert len(queries.series(reader, "r", "x")[0]) == 4
     (tmp_path / "artifacts").unlink()
     sink.close()
     with open_store(tmp_path, create=False) as reader:
