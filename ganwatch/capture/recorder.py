@@ -274,8 +274,9 @@ class Recorder:
             result = action(*args)
         except Exception as error:  # noqa: BLE001  # counted and logged
             self._fail(error)
-        if is_outermost:
-            self.own_time.end()
+        finally:
+            if is_outermost:
+                self.own_time.end()
         return result
 
     def _fail(self, error: Exception) -> None:
@@ -293,15 +294,17 @@ class Recorder:
         """Handle events until none waits, and add the time that this takes."""
         handled = []  # so that what was alive when an event was emitted is alive when another one is handled
         is_outermost = self.own_time.begin()
-        while queue:
-            event = queue.popleft()
-            handled.append(event)
-            try:
-                self._handlers[type(event)](event)
-            except Exception as error:  # noqa: BLE001  # counted and logged
-                self._fail(error)
-        if is_outermost:
-            self.own_time.end()
+        try:
+            while queue:
+                event = queue.popleft()
+                handled.append(event)
+                try:
+                    self._handlers[type(event)](event)
+                except Exception as error:  # noqa: BLE001  # counted and logged
+                    self._fail(error)
+        finally:
+            if is_outermost:
+                self.own_time.end()
 
     def _add_call(self, event: NetworkCalled) -> None:
         role, is_differentiable, _ = event
