@@ -13,6 +13,7 @@ import ganwatch
 from ganwatch.capture.loop_facts import LoopFacts
 from ganwatch.capture.step import Call
 from ganwatch.core.errors import UserError
+from ganwatch.sinks.memory import MemorySink
 
 
 def networks(score=1):
@@ -262,3 +263,27 @@ def test_disabled_is_nothing_at_all(monkeypatch):
         watching.log("fid", 1.0)
         watching.status()
     assert not hasattr(type(g).forward, "__wrapped__")
+
+
+def outcome_of(change, rounds=60):
+    """Train with a mistake from the start on; return the outcome that sinks get last."""
+    g, d = networks()
+    sink = MemorySink()
+    with ganwatch.watch(g, d, store=None, sinks=[sink], audit_seconds=0.0):
+        of_g, of_d = sgd(g), sgd(d)
+        change(g)
+        for _ in range(rounds):
+            of_d.zero_grad()
+            (d(g(torch.randn(8, 4)).detach()).mean() - d(torch.randn(8, 6)).mean()).backward()
+            of_d.step()
+            of_g.zero_grad()
+            d(g(torch.randn(8, 4)).detach()).mean().backward()
+            of_g.step()
+    return sink.latest_outcome
+
+
+def test_a_generator_without_gradients_is_told_why_and_the_record_keeps_it():
+    [detached] = [problem for problem in outcome_of(lambda g: None).problems if "gets no gradient" in problem]
+    assert "D gets its samples without their graph" in detached
+    [frozen] = [problem for problem in outcome_of(lambda g: g.requires_grad_(False)).problems if "gets no gradient" in problem]
+    assert "it is frozen" in frozen

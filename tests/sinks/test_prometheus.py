@@ -135,8 +135,11 @@ def test_the_outcome_and_the_detectors_that_cannot_judge_are_gauges(sink):
         return {line for line in lines if line.startswith(("ganwatch_run_outcome", "ganwatch_unjudged")) and line.endswith(" 1.0")}
 
     assert exported() == {'ganwatch_run_outcome{outcome="not judged"} 1.0'}
+    assert "ganwatch_unjudged{" not in page(sink)  # nothing about detectors that nobody may have
     sink.outcome(Outcome(9, Conclusion.INCIDENTS, ("GW303",), (Unjudged("GW301", "vanishing gradients", "too early"),)))
     assert exported() == {'ganwatch_run_outcome{outcome="incidents"} 1.0', 'ganwatch_unjudged{code="GW301"} 1.0'}
+    sink.outcome(Outcome(19, Conclusion.INCIDENTS, ("GW303",)))
+    assert 'ganwatch_unjudged{code="GW301"} 0.0' in page(sink)
 
 
 def test_close_leaves_no_thread_and_no_socket_even_with_a_silent_client(monkeypatch):

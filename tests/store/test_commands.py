@@ -13,6 +13,7 @@ from ganwatch.cli import parser
 from ganwatch.core.detector import Severity, Verdict
 from ganwatch.core.errors import UserError
 from ganwatch.core.incidents import Incident, State
+from ganwatch.core.outcome import Conclusion, Outcome
 from ganwatch.core.readings import Readings, Run
 from ganwatch.sinks.sql import SqlSink
 
@@ -43,6 +44,17 @@ def test_tables_for_people(folder: str, capsys: pytest.CaptureFixture[str]) -> N
     assert "run abc123 (digits), finished, step 40: 1 incident\n" in out
     assert "GW101-1   mode collapse  open at the end  20     30" in out
     assert "vendi_ratio = nan over 50 steps (reals of the same step)" in out
+
+
+def test_what_failed_and_what_is_wired_wrongly_is_said(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+    sink = SqlSink(folder)
+    sink.start(Run("def456", "moons", started=2e9))
+    faults = {"failures": {"probe centre": 3}, "idle": {"g": 80}, "problems": ("G and D look swapped.",)}
+    sink.outcome(Outcome(100, Conclusion.NOT_JUDGED, **faults))  # type: ignore[arg-type]  # facts of three types
+    sink.close()
+    call("incidents", "def456", "--store", folder)
+    said = capsys.readouterr().out.splitlines()[2:]
+    assert said == ["the generator had no update in the last 80 steps", "probe centre failed 3 times", "G and D look swapped"]
 
 
 def test_of_several_runs_of_a_name_the_newest_is_taken_and_the_others_are_named(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
