@@ -1,8 +1,8 @@
 """Stream of the events of one training, which waits and is handled together.
 
-Python code that runs once in a step of several milliseconds finds cold caches: a call costs some 5 µs then, thirty times as much as in a
-loop. So the taps only append events to a queue. They are handled where something depends on them: at each step of an optimizer while calls
-are recorded, and otherwise when the next step comes near that the recorder must know from its beginning.
+Python code that runs once in a step of several milliseconds finds cold caches, and a call costs far more than in a loop. So the taps only
+append events to a queue. They are handled where something depends on them: at each step of an optimizer while calls are recorded, and
+otherwise when the next step comes near that the recorder must know from its beginning.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -101,11 +102,8 @@ class Writer:
         sqlalchemy.exc.SQLAlchemyError, OSError
             The store cannot be written now, and nothing of what was added is written.
         """
-        try:
+        with self._forgetting_on_error():
             self._flush()
-        except Exception:
-            self._forget_uncommitted()
-            raise
 
     def _flush(self) -> None:
         self._restore_deleted_store()
@@ -122,12 +120,17 @@ class Writer:
 
     def flush_samples(self) -> None:
         """Write new images, and the rest too if the run is not in the store yet; raises what ``flush`` raises."""
-        try:
+        with self._forgetting_on_error():
             self._restore_deleted_store()
             if self._has_run_row:
                 self._write_samples()
             else:
                 self._flush()
+
+    @contextmanager
+    def _forgetting_on_error(self) -> Iterator[None]:
+        try:
+            yield
         except Exception:
             self._forget_uncommitted()
             raise
