@@ -1,0 +1,1 @@
+"""Parts that every server of ganwatch shares: which hosts it answers, and how it serves."""
