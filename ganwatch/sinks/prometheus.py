@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import errno
-import socket
+import math
 import threading
 import time
-from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
@@ -21,6 +18,7 @@ from ganwatch.core.incidents import Incident, State
 from ganwatch.core.outcome import Conclusion, Outcome
 from ganwatch.core.signals import Signal, catalogue, find_signal
 from ganwatch.core.sink import Sink
+from ganwatch.web.wsgi_server import WsgiServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -33,7 +31,6 @@ MAX_LABEL_VALUES = 32
 RUN_STATES = ("running", "finished", "failed", "stopped")
 
 _SCRAPE_HEADER = "HTTP_X_PROMETHEUS_SCRAPE_TIMEOUT_SECONDS"
-_CLIENT_TIMEOUT = 5.0  # seconds
 _MAX_PORT = 65535
 
 
@@ -49,6 +46,8 @@ class PrometheusSink(Sink, Collector):
         0 to 65535. 0 chooses a free port; the attribute ``port`` holds it.
     address : str
         Address to listen on. The default is loopback, because the exporter has no authentication.
+    hosts : iterable of str
+        Host names under which Prometheus may scrape, beside loopback names, ``address`` and those of ``GANWATCH_ALLOWED_HOSTS``.
     detectors : iterable of Detector classes, optional
         Detectors whose incident gauges exist, at 0, from the start. By default all discovered detectors.
     linger : float, seconds
@@ -63,7 +62,8 @@ class PrometheusSink(Sink, Collector):
     Raises
     ------
     UserError
-        The port is in use or out of range, the address does not belong to this machine, or ``linger`` is negative.
+        The port is in use or out of range, the address does not belong to this machine, ``linger`` is negative, or a host is no
+        host name.
 
     Examples
     --------
@@ -84,13 +84,14 @@ class PrometheusSink(Sink, Collector):
         port: int = 0,
         address: str = "127.0.0.1",
         *,
+        hosts: Iterable[str] = (),
         detectors: Iterable[type[Detector]] | None = None,
         linger: float = 20.0,
     ) -> None:
         if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= _MAX_PORT:
             raise UserError(f"port must be an integer from 0 to {_MAX_PORT} (0 chooses a free one), got {port!r}")
-        if linger < 0:
-            raise UserError(f"linger must be >= 0 (seconds), got {linger!r}")
+        if not 0 <= linger < math.inf:
+            raise UserError(f"linger must be >= 0 and finite (seconds), got {linger!r}")
         self.linger = linger
         known = discover_detectors() if detectors is None else detectors
         self._lock = threading.Lock()
@@ -109,11 +110,8 @@ class PrometheusSink(Sink, Collector):
         self._ever_unjudged: set[str] = set()
         self._scraped = threading.Event()
         self._final_state_scraped = threading.Event()
-        self._server: _Server | None = _listen(address, port, self._application())
-        self.port = int(self._server.server_address[1])
-        serve = self._server.serve_forever
-        self._thread = threading.Thread(target=serve, args=(0.05,), name="ganwatch-exporter", daemon=True)
-        self._thread.start()
+        self._server: WsgiServer | None = WsgiServer(self._application(), address, port, hosts=hosts, name="exporter")
+        self.port = self._server.port
 
     def start(self, run: Run) -> None:
         """Export the identity of the run. From now on a run without steps counts as silent."""
@@ -165,9 +163,7 @@ class PrometheusSink(Sink, Collector):
             if self._state == "finished" and self._scraped.is_set():
                 self._final_state_scraped.wait(self.linger)
         finally:
-            server.shutdown()
-            server.server_close()
-            self._thread.join()
+            server.close()
 
     def collect(self) -> Iterator[Metric]:
         """Return the present value of every exported series, for the registry."""
@@ -256,41 +252,6 @@ class PrometheusSink(Sink, Collector):
             return answer
 
         return application
-
-
-class _Server(ThreadingMixIn, WSGIServer):
-    """One thread per request. Every thread ends before ``server_close`` returns."""
-
-    def server_bind(self) -> None:
-        # HTTPServer asks the resolver for the machine's name here, which may hang; any name is enough for WSGI
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
-        self.setup_environ()
-
-
-class _Handler(WSGIRequestHandler):
-    """Closes the connection of a silent client, and prints nothing per request."""
-
-    timeout = _CLIENT_TIMEOUT
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-
-def _listen(address: str, port: int, application: Any) -> _Server:
-    try:
-        family, _, _, _, place = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        server = type("_Server", (_Server,), {"address_family": family})(place, _Handler)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise UserError(f"port must be free on {address}, got {port}, which is in use; 0 chooses a free one") from error
-        if error.errno == errno.EACCES:
-            raise UserError(f"port must be one that this user may open, got {port}; 0 chooses a free one") from error
-        raise UserError(f"address must be one of this machine's, got {address!r} ({error})") from error
-    server.set_app(application)
-    return server  # type: ignore[no-any-return]  # a _Server, created by type()
 
 
 def _is_counter(signal: Signal) -> bool:

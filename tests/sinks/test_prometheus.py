@@ -6,6 +6,7 @@ import math
 import socket
 import subprocess
 import threading
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
@@ -17,7 +18,6 @@ from ganwatch.core.incidents import Incident, State
 from ganwatch.core.outcome import Conclusion, Outcome, Unjudged
 from ganwatch.core.readings import Readings, Run
 from ganwatch.core.signals import catalogue
-from ganwatch.sinks import prometheus
 from ganwatch.sinks.prometheus import MAX_LABEL_VALUES, PrometheusSink
 
 
@@ -142,8 +142,7 @@ def test_the_outcome_and_the_detectors_that_cannot_judge_are_gauges(sink):
     assert 'ganwatch_unjudged{code="GW301"} 0.0' in page(sink)
 
 
-def test_close_leaves_no_thread_and_no_socket_even_with_a_silent_client(monkeypatch):
-    monkeypatch.setattr(prometheus._Handler, "timeout", 0.1)
+def test_close_leaves_no_thread_and_no_socket_even_with_a_silent_client():
     before = set(threading.enumerate())
     sink = PrometheusSink(detectors=[])
     with socket.create_connection(("127.0.0.1", sink.port), timeout=10):
@@ -166,6 +165,19 @@ def test_close_waits_for_the_scrape_that_tells_prometheus_how_the_run_ended():
     assert not closing.is_alive()
 
 
+def test_a_scraper_by_name_needs_the_name_allowed():
+    def status(sink):
+        try:
+            return urlopen(Request(f"http://127.0.0.1:{sink.port}/metrics", headers={"Host": "gpu7.lab:9090"}), timeout=10).status
+        except HTTPError as error:
+            return error.code
+
+    unknown, known = PrometheusSink(detectors=[]), PrometheusSink(detectors=[], hosts=["gpu7.lab"])
+    assert (status(unknown), status(known)) == (403, 200)
+    unknown.close()
+    known.close()
+
+
 def test_a_taken_port_is_named(sink):
     with pytest.raises(UserError, match=rf"port must be free on 127\.0\.0\.1, got {sink.port}"):
         PrometheusSink(sink.port, detectors=[])
@@ -178,6 +190,8 @@ def test_a_taken_port_is_named(sink):
         ({"port": "80"}, "port must be an integer.*got '80'"),
         ({"address": "203.0.113.7"}, "address must be one of this machine's, got '203.0.113.7'"),
         ({"linger": -2.0}, "linger must be >= 0"),
+        ({"linger": math.nan}, "linger must be >= 0 and finite"),
+        ({"hosts": ["gpu7.lab:9090"]}, "allowed host must be a host name"),
     ],
 )
 def test_bad_arguments_are_named(arguments, message):
