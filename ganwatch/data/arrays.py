@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import math
+import sys
+from contextlib import nullcontext
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
+from zipfile import ZipFile, ZipInfo
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ganwatch.core.errors import UserError
+from ganwatch.core.files import open_regular
+from ganwatch.core.zip_archives import check_member, open_archive
 from ganwatch.data.source import ITEM_KEYS, LABEL_KEYS, Item, Source, to_array, to_label
 
 SUFFIXES = (".npy", ".npz")
+MAX_LABELS = 2**24
+"""Most labels of an ``.npz`` file."""
+MAX_AXES = 32
+"""Most axes of an array."""
+MAX_NAMES_SHOWN = 20
+_ARCHIVE = b"PK"
+_CHUNK = 2**24
+_HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 def open_arrays(items: Any, labels: Any, name: str, argument: str, *, value_range: tuple[float, float] | None = None) -> Source:
@@ -32,29 +47,87 @@ def open_arrays(items: Any, labels: Any, name: str, argument: str, *, value_rang
     return Source(name, len(items), read, labels=classes, value_range=value_range)
 
 
-def open_file(file: Path | IO[bytes], name: str, argument: str) -> Source:
+def open_file(file: Path | BinaryIO, name: str, argument: str) -> Source:
     """Open the array of an ``.npy`` file, or the array and labels of an ``.npz`` file.
 
-    An ``.npy`` file that is given by its path is mapped into memory, so its values stay on disk.
+    An ``.npy`` file is mapped into memory, so its values stay on disk. Of an ``.npz`` file only the array and the labels are decompressed.
 
     Raises
     ------
     UserError
-        The file is no NumPy file, holds pickled objects, or has no array under a name of ``ITEM_KEYS``.
+        The file is damaged, no NumPy file, too large, holds pickled objects, or has no array under a name of ``ITEM_KEYS``.
     """
-    mapped = isinstance(file, Path) and file.suffix == ".npy"
     try:
-        loaded = np.load(file, mmap_mode="r" if mapped else None, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return open_arrays(loaded, None, name, argument)
-        with loaded as archive:
-            arrays = {key: archive[key] for key in archive.files}
+        with open_regular(file, argument) if isinstance(file, Path) else nullcontext(file) as opened:
+            is_archive = opened.read(len(_ARCHIVE)) == _ARCHIVE
+            opened.seek(0)
+            if is_archive:
+                return _open_archive(opened, name, argument)
+            return open_arrays(_map(opened, name, argument), None, name, argument)
+    except OSError as error:
+        raise UserError(f"{argument} must be a readable NumPy file, got {name!r}: {error.strerror or error}") from error
+
+
+def _open_archive(file: BinaryIO, name: str, argument: str) -> Source:
+    with open_archive(file, argument, name) as archive:
+        members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
+        key = next((key for key in ITEM_KEYS if key in members), None)
+        if key is None:
+            got = ", ".join(sorted(members)[:MAX_NAMES_SHOWN]) or "none"
+            raise UserError(f"{argument} must hold an array named one of {', '.join(ITEM_KEYS)}, got {got} in {name!r}")
+        label_key = next((key for key in LABEL_KEYS if key in members), None)
+        items = _read_member(archive, members[key], name, argument)
+        labels = None if label_key is None else _read_member(archive, members[label_key], name, argument)
+    if labels is not None and (labels.ndim == 0 or len(labels) > MAX_LABELS):
+        got = "a single value" if labels.ndim == 0 else f"{len(labels):,}"
+        raise UserError(f"{argument} must hold a list of at most {MAX_LABELS:,} labels, got {got} in {label_key!r} of {name!r}")
+    return open_arrays(items, labels, name, argument)
+
+
+def _read_member(archive: ZipFile, member: ZipInfo, name: str, argument: str) -> NDArray[Any]:
+    """Read an array that has exactly as many bytes as its header says."""
+    check_member(member, argument, name)
+    place = f"{member.filename!r} of {name!r}"
+    with archive.open(member) as file:
+        shape, is_fortran, dtype = _read_header(file, place, argument)
+        size = math.prod(shape) * dtype.itemsize
+        if size != member.file_size - file.tell():
+            raise UserError(f"{argument} must hold the {size:,} bytes of its header, got {member.file_size - file.tell():,} in {place}")
+        array = np.empty(math.prod(shape), dtype)
+        buffer, filled = array.view(np.uint8), 0
+        while filled < size and (chunk := file.read(min(_CHUNK, size - filled))):
+            buffer[filled : filled + len(chunk)] = np.frombuffer(chunk, np.uint8)
+            filled += len(chunk)
+        if filled < size or file.read(1):
+            raise UserError(f"{argument} must hold the {size:,} bytes of its header, got {filled:,} in {place}")
+    return array.reshape(shape, order="F" if is_fortran else "C")
+
+
+def _map(file: BinaryIO, name: str, argument: str) -> NDArray[Any]:
+    shape, is_fortran, dtype = _read_header(file, repr(name), argument)
+    size, start = math.prod(shape) * dtype.itemsize, file.tell()
+    available = file.seek(0, 2) - start
+    if size > available:
+        raise UserError(f"{argument} must hold the {size:,} bytes of its header, got {available:,} in {name!r}")
+    if size == 0:
+        return np.empty(shape, dtype)
+    return np.memmap(file, dtype, "r", start, shape, "F" if is_fortran else "C")
+
+
+def _read_header(file: IO[bytes], place: str, argument: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Read shape, order and type; the position is then that of the values."""
+    try:
+        version = np.lib.format.read_magic(file)
+        if version not in _HEADER_READERS:
+            raise UserError(f"{argument} must be a NumPy file of version 1.0 or 2.0, got {version} in {place}")
+        shape, is_fortran, dtype = _HEADER_READERS[version](file)
     except UserError:
         raise
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{argument} must be a readable NumPy file without pickled objects, got {name!r}: {error}") from error
-    key = next((key for key in ITEM_KEYS if key in arrays), None)
-    if key is None:
-        raise UserError(f"{argument} must hold an array named one of {', '.join(ITEM_KEYS)}, got {', '.join(arrays) or 'none'}")
-    labels = next((arrays[key] for key in LABEL_KEYS if key in arrays), None)
-    return open_arrays(arrays[key], labels, name, argument)
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(f"{argument} must be a readable NumPy file, got {place}: {type(error).__name__}: {reason}") from error
+    if dtype.hasobject or dtype.itemsize == 0:
+        raise UserError(f"{argument} must be a readable NumPy file without pickled objects, got dtype {dtype} in {place}")
+    if any(not 0 <= length <= sys.maxsize for length in shape) or len(shape) > MAX_AXES or math.prod(filter(None, shape)) > sys.maxsize:
+        raise UserError(f"{argument} must have a shape of at most {MAX_AXES} axes, got {str(shape)[:100]} in {place}")
+    return shape, is_fortran, dtype

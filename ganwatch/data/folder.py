@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ganwatch.core.errors import UserError
+from ganwatch.core.files import walk_files
 from ganwatch.data.images import read_image
 from ganwatch.data.source import Item, Source
 
@@ -14,15 +15,14 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", 
 
 
 def open_folder(path: Path, argument: str = "data") -> Source:
-    """Open the images below a folder, sorted by path; if all lie in subfolders, the first subfolder's name is the label.
+    """Open the images below a folder, sorted by path, those behind links too; if all lie in subfolders, the first subfolder's name is the label.
 
     Raises
     ------
     UserError
-        The folder has no image below it.
+        The folder has no image below it, or a folder cannot be read.
     """
-    images = (file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and not file.name.startswith("."))
-    files = sorted(file for file in images if not file.is_dir())  # keeps a dangling link, which counts as unreadable
+    files = [file for file in walk_files(path, argument) if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")]
     parts = [file.relative_to(path).parts for file in files]
     children = sorted(child.name for child in path.iterdir() if child.is_dir() and not child.name.startswith("."))
     return open_files(files, parts, Path, str(path), argument, folders=tuple(children))

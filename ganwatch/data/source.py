@@ -21,12 +21,12 @@ class NotIndexableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One item as an array, with its label and, for an image file, Pillow's mode of its pixels and the number of frames."""
+    """One item as an array, with its label and, for an image file, Pillow's mode of its pixels and if it has several frames."""
 
     array: NDArray[Any]
     label: int | str | None = None
     pixel_mode: str = ""
-    frames: int = 1
+    is_animated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

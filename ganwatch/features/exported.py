@@ -13,11 +13,15 @@ import torch
 from torch import Tensor
 
 from ganwatch.core.errors import UserError
+from ganwatch.core.files import open_regular
 from ganwatch.core.provenance import mask_passwords
+from ganwatch.data.urls import fetch_url
 from ganwatch.features.extractor import Batch, as_features
 from ganwatch.features.preprocessing import Preprocessing
 
 PREPROCESSING = Preprocessing(output_range=(0.0, 255.0), channels=3)
+MAX_BYTES = 2**32
+"""Largest program, in bytes."""
 _SHA256_DIGITS = 64
 
 
@@ -81,14 +85,15 @@ class ExportedNetwork:
 
 
 def _read_content(location: str, name: str) -> bytes:
-    import fsspec
-
     try:
-        with fsspec.open(location, "rb") as file:
-            content: bytes = file.read()
+        if "://" in location:
+            return fetch_url(location, MAX_BYTES)
+        with open_regular(location, "features", limit=MAX_BYTES) as file:
+            return file.read()
+    except UserError:
+        raise
     except Exception as error:
         raise UserError(f"features must be a file or a URL that fsspec can open, got {name!r}: {type(error).__name__}: {error}") from error
-    return content
 
 
 def _load_program(content: bytes, name: str) -> Callable[[Tensor], Any]:

@@ -80,7 +80,7 @@ class Preprocessing:
         low, high = (0.0, _MAX_UINT8) if images.dtype == torch.uint8 else self.input_range
         output_low, output_high = self.output_range
         factor = (output_high - output_low) / (high - low)
-        images = self._with_channels(images.to(torch.float32) * factor + (output_low - low * factor))
+        images = self._with_channels(images.to(torch.float32, copy=True).mul_(factor).add_(output_low - low * factor))
         if self.size is None or images.shape[2:] == (self.size, self.size):
             return images
         return interpolate(images, (self.size, self.size), mode="bilinear", antialias=self.antialias)

@@ -77,7 +77,7 @@ def test_every_image_is_read_by_a_stated_rule_or_listed(folder):
 def test_an_image_is_refused_by_its_size_before_its_pixels_are_decoded(tmp_path, monkeypatch):
     _huge(tmp_path / "huge.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
-    with pytest.raises(UserError, match=r"huge.png: ValueError: an image must have at most 67,108,864 pixels, got 20,000 x 20,000"):
+    with pytest.raises(UserError, match=r"huge.png: ValueError: an image must have at most 33,554,432 pixels, got 20,000 x 20,000"):
         list(SampleBatches(tmp_path))
 
 
@@ -100,7 +100,7 @@ def test_a_url_reads_as_the_folder_it_is(folder):
         assert torch.equal(one, other)
     assert len(there.skipped) == 5
     assert torch.equal(next(iter(SampleBatches("memory://reals/array.npy"))), torch.eye(4))
-    for url, message in {"memory://nothing": "got none below", "nosuch://x": "must be a URL", "memory://x.npy": "must be a URL"}.items():
+    for url, message in {"memory://nothing": "must be a URL .*FileNotFoundError", "nosuch://x": "must be a URL", "memory://x.npy": "must be a URL"}.items():
         with pytest.raises(UserError, match=message):
             SampleBatches(url)
 

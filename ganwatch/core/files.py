@@ -1,0 +1,108 @@
+"""Files of unknown origin: only regular ones are opened, bounded in bytes, and folders are walked once each whatever links say."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ganwatch.core.errors import UserError
+
+MAX_TEXT_BYTES = 2**20
+"""Largest text file with settings, such as a preset, in bytes."""
+_KINDS = {
+    stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFDIR: "a folder"
+}  # fmt: skip
+
+
+def open_regular(path: str | Path, argument: str, *, limit: int | None = None) -> BinaryIO:
+    """Open a regular file for reading; nothing else is opened, because a pipe may block and a device may never end.
+
+    Parameters
+    ----------
+    path : str or Path
+        May be a link.
+    argument : str
+        Name of the file in errors.
+    limit : int or None, bytes
+        Size up to which a file is opened.
+
+    Raises
+    ------
+    OSError
+        The file does not exist or may not be read.
+    UserError
+        It is no regular file, or larger than ``limit``.
+
+    Examples
+    --------
+    >>> open_regular("/dev/zero", "preset")
+    Traceback (most recent call last):
+    ganwatch.core.errors.UserError: preset must be a regular file, got a device: '/dev/zero'
+    """
+    _check_kind(os.stat(path), path, argument, limit)
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb")
+    try:
+        _check_kind(os.fstat(file.fileno()), path, argument, limit)  # it may have been replaced
+    except UserError:
+        file.close()
+        raise
+    return file
+
+
+def _check_kind(status: os.stat_result, path: str | Path, argument: str, limit: int | None) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
+        raise UserError(f"{argument} must be a regular file, got {kind}: {str(path)!r}")
+    if limit is not None and status.st_size > limit:
+        raise UserError(f"{argument} must be a file of at most {limit:,} bytes, got {status.st_size:,}: {str(path)!r}")
+
+
+def read_toml(path: str | Path, argument: str, rule: str) -> dict[str, Any]:
+    """Read a TOML file of at most ``MAX_TEXT_BYTES``.
+
+    Raises
+    ------
+    UserError
+        The file cannot be read or is no TOML file; the message says that ``argument`` must be ``rule``.
+    """
+    try:
+        with open_regular(path, argument, limit=MAX_TEXT_BYTES) as file:
+            return tomllib.loads(file.read(MAX_TEXT_BYTES).decode())
+    except UserError:
+        raise
+    except RecursionError:
+        raise UserError(f"{argument} must be {rule}, got {str(path)!r}: its values are nested too deeply") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{argument} must be {rule}, got {str(path)!r}: {error}") from error
+
+
+def walk_files(folder: Path, argument: str) -> Iterator[Path]:
+    """Yield everything below a folder that is no folder, in the order of the paths. A folder that several links lead to is entered once.
+
+    Raises
+    ------
+    UserError
+        A folder cannot be read.
+    """
+    entered: set[tuple[int, int]] = set()
+    waiting = [folder]
+    while waiting:
+        path = waiting.pop()
+        try:
+            status = path.stat()
+            if path != folder and not stat.S_ISDIR(status.st_mode):
+                yield path
+                continue
+            place = status.st_dev, status.st_ino
+            if place not in entered:
+                entered.add(place)
+                waiting += sorted(path.iterdir(), reverse=True)
+        except OSError as error:
+            if path.is_symlink():
+                yield path  # leads nowhere
+                continue
+            raise UserError(f"{argument} must be a folder that can be read, got {str(path)!r}: {error.strerror}") from error
