@@ -43,7 +43,7 @@ def open_regular(path: str | Path, argument: str, *, limit: int | None = None) -
     Traceback (most recent call last):
     ganwatch.core.errors.UserError: preset must be a regular file, got a device: '/dev/zero'
     """
-    _check_kind(os.stat(path), path, argument, limit)
+    _check_kind(Path(path).stat(), path, argument, limit)
     file = os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb")
     try:
         _check_kind(os.fstat(file.fileno()), path, argument, limit)  # it may have been replaced

@@ -70,7 +70,7 @@ def check_member(member: zipfile.ZipInfo, argument: str, name: str) -> None:
         raise UserError(f"{argument} must be stored or deflated, got compression method {member.compress_type} in {place}")
     if member.file_size > max(FREE_BYTES, MAX_RATIO * member.compress_size):
         sizes = f"{member.compress_size:,} bytes that become {member.file_size:,}"
-        raise UserError(f"{argument} of more than {FREE_BYTES:,} bytes must be compressed at most {MAX_RATIO} times, got {sizes} in {place}")
+        raise UserError(f"{argument} must be compressed at most {MAX_RATIO} times beyond {FREE_BYTES:,} bytes, got {sizes} in {place}")
 
 
 def _check_directory(file: BinaryIO, argument: str, name: str) -> None:

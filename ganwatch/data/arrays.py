@@ -118,11 +118,9 @@ def _read_header(file: IO[bytes], place: str, argument: str) -> tuple[tuple[int,
     """Read shape, order and type; the position is then that of the values."""
     try:
         version = np.lib.format.read_magic(file)
-        if version not in _HEADER_READERS:
-            raise UserError(f"{argument} must be a NumPy file of version 1.0 or 2.0, got {version} in {place}")
         shape, is_fortran, dtype = _HEADER_READERS[version](file)
-    except UserError:
-        raise
+    except KeyError:
+        raise UserError(f"{argument} must be a NumPy file of version 1.0 or 2.0, got another version in {place}") from None
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
         raise UserError(f"{argument} must be a readable NumPy file, got {place}: {type(error).__name__}: {reason}") from error

@@ -15,7 +15,9 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", 
 
 
 def open_folder(path: Path, argument: str = "data") -> Source:
-    """Open the images below a folder, sorted by path, those behind links too; if all lie in subfolders, the first subfolder's name is the label.
+    """Open the images below a folder, sorted by path; if all lie in subfolders, the first subfolder's name is the label.
+
+    Links to folders are followed.
 
     Raises
     ------

@@ -17,8 +17,8 @@ read, though Pillow could open more.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -43,23 +43,30 @@ _ALPHA = frozenset({"LA", "PA", "La", "RGBa"})
 _MAX_16_BIT = 65535
 
 
-def read_image(file: Path | IO[bytes], label: int | str | None = None) -> Item:
-    """Read the pixels as stored: (H, W), (H, W, 3), or (H, W, 4) with transparency.
+@contextmanager
+def open_image(file: Path | IO[bytes]) -> Iterator[Image.Image]:
+    """Open an image file without decoding its pixels.
 
     Raises
     ------
     Exception
-        The error of Pillow for a file that it cannot read, or ValueError for an image of more than ``MAX_PIXELS`` pixels.
+        The error of Pillow for a file that it cannot read, or ValueError for one that is too large or no regular file.
     """
-    from PIL.Image import open as open_image
+    from PIL import Image
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns about metadata, not about pixels
         opened = open_regular(file, "an image", limit=MAX_BYTES) if isinstance(file, Path) else nullcontext(file)
-        with opened as content, open_image(content, formats=FORMATS) as image:
+        with opened as content, Image.open(content, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(f"an image must have at most {MAX_PIXELS:,} pixels, got {image.width:,} x {image.height:,}")
-            return from_pillow(image, label)
+            yield image
+
+
+def read_image(file: Path | IO[bytes], label: int | str | None = None) -> Item:
+    """Read the pixels as stored: (H, W), (H, W, 3), or (H, W, 4) with transparency. Raises what ``open_image`` raises."""
+    with open_image(file) as image:
+        return from_pillow(image, label)
 
 
 def from_pillow(image: Image.Image, label: int | str | None = None) -> Item:

@@ -6,6 +6,7 @@ import json
 import secrets
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,9 +15,11 @@ from typing import IO, Any
 MAX_QUEUED_MESSAGES = 1000
 """Number of messages that wait to be sent. Beyond it the oldest ones are dropped."""
 HANDSHAKE_TIMEOUT = 5.0
-"""Longest time for opening a connection, and for the greeting of a rank, in seconds."""
+"""Longest time for opening a connection, and for the whole greeting of a rank, in seconds."""
 MAX_GREETING_LENGTH = 100
-"""Number of characters that are read of a greeting."""
+"""Number of bytes that are read of a greeting."""
+MAX_HANDSHAKES = 64
+"""Number of peers whose greeting is awaited at a time. Further ones are refused."""
 
 Address = tuple[str, int, str]
 """Host, port, and a token that shows that a connection belongs to this training."""
@@ -58,29 +61,34 @@ class MessageServer:
         self.address: Address = host, self._socket.getsockname()[1], secrets.token_hex(16)
         self._connections: list[socket.socket] = []
         self._closed = False
+        self._free_handshakes = threading.BoundedSemaphore(MAX_HANDSHAKES)
         threading.Thread(target=self._accept_ranks, args=(others,), name="ganwatch-ranks", daemon=True).start()
 
     def _accept_ranks(self, others: int) -> None:
         with self._socket:
-            while others and not self._closed:
+            while len(self._connections) < others and not self._closed:
                 with suppress(TimeoutError):
                     connection, _ = self._socket.accept()
-                    others -= self._handshake(connection)
+                    if self._free_handshakes.acquire(blocking=False):
+                        threading.Thread(target=self._handshake, args=(connection,), name="ganwatch-handshake", daemon=True).start()
+                    else:
+                        connection.close()
 
-    def _handshake(self, connection: socket.socket) -> bool:
-        """Read the greeting. Return True and start receiving if the peer is another rank; close the connection if not."""
-        connection.settimeout(HANDSHAKE_TIMEOUT)
-        lines = connection.makefile("r", encoding="utf-8")
-        with suppress(OSError, ValueError):
-            token, _, rank = lines.readline(MAX_GREETING_LENGTH).partition(" ")
-            if secrets.compare_digest(token.encode(), self.address[2].encode()):
-                connection.settimeout(None)
-                self._connections.append(connection)
-                threading.Thread(target=self._receive, args=(int(rank), lines), name=f"ganwatch-rank-{int(rank)}", daemon=True).start()
-                return True
-        lines.close()
-        connection.close()
-        return False
+    def _handshake(self, connection: socket.socket) -> None:
+        """Read the greeting, and receive if the peer is another rank; close the connection if not."""
+        greeting = b""
+        with suppress(OSError):
+            greeting = _read_greeting(connection)
+        token, _, rank = greeting.partition(b" ")
+        if secrets.compare_digest(token, self.address[2].encode()) and rank.isdigit():
+            number = int(rank)
+            connection.settimeout(None)
+            self._connections.append(connection)
+            lines = connection.makefile("r", encoding="utf-8")
+            threading.Thread(target=self._receive, args=(number, lines), name=f"ganwatch-rank-{number}", daemon=True).start()
+        else:
+            connection.close()
+        self._free_handshakes.release()
 
     def _receive(self, rank: int, lines: IO[str]) -> None:
         try:
@@ -95,6 +103,18 @@ class MessageServer:
         self._closed = True
         for connection in self._connections:
             _shut_down(connection)
+
+
+def _read_greeting(connection: socket.socket) -> bytes:
+    """Read a line, however slowly it comes, until ``HANDSHAKE_TIMEOUT``; byte by byte, because messages follow it."""
+    deadline, line = time.monotonic() + HANDSHAKE_TIMEOUT, b""
+    while len(line) < MAX_GREETING_LENGTH:
+        connection.settimeout(max(deadline - time.monotonic(), 1e-3))
+        byte = connection.recv(1)
+        if byte in {b"\n", b""}:
+            return line if byte else b""
+        line += byte
+    return b""
 
 
 class MessageClient:

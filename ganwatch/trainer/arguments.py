@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from math import prod
 from typing import Any
 
 from ganwatch.core.errors import UserError
@@ -10,6 +11,14 @@ from ganwatch.trainer import networks
 
 CONV_SIZES = (8, 16, 32, 64, 128)
 """Heights and widths that the convolutional networks support, in pixels."""
+
+
+MAX_COUNT = 65_536
+"""Most units, channels or classes."""
+MAX_DEPTH = 1_000
+"""Most layers."""
+MAX_VALUES = 2**24
+"""Most values of a sample."""
 
 
 def check_arguments(given: Mapping[str, Any], optimizers: Iterable[str]) -> None:
@@ -46,10 +55,16 @@ def check_arguments(given: Mapping[str, Any], optimizers: Iterable[str]) -> None
     for name, minimum in minima.items():
         if given[name] is not None and not given[name] >= minimum:
             raise UserError(f"{name} must be >= {minimum}, got {given[name]}")
+    for name, maximum in (dict.fromkeys(("latent_dim", "channels", "width", "classes"), MAX_COUNT) | {"depth": MAX_DEPTH}).items():
+        if given[name] is not None and given[name] > maximum:
+            raise UserError(f"{name} must be <= {maximum:,}, got {given[name]}")
     vector, image = 1, 3
     is_square = len(shape) == image and shape[1] == shape[2] and shape[1] in CONV_SIZES
     rules = {
-        "shape": (len(shape) in {vector, image} and min(shape) >= 1, "(channels, height, width) or (features,), all >= 1"),
+        "shape": (
+            len(shape) in {vector, image} and min(shape) >= 1 and prod(shape) <= MAX_VALUES,
+            f"(channels, height, width) or (features,), all >= 1, of at most {MAX_VALUES:,} values",
+        ),
         f"shape for network={given['network']!r}": (is_square or not is_conv, f"(channels, S, S) with S of {CONV_SIZES}"),
         "dropout": (0.0 <= given["dropout"] < 1.0, "in [0, 1)"),
         "ema": (given["ema"] is None or 0.0 < given["ema"] < 1.0, "in (0, 1) (decay per update) or None"),

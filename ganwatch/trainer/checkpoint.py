@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import pickle
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,15 @@ import torch
 from torch import Tensor
 
 from ganwatch.core.errors import UserError
+from ganwatch.core.files import open_regular
+from ganwatch.core.zip_archives import open_archive
 from ganwatch.features.extractor import Extractor
 from ganwatch.features.penultimate import Penultimate
 from ganwatch.features.preprocessing import Preprocessing
 from ganwatch.isolation.random_state import preserved_random_state
 from ganwatch.trainer.data import SCALES
 from ganwatch.trainer.module import GAN
+from ganwatch.trainer.pickle_bounds import MAX_BYTES, check_pickle
 
 
 class GeneratedBatches:
@@ -80,19 +84,45 @@ class GeneratedBatches:
 
 
 def _load_gan(path: str | Path, argument: str) -> tuple[GAN, tuple[float, float] | None]:
-    if not Path(path).is_file():
-        raise UserError(f"{argument} must be a checkpoint of ganwatch train, got {str(path)!r}, which is not there")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        known = inspect.signature(GAN).parameters
-        with preserved_random_state():
-            gan = GAN(**{name: value for name, value in checkpoint["hyper_parameters"].items() if name in known})
+        checkpoint, size = _load_file(path, argument)
+        gan = _build_gan(checkpoint["hyper_parameters"], size)
         gan.load_state_dict(checkpoint["state_dict"])
         gan.on_load_checkpoint(checkpoint)
+        scale = checkpoint.get("datamodule_hyper_parameters", {}).get("scale")
+        factor, offset = SCALES[scale] if isinstance(scale, str) and scale in SCALES else (0.0, 0.0)
+    except FileNotFoundError:
+        raise UserError(f"{argument} must be a checkpoint of ganwatch train, got {str(path)!r}, which is not there") from None
     except Exception as error:
         unsafe = isinstance(error, pickle.UnpicklingError)  # torch's own message advises to load it all the same
         reason = "it holds more than weights" if unsafe else "".join(str(error).strip().splitlines()[:1])
         what = f"{str(path)!r} ({type(error).__name__}: {reason}); of another generator, give samples"
         raise UserError(f"{argument} must be a checkpoint of ganwatch train, got {what}") from error
-    factor, offset = SCALES.get(checkpoint.get("datamodule_hyper_parameters", {}).get("scale"), (0.0, 0.0))
     return gan, (offset - factor, offset + factor) if factor else None
+
+
+def _load_file(path: str | Path, argument: str) -> tuple[dict[str, Any], int]:
+    """Return the tensors and plain types of a checkpoint, and the size of its file in bytes."""
+    with open_regular(path, argument) as file:
+        with open_archive(file, argument, str(path)) as archive:
+            for member in archive.infolist():
+                if member.compress_type != zipfile.ZIP_STORED:
+                    raise ValueError(f"its members must not be compressed, got {member.filename!r}")
+                if member.filename.endswith("/data.pkl"):
+                    check_pickle(archive.read(member) if member.file_size <= MAX_BYTES else bytes(MAX_BYTES + 1))
+            size = sum(member.file_size for member in archive.infolist())
+        file.seek(0)
+        checkpoint: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+        return checkpoint, size
+
+
+def _build_gan(hyper_parameters: Mapping[str, Any], size: int) -> GAN:
+    """Build the networks, after a look at how large they would be: no larger than a file of ``size`` bytes."""
+    known = inspect.signature(GAN).parameters
+    arguments = {name: value for name, value in hyper_parameters.items() if name in known}
+    with preserved_random_state():
+        with torch.device("meta"):
+            needed = sum(tensor.nbytes for tensor in GAN(**arguments).state_dict().values())
+        if needed > size:
+            raise ValueError(f"its networks must fit its {size:,} bytes of tensors, got networks of {needed:,} bytes")
+        return GAN(**arguments)

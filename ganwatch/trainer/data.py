@@ -13,8 +13,10 @@ from torch import Tensor
 from torch.utils.data import Dataset, Subset, TensorDataset, default_collate
 
 from ganwatch.core.errors import UserError
+from ganwatch.core.files import walk_files
 from ganwatch.data.bundled import draw_grid, draw_ring
 from ganwatch.data.datasets import import_dataset
+from ganwatch.data.images import open_image
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg"}
 SCALES = {"signed": (1.0, 0.0), "unit": (0.5, 0.5), "raw": (127.5, 127.5)}
@@ -228,20 +230,20 @@ def load_folder(folder: Path, size: int, *, grey: bool = False) -> TensorDataset
     UserError
         The folder does not exist, holds no image, or a file cannot be read.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, ImageOps
 
     if not folder.is_dir():
         reason = "a file" if folder.exists() else "not there"
         raise UserError(f"path must be a folder of PNG or JPEG files, got {folder}, which is {reason}")
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file())
+    files = [file for file in walk_files(folder, "path") if file.suffix.lower() in IMAGE_SUFFIXES]
     if not files:
         raise UserError(f"path must hold at least one PNG or JPEG file, got {folder} without any")
     images = np.empty((len(files), size, size, 1 if grey else 3), np.uint8)
     for index, file in enumerate(files):
         try:
-            with Image.open(file) as image:
+            with open_image(file) as image:
                 fitted = ImageOps.fit(image.convert("L" if grey else "RGB"), (size, size), Image.Resampling.LANCZOS)
-        except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise UserError(f"path must hold readable images, got {file}: {error}") from error
+        except Exception as error:
+            raise UserError(f"path must hold readable images, got {file}: {type(error).__name__}: {error}") from error
         images[index] = np.asarray(fitted).reshape(size, size, -1)
     return TensorDataset(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()))

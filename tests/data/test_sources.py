@@ -100,8 +100,8 @@ def test_a_url_reads_as_the_folder_it_is(folder):
         assert torch.equal(one, other)
     assert len(there.skipped) == 5
     assert torch.equal(next(iter(SampleBatches("memory://reals/array.npy"))), torch.eye(4))
-    for url, message in {"memory://nothing": "must be a URL .*FileNotFoundError", "nosuch://x": "must be a URL", "memory://x.npy": "must be a URL"}.items():
-        with pytest.raises(UserError, match=message):
+    for url in ("memory://nothing", "nosuch://x", "memory://x.npy"):
+        with pytest.raises(UserError, match="must be a URL that fsspec can open"):
             SampleBatches(url)
 
 

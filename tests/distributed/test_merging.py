@@ -3,15 +3,17 @@
 import math
 import socket
 import threading
+from contextlib import ExitStack
 
 import pytest
 from torch import nn
 
 from ganwatch.core.signals import catalogue
+from ganwatch.distributed import transport
 from ganwatch.distributed.exchange import RankExchange
 from ganwatch.distributed.merging import MAX_STEPS_AHEAD, RankMerger, reduce_ranks
 from ganwatch.distributed.rank_detection import current_rank, is_distributed
-from ganwatch.distributed.transport import MessageClient, MessageServer
+from ganwatch.distributed.transport import MAX_HANDSHAKES, MessageClient, MessageServer
 
 SECONDS = 60.0
 """Longest wait for another thread; reached only where a test fails."""
@@ -156,12 +158,46 @@ def test_a_stranger_is_sent_away_and_a_rank_that_dies_has_left():
     server = MessageServer("localhost", 1, lambda *message: heard.append(message), lambda rank: left.set())
     _, port, word = server.address
     with socket.create_connection(("127.0.0.1", port)) as stranger:
-        stranger.sendall(b'guess 1\n{"loss/g": 0.0}\n')
+        stranger.sendall(b"guess 1\n")
         assert stranger.recv(1) == b""
     with socket.create_connection(("127.0.0.1", port)) as dying:
         dying.sendall(f'{word} 1\n{{"loss/g": 0.5}}\n{{"loss'.encode())
     assert left.wait(SECONDS)
     assert heard == [(1, {"loss/g": 0.5})]
+    server.close()
+
+
+def test_strangers_that_are_silent_or_slow_keep_no_rank_waiting():
+    heard, left = [], threading.Event()
+    server = MessageServer("localhost", 1, lambda *message: heard.append(message), lambda rank: left.set())
+    _, port, word = server.address
+    with ExitStack() as strangers:
+        for _ in range(MAX_HANDSHAKES - 1):
+            strangers.enter_context(socket.create_connection(("127.0.0.1", port))).sendall(b"g")
+        with socket.create_connection(("127.0.0.1", port)) as rank:
+            rank.sendall(f'{word} 1\n{{"loss/g": 0.5}}\n'.encode())
+        assert left.wait(transport.HANDSHAKE_TIMEOUT - 1.0)  # before the first stranger is given up
+    assert heard == [(1, {"loss/g": 0.5})]
+    server.close()
+
+
+def test_a_stranger_that_sends_a_byte_now_and_then_is_sent_away_in_time(monkeypatch):
+    monkeypatch.setattr(transport, "HANDSHAKE_TIMEOUT", 0.2)
+    server = MessageServer("localhost", 1, lambda *_: None, lambda _: None)
+    with socket.create_connection(("127.0.0.1", server.address[1])) as stranger:
+        stranger.settimeout(0.02)
+        sent = 0
+        while sent < 90:  # fewer than a greeting may have
+            try:
+                stranger.sendall(b"g")
+                sent += 1
+                assert stranger.recv(1) == b""
+                break
+            except TimeoutError:
+                continue
+            except ConnectionError:
+                break
+    assert sent < 90
     server.close()
 
 
