@@ -7,9 +7,9 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
-from typing import Any
 
 from ganwatch.core.detector import Detector
+from ganwatch.core.errors import UserError
 from ganwatch.core.incidents import Incident
 from ganwatch.core.outcome import TOO_EARLY
 from ganwatch.core.replay import replay_monitor
@@ -148,7 +148,12 @@ def replay_run(recording: Recording, detectors: Sequence[Detector], label: str |
 
 
 def replay_runs(
-    sources: Iterable[Source], factories: Sequence[DetectorFactory], *, label: str | None = None, jobs: int = 1
+    sources: Iterable[Source],
+    factories: Sequence[DetectorFactory],
+    *,
+    label: str | None = None,
+    jobs: int = 1,
+    on_damage: Callable[[str], None] | None = None,
 ) -> Iterator[tuple[ReplayedRun, ...]]:
     """Replay every run of some sources with several sets of detectors. A run is read once.
 
@@ -161,28 +166,52 @@ def replay_runs(
         Label of runs whose facts have none.
     jobs : int
         Number of processes.
+    on_damage : callable or None
+        Called with a line for each part of a source that cannot be read; all other runs are yielded. None raises the first as an error.
 
     Yields
     ------
     tuple of ReplayedRun
         One for each set of detectors, run by run in the order of the sources.
+
+    Raises
+    ------
+    UserError
+        A part of a source cannot be read, and ``on_damage`` is None.
     """
-    replay_source: Callable[[Source], Iterable[tuple[ReplayedRun, ...]]] = partial(_replay_source, factories=tuple(factories), label=label)
+    for item in _replay_sources(sources, partial(_replay_source, factories=tuple(factories), label=label), jobs):
+        if not isinstance(item, str):
+            yield item
+        elif on_damage is None:
+            raise UserError(item)
+        else:
+            on_damage(item)
+
+
+_Item = tuple[ReplayedRun, ...] | str
+"""A replayed run, or a line about what cannot be read."""
+
+
+def _replay_sources(sources: Iterable[Source], replay_source: Callable[[Source], Iterable[_Item]], jobs: int) -> Iterator[_Item]:
     if jobs == 1:
         for source in sources:
             yield from replay_source(source)
         return
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        for runs in pool.map(partial(_list, replay_source), sources):
-            yield from runs
+        for items in pool.map(partial(_list, replay_source), sources):
+            yield from items
 
 
-def _replay_source(source: Source, factories: Sequence[DetectorFactory], label: str | None) -> Iterator[tuple[ReplayedRun, ...]]:
-    for recording in source():
-        yield tuple(replay_run(recording, factory(), label) for factory in factories)
+def _replay_source(source: Source, factories: Sequence[DetectorFactory], label: str | None) -> Iterator[_Item]:
+    try:
+        for recording in source():
+            yield from recording.damage
+            yield tuple(replay_run(recording, factory(), label) for factory in factories)
+    except UserError as error:
+        yield from str(error).split("\n")
 
 
-def _list(replay_source: Callable[[Source], Iterable[Any]], source: Source) -> list[Any]:
+def _list(replay_source: Callable[[Source], Iterable[_Item]], source: Source) -> list[_Item]:
     return list(replay_source(source))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from dataclasses import asdict
 from functools import partial
@@ -36,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the alarms of every run, and the rates."""
+    """Print the alarms of every run, and the rates; return 2 if a part of a source cannot be read."""
     if args.sweep:
         return _sweep(args)
     from ganwatch.calibration.rates import count_false_alarms, detection_rates_by_label
@@ -47,14 +48,18 @@ def run(args: argparse.Namespace) -> int:
     factory = partial(create_detectors, classes, read_preset(args.preset) if args.preset else None, f"preset {args.preset}")
     factory()  # wrong arguments are refused before anything is read
     started = time.perf_counter()
-    replayed = [one for (one,) in count_items(replay_runs(sources, [factory], label=args.label, jobs=args.jobs), "runs")]
+    damage: list[str] = []
+    runs = replay_runs(sources, [factory], label=args.label, jobs=args.jobs, on_damage=damage.append)
+    replayed = [one for (one,) in count_items(runs, "runs")]
     seconds = time.perf_counter() - started
     alarms, failures = count_false_alarms(replayed), detection_rates_by_label(replayed)
     if args.json:
-        print(json.dumps(to_dict(replayed, alarms, failures, seconds), allow_nan=False))
-    else:
+        print(json.dumps(to_dict(replayed, alarms, failures, seconds) | {"damage": damage}, allow_nan=False))
+    elif replayed:
         _print_report(replayed, alarms, failures, seconds)
-    return 0
+    for line in damage:
+        print_text(f"ganwatch replay: {line}", file=sys.stderr)
+    return 2 if damage else 0
 
 
 def _sweep(args: argparse.Namespace) -> int:

@@ -6,18 +6,19 @@ import importlib
 import inspect
 import json
 import logging
-import math
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ganwatch.core.detector import Detector
 from ganwatch.core.discovery import discover, discover_installed
-from ganwatch.core.errors import UserError
+from ganwatch.core.errors import UserError, show_value
+from ganwatch.core.files import read_toml
 
 log = logging.getLogger("ganwatch")
 
+MAX_ARGUMENT = 1e9
+"""Largest argument of a detector."""
 Settings = Mapping[str, Mapping[str, float]]
 """Arguments by name, by the detector's code."""
 
@@ -111,11 +112,11 @@ def _create_detector(cls: type[Detector], arguments: Mapping[str, float], origin
     for name, value in arguments.items():
         if name not in defaults:
             accepted = ", ".join(defaults) or "none"
-            raise UserError(f"{origin} must give {cls.code} ({cls.__name__}) existing arguments ({accepted}), got {name!r}")
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise UserError(f"{origin} must give {cls.code} a finite number as {name}, got {value!r}")
+            raise UserError(f"{origin} must give {cls.code} ({cls.__name__}) existing arguments ({accepted}), got {show_value(name)}")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MAX_ARGUMENT:
+            raise UserError(f"{origin} must give {cls.code} a finite number of at most {MAX_ARGUMENT:g} as {name}, got {show_value(value)}")
         if isinstance(defaults[name], int) and not isinstance(value, int):
-            raise UserError(f"{origin} must give {cls.code} a whole number as {name}, got {value!r}")
+            raise UserError(f"{origin} must give {cls.code} a whole number as {name}, got {show_value(value)}")
     try:
         return cls(**arguments)
     except (TypeError, ValueError) as error:
@@ -184,10 +185,7 @@ def read_preset(path: str | Path) -> dict[str, dict[str, float]]:
     UserError
         The file cannot be read or is not a preset.
     """
-    try:
-        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"preset must be a TOML file of ganwatch calibrate, got {str(path)!r}: {error}") from error
+    content = read_toml(path, "preset", "a TOML file of ganwatch calibrate")
     detectors = content.get("detectors")
     if not isinstance(detectors, dict) or not all(isinstance(arguments, dict) for arguments in detectors.values()):
         raise UserError(f"preset must have a table [detectors.CODE] for each detector, got {', '.join(content) or 'nothing'} in {path}")

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
+MAX_STEP = 2**31 - 1
+"""Largest step that stores and recordings hold."""
+
 
 @dataclass(frozen=True, slots=True)
 class Readings:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-from ganwatch.core.errors import UserError
-from ganwatch.recordings.recording import Recording
+from ganwatch.core.files import walk_files
+from ganwatch.recordings.event_files import EventFile
+from ganwatch.recordings.recording import Recording, Rows
 from ganwatch.recordings.series_names import create_recording, is_series
 
 
@@ -18,10 +18,11 @@ def is_event_file(path: Path) -> bool:
 
 def event_runs(folder: Path) -> list[Path]:
     """Return the folders of the runs below a folder. A folder with event files is a run, together with all folders below it."""
-    inside = sorted(folder.iterdir())
-    if any(map(is_event_file, inside)):
-        return [folder]
-    return [run for below in inside if below.is_dir() for run in event_runs(below)]
+    runs: list[Path] = []
+    for parent in sorted({file.parent for file in walk_files(folder, "SOURCE") if is_event_file(file)}):
+        if not any(run in parent.parents for run in runs):
+            runs.append(parent)
+    return runs
 
 
 def read_events(path: str | Path, names: Mapping[str, str], name: str | None = None) -> Iterator[Recording]:
@@ -41,12 +42,13 @@ def read_events(path: str | Path, names: Mapping[str, str], name: str | None = N
     Raises
     ------
     UserError
-        tensorboard is not installed, or no tag is a series of ganwatch.
+        tensorboard is not installed, a file cannot be read, or no tag is a series of ganwatch.
     """
     path = Path(path)
     points_by_series: dict[str, list[tuple[int, float]]] = {}
     unused: set[str] = set()
-    for tag, step, value in _read_scalars(path):
+    damage: list[str] = []
+    for tag, step, value in _read_scalars(path, damage):
         series = names.get(tag, tag)
         if not is_series(series):
             unused.add(series)
@@ -55,29 +57,20 @@ def read_events(path: str | Path, names: Mapping[str, str], name: str | None = N
         while points and points[-1][0] >= step:
             points.pop()
         points.append((step, value))
-    rows: dict[int, dict[str, float]] = {}
+    rows = Rows()
     for series, points in points_by_series.items():
         for step, value in points:
-            rows.setdefault(step, {})[series] = value
-    yield create_recording(name or path.name, rows, unused, path)
+            rows.add(step, series, value)
+    read = f"; the rest was read: {len(rows):,} steps"
+    yield create_recording(name or path.name, rows, unused, path, [line + read for line in damage])
 
 
-def _read_scalars(path: Path) -> Iterator[tuple[str, int, float]]:
-    try:
-        from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
-        from tensorboard.util.tensor_util import make_ndarray
-    except ModuleNotFoundError as error:
-        raise UserError('event files need tensorboard, which is not installed: pip install "ganwatch[tensorboard]"') from error
-    for file in filter(is_event_file, sorted(path.rglob("*"))) if path.is_dir() else [path]:
+def _read_scalars(path: Path, damage: list[str]) -> Iterator[tuple[str, int, float]]:
+    for file in filter(is_event_file, walk_files(path, "SOURCE")) if path.is_dir() else [path]:
         below = file.parent.relative_to(path).as_posix() if path.is_dir() else "."
-        scalars: set[str] = set()
-        for event in EventFileLoader(str(file)).Load():
-            for value in event.summary.value:
-                if _plugin(value) == "scalars":
-                    scalars.add(value.tag)
-                if value.tag in scalars and value.HasField("tensor"):
-                    yield value.tag if below == "." else f"{below}/{value.tag}", event.step, float(make_ndarray(value.tensor).item())
-
-
-def _plugin(value: Any) -> str:
-    return str(value.metadata.plugin_data.plugin_name)
+        events = EventFile(file)
+        for tag, step, value in events.scalars():
+            yield tag if below == "." else f"{below}/{tag}", step, value
+        if events.damage:
+            more = f", and {len(events.damage) - 1:,} more" * (len(events.damage) > 1)
+            damage.append(f"{file} {events.damage[0]}{more}")

@@ -10,17 +10,20 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganwatch.core.errors import UserError
-from ganwatch.recordings.recording import Recording, recording_from_rows
+from ganwatch.core.errors import UserError, show_value
+from ganwatch.core.files import open_regular
+from ganwatch.recordings.recording import MAX_READINGS, DamagedSourceError, Recording, Rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+MAX_RUN_BYTES = 2**28
+"""Largest run, uncompressed, in bytes."""
 COLUMNS = ("run", "facts", "series", "step", "value")
 
 
@@ -80,10 +83,21 @@ def read_recordings(path: str | Path, runs: range | None = None) -> Iterator[Rec
     ------
     UserError
         The file does not exist or is not one of recordings, or pyarrow is not installed.
+    DamagedSourceError
+        After the last run, if some could not be read.
     """
+    damage: list[str] = []
     with _open(path) as file:
         for position in range(file.num_row_groups) if runs is None else runs:
-            yield _recording(file.read_row_group(position, use_threads=False))
+            try:
+                recording = _read_run(file, position)
+            except _errors() as error:
+                reason = str(error).partition("\n")[0]
+                damage.append(f"run {position + 1:,} of {file.num_row_groups:,} in {path} cannot be read: {reason}")
+            else:
+                yield recording
+    if damage:
+        raise DamagedSourceError("\n".join(damage))
 
 
 def count_recordings(path: str | Path) -> int:
@@ -92,15 +106,36 @@ def count_recordings(path: str | Path) -> int:
         return int(file.num_row_groups)
 
 
-def _open(path: str | Path) -> pq.ParquetFile:
+@contextmanager
+def _open(path: str | Path) -> Iterator[pq.ParquetFile]:
     parquet = _import_parquet()
     try:
-        columns = parquet.read_schema(path).names
-    except (OSError, ValueError) as error:
-        raise UserError(f"path must be a Parquet file of recordings, got {str(path)!r}: {error}") from error
-    if tuple(columns) != COLUMNS:
-        raise UserError(f"a Parquet file of recordings has the columns {', '.join(COLUMNS)}, got {', '.join(columns)} in {path}")
-    return parquet.ParquetFile(path, read_dictionary=["run", "series"])
+        content = open_regular(path, "path")
+    except OSError as error:
+        raise UserError(f"path must be a Parquet file of recordings, got {str(path)!r}: {error.strerror}") from error
+    with content:
+        try:
+            _check_columns(parquet.read_schema(content), path)
+            file = parquet.ParquetFile(content, read_dictionary=["run", "series"], page_checksum_verification=True)
+        except UserError:
+            raise
+        except _errors() as error:
+            raise UserError(f"path must be a Parquet file of recordings, got {str(path)!r}: {error}") from error
+        yield file
+
+
+def _check_columns(schema: pa.Schema, path: str | Path) -> None:
+    if [(field.name, field.type) for field in schema] != [(field.name, field.type) for field in _schema()]:
+        wanted = ", ".join(f"{field.name} ({field.type})" for field in _schema())
+        got = ", ".join(f"{field.name} ({field.type})" for field in list(schema)[: len(COLUMNS)])
+        raise UserError(f"a Parquet file of recordings has the columns {wanted}, got {got} in {path}")
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    """Return the errors that a damaged file raises in pyarrow and in what reads its cells."""
+    import pyarrow as pa
+
+    return OSError, ValueError, LookupError, RecursionError, pa.ArrowException
 
 
 def _schema() -> pa.Schema:
@@ -135,17 +170,28 @@ def _table(recording: Recording) -> pa.Table:
     return pa.table([pa.array(column, type_) for column, type_ in zip(cells, _schema().types, strict=True)], schema=_schema())
 
 
-def _recording(table: pa.Table) -> Recording:
-    name, facts = table["run"][0].as_py(), json.loads(table["facts"][0].as_py())
+def _read_run(file: pq.ParquetFile, position: int) -> Recording:
+    group = file.metadata.row_group(position)
+    if not 0 < group.num_rows <= MAX_READINGS + 1 or group.total_byte_size > MAX_RUN_BYTES:
+        size = f"{group.num_rows:,} of {group.total_byte_size:,} bytes"
+        raise ValueError(f"it must have 1 to {MAX_READINGS:,} readings of at most {MAX_RUN_BYTES:,} bytes, got {size}")
+    table = file.read_row_group(position, use_threads=False)
+    name, text = table["run"][0].as_py(), table["facts"][0].as_py()
+    facts = json.loads(text) if text is not None else None
+    if name is None or not isinstance(facts, dict):
+        raise ValueError(f"its first row must have a name and facts as a JSON object, got {show_value(name)} and {show_value(text)}")
     table = table.slice(1)
+    for column in ("series", "step", "value"):
+        if nulls := table[column].null_count:
+            raise ValueError(f"its readings must have a {column} each, got {nulls:,} without")
     series = table["series"].combine_chunks()
     names = series.dictionary.to_pylist()
-    rows: dict[int, dict[str, float]] = {}
+    rows = Rows()
     for step, index, value in zip(
         table["step"].to_numpy().tolist(), series.indices.to_numpy().tolist(), table["value"].to_numpy().tolist(), strict=True
     ):
-        rows.setdefault(step, {})[names[index]] = value
-    return recording_from_rows(name, rows, facts)
+        rows.add(step, names[index], value)
+    return rows.to_recording(name, facts)
 
 
 def _import_parquet() -> Any:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import tomllib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from ganwatch.core.errors import UserError
+from ganwatch.core.files import read_toml
 from ganwatch.core.signals import catalogue, find_signal
-from ganwatch.recordings.recording import Recording, recording_from_rows
+from ganwatch.recordings.recording import DamagedSourceError, Recording, Rows
 
 COLUMNS = ("step", "series", "value")
 """Names of the columns of a table that are not series."""
@@ -50,7 +50,7 @@ def is_series(series: str) -> bool:
     return signal is not None and bool(signal.label) == ("/" in series)
 
 
-def create_recording(name: str, rows: Mapping[int, Mapping[str, float]], unused: Collection[str], path: Path) -> Recording:
+def create_recording(name: str, rows: Rows, unused: Collection[str], path: Path, damage: Sequence[str] = ()) -> Recording:
     """Create the recording of an imported run, with the names of its unused series under ``unused`` in the facts.
 
     Raises
@@ -58,21 +58,21 @@ def create_recording(name: str, rows: Mapping[int, Mapping[str, float]], unused:
     UserError
         There are no rows.
     """
-    if not rows:
+    if not len(rows):
+        if damage:
+            raise DamagedSourceError("\n".join(damage))
         unknown = ", ".join(sorted(unused)) or "none"
         raise UserError(f"SOURCE must have series of ganwatch (--map THEIRS=OURS names them, such as errG=loss/g), got {unknown} in {path}")
-    return recording_from_rows(name, rows, {"unused": sorted(unused)})
+    return rows.to_recording(name, {"unused": sorted(unused)}, damage)
 
 
 def _read_file(path: str | Path) -> dict[str, str]:
-    try:
-        content: Mapping[str, object] = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"--map-file must be a TOML file of lines such as errG = 'loss/g', got {str(path)!r}: {error}") from error
+    content = read_toml(path, "--map-file", "a TOML file of lines such as errG = 'loss/g'")
     for theirs, ours in content.items():
         if not isinstance(ours, str):
-            raise UserError(f"--map-file must give each name a text, quoted where it has a slash or dot, got {theirs} = {ours!r} in {path}")
-    return {theirs: str(ours) for theirs, ours in content.items()}
+            rule = "--map-file must give each name a text, quoted where it has a slash or dot"
+            raise UserError(f"{rule}, got a value of type {type(ours).__name__} for {theirs!r} in {path}")
+    return content
 
 
 def _suggest(ours: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ganwatch.recordings.recording import Recording, recording_from_rows
+from ganwatch.recordings.recording import Recording, Rows
 
 
 def read_store_run(address: str, run: str) -> Iterator[Recording]:
@@ -26,10 +26,10 @@ def read_store_run(address: str, run: str) -> Iterator[Recording]:
     from ganwatch.store.database import open_store
     from ganwatch.store.series import series, series_names
 
-    rows: dict[int, dict[str, float]] = {}
+    rows = Rows()
     with open_store(address, create=False) as store:
         record = queries.find_run(store, run)
         for name in series_names(store, record.id):
             for step, value in zip(*(column.tolist() for column in series(store, record.id, name)), strict=True):
-                rows.setdefault(step, {})[name] = value
-    yield recording_from_rows(record.id, rows, {"name": record.name})
+                rows.add(step, name, value)
+    yield rows.to_recording(record.id, {"name": record.name})

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import csv
-import math
+import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from ganwatch.core.errors import UserError
-from ganwatch.recordings.recording import Recording
+from ganwatch.core.errors import MAX_SHOWN, UserError, show_value
+from ganwatch.core.files import open_regular
+from ganwatch.core.readings import MAX_STEP
+from ganwatch.recordings.recording import Recording, Rows
 from ganwatch.recordings.series_names import create_recording, is_series
+
+MAX_LINE = 2**22
+"""Longest line, in characters."""
 
 
 def read_csv(path: str | Path, names: Mapping[str, str]) -> Iterator[Recording]:
@@ -24,53 +29,65 @@ def read_csv(path: str | Path, names: Mapping[str, str]) -> Iterator[Recording]:
     Raises
     ------
     UserError
-        The file cannot be read, has no column ``step``, holds values that are not numbers, or has no series of ganwatch.
+        The file cannot be read, has no column ``step`` or two of one name, holds values that are not numbers, or has no series of
+        ganwatch.
     """
     path = Path(path)
-    rows: dict[int, dict[str, float]] = {}
-    unused: set[str] = set()
-    for step, series, value in _read_cells(path, names):
-        if is_series(series):
-            rows.setdefault(step, {})[series] = _parse_number(value, path, series)
-        else:
-            unused.add(series)
+    rows, unused = Rows(), set[str]()
+    try:
+        with open_regular(path, "SOURCE") as file, io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as lines:
+            for place, step, series, value in _read_cells(_bound_lines(lines), names, path):
+                if is_series(series):
+                    _add(rows, place, step, series, value)
+                else:
+                    unused.add(series)
+    except (OSError, UnicodeError, csv.Error) as error:
+        raise UserError(f"SOURCE must be a CSV that can be read, got {str(path)!r}: {error}") from error
     yield create_recording(path.stem, rows, unused, path)
 
 
-def _read_cells(path: Path, names: Mapping[str, str]) -> Iterator[tuple[int, str, str]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.reader(file)
-            head = [names.get(column.strip(), column.strip()) for column in next(rows, [])]
-            if head.count("step") != 1:
-                raise UserError(f"a CSV needs one column 'step' (--map THEIRS=step names it), got the columns {', '.join(head)} in {path}")
-            step_index, is_long = head.index("step"), set(head) >= {"series", "value"}
-            for cells in filter(None, rows):
-                if len(cells) != len(head):
-                    raise UserError(f"a row must have as many cells as the head ({len(head)}), got {len(cells)} in {path}:{rows.line_num}")
-                step = _parse_step(cells[step_index], f"{path}:{rows.line_num}")
-                if is_long:
-                    series = cells[head.index("series")]
-                    yield step, names.get(series, series), cells[head.index("value")]
-                else:
-                    filled = ((series, value) for series, value in zip(head, cells, strict=True) if series != "step" and value.strip())
-                    yield from ((step, *one) for one in filled)
-    except (OSError, UnicodeError, csv.Error) as error:
-        raise UserError(f"SOURCE must be a CSV that can be read, got {str(path)!r}: {error}") from error
+def _bound_lines(file: io.TextIOWrapper) -> Iterator[str]:
+    while line := file.readline(MAX_LINE + 1):
+        if len(line) > MAX_LINE:
+            raise csv.Error(f"a line has more than {MAX_LINE:,} characters")
+        yield line
 
 
-def _parse_step(text: str, where: str) -> int:
+def _read_cells(lines: Iterator[str], names: Mapping[str, str], path: Path) -> Iterator[tuple[str, str, str, str]]:
+    """Yield place, step, series and value of each cell that is not empty."""
+    rows = csv.reader(lines)
+    head = [names.get(column.strip(), column.strip()) for column in next(rows, [])]
+    if head.count("step") != 1:
+        columns = ", ".join(head)[:MAX_SHOWN]
+        raise UserError(f"a CSV needs one column 'step' (--map THEIRS=step names it), got the columns {columns} in {path}")
+    if repeated := sorted({column for column in head if column and head.count(column) > 1}):
+        raise UserError(f"a CSV must have different columns, got several named {', '.join(repeated)[:MAX_SHOWN]} in {path}")
+    step_index, is_long = head.index("step"), set(head) >= {"series", "value"}
+    for cells in filter(None, rows):
+        place = f"{path}:{rows.line_num}"
+        if len(cells) != len(head):
+            raise UserError(f"a row must have as many cells as the head ({len(head)}), got {len(cells)} in {place}")
+        step = cells[step_index]
+        if is_long:
+            series = cells[head.index("series")]
+            yield place, step, names.get(series, series), cells[head.index("value")]
+        else:
+            filled = ((series, value) for series, value in zip(head, cells, strict=True) if series != "step" and value.strip())
+            yield from ((place, step, *one) for one in filled)
+
+
+def _add(rows: Rows, place: str, step: str, series: str, value: str) -> None:
+    number, reading = _parse_number(step), _parse_number(value)
+    if reading is None:
+        raise UserError(f"{series} must be a number, NaN, inf or empty, got {show_value(value)} in {place}")
+    if number is None or not number.is_integer() or not 0 <= number <= MAX_STEP:
+        raise UserError(f"step must be a whole number in 0…{MAX_STEP:,}, got {show_value(step)} in {place}")
+    rows.add(int(number), series, reading)
+
+
+def _parse_number(text: str) -> float | None:
+    """Return the number that a text of ASCII digits spells, or None."""
     try:
-        step = float(text)
+        return float(text) if text.isascii() and "_" not in text else None
     except ValueError:
-        step = math.nan
-    if not step.is_integer() or step < 0:
-        raise UserError(f"step must be a whole number >= 0, got {text!r} in {where}")
-    return int(step)
-
-
-def _parse_number(text: str, path: Path, series: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise UserError(f"{series} must be a number, NaN, inf or empty, got {text!r} in {path}") from None
+        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from numbers import Real
@@ -14,7 +15,7 @@ from torch.nn.parameter import is_lazy
 
 from ganwatch.capture.attribution.parameter_ownership import NetworkGroup
 from ganwatch.capture.options import Options
-from ganwatch.core.errors import UserError
+from ganwatch.core.errors import UserError, show_value
 from ganwatch.distributed.rank_detection import unwrap
 from ganwatch.evaluation.heldout import read_heldout
 
@@ -40,8 +41,8 @@ def check_settings(*, store: Any, prometheus_port: Any, facts: Any, audit_second
         raise UserError(f"{rule}, got {_describe(prometheus_port)}")
     if facts is not None and not isinstance(facts, Mapping):
         raise UserError(f"facts must be a mapping or None, got {_describe(facts)}")
-    if isinstance(audit_seconds, bool) or not isinstance(audit_seconds, Real) or not float(audit_seconds) >= 0:
-        raise UserError(f"audit_seconds must be a number >= 0 (seconds, 0 for no audit), got {_describe(audit_seconds)}")
+    if isinstance(audit_seconds, bool) or not isinstance(audit_seconds, Real) or not 0.0 <= float(audit_seconds) < math.inf:
+        raise UserError(f"audit_seconds must be a finite number >= 0 (seconds, 0 for no audit), got {_describe(audit_seconds)}")
 
 
 def parse_parts(argument: str, parts: Any, base: type[Part]) -> list[Part]:
@@ -196,4 +197,4 @@ def _parse_latent(latent: Any, conditions: Any) -> tuple[Tensor, ...]:
 
 
 def _describe(value: object) -> str:
-    return f"the class {value.__name__}" if isinstance(value, type) else f"{type(value).__name__} {value!r}"
+    return f"the class {value.__name__}" if isinstance(value, type) else f"{type(value).__name__} {show_value(value)}"

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from sqlalchemy import Connection, func, select
 
+from ganwatch.core.readings import MAX_STEP
 from ganwatch.store import tables
 from ganwatch.store.blocks import STEPS_PER_BLOCK, WALL_TIME, Steps, Values, downsample, unpack
 from ganwatch.store.database import Store
 
 _ATTEMPT, _BLOCK, _ROLLUP = (tables.table(row) for row in (tables.AttemptRow, tables.ReadingBlockRow, tables.RollupRow))
-_MAX_STEP = 2**31 - 1
 
 
 def series_names(store: Store, run: str) -> list[str]:
@@ -50,7 +50,7 @@ def series(
     """
     if max_points is not None and max_points < 2:  # a smallest and a largest
         raise ValueError(f"max_points must be >= 2 (points), got {max_points}")
-    whole = _Window(run, 0, 0 if start is None else start, _MAX_STEP if end is None else end)
+    whole = _Window(run, 0, 0 if start is None else start, MAX_STEP if end is None else end)
     parts: list[tuple[Steps, Values]] = []
     with store.read() as connection:
         windows = list(_windows(connection, whole))
@@ -66,7 +66,7 @@ def last_values(store: Store, run: str) -> dict[str, tuple[int, float]]:
     """Return the last step and value of each series of a run."""
     last: dict[str, tuple[int, float]] = {}
     with store.read() as connection:
-        for window in _windows(connection, _Window(run, 0, 0, _MAX_STEP)):
+        for window in _windows(connection, _Window(run, 0, 0, MAX_STEP)):
             owned = (_BLOCK.c.run_id == run, _BLOCK.c.attempt == window.attempt, _BLOCK.c.block <= window.high // STEPS_PER_BLOCK)
             newest: dict[int, list[str]] = {}
             latest = select(_BLOCK.c.series, func.max(_BLOCK.c.block)).where(*owned).group_by(_BLOCK.c.series)
@@ -98,7 +98,7 @@ def _windows(connection: Connection, whole: _Window) -> Iterator[_Window]:
     query = select(_ATTEMPT.c.attempt, _ATTEMPT.c.first_step).where(_ATTEMPT.c.run_id == whole.run, _ATTEMPT.c.first_step.is_not(None))
     attempts = list(connection.execute(query.order_by(_ATTEMPT.c.attempt)))
     for position, (attempt, _) in enumerate(attempts):
-        replaced_from = min((later.first_step for later in attempts[position + 1 :]), default=_MAX_STEP)
+        replaced_from = min((later.first_step for later in attempts[position + 1 :]), default=MAX_STEP)
         if whole.low < replaced_from:
             yield whole._replace(attempt=attempt, high=min(whole.high, replaced_from - 1))
 

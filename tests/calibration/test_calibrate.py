@@ -182,8 +182,8 @@ def test_a_preset_sets_the_detectors_of_both_front_ends(tmp_path):
     [
         ("[detectors.GW999]\nmin_vendi_ratio = 1.0", "must name existing detectors (GW101, "),
         ("[detectors.GW101]\nvendi = 0.2", "must give GW101 (ModeCollapse) existing arguments (min_vendi_ratio, "),
-        ("[detectors.GW101]\nmin_vendi_ratio = 'low'", "must give GW101 a finite number as min_vendi_ratio, got 'low'"),
-        ("[detectors.GW101]\nmin_vendi_ratio = nan", "must give GW101 a finite number as min_vendi_ratio, got nan"),
+        ("[detectors.GW101]\nmin_vendi_ratio = 'low'", "must give GW101 a finite number of at most 1e+09 as min_vendi_ratio, got 'low'"),
+        ("[detectors.GW101]\nmin_vendi_ratio = nan", "must give GW101 a finite number of at most 1e+09 as min_vendi_ratio, got nan"),
         ("[detectors.GW101]\nwindow = 20.5", "must give GW101 a whole number as window, got 20.5"),
         ("[detectors.GW101]\nwindow = 0", "must give GW101 (ModeCollapse) valid arguments: size must be >= 1 (steps), got 0"),
         ("GW101 = 3", "must have a table [detectors.CODE] for each detector, got GW101"),

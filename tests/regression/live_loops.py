@@ -29,9 +29,9 @@ from optimizer_loops import LongPhasesLoop
 from plain_loop import Loop
 
 import ganwatch
+from ganwatch.core.readings import Readings
 from ganwatch.probes.quality import Quality
-from ganwatch.recordings import read_recordings, write_recordings
-from ganwatch.recordings.recording import recording_from_rows
+from ganwatch.recordings import Recording, read_recordings, write_recordings
 from ganwatch.session.defaults import default_probes
 from ganwatch.sinks.memory import MemorySink
 
@@ -172,6 +172,10 @@ def differences(before: Rows, now: Rows, *, relative: float, absolute: float) ->
     return found
 
 
+def _to_recording(name: str, rows: Rows) -> Recording:
+    return Recording(name, [Readings(step, rows[step]) for step in sorted(rows)])
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=("record", "compare"))
@@ -180,7 +184,7 @@ def main() -> int:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.what == "record":
-        write_recordings(RECORDED, [recording_from_rows(name, run(), {}) for name, run in RUNS.items()])
+        write_recordings(RECORDED, [_to_recording(name, run()) for name, run in RUNS.items()])
         return 0
     before, failed = recorded(), 0
     tolerance = {"relative": 0.0, "absolute": 0.0} if arguments.exact else {"relative": 1e-3, "absolute": 1e-6}
