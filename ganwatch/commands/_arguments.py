@@ -9,6 +9,7 @@ from ganwatch.core.errors import UserError
 
 if TYPE_CHECKING:
     from ganwatch.core.detector import Detector
+    from ganwatch.features.registry import ExtractorSpec
     from ganwatch.recordings.sources import Source
 
 DISCRIMINATOR = "discriminator"
@@ -37,6 +38,9 @@ PROMETHEUS.add_argument("--prometheus-port", type=int, metavar="PORT", help="exp
 
 FEATURES = _parent()
 FEATURES.add_argument("--features", metavar="NAME", help=f"{FEATURE_NAMES} (default: random-conv for images, the values of vectors)")
+FEATURES.add_argument(
+    "--trust", action="store_true", help="load FILE.pt2 without its SHA-256; loading a program may run code of whoever wrote the file"
+)
 FEATURES.add_argument("--size", type=int, metavar="PIXELS", help="side to which images are resized (default: the extractor's own)")
 
 RECORDINGS = _parent()
@@ -53,6 +57,24 @@ DETECTORS.add_argument(
 
 JOBS = _parent()
 JOBS.add_argument("--jobs", type=int, default=1, metavar="N", help="number of processes (default: %(default)s)")
+
+
+def select_extractor(args: argparse.Namespace) -> ExtractorSpec:
+    """Return the extractor that ``FEATURES`` describes, except the discriminator of a checkpoint.
+
+    Raises
+    ------
+    UserError
+        ``--trust`` goes with another extractor than a program in a file.
+    """
+    if not args.trust:
+        name: str | None = args.features
+        return name
+    from ganwatch.features.registry import is_program, make_extractor
+
+    if not is_program(args.features or ""):
+        raise UserError(f"--trust must go with --features FILE.pt2, a program in a file, got --features {args.features}")
+    return lambda given: make_extractor(args.features, size=args.size, input_range=given, seed=args.seed, trust=True)
 
 
 def select_sources(args: argparse.Namespace) -> list[Source]:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganwatch.commands._arguments import DISCRIMINATOR, FEATURES, JSON, SEED, STORE
+from ganwatch.commands._arguments import DISCRIMINATOR, FEATURES, JSON, SEED, STORE, select_extractor
 from ganwatch.commands._terminal import SampleProgress, print_table, print_text
 from ganwatch.core.errors import UserError
 
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
             times=None if interval is None else max(1, round(YEAR / interval)),
             limit=args.limit,
             seed=args.seed,
-            features=_open_checkpoint(args, 1).discriminator_features if args.features == DISCRIMINATOR else args.features,
+            features=_open_checkpoint(args, 1).discriminator_features if args.features == DISCRIMINATOR else select_extractor(args),
             size=args.size,
             cache=FeatureCache(),
             progress=None if args.json else progress,

@@ -7,7 +7,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
-from ganwatch.commands._arguments import DISCRIMINATOR, FEATURES, JSON, SEED
+from ganwatch.commands._arguments import DISCRIMINATOR, FEATURES, JSON, SEED, select_extractor
 from ganwatch.commands._terminal import SampleProgress, print_table, print_text
 from ganwatch.core.errors import UserError
 
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
 def _select_features(args: argparse.Namespace, *sides: SampleStream) -> Any:
     """Return the name, or a factory of the features of the first checkpoint's discriminator."""
     if args.features != DISCRIMINATOR:
-        return args.features
+        return select_extractor(args)
     checkpoint = next((side for side in sides if hasattr(side, "discriminator_features")), None)
     if checkpoint is None or args.size:
         raise UserError(f"--features {DISCRIMINATOR} needs a checkpoint of ganwatch train as REAL or FAKE, and goes without --size")

@@ -36,20 +36,24 @@ class ExportedNetwork:
     location : str
         A file, or a URL that fsspec can open. A URL is downloaded each time, unless it begins with ``filecache::``.
     sha256 : str or None
-        Required hash of the file, 64 hexadecimal digits. It is checked before the file is loaded, because loading may run code. It is
-        optional for a local file and required for a URL.
+        Hash of the file, 64 hexadecimal digits. It is checked before the file is loaded, because loading may run code: an archive of
+        ``torch.export`` may hold a pickle, and TorchScript is a program.
     preprocessing : Preprocessing
         Preprocessing of images; by default three channels in 0…255, without resizing.
+    trust : bool
+        True loads a local file without a hash.
 
     Raises
     ------
     UserError
-        The file cannot be read, has another hash, or is neither kind of program.
+        The file cannot be read, has no hash or another one, or is neither kind of program.
     """
 
     dim: int | None = None
 
-    def __init__(self, location: str, sha256: str | None = None, preprocessing: Preprocessing = PREPROCESSING) -> None:
+    def __init__(
+        self, location: str, sha256: str | None = None, preprocessing: Preprocessing = PREPROCESSING, *, trust: bool = False
+    ) -> None:
         self.name = mask_passwords(location)
         if sha256 is None and "://" in location:
             raise UserError(f"features from a URL must come with their SHA-256, as {self.name}@SHA256, got none")
@@ -57,6 +61,11 @@ class ExportedNetwork:
             raise UserError(f"the SHA-256 of {self.name} must have 64 hexadecimal digits, got {sha256!r}")
         content = _read_content(location, self.name)
         self.sha256 = hashlib.sha256(content).hexdigest()
+        if sha256 is None and not trust:
+            raise UserError(
+                f"features must come with their SHA-256, as {self.name}@{self.sha256} for the file that is there now, got none: loading a "
+                "program may run code of whoever wrote the file; --trust (or trust=True) loads it all the same"
+            )
         if sha256 is not None and self.sha256 != sha256.lower():
             raise UserError(f"{self.name} must have the SHA-256 {sha256.lower()}, got {self.sha256}: it was not loaded")
         self.preprocessing = preprocessing

@@ -32,6 +32,7 @@ def make_extractor(
     size: int | None = None,
     input_range: tuple[float, float] = (-1.0, 1.0),
     seed: int = 0,
+    trust: bool = False,
 ) -> Extractor:
     """Build an extractor by its name.
 
@@ -49,6 +50,8 @@ def make_extractor(
         Range of floating-point samples.
     seed : int
         Seed of random weights.
+    trust : bool
+        True loads a local program without its hash. Loading a program may run code.
 
     Raises
     ------
@@ -73,14 +76,19 @@ def make_extractor(
         return cls.build(Preprocessing(size=size, input_range=input_range), seed)
     location, _, sha256 = name.rpartition("@")
     location, sha256 = (location, sha256) if location else (name, "")
-    if "://" in location or location.endswith(_PROGRAM_SUFFIXES) or Path(location).is_file():
+    if is_program(location):
         from ganwatch.features.exported import ExportedNetwork
 
         preprocessing = Preprocessing(size=size, input_range=input_range, output_range=(0.0, 255.0), channels=3)
-        return ExportedNetwork(location, sha256 or None, preprocessing)
+        return ExportedNetwork(location, sha256 or None, preprocessing, trust=trust)
     if re.fullmatch(r"[\w.]+:[\w.]+", name):
         return _import_extractor(name, None if vectors else Preprocessing(size=size, input_range=input_range, output_range=(0.0, 1.0)))
     raise UserError(f"features must be {RULE}, got {name!r}")
+
+
+def is_program(location: str) -> bool:
+    """Return True if a name, without a hash, is the location of an exported program."""
+    return "://" in location or location.endswith(_PROGRAM_SUFFIXES) or ("\0" not in location and Path(location).is_file())
 
 
 def _import_extractor(name: str, preprocessing: Preprocessing | None) -> Extractor:

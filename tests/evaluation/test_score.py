@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from sklearn.datasets import load_digits
+from torch import nn
 
 from ganwatch.cli import parser
 from ganwatch.core.errors import UserError
@@ -260,3 +261,15 @@ def test_copies_are_no_reason_for_odd_numbers(call, array):
         for name in MEASURES[2:6]:
             assert found[name]["value"] == pytest.approx(found[name]["null"], abs=0.05), name
         assert found["kernel"]["low"] <= 0 <= found["kernel"]["high"]
+
+
+def test_a_program_without_a_hash_needs_trust(call, array, tmp_path):
+    draw = np.random.default_rng(0).integers
+    images = [array(name, draw(0, 256, (12, 3, 8, 8), dtype=np.uint8)) for name in "ab"]
+    network, shapes = nn.Sequential(nn.AvgPool2d(4), nn.Flatten()), ({0: torch.export.Dim.DYNAMIC},)
+    torch.export.save(torch.export.export(network, (torch.zeros(2, 3, 8, 8),), dynamic_shapes=shapes), str(tmp_path / "network.pt2"))
+    with pytest.raises(UserError, match="--trust"):
+        call(*images, "--features", tmp_path / "network.pt2")
+    assert "network.pt2" in call(*images, "--features", tmp_path / "network.pt2", "--trust")
+    with pytest.raises(UserError, match=r"--trust must go with --features FILE\.pt2"):
+        call(*images, "--features", "random-conv", "--trust")

@@ -185,7 +185,7 @@ def test_an_exported_program(program, network):
     one = make_extractor(f"{path}@{sha256.upper()}")
     torch.testing.assert_close(one(images), network(images.float()).detach())
     assert one.provenance()["weights"] == sha256
-    torch.testing.assert_close(make_extractor(str(path))(images), one(images))
+    torch.testing.assert_close(make_extractor(str(path), trust=True)(images), one(images))
     with pytest.raises(UserError, match=r"must take float32 images of shape \(5, 3, 1, 1\)"):
         one(images[..., :1, :1])
 
@@ -197,6 +197,20 @@ def test_a_wrong_hash_is_an_error_before_anything_is_loaded(program, monkeypatch
         ExportedNetwork(str(path), "0" * 64)
 
 
+@pytest.mark.parametrize("name", ["torch.export", "TorchScript"])
+def test_a_program_without_a_hash_is_not_loaded(program, tmp_path, monkeypatch, name):
+    path, sha256 = program
+    if name == "TorchScript":
+        path = tmp_path / "network.ts"
+        with pytest.warns(DeprecationWarning, match="deprecated"):
+            torch.jit.script(nn.Flatten()).save(str(path))
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    for loader in (torch.export, torch.jit):
+        monkeypatch.setattr(loader, "load", lambda *_, **__: pytest.fail("loaded"))
+    with pytest.raises(UserError, match=rf"must come with their SHA-256, as \S+@{sha256} for the file.*may run code.*--trust"):
+        make_extractor(str(path))
+
+
 def test_torchscript_gives_features_where_it_can(tmp_path):
     class Inception(nn.Module):
         def forward(self, img: torch.Tensor, return_features: bool = False) -> torch.Tensor:
@@ -205,7 +219,7 @@ def test_torchscript_gives_features_where_it_can(tmp_path):
 
     with pytest.warns(DeprecationWarning, match="deprecated"):
         torch.jit.script(Inception()).save(str(tmp_path / "network.pt"))
-    assert make_extractor(str(tmp_path / "network.pt"))(torch.zeros(4, 3, 2, 2)).shape == (4, 12)
+    assert make_extractor(str(tmp_path / "network.pt"), trust=True)(torch.zeros(4, 3, 2, 2)).shape == (4, 12)
 
 
 def test_a_program_behind_a_url(program):
@@ -243,7 +257,7 @@ def test_what_is_no_program_is_refused(tmp_path):
         archive.writestr("x/archive_format", "pt2")
     for name, message in {"weights.pt": "another archive", "text.pt2": "BadZipFile", "broken.pt2": "must be a program of"}.items():
         with pytest.raises(UserError, match=message):
-            make_extractor(str(tmp_path / name))
+            make_extractor(str(tmp_path / name), trust=True)
 
 
 MINE = """
