@@ -9,6 +9,7 @@ from functools import lru_cache, partial
 from operator import methodcaller
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ganwatch.core.clean_text import clean_text
 from ganwatch.core.coverage import Coverage
 from ganwatch.core.detector import Detector, DetectorResult, NotApplicable, Verdict
 from ganwatch.core.guard import Guard
@@ -87,6 +88,7 @@ class Monitor:
         self._sent_outcome = Outcome()
         self._step = 0
         self._unsent: list[Readings] = []
+        self._clean_names: set[str] = set()
 
     def start(self, run: Run, reported: Iterable[Incident] = ()) -> None:
         """Start the run at every sink, and restore there the incidents that earlier attempts have reported.
@@ -149,6 +151,9 @@ class Monitor:
             self._evaluate(Readings(step, values, self.attempt, wall_time))
 
     def _evaluate(self, readings: Readings) -> list[Incident]:
+        if not self._clean_names.issuperset(readings.values):
+            readings = replace(readings, values={clean_text(series): value for series, value in readings.values.items()})
+            self._clean_names.update(readings.values)
         self._unsent.append(readings)
         self.latest.update(readings.values)
         self._step = readings.step

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
+from ganwatch.core.clean_text import clean_text
+
 MAX_STEP = 2**31 - 1
 """Largest step that stores and recordings hold."""
 
@@ -51,7 +53,8 @@ class Readings:
 class Run:
     """One training. Its process may have been started several times.
 
-    ``provenance`` holds plain JSON types only: configuration, optimizers, arguments, seed, versions, device, data set.
+    ``name`` is cleaned by ``clean_text``. ``provenance`` holds plain JSON types only: configuration, optimizers, arguments, seed, versions,
+    device, data set.
     """
 
     id: str
@@ -59,6 +62,9 @@ class Run:
     attempt: int = 1
     started: float = 0.0
     provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", clean_text(self.name))
 
 
 @dataclass(frozen=True, slots=True)

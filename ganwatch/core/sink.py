@@ -20,7 +20,11 @@ class Sink(ABC):
     failures: int = 0
     """Errors so far that were kept from the training."""
     dropped: int = 0
-    """Readings and sets of samples dropped so far."""
+    """Records lost so far."""
+
+    def describe_losses(self) -> str:
+        """Describe the records lost so far; empty if there are none."""
+        return f"{self.dropped:,} records" if self.dropped else ""
 
     def start(self, run: Run) -> None:  # noqa: B027  # optional
         """Begin a run or a further attempt at it."""

@@ -186,6 +186,9 @@ class _SharedSink(Sink):
     def dropped(self) -> int:  # type: ignore[override]  # counted by the wrapped sink
         return self.sink.dropped
 
+    def describe_losses(self) -> str:
+        return self.sink.describe_losses()
+
     def start(self, run: Run) -> None:
         self.sink.start(run)
 

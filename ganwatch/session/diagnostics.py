@@ -78,7 +78,7 @@ def status(observer: Observer, hints: CodeHints) -> str:
     lines += observer.problems.values()
     lines += [f"errors of ganwatch itself in {part}: {count}; the training goes on" for part, count in observer.guard.errors.items()]
     lines += [
-        f"sink {sink.name}: {sink.failures} errors, {sink.dropped:,} readings or images lost"
+        f"sink {sink.name}: {sink.failures} errors, lost: {sink.describe_losses() or 'nothing'}"
         for sink in observer.sinks
         if sink.failures or sink.dropped
     ]

@@ -33,5 +33,5 @@ def end_run(observer: Observer, state: str) -> None:
 
 def end_line(observer: Observer, state: str) -> str:
     """Describe an ended run: how it ended, after how many steps, what is known about it, and what the sinks lost."""
-    lost = "".join(f"; sink {sink.name} lost {sink.dropped:,} readings or images" for sink in observer.sinks if sink.dropped)
+    lost = "".join(f"; sink {sink.name} lost {losses}" for sink in observer.sinks if (losses := sink.describe_losses()))
     return f"ganwatch: run {observer.run.id} {state} after {observer.steps} steps, {observer.outcome().describe()}{lost}"

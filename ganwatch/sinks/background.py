@@ -24,13 +24,18 @@ MAX_SAMPLE_SETS = 16
 """Most sets of samples that wait."""
 _Record = tuple[str, tuple[Any, ...]]
 """Name of a method of the sink, and its arguments."""
+_NOUNS = {
+    "readings": "readings", "samples": "sets of images", "incident": "reports of incidents", "restore": "earlier incidents",
+    "outcome": "outcomes", "drift": "verdicts on drift", "start": "starts", "finish": "end states",
+}  # fmt: skip
+"""Names of the records that a method takes."""
 
 
 class BackgroundSink(Sink):
     """Wrap a slow sink.
 
-    Records wait in one queue until the sink has taken them. Readings and samples beyond the bounds are dropped, oldest first, and counted;
-    so are those that the sink has not taken at the end. Incidents are never dropped. An error of the sink is counted and logged once, and
+    Records wait in one queue until the sink has taken them. Readings and samples beyond the bounds are dropped, oldest first. All that is
+    dropped is counted, and all that the sink has not taken at the end, incidents and the end state too. An error of the sink is counted and logged once, and
     does not reach the training. If it is one of the sink's ``retry_on``, the records are passed again; otherwise they count as dropped.
 
     Parameters
@@ -49,9 +54,12 @@ class BackgroundSink(Sink):
         self.sink, self.interval = sink, interval
         self.name = sink.name  # type: ignore[misc]  # the name of the wrapped sink
         self._bounds = {"readings": capacity, "samples": MAX_SAMPLE_SETS}
-        self._dropped = 0
+        self._lost: Counter[str] = Counter()
+        """Values and other records lost, by method."""
         self._guard = Guard()
         self._queue: deque[_Record] = deque()
+        self._in_flight: Sequence[_Record] = ()
+        """Records that the sink is taking."""
         self._waiting: Counter[str] = Counter()
         """Records in the queue, by method."""
         self._is_urgent = False  # True if the queue has a record that must not wait for the interval
@@ -61,8 +69,12 @@ class BackgroundSink(Sink):
 
     @property
     def dropped(self) -> int:  # type: ignore[override]  # counted here and by the wrapped sink
-        """Number of readings, including wall times of steps, and sets of samples that were dropped, here or by the wrapped sink."""
-        return self._dropped + self.sink.dropped
+        """Number of records that were lost, here or by the wrapped sink: values including wall times of steps, sets of images, others."""
+        return self._lost.total() + self.sink.dropped
+
+    def describe_losses(self) -> str:
+        kinds = [f"{count:,} {_NOUNS[method]}" for method, count in self._lost.items()]
+        return ", ".join([*kinds, *filter(None, [self.sink.describe_losses()])])
 
     @property
     def failures(self) -> int:  # type: ignore[override]  # counted by the guard
@@ -114,7 +126,10 @@ class BackgroundSink(Sink):
         if self._thread is not None:
             self._thread.join(timeout)
             if self._thread.is_alive():
-                log.warning("sink %s did not finish within %g s; records that it had not written are lost", self.name, timeout)
+                with self._condition:
+                    self._count_lost([*self._in_flight, *self._queue])
+                lost = self.describe_losses() or "nothing"
+                log.warning("sink %s did not finish within %g s; what it had not written is lost: %s", self.name, timeout, lost)
             self._thread = None
         else:
             self._call_sink("close")
@@ -133,27 +148,30 @@ class BackgroundSink(Sink):
         for method, bound in self._bounds.items():
             while self._waiting[method] > bound:
                 position = next(position for position, record in enumerate(self._queue) if record[0] == method)
-                self._count_dropped([self._queue[position]])
+                self._count_lost([self._queue[position]])
                 del self._queue[position]
                 self._waiting[method] -= 1
 
-    def _count_dropped(self, records: Iterable[_Record]) -> None:
-        self._dropped += sum(len(args[0].values) + 1 if method == "readings" else 1 for method, args in records if method in self._bounds)
+    def _count_lost(self, records: Iterable[_Record]) -> None:
+        for method, args in records:
+            if method in _NOUNS:
+                self._lost[method] += len(args[0].values) + 1 if method == "readings" else 1
 
     def _write_until_closed(self) -> None:
         while True:
             with self._condition:
                 self._condition.wait_for(lambda: self._is_urgent or self._closing, self.interval)
-                batch = list(self._queue)
+                self._in_flight = batch = list(self._queue)
                 self._queue.clear()
                 self._waiting.clear()
                 self._is_urgent, closing = False, self._closing
             refused = self._write(batch)
             if closing:
-                self._count_dropped(self._write(refused))  # once more
+                self._count_lost(self._write(refused))  # once more
                 self._call_sink("close")
                 return
             with self._condition:
+                self._in_flight = ()
                 self._queue.extendleft(reversed(refused))
                 self._waiting.update(method for method, _ in refused)
                 self._drop_excess()
@@ -176,7 +194,7 @@ class BackgroundSink(Sink):
         args = ([args[0] for _, args in records],) if method == "readings" else records[0][1]
         error = self._call_sink(method, *args)
         if error is not None and not isinstance(error, self.sink.retry_on):
-            self._count_dropped(records)
+            self._count_lost(records)
             return True
         return error is None
 

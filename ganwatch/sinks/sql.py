@@ -74,9 +74,29 @@ class SqlSink(Sink):
         self._open_writer().finish(state)
         self._open_writer().flush()
 
+    def describe_losses(self) -> str:
+        """Describe what was written and is no longer there."""
+        losses = {} if self._writer is None else self._writer.losses
+        return ", ".join(f"{count:,} written {kind}" for kind, count in losses.items())
+
     def close(self) -> None:
-        """Close the store."""
-        self.store.close()
+        """Compare what the store holds with what was written, and close it.
+
+        Raises
+        ------
+        DamagedStoreError
+            The store has lost something, as when its file was overwritten meanwhile.
+        """
+        try:
+            if self._writer is not None:
+                self._writer.verify()
+        finally:
+            self.store.close()
+
+    @property
+    def dropped(self) -> int:  # type: ignore[override]  # counted by the writer
+        """Number of readings and incidents that were written and are no longer in the store, as far as is known."""
+        return 0 if self._writer is None else self._writer.losses.total()
 
     def _open_writer(self) -> Writer:
         if self._writer is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
+from ganwatch.core.clean_text import clean_text
 from ganwatch.core.errors import UserError
 from ganwatch.store.artifacts import ArtifactRoot
 
@@ -157,13 +158,27 @@ def _engine(address: URL, file: Path | None, *, create: bool) -> Engine:
     if file is None:
         arguments = {"connect_timeout": 10} if address.drivername == "postgresql+psycopg" else {}
         readonly = {"postgresql_readonly": not create} if arguments else {}
-        return create_engine(address, connect_args=arguments, execution_options=readonly, pool_pre_ping=True, **options)
+        engine = create_engine(address, connect_args=arguments, execution_options=readonly, pool_pre_ping=True, **options)
+        event.listen(engine, "before_cursor_execute", _clean_parameters, retval=True)
+        return engine
     if not create:
         address = address.set(database=file.as_uri()).update_query_dict({"mode": "ro", "uri": "true"})
     engine = create_engine(address, **options)
+    event.listen(engine, "before_cursor_execute", _clean_parameters, retval=True)
     event.listen(engine, "connect", _sqlite_connect)
     event.listen(engine, "begin", _sqlite_begin)
     return engine
+
+
+def _clean_parameters(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, executemany: bool) -> tuple[str, Any]:
+    """Clean every text on its way into any database."""
+    return statement, [_clean(row) for row in parameters] if executemany else _clean(parameters)
+
+
+def _clean(row: Any) -> Any:
+    if isinstance(row, Mapping):
+        return {name: clean_text(value) if isinstance(value, str) else value for name, value in row.items()}
+    return tuple(clean_text(value) if isinstance(value, str) else value for value in row)
 
 
 def _sqlite_connect(connection: Any, _: object) -> None:

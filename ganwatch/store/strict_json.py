@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ganwatch.core.clean_text import clean_text
+
 NONFINITE_KEY = "nonfinite"
 """Key of the list of numbers that are not finite: the path and the text of each."""
 
@@ -43,7 +45,8 @@ def decode(encoded: Mapping[str, Any]) -> dict[str, Any]:
 
 def _encode(value: Any, path: list[Any], flags: list[list[Any]]) -> Any:
     if isinstance(value, Mapping):
-        return {str(key): _encode(item, [*path, str(key)], flags) for key, item in value.items()}
+        keys = {key: clean_text(str(key)) for key in value}
+        return {keys[key]: _encode(item, [*path, keys[key]], flags) for key, item in value.items()}
     if isinstance(value, Sequence | set | frozenset) and not isinstance(value, str | bytes | bytearray):
         return [_encode(item, [*path, index], flags) for index, item in enumerate(value)]
     if isinstance(value, float) and not math.isfinite(value):
@@ -51,7 +54,7 @@ def _encode(value: Any, path: list[Any], flags: list[list[Any]]) -> Any:
         return None
     if value is None or isinstance(value, bool | int | float):
         return value
-    return str(value).replace("\x00", "\ufffd")  # PostgreSQL refuses the NUL
+    return clean_text(str(value))
 
 
 def _copy(value: Any) -> Any:

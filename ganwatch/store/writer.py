@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -12,6 +14,7 @@ from typing import Any
 
 import psutil
 from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from ganwatch.core.incidents import Incident
 from ganwatch.core.outcome import Outcome
@@ -31,6 +34,13 @@ _DELETE = {
 }
 
 
+log = logging.getLogger("ganwatch")
+
+
+class DamagedStoreError(Exception):
+    """The store no longer holds what was written to it."""
+
+
 class Writer:
     """Collects the records of one attempt and writes them in one transaction per ``flush``.
 
@@ -43,6 +53,11 @@ class Writer:
     store : Store
     run : Run
         ``queries.unfinished`` finds the run by its ``provenance["fingerprint"]``, if there is one.
+
+    Attributes
+    ----------
+    losses : Counter of str
+        Readings and incidents that were written and are no longer in the store, as far as is known.
     """
 
     def __init__(self, store: Store, run: Run) -> None:
@@ -58,6 +73,10 @@ class Writer:
         self._steps: tuple[int, int] | None = None
         self._provenance = encode(run.provenance)
         self._has_run_row = False  # True once the store has the row of the run
+        self._written: Counter[str] = Counter()  # readings and blocks in the store
+        self._written_incidents: set[str] = set()
+        self._written_state = ""
+        self.losses: Counter[str] = Counter()
 
     def add_readings(self, readings: Iterable[Readings]) -> None:
         """Add readings. The later of two for one step and series wins."""
@@ -144,9 +163,48 @@ class Writer:
                 block.unsaved = len(block.values)
         self._blocks = {number: kept for number, blocks in self._blocks.items() if (kept := _without_empty(blocks))}
 
+    def verify(self) -> None:
+        """Compare the store with what was written, through a new connection, which sees the file as other processes do.
+
+        Raises
+        ------
+        DamagedStoreError
+            Blocks, incidents or the end state are missing, or the database cannot be read.
+        """
+        if not self._has_run_row:
+            return
+        self.store.close()
+        try:
+            with self.store.read() as connection:
+                stored = connection.execute(select(func.count(), func.sum(func.length(_BLOCK.c.offsets))).where(*self._owner(_BLOCK))).one()
+                state = connection.execute(select(_ATTEMPT.c.state).where(*self._owner(_ATTEMPT))).scalar()
+                incidents = set(connection.execute(select(_INCIDENT.c.id).where(_INCIDENT.c.run_id == self.run.id)).scalars())
+        except DatabaseError as error:
+            if isinstance(error, OperationalError) and "no such table" not in str(error.orig):
+                raise  # locked, or gone for now
+            self._count_losses(0, set())
+            raise DamagedStoreError(f"the store cannot be read any more: {error.orig}") from error
+        missing = self._written_incidents - incidents
+        if stored[0] < self._written["blocks"] or missing or state != self._written_state:
+            self._count_losses(int(stored[1] or 0), incidents)
+            blocks = f"{stored[0]:,} of {self._written['blocks']:,} blocks of readings"
+            raise DamagedStoreError(f"the store has lost what was written: it holds {blocks}, state {state!r}, {len(missing)} incidents less")
+
+    def _count_losses(self, readings: int, incidents: set[str]) -> None:
+        """Count what was written, less the readings and incidents that are still there."""
+        self.losses["readings"] += max(0, self._written["readings"] - readings)
+        self.losses["incidents"] += len(self._written_incidents - incidents)
+        self.losses = +self.losses  # without zeros
+
     def _restore_deleted_store(self) -> None:
         """Create a deleted database again and mark everything in memory as new to it."""
         if self.store.ensure_exists():
+            held = sum(len(block.values) - block.unsaved for _, _, block in self._iter_blocks())
+            self._count_losses(held, set())
+            if self.losses:
+                log.warning("the store was deleted or replaced, and is made anew; lost: %s", dict(self.losses))
+            self._written.clear()
+            self._written_incidents.clear()
             self._last_blocks, self._has_run_row = None, False
             for _, _, block in self._iter_blocks():
                 block.unsaved = len(block.values)
@@ -220,8 +278,12 @@ class Writer:
     def _discard_committed(self, last_blocks: dict[str, int]) -> None:
         """Remove everything but the newest blocks from memory after a commit."""
         for series, number, block in self._iter_blocks():
+            self._written["readings"] += block.unsaved
+            self._written["blocks"] += number > last_blocks.get(series, -1)
             last_blocks[series] = max(number, last_blocks.get(series, number))
             block.commit()
+        self._written_incidents |= {id for id, _ in self._incidents}
+        self._written_state = self._state
         newest = max(self._blocks, default=0)
         self._blocks = {number: blocks for number, blocks in self._blocks.items() if number == newest}
         self._last_blocks = last_blocks

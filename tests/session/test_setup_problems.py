@@ -252,7 +252,7 @@ def test_losses_of_the_store_are_reported(tmp_path, caplog):
         sink.sync()
         assert f"sink sql: {sink.failures} errors, 0 readings or images lost" in watching.status()
     assert sink.dropped > 20
-    assert caplog.messages[-1].endswith(f"; sink sql lost {sink.dropped:,} readings or images")
+    assert caplog.messages[-1].endswith(f"; sink sql lost {sink.describe_losses()}")
 
 
 def test_disabled_is_nothing_at_all(monkeypatch):

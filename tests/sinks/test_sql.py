@@ -1,17 +1,20 @@
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ganwatch.core.detector import Severity
 from ganwatch.core.incidents import Incident, State
+from ganwatch.core.monitor import Monitor
 from ganwatch.core.readings import Readings, Run, SampleImages
 from ganwatch.sinks.background import BackgroundSink
 from ganwatch.sinks.sql import SqlSink
@@ -141,6 +144,74 @@ def test_a_deleted_store_is_made_anew_with_what_comes(tmp_path: Path) -> None:
     with open_store(folder, create=False) as reader:
         assert queries.run(reader, "r").provenance["seed"] == 1
         assert queries.series(reader, "r", "x")[0].tolist() == list(range(768, 1020))
+    assert sink.describe_losses() == "1,534 written readings"  # 767 steps, each with its wall time
+
+
+def _overwrite(file: Path) -> None:
+    file.write_bytes(bytes(range(256)) * (file.stat().st_size // 256))
+
+
+def _copy_another(file: Path) -> None:
+    other = SqlSink(file.parent / "other")
+    other.start(Run("other", "other"))
+    other.readings(batch(1, 300))
+    other.finish("finished")
+    other.close()
+    shutil.copyfile(file.parent / "other" / "ganwatch.db", file)
+
+
+@pytest.mark.parametrize("damage", [_overwrite, _copy_another, lambda file: os.truncate(file, 0)])
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_a_store_that_was_overwritten_is_a_failure_and_its_losses_are_counted(tmp_path: Path, damage, goes_on) -> None:
+    inner = SqlSink(tmp_path)
+    sink = BackgroundSink(inner)
+    sink.start(RUN)
+    sink.readings(batch(1, 1000))
+    sink.incident(fired())
+    sink.sync()
+    with inner.store.read() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")  # as SQLite does after eight megabytes
+    damage(tmp_path / "ganwatch.db")
+    if goes_on:
+        sink.readings(batch(1000, 1010))
+        sink.finish("finished")
+    sink.close()
+    assert sink.failures > 0
+    assert "1 written incidents" in sink.describe_losses()
+    if not goes_on:  # otherwise SQLite may write again what it has in memory
+        assert sink.describe_losses() == "1,998 written readings, 1 written incidents"
+
+
+def test_incidents_and_the_end_state_that_a_full_disk_refuses_are_counted(tmp_path: Path) -> None:
+    inner = SqlSink(tmp_path)
+    sink = BackgroundSink(inner)
+    sink.start(RUN)
+    sink.incident(fired())
+    sink.sync()
+    with inner.store.read() as connection:
+        connection.exec_driver_sql("PRAGMA query_only=1")  # every write fails, as on a full disk
+    sink.incident(replace(fired(), id="GW501-2"))
+    sink.finish("finished")
+    sink.close()
+    assert sink.describe_losses() == "1 reports of incidents, 1 end states"
+    with open_store(tmp_path, create=False) as store:
+        assert (queries.run(store, "r").state, len(queries.incidents(store, "r"))) == ("running", 1)
+
+
+@pytest.mark.parametrize("text", ["NUL \0", "file \udcff", "\ud800\udc00"])
+def test_texts_that_no_database_takes_are_cleaned_and_cost_nothing(tmp_path: Path, text: str) -> None:
+    sink = BackgroundSink(SqlSink(tmp_path))
+    monitor = Monitor(sinks=[sink])
+    monitor.start(Run("r", text, provenance={text: [text]}))
+    monitor.add_readings(Readings(1, {f"layer_grad_norm/{text}": 1.0}))
+    sink.incident(replace(fired(), title=text, extras={text: text}))
+    monitor.finish("finished")
+    assert (sink.failures, sink.dropped) == (0, 0)
+    with open_store(tmp_path, create=False) as store:
+        record = queries.run(store, "r")
+        [incident] = queries.incidents(store, "r")
+        names = [record.name, *record.provenance, *record.provenance.values(), incident.title, *queries.series_names(store, "r")]
+        assert all("\N{REPLACEMENT CHARACTER}" in str(name) for name in names)
 
 
 def test_while_nothing_can_be_written_memory_is_bounded_and_losses_are_counted(tmp_path: Path) -> None:
