@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ganwatch.core.incidents import Incident
-from ganwatch.core.provenance import collect_provenance, fingerprint, mask_passwords
+from ganwatch.core.provenance import collect_provenance, fingerprint, mask_passwords, to_plain
 from ganwatch.core.readings import Run
 from ganwatch.session.announce import announce
 
@@ -65,10 +65,17 @@ def start_run(
         drills = ", ".join(f"{drill['name']} at step {drill['step']}" for drill in active_drills)
         name = f"drill {drills}: {name}"
         facts = dict(facts) | {"drill": active_drills}
-    data_facts = {"dataset": _dataset_identity(data, audit_seconds), "audit": _run_audit(data, generator_range, audit_seconds)}
-    collected = collect_provenance(**{str(key): value for key, value in facts.items()} | data_facts | {"name": name})
+    given = {str(key): value for key, value in facts.items()} | {"name": name}
+    collected = collect_provenance(**given)
     collected["fingerprint"] = fingerprint(collected)
     run = Run(uuid.uuid4().hex[:12], name, 1, time.time(), collected)
+    claimed, reported = _claim(store, run, resumed)
+    about_data = {"dataset": _dataset_identity(data, audit_seconds), "audit": _run_audit(data, generator_range, audit_seconds)}
+    return dataclasses.replace(claimed, provenance=collected | to_plain(about_data)), reported
+
+
+def _claim(store: str | Path | None, run: Run, resumed: str | None) -> tuple[Run, list[Incident]]:
+    """Write the run to the store. Return it with its id and attempt, and the incidents that earlier attempts reported."""
     if store is None:
         return (run if resumed is None else dataclasses.replace(run, id=resumed)), []
     from ganwatch.store import queries

@@ -35,8 +35,9 @@ class BackgroundSink(Sink):
     """Wrap a slow sink.
 
     Records wait in one queue until the sink has taken them. Readings and samples beyond the bounds are dropped, oldest first. All that is
-    dropped is counted, and all that the sink has not taken at the end, incidents and the end state too. An error of the sink is counted and logged once, and
-    does not reach the training. If it is one of the sink's ``retry_on``, the records are passed again; otherwise they count as dropped.
+    dropped is counted, and all that the sink has not taken at the end, incidents and the end state too. An error of the sink is counted
+    and logged once, and does not reach the training. If it is one of the sink's ``retry_on``, the records are passed again; otherwise they
+    count as lost.
 
     Parameters
     ----------

@@ -22,7 +22,9 @@ _MAX_CLAIMS = 20
 
 
 def claim_attempt(store: Store, run: Run, *, resumed: str | None = None) -> Run:
-    """Reserve the next attempt at an earlier run for this process.
+    """Reserve an attempt for this process: the next one at an earlier run, or the first one at a new run.
+
+    The run is in the store from here on, so that a process that is killed in its first seconds leaves a trace.
 
     Parameters
     ----------
@@ -35,8 +37,7 @@ def claim_attempt(store: Store, run: Run, *, resumed: str | None = None) -> Run:
     Returns
     -------
     Run
-        The run with an id and attempt that no other process has. If there is no run to resume, ``run`` unchanged, and nothing is
-        written.
+        The run with an id and attempt that no other process has; ``run`` itself if there is none to resume.
 
     Raises
     ------
@@ -51,7 +52,7 @@ def claim_attempt(store: Store, run: Run, *, resumed: str | None = None) -> Run:
                     return _insert_attempt(connection, following, store.artifact_root)
                 dead = unfinished(connection, str(run.provenance.get("fingerprint")))
                 if dead is None:
-                    return run
+                    return _insert_attempt(connection, run, store.artifact_root)
                 return _insert_attempt(connection, replace(run, id=dead.run, attempt=dead.attempt + 1), store.artifact_root)
         except IntegrityError:  # another process was faster; SQLite admits one writer at a time, other databases do not
             continue

@@ -96,13 +96,18 @@ def unfinished(connection: Connection, fingerprint: str) -> AttemptRecord | None
 
 
 def heartbeat(store: Store, run: str, *, silent_after: float = 120.0, now: float | None = None) -> Heartbeat:
-    """Return the sign of life of a run. It is silent if it is marked as running and has written nothing for ``silent_after`` seconds."""
+    """Return the sign of life of a run.
+
+    It is silent if it is marked as running and its process is gone from this machine, or has written nothing for ``silent_after`` seconds.
+    """
     with store.read() as connection:
         row = connection.execute(select(_RUN.c.state, _RUN.c.heartbeat).where(_RUN.c.id == run)).first()
+        last = _attempts(connection, run)[-1:] if row is not None and row.state == "running" else []
     if row is None:
         raise UserError(f"run must be the id of a run in the store, got {run!r}")
     age = (time.time() if now is None else now) - row.heartbeat
-    return Heartbeat(row.state, row.heartbeat, row.state == "running" and age > silent_after)
+    is_dead = any(map(_is_gone, last))
+    return Heartbeat(row.state, row.heartbeat, row.state == "running" and (is_dead or age > silent_after))
 
 
 def incidents(store: Store, run: str | None = None, *, open_only: bool = False) -> list[IncidentRecord]:

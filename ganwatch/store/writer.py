@@ -187,8 +187,8 @@ class Writer:
         missing = self._written_incidents - incidents
         if stored[0] < self._written["blocks"] or missing or state != self._written_state:
             self._count_losses(int(stored[1] or 0), incidents)
-            blocks = f"{stored[0]:,} of {self._written['blocks']:,} blocks of readings"
-            raise DamagedStoreError(f"the store has lost what was written: it holds {blocks}, state {state!r}, {len(missing)} incidents less")
+            held = f"{stored[0]:,} of {self._written['blocks']:,} blocks of readings, state {state!r}, {len(missing)} incidents less"
+            raise DamagedStoreError(f"the store has lost what was written: it holds {held}")
 
     def _count_losses(self, readings: int, incidents: set[str]) -> None:
         """Count what was written, less the readings and incidents that are still there."""
@@ -282,7 +282,7 @@ class Writer:
             self._written["blocks"] += number > last_blocks.get(series, -1)
             last_blocks[series] = max(number, last_blocks.get(series, number))
             block.commit()
-        self._written_incidents |= {id for id, _ in self._incidents}
+        self._written_incidents |= {incident for incident, _ in self._incidents}
         self._written_state = self._state
         newest = max(self._blocks, default=0)
         self._blocks = {number: blocks for number, blocks in self._blocks.items() if number == newest}

@@ -70,7 +70,7 @@ def by_lightning(tmp_path_factory):
 def forked(tmp_path_factory):
     """One process on the whole batch, then pairs of processes without a launcher."""
     out = tmp_path_factory.mktemp("forked")
-    launch("forked", out, "alone", "fail:no", "fail:yes", "late")
+    launch("forked", out, "alone", "fail:no", "fail:yes", "late", "killed")
     return out
 
 
@@ -129,6 +129,15 @@ def test_a_rank_that_fails_ends_the_training_as_without_ganwatch(forked):
     run, series = read(forked / "fail:yes" / "runs")
     assert (run.state, run.last_step) == ("failed", 30)
     assert series["loss/g"][0].tolist() == list(range(1, 31))
+
+
+def test_rank_0_killed_while_it_starts_leaves_a_run_that_says_so(forked):
+    assert [code for code, _ in ends(forked / "killed")] == ["-9", "0"]
+    with open_store(forked / "killed" / "runs", create=False) as store:
+        [run] = queries.runs(store)
+        assert (run.state, run.last_step, run.attempts) == ("running", None, 1)
+        assert run.provenance["world_size"] == 2
+        assert queries.heartbeat(store, run.id).silent  # at once, as its process is gone
 
 
 def test_the_process_group_may_come_after_watch(forked):

@@ -6,6 +6,7 @@ Every rank works in a folder of its own, trains once without and once with ganwa
 import contextlib
 import importlib
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -191,6 +192,26 @@ def main(out, *modes):
 def fail(out, watched):
     dist.init_process_group("gloo")
     failing(Networks(), lambda g, d: watched == "no" or ganwatch.watch(G=g, D=d, store=f"{out}/runs", audit_seconds=0), 30)
+
+
+class Deadly(torch.utils.data.Dataset):
+    """Data whose reading kills the process, as the audit does before the first step is over."""
+
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, index):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed(out):
+    """Rank 0 is killed while it starts its run."""
+    dist.init_process_group("gloo")
+    networks = Networks()
+    ganwatch.watch(G=networks.g, D=networks.d, store=f"{out}/runs", real=Deadly())
+    optimizers = networks.optimizers()
+    for batch in batches(dist.get_rank(), 2):
+        step(networks.g, networks.d, optimizers, batch)
 
 
 def forked(out, *runs):

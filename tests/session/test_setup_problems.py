@@ -250,7 +250,7 @@ def test_losses_of_the_store_are_reported(tmp_path, caplog):
         sink.sink.store.begin = fail
         train(g, d, steps=20)
         sink.sync()
-        assert f"sink sql: {sink.failures} errors, 0 readings or images lost" in watching.status()
+        assert f"sink sql: {sink.failures} errors, lost: nothing" in watching.status()
     assert sink.dropped > 20
     assert caplog.messages[-1].endswith(f"; sink sql lost {sink.describe_losses()}")
 

@@ -68,7 +68,7 @@ MISTYPED = {
     "generator": ({"generator": 3}, "generator must be the name of an attribute .str. or None, got int"),
     "name": ({"name": 5}, "name must be a str or None, got int"),
     "store": ({"store": 123}, "store must be a folder .*, got int 123"),
-    "audit_seconds text": ({"audit_seconds": "a"}, "audit_seconds must be a number >= 0 .*, got str 'a'"),
+    "audit_seconds text": ({"audit_seconds": "a"}, "audit_seconds must be a finite number >= 0 .*, got str 'a'"),
     "audit_seconds none": ({"audit_seconds": None}, "audit_seconds must be .* got NoneType"),
     "audit_seconds below": ({"audit_seconds": -1}, "audit_seconds must be .* got int -1"),
     "audit_seconds nan": ({"audit_seconds": float("nan")}, "audit_seconds must be .* got float nan"),
