@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ HEALTHY = "healthy"
 """Label of a run in which every alarm is a false one."""
 UNDETERMINED = "undetermined"
 """Label of a run whose truth does not say whether it is healthy."""
+
+ID_LENGTH = 8
+"""Characters of a run's id that tell it from others of its name."""
 
 DetectorFactory = Callable[[], list[Detector]]
 """Function that creates a set of detectors."""
@@ -70,6 +74,8 @@ class ReplayedRun:
         Codes of detectors with inputs that were never measured, and these inputs.
     unused_series : tuple of str
         Series of an imported run that ganwatch does not have.
+    run_name : str or None
+        Name that the run has in its store, where ``name`` is its id.
     """
 
     name: str
@@ -84,6 +90,7 @@ class ReplayedRun:
     unjudged: dict[str, str]
     missing_inputs: dict[str, tuple[str, ...]]
     unused_series: tuple[str, ...] = ()
+    run_name: str | None = None
 
     @property
     def detection(self) -> Alarm | None:
@@ -144,7 +151,17 @@ def replay_run(recording: Recording, detectors: Sequence[Detector], label: str |
         unjudged={one.code: one.cause for one in outcome.unjudged},
         missing_inputs={code: names for code, names in missing.items() if names},
         unused_series=tuple(facts.get("unused") or ()),
+        run_name=facts.get("name"),
     )
+
+
+def name_runs(runs: Sequence[ReplayedRun]) -> list[str]:
+    """Return the name of each run for people; where several runs of a store have one name, with the beginning of the id."""
+    counts = Counter(run.run_name for run in runs)
+    return [
+        run.name if run.run_name is None else f"{run.run_name} ({run.name[:ID_LENGTH]})" if counts[run.run_name] > 1 else run.run_name
+        for run in runs
+    ]
 
 
 def replay_runs(

@@ -7,6 +7,7 @@ import json
 
 from ganwatch.commands._arguments import JSON, PROMETHEUS, SEED, STORE
 from ganwatch.commands._terminal import print_table, print_text
+from ganwatch.core.detector_settings import failure_names
 from ganwatch.core.errors import UserError
 from ganwatch.drill import Injection, injections
 from ganwatch.trainer.defaults import DIGITS
@@ -32,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train, inject and report; return 0 if the right incident came first, else 1, and 130 after Ctrl-C."""
     if args.list:
-        print_table(["FAILURE", "CODES", "CAUSE"], [[cls.name, ", ".join(cls.codes), cls.cause] for cls in injections().values()])
+        names = failure_names()
+        rows = [[cls.name, ", ".join(names[code] for code in cls.codes), cls.cause] for cls in injections().values()]
+        print_table(["FAILURE", "INCIDENTS", "CAUSE"], rows)
         return 0
     if args.failure is None:
         raise UserError(f"FAILURE must be one of {', '.join(injections())}, got none")

@@ -15,6 +15,7 @@ from typing import Any
 from ganwatch.core.detector import Detector
 from ganwatch.core.discovery import discover, discover_installed
 from ganwatch.core.errors import UserError
+from ganwatch.core.names import name_failure
 
 log = logging.getLogger("ganwatch")
 
@@ -33,8 +34,18 @@ def discover_detectors() -> list[type[Detector]]:
             log.exception("detector %s cannot be created without arguments and is left out", cls.__qualname__)
         else:
             if by_code.setdefault(cls.code, cls) is not cls:
-                log.warning("detector %s must have a code of its own, got %s; it is left out", cls.__qualname__, cls.code)
+                name = name_failure(by_code[cls.code].title, cls.code)
+                log.warning("detector %s must have a code of its own, got that of %s; it is left out", cls.__qualname__, name)
     return list(by_code.values())
+
+
+def failure_names(classes: Iterable[type[Detector]] | None = None) -> dict[str, str]:
+    """Return by code the name of the failure that each detector finds; without ``classes`` of every discovered one.
+
+    >>> failure_names()["GW101"]
+    'mode collapse (GW101)'
+    """
+    return {cls.code: name_failure(cls.title, cls.code) for cls in (discover_detectors() if classes is None else classes)}
 
 
 def find_detectors(texts: Sequence[str]) -> list[type[Detector]]:
@@ -63,10 +74,11 @@ def find_detectors(texts: Sequence[str]) -> list[type[Detector]]:
         elif text in own:
             classes.append(own[text])
         else:
-            raise UserError(f"detectors must be codes ({', '.join(sorted(own))}) or package.module:attribute, got {text!r}")
+            names = ", ".join(name for _, name in sorted(failure_names(own.values()).items()))
+            raise UserError(f"detectors must be codes or package.module:attribute, got {text!r}; the codes are those of {names}")
     codes = [cls.code for cls in classes]
-    if repeated := sorted({code for code in codes if codes.count(code) > 1}):
-        raise UserError(f"detectors must have different codes, got several with {', '.join(repeated)}")
+    if repeated := sorted({name_failure(cls.title, cls.code) for cls in classes if codes.count(cls.code) > 1}):
+        raise UserError(f"detectors must have different codes, got several of {', '.join(repeated)}")
     return classes
 
 
@@ -100,26 +112,27 @@ def create_detectors(classes: Sequence[type[Detector]], settings: Settings | Non
         A code or an argument does not exist, or a detector refuses a value.
     """
     settings = settings or {}
-    codes = {cls.code for cls in classes}
-    if unknown := sorted(set(settings) - codes):
-        raise UserError(f"{origin} must name existing detectors ({', '.join(sorted(codes))}), got {', '.join(unknown)}")
+    names = failure_names(classes)
+    if unknown := sorted(set(settings) - set(names)):
+        known = ", ".join(name for _, name in sorted(names.items()))
+        raise UserError(f"{origin} must name existing detectors, got {', '.join(unknown)}; there are {known}")
     return [_create_detector(cls, settings.get(cls.code, {}), origin) for cls in classes]
 
 
 def _create_detector(cls: type[Detector], arguments: Mapping[str, float], origin: str) -> Detector:
-    defaults = default_arguments(cls)
+    defaults, failure = default_arguments(cls), name_failure(cls.title, cls.code)
     for name, value in arguments.items():
         if name not in defaults:
             accepted = ", ".join(defaults) or "none"
-            raise UserError(f"{origin} must give {cls.code} ({cls.__name__}) existing arguments ({accepted}), got {name!r}")
+            raise UserError(f"{origin} must give {failure} existing arguments ({accepted}), got {name!r}")
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise UserError(f"{origin} must give {cls.code} a finite number as {name}, got {value!r}")
+            raise UserError(f"{origin} must give {failure} a finite number as {name}, got {value!r}")
         if isinstance(defaults[name], int) and not isinstance(value, int):
-            raise UserError(f"{origin} must give {cls.code} a whole number as {name}, got {value!r}")
+            raise UserError(f"{origin} must give {failure} a whole number as {name}, got {value!r}")
     try:
         return cls(**arguments)
     except (TypeError, ValueError) as error:
-        raise UserError(f"{origin} must give {cls.code} ({cls.__name__}) valid arguments: {error}") from error
+        raise UserError(f"{origin} must give {failure} valid arguments: {error}") from error
 
 
 def default_arguments(cls: type[Detector]) -> dict[str, Any]:
