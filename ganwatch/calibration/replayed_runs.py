@@ -11,6 +11,7 @@ from multiprocessing import get_context
 from typing import Any
 
 from ganwatch.core.detector import Detector
+from ganwatch.core.import_path import append_working_folder
 from ganwatch.core.incidents import Incident
 from ganwatch.core.outcome import TOO_EARLY
 from ganwatch.core.replay import replay_monitor
@@ -189,7 +190,8 @@ def replay_runs(
         for source in sources:
             yield from replay_source(source)
         return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    # a detector of the working folder is imported there again
+    with ProcessPoolExecutor(jobs, get_context("spawn"), append_working_folder) as pool:
         for runs in pool.map(partial(_list, replay_source), sources):
             yield from runs
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import json
 import logging
@@ -15,6 +14,7 @@ from typing import Any
 from ganwatch.core.detector import Detector
 from ganwatch.core.discovery import discover, discover_installed
 from ganwatch.core.errors import UserError
+from ganwatch.core.import_path import import_attribute
 from ganwatch.core.names import name_failure
 
 log = logging.getLogger("ganwatch")
@@ -83,11 +83,7 @@ def find_detectors(texts: Sequence[str]) -> list[type[Detector]]:
 
 
 def _import_detectors(text: str) -> list[type[Detector]]:
-    module, _, attribute = text.partition(":")
-    try:
-        value = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"detectors must name an importable package.module:attribute, got {text!r}: {error}") from error
+    value = import_attribute(text, "detectors")
     classes = list(value) if isinstance(value, Iterable) else [value]
     for cls in classes:
         if not (isinstance(cls, type) and issubclass(cls, Detector)):
