@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganwatch.commands._arguments import DETECTORS, JOBS, JSON, RECORDINGS, select_detectors, select_sources
+from ganwatch.commands._parser import finite_number
 from ganwatch.commands._terminal import count_items, print_table, print_text
 from ganwatch.commands.replay import describe_false_alarms, format_arguments
+from ganwatch.core.argument_checks import check_output_file
 from ganwatch.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,7 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--runs", nargs="+", required=True, dest="sources", metavar="SOURCE", help="healthy runs: sources as for ganwatch replay"
     )
-    parser.add_argument("--false-alarms", type=float, required=True, metavar="RATE", help="false alarms in 10,000 steps of all detectors")
+    parser.add_argument(
+        "--false-alarms", type=finite_number, required=True, metavar="RATE", help="false alarms in 10,000 steps of all detectors"
+    )
     parser.add_argument("--out", type=Path, default=Path("preset.toml"), metavar="FILE", help="preset to write (default: %(default)s)")
 
 
@@ -56,7 +60,10 @@ def run(args: argparse.Namespace) -> int:
     kept = is_kept(args.false_alarms, fitted)
     changed = {code: one.arguments for code, one in chosen.items() if one.arguments and not (code in missing and one.strictness == 0.0)}
     if kept:
-        write_preset(args.out, changed, facts)
+        try:
+            write_preset(args.out, changed, facts)
+        except OSError as error:
+            raise UserError(f"--out must be a file that can be written, got {str(args.out)!r}: {error.strerror}") from error
     alarms = {code: sum(counts[code][position]) for code, position in fitted.positions.items()}
     if args.json:
         detectors = {
@@ -82,8 +89,7 @@ def is_kept(rate: float, fitted: Fit) -> bool:
 def _check_arguments(args: argparse.Namespace) -> None:
     if not 0.0 < args.false_alarms < 10_000.0:
         raise UserError(f"--false-alarms must be > 0 and < 10000 (in 10,000 steps), got {args.false_alarms:g}")
-    if not args.out.parent.is_dir():
-        raise UserError(f"--out must be a file in a folder that exists, got {str(args.out)!r}")
+    check_output_file("--out", args.out)
 
 
 def _missing_inputs(healthy: list[tuple[ReplayedRun, ...]]) -> dict[str, list[str]]:

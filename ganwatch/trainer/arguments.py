@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ganwatch.core.argument_checks import shorten
 from ganwatch.core.errors import UserError
 from ganwatch.trainer import networks
 
+MAX_UNITS = 65_536
+"""Largest width, depth or number of channels, classes or features."""
 CONV_SIZES = (8, 16, 32, 64, 128)
 """Heights and widths that the convolutional networks support, in pixels."""
 
@@ -43,13 +47,15 @@ def check_arguments(given: Mapping[str, Any], optimizers: Iterable[str]) -> None
     is_conv = given["network"] == "conv" or (given["network"] == "residual" and len(shape) == 3)  # C, H, W
     minima = dict.fromkeys(("latent_dim", "channels", "width", "r1_every", "d_steps", "g_steps"), 1)
     minima |= dict.fromkeys(("gp_weight", "r1_weight", "classes", "g_lr", "d_lr"), 0) | {"depth": 0 if is_conv else 1}
+    _check_large(given)
     for name, minimum in minima.items():
         if given[name] is not None and not given[name] >= minimum:
             raise UserError(f"{name} must be >= {minimum}, got {given[name]}")
     vector, image = 1, 3
     is_square = len(shape) == image and shape[1] == shape[2] and shape[1] in CONV_SIZES
+    sizes_fit = len(shape) in {vector, image} and 1 <= min(shape) <= max(shape) <= MAX_UNITS
     rules = {
-        "shape": (len(shape) in {vector, image} and min(shape) >= 1, "(channels, height, width) or (features,), all >= 1"),
+        "shape": (sizes_fit, f"(channels, height, width) or (features,), all in [1, {MAX_UNITS}]"),
         f"shape for network={given['network']!r}": (is_square or not is_conv, f"(channels, S, S) with S of {CONV_SIZES}"),
         "dropout": (0.0 <= given["dropout"] < 1.0, "in [0, 1)"),
         "ema": (given["ema"] is None or 0.0 < given["ema"] < 1.0, "in (0, 1) (decay per update) or None"),
@@ -61,3 +67,13 @@ def check_arguments(given: Mapping[str, Any], optimizers: Iterable[str]) -> None
     for name, (holds, rule) in rules.items():
         if not holds:
             raise UserError(f"{name} must be {rule}, got {given[name.partition(' ')[0]]}")
+
+
+def _check_large(given: Mapping[str, Any]) -> None:
+    """Refuse numbers that are not finite, and networks that no memory holds."""
+    for name, value in given.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"{name} must be finite, got {value}")
+    for name in ("latent_dim", "channels", "width", "depth", "classes"):
+        if given[name] is not None and given[name] > MAX_UNITS:
+            raise UserError(f"{name} must be <= {MAX_UNITS}, got {shorten(given[name])}")
