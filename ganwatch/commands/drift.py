@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     if args.model:
         _open_checkpoint(args, 1)
     for name in ("fresh", "generated", "reference"):
-        data = getattr(args, name)
+        data = None if args.every else getattr(args, name)  # what comes day by day may not be there yet
         if data and ":" not in data:  # a URL, or a function that makes the data, is opened once
             open_source(data, name)
     with SampleProgress() as progress:

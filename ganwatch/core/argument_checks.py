@@ -39,7 +39,7 @@ def check_integer(argument: str, value: int, low: int, high: int | None = None, 
     ganwatch.core.errors.UserError: --limit must be >= 1 (samples), got 0
     """
     if value < low or (high is not None and value > high):
-        bounds = f">= {low}" if high is None else f"in {low}…{high}"
+        bounds = f">= {low}" if value < low else f"in {low}…{high}"
         raise UserError(f"{argument} must be {bounds}{f' ({unit})' if unit else ''}, got {shorten(value)}")
 
 

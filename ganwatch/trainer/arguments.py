@@ -47,10 +47,10 @@ def check_arguments(given: Mapping[str, Any], optimizers: Iterable[str]) -> None
     is_conv = given["network"] == "conv" or (given["network"] == "residual" and len(shape) == 3)  # C, H, W
     minima = dict.fromkeys(("latent_dim", "channels", "width", "r1_every", "d_steps", "g_steps"), 1)
     minima |= dict.fromkeys(("gp_weight", "r1_weight", "classes", "g_lr", "d_lr"), 0) | {"depth": 0 if is_conv else 1}
-    _check_large(given)
     for name, minimum in minima.items():
         if given[name] is not None and not given[name] >= minimum:
             raise UserError(f"{name} must be >= {minimum}, got {given[name]}")
+    _check_large(given)
     vector, image = 1, 3
     is_square = len(shape) == image and shape[1] == shape[2] and shape[1] in CONV_SIZES
     sizes_fit = len(shape) in {vector, image} and 1 <= min(shape) <= max(shape) <= MAX_UNITS

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,13 +39,14 @@ BROKEN = {
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     names = {"nets": NETS, "helper_of_nets": "NUMBER = 7", "random": "raise RuntimeError('this is not the standard module')"} | BROKEN
     for name, text in names.items():
         (tmp_path / f"{name}.py").write_text(text)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))
-    return tmp_path
+    yield tmp_path
+    for name in {"nets", "helper_of_nets"} | BROKEN.keys():
+        sys.modules.pop(name, None)
 
 
 def test_a_module_of_the_working_folder_is_found_for_this_import_alone(folder: Path) -> None:
