@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningCLI
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from ganwatch.core.argument_checks import (
     MAX_COUNT,
@@ -90,7 +90,7 @@ class TrainCLI(LightningCLI):
         for word in args:
             check_yaml(word.partition("=")[2] if word.startswith("-") else word, "on the command line")
         defaults = parser.get_defaults()
-        self._errors = ConfigErrors(args, files, defaults.keys())
+        self._errors = ConfigErrors(args, files, list(defaults.keys()))
         try:
             self.config = parser.parse_args(args)
         except (argparse.ArgumentError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:

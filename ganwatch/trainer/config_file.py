@@ -121,12 +121,12 @@ class _Size:
         elif isinstance(event, yaml.AliasEvent):
             if event.anchor in {anchor for anchor, _ in self._open}:
                 raise UserError(f"a value must not hold itself, got *{event.anchor} within &{event.anchor} {self.place}")
-            self._count += self._by_anchor.get(event.anchor, 1)
+            self._count += self._by_anchor.get(str(event.anchor), 1)
         elif isinstance(event, yaml.NodeEvent):
             self._count += 1
             if isinstance(event, yaml.CollectionStartEvent):
                 self._open.append((event.anchor, self._count))
-            elif len(event.value) > MAX_CHARACTERS:
+            elif isinstance(event, yaml.ScalarEvent) and len(event.value) > MAX_CHARACTERS:
                 rule = f"a name or value must have at most {MAX_CHARACTERS:,} characters"
                 raise UserError(f"{rule}, got {len(event.value):,} {self.place}")
         if len(self._open) > MAX_DEPTH:
