@@ -18,6 +18,11 @@ __version__ = "0.1.0"
 __all__ = ["FreshDataDrift", "GanWatch", "__version__", "auto", "watch"]
 
 
+def __dir__() -> list[str]:
+    """Return the names of the package, also of what is imported when it is first used."""
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> Any:
     if name in {"GanWatch", "FreshDataDrift"}:
         try:

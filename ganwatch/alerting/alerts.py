@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganwatch.core.detector import Severity
 from ganwatch.core.errors import UserError
+from ganwatch.core.names import name_failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -199,7 +200,7 @@ def runbook_sections(detector: type[Detector]) -> dict[str, str]:
     for heading in ("summary", *REQUIRED_SECTIONS):
         if not sections.get(heading):
             rule = f"{detector.__module__} must have the section {heading!r} in its docstring"
-            raise UserError(f"{rule} (detector {detector.code}), got none")
+            raise UserError(f"{rule} ({name_failure(detector.title, detector.code)}), got none")
     return sections
 
 

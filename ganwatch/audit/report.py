@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-CODE = "GW503"
+from ganwatch.core.names import name_failure
+
+CODE, TITLE = "GW503", "finding of the data audit"
 
 
 class Level(StrEnum):
@@ -95,7 +97,7 @@ class Report:
     def __str__(self) -> str:
         lines = [f"{self.data}: {self.size:,} items, {self.read_count:,} read, {len(self.warnings)} warning(s)"]
         for finding in self.findings:
-            lines += ["", f"{finding.severity.upper()} {finding.code} {finding.check}: {finding.title}"]
+            lines += ["", f"{finding.severity.upper()} {name_failure(TITLE, finding.code)}, {finding.check}: {finding.title}"]
             lines += textwrap.wrap(finding.explanation, 110, initial_indent="  ", subsequent_indent="  ")
             if finding.examples:
                 lines.append("  examples: " + ", ".join(map(str, finding.examples)))

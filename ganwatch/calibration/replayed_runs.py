@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from multiprocessing import get_context
 
 from ganwatch.core.detector import Detector
 from ganwatch.core.errors import UserError
+from ganwatch.core.import_path import append_working_folder
 from ganwatch.core.incidents import Incident
 from ganwatch.core.outcome import TOO_EARLY
 from ganwatch.core.replay import replay_monitor
@@ -20,6 +22,9 @@ HEALTHY = "healthy"
 """Label of a run in which every alarm is a false one."""
 UNDETERMINED = "undetermined"
 """Label of a run whose truth does not say whether it is healthy."""
+
+ID_LENGTH = 8
+"""Characters of a run's id that tell it from others of its name."""
 
 DetectorFactory = Callable[[], list[Detector]]
 """Function that creates a set of detectors."""
@@ -70,6 +75,8 @@ class ReplayedRun:
         Codes of detectors with inputs that were never measured, and these inputs.
     unused_series : tuple of str
         Series of an imported run that ganwatch does not have.
+    run_name : str or None
+        Name that the run has in its store, where ``name`` is its id.
     """
 
     name: str
@@ -84,6 +91,7 @@ class ReplayedRun:
     unjudged: dict[str, str]
     missing_inputs: dict[str, tuple[str, ...]]
     unused_series: tuple[str, ...] = ()
+    run_name: str | None = None
 
     @property
     def detection(self) -> Alarm | None:
@@ -144,7 +152,17 @@ def replay_run(recording: Recording, detectors: Sequence[Detector], label: str |
         unjudged={one.code: one.cause for one in outcome.unjudged},
         missing_inputs={code: names for code, names in missing.items() if names},
         unused_series=tuple(facts.get("unused") or ()),
+        run_name=facts.get("name"),
     )
+
+
+def name_runs(runs: Sequence[ReplayedRun]) -> list[str]:
+    """Return the name of each run for people; where several runs of a store have one name, with the beginning of the id."""
+    counts = Counter(run.run_name for run in runs)
+    return [
+        run.name if run.run_name is None else f"{run.run_name} ({run.name[:ID_LENGTH]})" if counts[run.run_name] > 1 else run.run_name
+        for run in runs
+    ]
 
 
 def replay_runs(
@@ -197,7 +215,8 @@ def _replay_sources(sources: Iterable[Source], replay_source: Callable[[Source],
         for source in sources:
             yield from replay_source(source)
         return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    # a detector of the working folder is imported there again
+    with ProcessPoolExecutor(jobs, get_context("spawn"), append_working_folder) as pool:
         for items in pool.map(partial(_list, replay_source), sources):
             yield from items
 

@@ -10,6 +10,7 @@ from ganwatch.calibration.rates import DetectionRates, FalseAlarms, count_false_
 from ganwatch.calibration.replayed_runs import DetectorFactory, ReplayedRun
 from ganwatch.core.detector import Detector
 from ganwatch.core.detector_settings import arguments_at, create_detectors
+from ganwatch.core.names import name_failure
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,11 @@ class DetectorSetting:
     cls: type[Detector]
     strictness: float
     arguments: dict[str, float]
+
+    @property
+    def name(self) -> str:
+        """Name of the failure that the detector finds."""
+        return name_failure(self.cls.title, self.cls.code)
 
     @property
     def factory(self) -> DetectorFactory:

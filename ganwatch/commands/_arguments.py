@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from ganwatch.commands._parser import WholeNumber
+from ganwatch.core.argument_checks import MAX_PORT, MAX_SEED, check_free_port, check_output_store
 from ganwatch.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -16,6 +18,10 @@ DISCRIMINATOR = "discriminator"
 """Name of the features of a checkpoint's own discriminator."""
 FEATURE_NAMES = f"random-conv, pretrained, identity, FILE.pt2@SHA256, package.module:attribute, or {DISCRIMINATOR}, that of the checkpoint"
 """Names of extractors, for help texts."""
+MAX_JOBS = 256
+"""Largest number of processes."""
+MAX_PIXELS = 4096
+"""Largest side of a resized image."""
 STORE_FORMS = "folder, SQLite file or SQLAlchemy URL"
 """Forms in which a store is named."""
 
@@ -31,17 +37,27 @@ JSON = _parent()
 JSON.add_argument("--json", action="store_true", help="print the result as JSON")
 
 SEED = _parent()
-SEED.add_argument("--seed", type=int, default=0, help="seed of all random choices (default: %(default)s)")
+SEED.add_argument("--seed", type=WholeNumber(0, MAX_SEED), default=0, help="seed of all random choices (default: %(default)s)")
 
 PROMETHEUS = _parent()
-PROMETHEUS.add_argument("--prometheus-port", type=int, metavar="PORT", help="export to Prometheus at this port of 127.0.0.1")
+PROMETHEUS.add_argument(
+    "--prometheus-port",
+    type=WholeNumber(0, MAX_PORT),
+    metavar="PORT",
+    help="export to Prometheus at this port of 127.0.0.1, 0 for any free one",
+)
 
 FEATURES = _parent()
 FEATURES.add_argument("--features", metavar="NAME", help=f"{FEATURE_NAMES} (default: random-conv for images, the values of vectors)")
 FEATURES.add_argument(
     "--trust", action="store_true", help="load FILE.pt2 without its SHA-256; loading a program may run code of whoever wrote the file"
 )
-FEATURES.add_argument("--size", type=int, metavar="PIXELS", help="side to which images are resized (default: the extractor's own)")
+FEATURES.add_argument(
+    "--size",
+    type=WholeNumber(1, MAX_PIXELS, "pixels"),
+    metavar="PIXELS",
+    help="side to which images are resized (default: the extractor's own)",
+)
 
 RECORDINGS = _parent()
 RECORDINGS.add_argument("--store", metavar="STORE", help=f"{STORE_FORMS}; a SOURCE that is no path is then a run of this store")
@@ -56,7 +72,21 @@ DETECTORS.add_argument(
 )
 
 JOBS = _parent()
-JOBS.add_argument("--jobs", type=int, default=1, metavar="N", help="number of processes (default: %(default)s)")
+JOBS.add_argument(
+    "--jobs", type=WholeNumber(1, MAX_JOBS, "processes"), default=1, metavar="N", help="number of processes (default: %(default)s)"
+)
+
+
+def check_run_places(args: argparse.Namespace) -> None:
+    """Refuse a store or a port of ``STORE`` and ``PROMETHEUS`` that a training could not use.
+
+    Raises
+    ------
+    UserError
+        The store cannot be written, or the port is not free.
+    """
+    check_output_store("--store", args.store)
+    check_free_port("--prometheus-port", args.prometheus_port)
 
 
 def select_extractor(args: argparse.Namespace) -> ExtractorSpec:
@@ -78,7 +108,7 @@ def select_extractor(args: argparse.Namespace) -> ExtractorSpec:
 
 
 def select_sources(args: argparse.Namespace) -> list[Source]:
-    """Open the sources that ``RECORDINGS`` and ``JOBS`` describe.
+    """Open the sources that ``RECORDINGS`` describes.
 
     Raises
     ------
@@ -88,8 +118,6 @@ def select_sources(args: argparse.Namespace) -> list[Source]:
     from ganwatch.recordings.series_names import read_series_names
     from ganwatch.recordings.sources import open_sources
 
-    if args.jobs < 1:
-        raise UserError(f"--jobs must be >= 1 (processes), got {args.jobs}")
     return open_sources(args.sources, names=read_series_names(args.map, args.map_file), store=args.store)
 
 

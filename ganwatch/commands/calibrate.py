@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganwatch.commands._arguments import DETECTORS, JOBS, JSON, RECORDINGS, select_detectors, select_sources
+from ganwatch.commands._parser import finite_number
 from ganwatch.commands._terminal import count_items, print_table, print_text
 from ganwatch.commands.replay import describe_false_alarms, format_arguments
+from ganwatch.core.argument_checks import check_output_file
 from ganwatch.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,12 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--runs", nargs="+", required=True, dest="sources", metavar="SOURCE", help="healthy runs: sources as for ganwatch replay"
     )
-    parser.add_argument("--false-alarms", type=float, required=True, metavar="RATE", help="false alarms in 10,000 steps of all detectors")
+    parser.add_argument(
+        "--false-alarms", type=finite_number, required=True, metavar="RATE", help="false alarms in 10,000 steps of all detectors"
+    )
     parser.add_argument("--out", type=Path, default=Path("preset.toml"), metavar="FILE", help="preset to write (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the preset; return 1 if the rate is exceeded on these runs."""
+    """Write the preset; return 1, and write none, if the rate is not kept on these runs."""
     from ganwatch.calibration.fit import fit_settings
     from ganwatch.calibration.replayed_runs import HEALTHY, replay_runs
     from ganwatch.calibration.sweep import sweep_settings
@@ -53,25 +57,39 @@ def run(args: argparse.Namespace) -> int:
     fitted = fit_settings(counts, steps, args.false_alarms, default_position=SETTINGS_PER_SIDE, capped=missing)
     chosen = {code: by_code[code][position][1] for code, position in fitted.positions.items()}
     facts = _provenance(args.false_alarms, fitted, len(healthy))
+    kept = is_kept(args.false_alarms, fitted)
     changed = {code: one.arguments for code, one in chosen.items() if one.arguments and not (code in missing and one.strictness == 0.0)}
-    write_preset(args.out, changed, facts)
+    if kept:
+        try:
+            write_preset(args.out, changed, facts)
+        except OSError as error:
+            raise UserError(f"--out must be a file that can be written, got {str(args.out)!r}: {error.strerror}") from error
     alarms = {code: sum(counts[code][position]) for code, position in fitted.positions.items()}
     if args.json:
-        detectors = {c: {"strictness": s.strictness, "alarms": alarms[c], "arguments": s.arguments} for c, s in chosen.items()}
-        print(json.dumps({"preset": str(args.out), **facts, "detectors": detectors, "unhealthy": len(replayed) - len(healthy)}))
+        detectors = {
+            code: {"title": one.cls.title, "strictness": one.strictness, "alarms": alarms[code], "arguments": one.arguments}
+            for code, one in chosen.items()
+        }
+        preset = str(args.out) if kept else None
+        print(json.dumps({"preset": preset, **facts, "detectors": detectors, "unhealthy": len(replayed) - len(healthy)}))
     else:
         others = [run[0] for run in replayed if run[0].label != HEALTHY]
         _print_table(chosen, alarms, missing)
         conclusions = _describe_fit(args.false_alarms, fitted, len(healthy), others)
-        print_text("\n".join(["", *conclusions, f"written: {args.out}"]))
-    return 0 if fitted.rate <= args.false_alarms else 1
+        print_text("\n".join(["", *conclusions, f"written: {args.out}" if kept else "no preset is written"]))
+    return 0 if kept else 1
+
+
+def is_kept(rate: float, fitted: Fit) -> bool:
+    """Return True if the rate holds on the runs that were fitted, and if it is guaranteed also on those left out of the fit."""
+    left_out = fitted.leave_one_out if fitted.is_guaranteed else None
+    return fitted.rate <= rate and (left_out is None or (left_out.rate or 0.0) <= rate)
 
 
 def _check_arguments(args: argparse.Namespace) -> None:
     if not 0.0 < args.false_alarms < 10_000.0:
         raise UserError(f"--false-alarms must be > 0 and < 10000 (in 10,000 steps), got {args.false_alarms:g}")
-    if not args.out.parent.is_dir():
-        raise UserError(f"--out must be a file in a folder that exists, got {str(args.out)!r}")
+    check_output_file("--out", args.out)
 
 
 def _missing_inputs(healthy: list[tuple[ReplayedRun, ...]]) -> dict[str, list[str]]:
@@ -104,7 +122,7 @@ def _provenance(rate: float, fitted: Fit, runs: int) -> dict[str, str | int | fl
         "false_alarms": fitted.alarms,
         "rate": round(fitted.rate, 6),
         "rate_at_most": round(fitted.rate_bound, 6),
-        "promised": fitted.is_guaranteed,
+        "guaranteed": fitted.is_guaranteed,
     }
     if fitted.leave_one_out is not None:
         facts["rate_on_runs_left_out"] = round(fitted.leave_one_out.rate or 0.0, 6)
@@ -116,7 +134,7 @@ def _print_table(chosen: dict[str, DetectorSetting], alarms: dict[str, int], mis
     for code, one in chosen.items():
         is_kept = one.arguments and code in missing and one.strictness == 0.0
         arguments = f"as shipped, inputs missing: {', '.join(missing[code])}" if is_kept else format_arguments(one)
-        rows.append([code, f"{one.strictness:+.3f}", alarms[code], arguments])
+        rows.append([one.name, f"{one.strictness:+.3f}", alarms[code], arguments])
     print_table(["DETECTOR", "STRICTNESS", "FALSE ALARMS", "ARGUMENTS"], rows)
 
 
@@ -138,9 +156,9 @@ def _describe_fit(rate: float, fitted: Fit, runs: int, others: list[ReplayedRun]
         lines.append(f"NOT KEPT: even the strictest settings exceed {target}; ganwatch replay shows the alarms")
     elif not fitted.is_guaranteed:
         lines.append(
-            f"NOT PROMISED: {target} takes {steps_needed(rate):,} steps without a false alarm, and there are {fitted.steps:,}; "
+            f"NOT GUARANTEED: {target} takes {steps_needed(rate):,} steps without a false alarm, and there are {fitted.steps:,}; "
             "so no detector was made more sensitive than shipped"
         )
-    elif fitted.leave_one_out is not None and (fitted.leave_one_out.rate or 0.0) > rate:
+    elif not is_kept(rate, fitted):
         lines.append(f"NOT KEPT on runs left out of the fit: the runs differ too much to expect {target} on a new one")
     return lines

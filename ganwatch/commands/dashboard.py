@@ -9,7 +9,9 @@ import sys
 from typing import TYPE_CHECKING
 
 from ganwatch.commands._arguments import STORE
+from ganwatch.commands._parser import WholeNumber
 from ganwatch.commands._terminal import print_text
+from ganwatch.core.argument_checks import MAX_PORT, check_integer
 from ganwatch.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -32,7 +34,9 @@ THEME = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare ``--port`` and ``--address``."""
-    parser.add_argument("--port", type=int, default=8501, help="port to listen at, 0 for any free one (default: %(default)s)")
+    parser.add_argument(
+        "--port", type=WholeNumber(0, MAX_PORT), default=8501, help="port to listen at, 0 for any free one (default: %(default)s)"
+    )
     parser.add_argument("--address", default="127.0.0.1", help="address to listen at; the dashboard has no login (default: %(default)s)")
 
 
@@ -67,8 +71,7 @@ def server_command(app: Path, address: str, port: int) -> list[str]:
 
 
 def _free_port(address: str, port: int) -> int:
-    if not 0 <= port <= 65535:  # 16 bits
-        raise UserError(f"--port must be in 0…65535, got {port}")
+    check_integer("--port", port, 0, MAX_PORT)
     try:
         family, kind, protocol, _, place = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:

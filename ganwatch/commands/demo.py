@@ -6,8 +6,10 @@ import argparse
 import json
 from collections.abc import Collection
 
-from ganwatch.commands._arguments import JSON, PROMETHEUS, SEED, STORE
+from ganwatch.commands._arguments import JSON, PROMETHEUS, SEED, STORE, check_run_places
+from ganwatch.commands._parser import WholeNumber
 from ganwatch.commands._terminal import print_text
+from ganwatch.core.argument_checks import MAX_COUNT
 from ganwatch.trainer.defaults import DIGITS, STEPS
 from ganwatch.trainer.faults import FAULTS
 
@@ -24,12 +26,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--loss", choices=DIGITS, metavar="LOSS", help=f"{_join_names(DIGITS)} (default: non-saturating, or the fault's own)"
     )
     parser.add_argument(
-        "--steps", type=int, help=f"updates of the generator (default: {STEPS['non-saturating']}, {healthy}; with a fault {faulty})"
+        "--steps",
+        type=WholeNumber(1, MAX_COUNT, "updates of the generator"),
+        help=f"updates of the generator (default: {STEPS['non-saturating']}, {healthy}; with a fault {faulty})",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Train and print a summary; return 130 after Ctrl-C."""
+    check_run_places(args)
     from ganwatch.trainer.demo import DemoInterrupted, demo
     from ganwatch.trainer.summary import report, summary
 

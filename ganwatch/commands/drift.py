@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganwatch.commands._arguments import DISCRIMINATOR, FEATURES, JSON, SEED, STORE, select_extractor
+from ganwatch.commands._parser import WholeNumber, finite_number
 from ganwatch.commands._terminal import SampleProgress, print_table, print_text
+from ganwatch.core.argument_checks import MAX_COUNT, check_output_file
 from ganwatch.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -47,8 +49,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--run", metavar="RUN", help="id, beginning of one, name or 'latest': record the result with this run")
     parser.add_argument("--accept", action="store_true", help="after the check, save what the generator draws now as the reference of RUN")
-    parser.add_argument("--level", type=float, metavar="P", help="probability of a false verdict (default: 0.01; with --every 0.05 a year)")
-    parser.add_argument("--limit", type=int, default=5000, metavar="N", help="largest number of samples per side (default: %(default)s)")
+    parser.add_argument(
+        "--level", type=finite_number, metavar="P", help="probability of a false verdict (default: 0.01; with --every 0.05 a year)"
+    )
+    parser.add_argument(
+        "--limit",
+        type=WholeNumber(1, MAX_COUNT, "samples"),
+        default=5000,
+        metavar="N",
+        help="largest number of samples per side (default: %(default)s)",
+    )
     parser.add_argument("--every", metavar="TIME", help="check F against B at this interval, such as 24h, until Ctrl-C")
     parser.add_argument("--report", type=Path, metavar="FILE", help=f"HTML report (default: {REPORT}, if evidently is installed)")
 
@@ -56,12 +66,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check once or repeatedly; the exit code of a single check gives the verdict."""
     _check_arguments(args)
+    from ganwatch.data.opening import open_source
     from ganwatch.drift.check import DriftCheck
     from ganwatch.drift.schedule import YEAR, due_times, parse_interval
     from ganwatch.features.cache import FeatureCache
 
     interval = parse_interval(args.every) if args.every else None
-    run_record = _open_run(args)  # before anything is computed
+    run_record = _open_run(args)  # before anything is computed, as the rest
+    if args.model:
+        _open_checkpoint(args, 1)
+    for name in ("fresh", "generated", "reference"):
+        data = None if args.every else getattr(args, name)  # what comes day by day may not be there yet
+        if data and ":" not in data:  # a URL, or a function that makes the data, is opened once
+            open_source(data, name)
     with SampleProgress() as progress:
         check = DriftCheck(
             args.baseline,
@@ -151,13 +168,13 @@ def _check_arguments(args: argparse.Namespace) -> None:
         "--reference needs one of --model and --generated": not args.reference or generator,
         f"--features {DISCRIMINATOR} needs --model, and goes without --size": not uses_discriminator or (args.model and not args.size),
         "--every checks the real data alone, so it goes without --model, --generated and --accept": not args.every or not generator,
-        f"--limit must be >= 1, got {args.limit}": args.limit >= 1,
-        f"--seed must be >= 0, got {args.seed}": args.seed >= 0,
         f"--level must be in (0, 1), got {args.level}": args.level is None or 0 < args.level < 1,
     }
     for rule, holds in rules.items():
         if not holds:
             raise UserError(rule)
+    if args.report is not None:
+        check_output_file("--report", args.report, makes_folder=True)
 
 
 def _open_run(args: argparse.Namespace) -> tuple[Store, str] | None:

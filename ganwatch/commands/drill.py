@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 
-from ganwatch.commands._arguments import JSON, PROMETHEUS, SEED, STORE
+from ganwatch.commands._arguments import JSON, PROMETHEUS, SEED, STORE, check_run_places
+from ganwatch.commands._parser import WholeNumber
 from ganwatch.commands._terminal import print_table, print_text
+from ganwatch.core.argument_checks import MAX_COUNT
+from ganwatch.core.detector_settings import failure_names
 from ganwatch.core.errors import UserError
 from ganwatch.drill import Injection, injections
 from ganwatch.trainer.defaults import DIGITS
@@ -23,8 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("failure", nargs="?", choices=known, metavar="FAILURE", help=f"one of {', '.join(known)}")
     parser.add_argument("--list", action="store_true", help="list the failures with their causes, and exit")
     early = ", ".join(f"{cls.step} with {name}" for name, cls in known.items() if cls.step != Injection.step)
-    parser.add_argument("--step", type=int, help=f"step of the injection (default: {Injection.step}, {early})")
-    parser.add_argument("--steps", type=int, help=f"total updates of the generator (default: {STEPS_AFTER_INJECTION} more)")
+    steps = WholeNumber(1, MAX_COUNT, "updates of the generator")
+    parser.add_argument("--step", type=steps, help=f"step of the injection (default: {Injection.step}, {early})")
+    parser.add_argument("--steps", type=steps, help=f"total updates of the generator (default: {STEPS_AFTER_INJECTION} more)")
     losses = list(DIGITS)
     parser.add_argument("--loss", choices=losses, default=losses[0], metavar="LOSS", help=f"{', '.join(losses)} (default: {losses[0]})")
 
@@ -32,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train, inject and report; return 0 if the right incident came first, else 1, and 130 after Ctrl-C."""
     if args.list:
-        print_table(["FAILURE", "CODES", "CAUSE"], [[cls.name, ", ".join(cls.codes), cls.cause] for cls in injections().values()])
+        names = failure_names()
+        rows = [[cls.name, ", ".join(names[code] for code in cls.codes), cls.cause] for cls in injections().values()]
+        print_table(["FAILURE", "INCIDENTS", "CAUSE"], rows)
         return 0
     if args.failure is None:
         raise UserError(f"FAILURE must be one of {', '.join(injections())}, got none")
@@ -40,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
     steps = step + STEPS_AFTER_INJECTION if args.steps is None else args.steps
     if step > steps:
         raise UserError(f"--step must be <= --steps (the training ends there), got {step} and {steps}")
+    check_run_places(args)
     from ganwatch.drill import Drill
     from ganwatch.drill.report import evaluate_drill, format_report
     from ganwatch.trainer.demo import DemoInterrupted, demo

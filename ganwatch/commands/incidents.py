@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ganwatch.commands._arguments import JSON, STORE
 from ganwatch.commands._terminal import print_table, print_text, terminal_text
 from ganwatch.commands.runs import UNRESOLVED, format_value
+from ganwatch.core.names import name_failure
 from ganwatch.core.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
         print_text(f"not judged: {outcome.unjudged_text}" if outcome.unjudged else "every detector that applies could judge")
         for fault in outcome.faults:
             print_text(terminal_text(fault))
+    names = {one.id: name_failure(one.title, one.id) for one in incidents}
     if incidents:
         running = record.state == "running"
         rows = [
@@ -61,14 +63,14 @@ def run(args: argparse.Namespace) -> int:
                 one.onset,
                 one.opened,
                 format_value(one.resolved),
-                format_value(one.cause),
+                format_value(names.get(one.cause, one.cause) if one.cause else None),
             ]
             for one in incidents
         ]
         print_table(["INCIDENT", "TITLE", "STATE", "ONSET", "OPENED", "RESOLVED", "CAUSE"], rows)
     for one in incidents:
         if one.evidence is not None:
-            print_text(f"\n{one.id}: {_format_evidence(one.evidence)}\n  {one.evidence.explanation}")
+            print_text(f"\n{names[one.id]}: {_format_evidence(one.evidence)}\n  {one.evidence.explanation}")
             if one.runbook:
                 print_text(f"  runbook: {one.runbook}")
     return 0

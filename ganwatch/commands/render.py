@@ -41,10 +41,13 @@ def run(args: argparse.Namespace) -> int:
         return int(bool(differing))
     for path in differing:
         target = folder / path
-        if path in rendered:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(rendered[path], "utf-8")
-        else:
-            target.unlink()
+        try:
+            if path in rendered:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_text(rendered[path], "utf-8")
+            else:
+                target.unlink()
+        except OSError as error:
+            raise UserError(f"--output must be a folder that can be written to, got {str(folder)!r}: {error.strerror}") from error
         print_text(str(target))
     return 0

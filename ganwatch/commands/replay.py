@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from ganwatch.commands._arguments import DETECTORS, JOBS, JSON, RECORDINGS, sele
 from ganwatch.commands._terminal import count_items, print_table, print_text
 from ganwatch.commands.runs import format_value
 from ganwatch.core.errors import UserError
+from ganwatch.core.names import name_failure
 
 if TYPE_CHECKING:
     from ganwatch.calibration.rates import DetectionRates, FalseAlarms, Proportion
@@ -24,7 +26,7 @@ HELP = "replay recorded runs through the detectors: alarms, delays, false alarms
 PARENTS = (RECORDINGS, DETECTORS, JOBS, JSON)
 SETTINGS_PER_SIDE = 4
 """Number of settings of a sweep on each side of the shipped one."""
-SOURCE = "Parquet file of recordings, CSV, folder of these or of TensorBoard's event files, or with --store a run"
+SOURCE = "store, Parquet file of recordings, CSV, folder of these or of TensorBoard's event files, or with --store a run"
 """Forms of a source, for the help text."""
 
 
@@ -42,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         return _sweep(args)
     from ganwatch.calibration.rates import count_false_alarms, detection_rates_by_label
     from ganwatch.calibration.replayed_runs import replay_runs
-    from ganwatch.core.detector_settings import create_detectors, read_preset
+    from ganwatch.core.detector_settings import create_detectors, failure_names, read_preset
 
     sources, classes = select_sources(args), select_detectors(args)
     factory = partial(create_detectors, classes, read_preset(args.preset) if args.preset else None, f"preset {args.preset}")
@@ -54,9 +56,10 @@ def run(args: argparse.Namespace) -> int:
     seconds = time.perf_counter() - started
     alarms, failures = count_false_alarms(replayed), detection_rates_by_label(replayed)
     if args.json:
-        print(json.dumps(to_dict(replayed, alarms, failures, seconds) | {"damage": damage}, allow_nan=False))
+        titles = {"titles": {cls.code: cls.title for cls in classes}}
+        print(json.dumps(to_dict(replayed, alarms, failures, seconds) | titles | {"damage": damage}, allow_nan=False))
     elif replayed:
-        _print_report(replayed, alarms, failures, seconds)
+        _print_report(replayed, alarms, failures, seconds, failure_names(classes))
     for line in damage:
         print_text(f"ganwatch replay: {line}", file=sys.stderr)
     return 2 if damage else 0
@@ -76,7 +79,7 @@ def _sweep(args: argparse.Namespace) -> int:
         return 0
     shipped = [run[position] for run in replayed for position, setting in enumerate(settings) if setting.strictness == 0.0]
     _print_sweep(rows)
-    print_text("\n".join(["", *_notes(shipped)]))
+    print_text("\n".join(["", *_notes(shipped, {setting.cls.code: setting.name for setting in settings})]))
     return 0
 
 
@@ -88,7 +91,7 @@ def _print_sweep(rows: list[SweepRow]) -> None:
         recall = f"{detections.recall.count} of {detections.recall.total}" if detections.recall.total else "-"
         delays = [_format_number(detections.median_step), _format_number(detections.median_delay)]
         rates = ["-"] * 3 if alarms.rate is None else [alarms.alarms, f"{alarms.rate:.3g}", f"{low:.3g} to {high:.3g}"]
-        lines.append([row.setting.cls.code, f"{row.setting.strictness:+g}", recall, *delays, *rates, format_arguments(row.setting)])
+        lines.append([row.setting.name, f"{row.setting.strictness:+g}", recall, *delays, *rates, format_arguments(row.setting)])
     print_table(head, lines)
 
 
@@ -100,6 +103,7 @@ def format_arguments(setting: DetectorSetting) -> str:
 def _row_to_dict(row: SweepRow) -> dict[str, Any]:
     return {
         "code": row.setting.cls.code,
+        "title": row.setting.cls.title,
         "strictness": row.setting.strictness,
         "arguments": row.setting.arguments,
         "recall": asdict(row.detections.recall) | {"interval": row.detections.recall.interval},
@@ -113,13 +117,19 @@ def _alarms_to_dict(alarms: FalseAlarms) -> dict[str, Any]:
     return asdict(alarms) | {"rate": alarms.rate, "interval": alarms.interval, "flagged_interval": alarms.flagged.interval}
 
 
-def _print_report(replayed: list[ReplayedRun], alarms: FalseAlarms, failures: list[DetectionRates], seconds: float) -> None:
+def _print_report(
+    replayed: list[ReplayedRun], alarms: FalseAlarms, failures: list[DetectionRates], seconds: float, names: Mapping[str, str]
+) -> None:
+    from ganwatch.calibration.replayed_runs import name_runs
+
     head = ["RUN", "LABEL", "STEPS", "INCIDENT", "TITLE", "ONSET", "FIRED", "CAUSE", "DELAY"]
     rows: list[list[Any]] = []
-    for one in replayed:
-        first = [one.name, format_value(one.label), one.steps]
+    for one, name in zip(replayed, name_runs(replayed), strict=True):
+        first = [name, format_value(one.label), one.steps]
+        causes = {alarm.id: name_failure(alarm.title, alarm.id) for alarm in one.alarms}
         for alarm in one.alarms:
-            rows.append([*first, alarm.id, alarm.title, alarm.onset, alarm.fired, format_value(alarm.cause), format_value(alarm.delay)])
+            cause = causes.get(alarm.cause, alarm.cause) if alarm.cause else "-"
+            rows.append([*first, alarm.id, alarm.title, alarm.onset, alarm.fired, cause, format_value(alarm.delay)])
             first = ["", "", ""]
         if not one.alarms:
             rows.append([*first, "none", *[""] * 5])
@@ -144,7 +154,7 @@ def _print_report(replayed: list[ReplayedRun], alarms: FalseAlarms, failures: li
     steps = sum(one.steps for one in replayed)
     runs = f"{len(replayed):,} run{'s' * (len(replayed) != 1)}"
     speed = f"{steps:,} steps of {runs} in {seconds:.1f} s, {steps / max(seconds, 1e-9):,.0f} a second"
-    print_text("\n".join([*_notes(replayed), speed]))
+    print_text("\n".join([*_notes(replayed, names), speed]))
 
 
 def describe_false_alarms(alarms: FalseAlarms) -> str:
@@ -164,8 +174,8 @@ def _format_interval(proportion: Proportion) -> str:
     return f"{low:.2f} to {high:.2f}"
 
 
-def _notes(replayed: list[ReplayedRun]) -> list[str]:
-    """Describe the runs and series that were not used."""
+def _notes(replayed: list[ReplayedRun], names: Mapping[str, str]) -> list[str]:
+    """Describe the runs and series that were not used; ``names`` are those of the failures, by code."""
     from ganwatch.calibration.rates import is_failing
     from ganwatch.calibration.replayed_runs import HEALTHY
 
@@ -174,7 +184,7 @@ def _notes(replayed: list[ReplayedRun]) -> list[str]:
         lines.append(f"in no rate: {left} run{'s' * (left > 1)} not known to be healthy or failing (--label sets the label)")
     for code in sorted({code for one in replayed for code in one.not_applicable}):
         runs = [one for one in replayed if code in one.not_applicable]
-        lines.append(f"{code} could not evaluate {len(runs)} run{'s' * (len(runs) > 1)}: {runs[0].not_applicable[code]}")
+        lines.append(f"{names[code]} could not evaluate {len(runs)} run{'s' * (len(runs) > 1)}: {runs[0].not_applicable[code]}")
     if unused := sorted({series for one in replayed for series in one.unused_series}):
         lines.append(f"not used, as ganwatch has no such series (--map THEIRS=OURS names them): {', '.join(unused)}")
     return lines

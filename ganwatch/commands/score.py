@@ -8,7 +8,9 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from ganwatch.commands._arguments import DISCRIMINATOR, FEATURES, JSON, SEED, select_extractor
+from ganwatch.commands._parser import WholeNumber, finite_number
 from ganwatch.commands._terminal import SampleProgress, print_table, print_text
+from ganwatch.core.argument_checks import MAX_COUNT, check_output_folder
 from ganwatch.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -27,19 +29,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare both sides and the options of the measurement."""
     parser.add_argument("real", metavar="REAL", help=f"real samples: {DATA}")
     parser.add_argument("fake", metavar="FAKE", help="generated samples, in the same forms; a checkpoint draws as many as REAL has")
-    parser.add_argument("--range", nargs=2, type=float, metavar=("LOW", "HIGH"), help="range of floating-point images without a stated one")
-    parser.add_argument("--samples", type=int, default=10_000, metavar="N", help="largest number per side, at random (default: 10000)")
+    parser.add_argument(
+        "--range", nargs=2, type=finite_number, metavar=("LOW", "HIGH"), help="range of floating-point images without a stated one"
+    )
+    parser.add_argument(
+        "--samples", type=WholeNumber(1, MAX_COUNT), default=10_000, metavar="N", help="largest number per side, at random (default: 10000)"
+    )
     parser.add_argument("--cache", metavar="FOLDER", help="cache of features; with it a stopped extraction resumes (default: in ~/.cache)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the measures."""
-    if args.samples < 1:
-        raise UserError(f"--samples must be >= 1, got {args.samples}")
-    if args.seed < 0:
-        raise UserError(f"--seed must be >= 0, got {args.seed}")
     if args.range and not args.range[0] < args.range[1]:
         raise UserError(f"--range must be LOW HIGH with LOW < HIGH, got {args.range[0]:g} {args.range[1]:g}")
+    if args.cache is not None:
+        check_output_folder("--cache", args.cache)
     from ganwatch.evaluation.score import score
     from ganwatch.features.cache import FeatureCache
 

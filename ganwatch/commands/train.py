@@ -6,12 +6,18 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from ganwatch.commands._terminal import print_text
+from ganwatch.core.errors import UserError
 
 if TYPE_CHECKING:
     from lightning import Callback
 
     from ganwatch.trainer.data import GANData
 
+START = """a configuration must be given, got no argument. Start with one of examples/configs, or write down every key:
+  ganwatch train --config examples/configs/digits.yaml
+  ganwatch train --print_config > gan.yaml
+ganwatch train --help lists the keys."""
+"""Advice to a person who gives no argument."""
 HELP = "train the reference GAN from a configuration file"
 
 
@@ -23,6 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train or resume, and print a summary; return 130 after Ctrl-C."""
+    if not args.arguments:
+        raise UserError(START)
     from ganwatch.session.lightning import GanWatch
     from ganwatch.trainer.cli import TrainCLI
     from ganwatch.trainer.run import silence_lightning

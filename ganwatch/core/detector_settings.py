@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import json
 import logging
@@ -14,6 +13,8 @@ from ganwatch.core.detector import Detector
 from ganwatch.core.discovery import discover, discover_installed
 from ganwatch.core.errors import UserError, show_value
 from ganwatch.core.files import read_toml
+from ganwatch.core.import_path import import_attribute
+from ganwatch.core.names import name_failure
 
 log = logging.getLogger("ganwatch")
 
@@ -34,8 +35,18 @@ def discover_detectors() -> list[type[Detector]]:
             log.exception("detector %s cannot be created without arguments and is left out", cls.__qualname__)
         else:
             if by_code.setdefault(cls.code, cls) is not cls:
-                log.warning("detector %s must have a code of its own, got %s; it is left out", cls.__qualname__, cls.code)
+                name = name_failure(by_code[cls.code].title, cls.code)
+                log.warning("detector %s must have a code of its own, got that of %s; it is left out", cls.__qualname__, name)
     return list(by_code.values())
+
+
+def failure_names(classes: Iterable[type[Detector]] | None = None) -> dict[str, str]:
+    """Return by code the name of the failure that each detector finds; without ``classes`` of every discovered one.
+
+    >>> failure_names()["GW101"]
+    'mode collapse (GW101)'
+    """
+    return {cls.code: name_failure(cls.title, cls.code) for cls in (discover_detectors() if classes is None else classes)}
 
 
 def find_detectors(texts: Sequence[str]) -> list[type[Detector]]:
@@ -64,19 +75,16 @@ def find_detectors(texts: Sequence[str]) -> list[type[Detector]]:
         elif text in own:
             classes.append(own[text])
         else:
-            raise UserError(f"detectors must be codes ({', '.join(sorted(own))}) or package.module:attribute, got {text!r}")
+            names = ", ".join(name for _, name in sorted(failure_names(own.values()).items()))
+            raise UserError(f"detectors must be codes or package.module:attribute, got {text!r}; the codes are those of {names}")
     codes = [cls.code for cls in classes]
-    if repeated := sorted({code for code in codes if codes.count(code) > 1}):
-        raise UserError(f"detectors must have different codes, got several with {', '.join(repeated)}")
+    if repeated := sorted({name_failure(cls.title, cls.code) for cls in classes if codes.count(cls.code) > 1}):
+        raise UserError(f"detectors must have different codes, got several of {', '.join(repeated)}")
     return classes
 
 
 def _import_detectors(text: str) -> list[type[Detector]]:
-    module, _, attribute = text.partition(":")
-    try:
-        value = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"detectors must name an importable package.module:attribute, got {text!r}: {error}") from error
+    value = import_attribute(text, "detectors")
     classes = list(value) if isinstance(value, Iterable) else [value]
     for cls in classes:
         if not (isinstance(cls, type) and issubclass(cls, Detector)):
@@ -101,26 +109,27 @@ def create_detectors(classes: Sequence[type[Detector]], settings: Settings | Non
         A code or an argument does not exist, or a detector refuses a value.
     """
     settings = settings or {}
-    codes = {cls.code for cls in classes}
-    if unknown := sorted(set(settings) - codes):
-        raise UserError(f"{origin} must name existing detectors ({', '.join(sorted(codes))}), got {', '.join(unknown)}")
+    names = failure_names(classes)
+    if unknown := sorted(set(settings) - set(names)):
+        known = ", ".join(name for _, name in sorted(names.items()))
+        raise UserError(f"{origin} must name existing detectors, got {', '.join(unknown)}; there are {known}")
     return [_create_detector(cls, settings.get(cls.code, {}), origin) for cls in classes]
 
 
 def _create_detector(cls: type[Detector], arguments: Mapping[str, float], origin: str) -> Detector:
-    defaults = default_arguments(cls)
+    defaults, failure = default_arguments(cls), name_failure(cls.title, cls.code)
     for name, value in arguments.items():
         if name not in defaults:
             accepted = ", ".join(defaults) or "none"
-            raise UserError(f"{origin} must give {cls.code} ({cls.__name__}) existing arguments ({accepted}), got {show_value(name)}")
+            raise UserError(f"{origin} must give {failure} existing arguments ({accepted}), got {show_value(name)}")
         if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MAX_ARGUMENT:
-            raise UserError(f"{origin} must give {cls.code} a finite number of at most {MAX_ARGUMENT:g} as {name}, got {show_value(value)}")
+            raise UserError(f"{origin} must give {failure} a finite number of at most {MAX_ARGUMENT:g} as {name}, got {show_value(value)}")
         if isinstance(defaults[name], int) and not isinstance(value, int):
-            raise UserError(f"{origin} must give {cls.code} a whole number as {name}, got {show_value(value)}")
+            raise UserError(f"{origin} must give {failure} a whole number as {name}, got {show_value(value)}")
     try:
         return cls(**arguments)
     except (TypeError, ValueError) as error:
-        raise UserError(f"{origin} must give {cls.code} ({cls.__name__}) valid arguments: {error}") from error
+        raise UserError(f"{origin} must give {failure} valid arguments: {error}") from error
 
 
 def default_arguments(cls: type[Detector]) -> dict[str, Any]:

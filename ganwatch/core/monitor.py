@@ -14,6 +14,7 @@ from ganwatch.core.coverage import Coverage
 from ganwatch.core.detector import Detector, DetectorResult, NotApplicable, Verdict
 from ganwatch.core.guard import Guard
 from ganwatch.core.incidents import Incident, IncidentBook, State
+from ganwatch.core.names import name_failure
 from ganwatch.core.outcome import EARLY_STEPS, MIN_IDLE_STEPS, Conclusion, Outcome, find_unjudged
 from ganwatch.core.probe import Probe
 from ganwatch.core.readings import Readings, Run, SampleImages
@@ -80,7 +81,7 @@ class Monitor:
         """Reasons for which probes do not measure, and problems of the set-up, by name."""
         self.latest: dict[str, float] = {}
         self.listeners: list[Callable[[Incident], None]] = []
-        self._entries = [(detector, detector.code, frozenset(detector.inputs), f"detector {detector.code}") for detector in self.detectors]
+        self._entries = [(detector, detector.code, frozenset(detector.inputs), _name_part(detector)) for detector in self.detectors]
         self._entries_for = lru_cache(maxsize=256)(partial(_select_entries, self._entries))
         self._results: dict[str, DetectorResult] = {}
         self._coverage = Coverage()
@@ -195,14 +196,16 @@ class Monitor:
 
     def outcome(self, *, early_steps: int = EARLY_STEPS) -> Outcome:
         """Return what is known about the run so far; see ``find_unjudged`` for the argument."""
-        incidents = tuple(incident.code for incident in self.incidents.history)
+        history = self.incidents.history
+        incidents, titles = tuple(incident.code for incident in history), {incident.code: incident.title for incident in history}
         unjudged = tuple(find_unjudged(self.detectors, self._results, self._coverage.spans(), self._step, early_steps=early_steps))
         is_unclear = bool(unjudged or self.problems) or not self._step or not self.detectors
         conclusion = Conclusion.INCIDENTS if incidents else Conclusion.NOT_JUDGED if is_unclear else Conclusion.CLEAN
         counts_updates = any(series.startswith("updates_performed/") for series in self.latest)
         idle = {role: self._step - last for role, last in self._last_updates.items() if self._step - last >= MIN_IDLE_STEPS}
         problems = tuple(self.problems.values())
-        return Outcome(self._step, conclusion, incidents, unjudged, dict(self.guard.errors), idle if counts_updates else {}, problems)
+        idle = idle if counts_updates else {}
+        return Outcome(self._step, conclusion, incidents, unjudged, dict(self.guard.errors), idle, problems, titles)
 
     def _send_outcome(self) -> None:
         """Send the outcome to every sink if it has changed."""
@@ -227,7 +230,7 @@ class Monitor:
         """Return the state as plain types. Flush first, so that no measured step is lost between save and resume."""
         self.guard("monitor", self.flush)
         self._call_sinks("sync")
-        states = {detector.code: self.guard(f"detector {detector.code}", detector.state_dict) for detector in self.detectors}
+        states = {detector.code: self.guard(_name_part(detector), detector.state_dict) for detector in self.detectors}
         return {
             "step": self._step,
             "detectors": {code: state for code, state in states.items() if state is not None},
@@ -258,6 +261,10 @@ class Monitor:
 def _select_entries(entries: Sequence[_Entry], measured: tuple[str, ...]) -> list[_Entry]:
     """Return the entries with an input among the measured series."""
     return [entry for entry in entries if not entry[2].isdisjoint(measured)]
+
+
+def _name_part(detector: Detector) -> str:
+    return f"detector {name_failure(detector.title, detector.code)}"
 
 
 def _read_probe(probe: Probe, step: StepView) -> dict[str, float | Tensor]:

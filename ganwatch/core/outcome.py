@@ -9,6 +9,7 @@ from typing import Any
 
 from ganwatch.core.coverage import Span
 from ganwatch.core.detector import Detector, DetectorResult, NotApplicable
+from ganwatch.core.names import name_failure
 
 EARLY_STEPS = 200
 """Steps up to which an input that was not measured yet may still come."""
@@ -48,7 +49,7 @@ class Unjudged:
     last_step: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.code} {self.title} ({self.cause})"
+        return f"{name_failure(self.title, self.code)}: {self.cause}"
 
     @property
     def cause(self) -> str:
@@ -74,6 +75,8 @@ class Outcome:
         Steps at the end without an update, by network; only long ones.
     problems : tuple of str
         Reasons for which probes did not measure, and what is wrong with the set-up.
+    titles : mapping of str to str
+        Titles of the incidents, by code; empty in the record of an older version.
     """
 
     step: int = 0
@@ -83,12 +86,13 @@ class Outcome:
     failures: Mapping[str, int] = field(default_factory=dict)
     idle: Mapping[str, int] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    titles: Mapping[str, str] = field(default_factory=dict)
 
     def describe(self) -> str:
         """Describe the outcome in one line, without a claim that is not known to be true.
 
         >>> print(Outcome(200, Conclusion.NOT_JUDGED, unjudged=(Unjudged("GW401", "quality regression", "needs frechet"),)).describe())
-        no incident was found, but not everything was judged: GW401 quality regression (needs frechet)
+        no incident was found, but not everything was judged: quality regression (GW401): needs frechet
         """
         opening = ": " if self.conclusion is Conclusion.NOT_JUDGED else "; not judged: "
         found = self.headline + (opening + self.unjudged_text if self.unjudged else "")
@@ -109,15 +113,16 @@ class Outcome:
             return "no incident, everything was judged"
         if self.conclusion is Conclusion.NOT_JUDGED:
             return f"no incident was found, but {'not everything' if self.unjudged else 'nothing'} was judged"
-        return f"{len(self.incidents)} incident{'s' if len(self.incidents) > 1 else ''} ({', '.join(sorted(set(self.incidents)))})"
+        names = [name_failure(self.titles[code], code) if code in self.titles else code for code in sorted(set(self.incidents))]
+        return f"{len(self.incidents)} incident{'s' if len(self.incidents) > 1 else ''}: {', '.join(names)}"
 
     @property
     def unjudged_text(self) -> str:
         """Detectors that could not judge, those with the same cause together."""
         by_cause: dict[str, list[str]] = {}
         for one in sorted(self.unjudged, key=lambda one: one.code):
-            by_cause.setdefault(one.cause, []).append(f"{one.code} {one.title}")
-        return "; ".join(f"{', '.join(names)} ({cause})" for cause, names in by_cause.items())
+            by_cause.setdefault(one.cause, []).append(name_failure(one.title, one.code))
+        return "; ".join(f"{', '.join(names)}: {cause}" for cause, names in by_cause.items())
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Outcome:

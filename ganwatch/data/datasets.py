@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganwatch.core.errors import UserError
+from ganwatch.core.import_path import call_attribute, import_attribute
 from ganwatch.data.arrays import open_arrays
 from ganwatch.data.images import from_pillow
 from ganwatch.data.source import ITEM_KEYS, LABEL_KEYS, Item, NotIndexableError, Source, is_tensor, to_array, to_label
@@ -134,14 +134,10 @@ def import_dataset(target: str, argument: str = "source") -> Any:
     UserError
         The import fails, or gives no data set that can be read by index.
     """
-    module, _, attribute = target.partition(":")
-    try:
-        imported = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"{argument} must name an importable package.module:attribute, got {target!r}: {error}") from error
+    imported = import_attribute(target, argument)
     base = _torch_data("Dataset")
     is_data = isinstance(imported, Sequence | np.ndarray) or (base is not None and isinstance(imported, base))
-    dataset = imported if is_data or not callable(imported) else imported()
+    dataset = imported if is_data or not callable(imported) else call_attribute(imported, target, argument)
     if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
         raise UserError(f"{argument} must give a dataset with __len__ and __getitem__, got {type(dataset).__name__} from {target!r}")
     return dataset

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ganwatch.alerting.alerts import detector_alert
-from ganwatch.core.detector_settings import discover_detectors
+from ganwatch.core.detector_settings import discover_detectors, failure_names
 from ganwatch.core.incidents import Incident
+from ganwatch.core.names import name_failure
 from ganwatch.core.package_data import packaged_folder
 from ganwatch.drill.injection import Injection
 
@@ -49,20 +50,21 @@ def evaluate_drill(injection: Injection, injected: int | None, incidents: Sequen
 
 def format_report(result: Mapping[str, Any]) -> str:
     """Format the result of a drill for people."""
+    names = failure_names() | {one["code"]: name_failure(one["title"], one["code"]) for one in result["incidents"]}
     lines = [f"Drill {result['failure']}: {result['cause']}.", ""]
     facts = [("injected", "never: the training ended before that step" if result["injected"] is None else f"step {result['injected']}")]
     if result["before"]:
-        facts.append(("before", f"{', '.join(result['before'])} had fired already"))
-    expected = " or ".join(result["codes"])
+        facts.append(("before", f"{', '.join(names.get(code, code) for code in result['before'])} had fired already"))
+    expected = " or ".join(names.get(code, code) for code in result["codes"])
     first = next(iter(result["incidents"]), None)
     if first is None:
         facts.append(("found", f"nothing; expected {expected}"))
     else:
-        facts.append(("found", f"{first['code']} {first['title']} at step {first['fired']}, {first['delay']} steps later"))
+        facts.append(("found", f"{names[first['code']]} at step {first['fired']}, {first['delay']} steps later"))
         facts.append(("right", "yes" if result["right"] else f"no; expected {expected}"))
         for one in result["incidents"][1:]:
-            because = f", explained by {one['because']}" if one["because"] else ""
-            facts.append(("also", f"{one['code']} {one['title']} at step {one['fired']}{because}"))
+            because = f", explained by {names.get(one['because'], one['because'])}" if one["because"] else ""
+            facts.append(("also", f"{names[one['code']]} at step {one['fired']}{because}"))
         alert = first["alert"]
         facts.append(("alert", f"{alert['name']}, a {alert['severity']} for the owner {alert['owner']}, goes to {alert['receiver']}"))
         facts.append(("runbook", alert["runbook"]))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 from ganwatch.core.discovery import discover
 from ganwatch.core.errors import UserError
+from ganwatch.core.import_path import call_attribute, import_attribute
 from ganwatch.features.extractor import Extractor, NamedExtractor
 from ganwatch.features.preprocessing import Preprocessing
 
@@ -94,12 +94,8 @@ def is_program(location: str) -> bool:
 def _import_extractor(name: str, preprocessing: Preprocessing | None) -> Extractor:
     from ganwatch.features.function import CallableExtractor
 
-    module, _, attribute = name.partition(":")
-    try:
-        imported = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"features must name an importable package.module:attribute, got {name!r}: {error}") from error
-    imported = imported() if isinstance(imported, type) else imported
+    imported = import_attribute(name, "features")
+    imported = call_attribute(imported, name, "features") if isinstance(imported, type) else imported
     if isinstance(imported, Extractor):
         return imported
     if not callable(imported):

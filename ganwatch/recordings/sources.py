@@ -10,15 +10,16 @@ from ganwatch.core.errors import UserError
 from ganwatch.recordings.events import event_runs, is_event_file, read_events
 from ganwatch.recordings.parquet import count_recordings, read_recordings
 from ganwatch.recordings.recording import Recording
-from ganwatch.recordings.store_runs import read_store_run
+from ganwatch.recordings.store_runs import list_store_runs, read_store_run
 from ganwatch.recordings.table import read_csv
+from ganwatch.store.places import SQLITE_FILE, SQLITE_SUFFIXES
 
 Source = Callable[[], Iterator[Recording]]
 """Function that reads some recordings."""
 
 RUNS_PER_SOURCE = 20
 """Runs of a Parquet file that one source reads."""
-SOURCE_FORMS = "a Parquet file of recordings, a CSV, or a folder of these or of TensorBoard's event files"
+SOURCE_FORMS = "a store, a Parquet file of recordings, a CSV, or a folder of these or of TensorBoard's event files"
 """Forms of a source, for error messages."""
 
 
@@ -28,7 +29,7 @@ def open_sources(texts: Sequence[str], *, names: Mapping[str, str] | None = None
     Parameters
     ----------
     texts : sequence of str
-        Files and folders; with ``store`` also runs.
+        Files and folders; a store stands for all its runs with readings. With ``store`` also runs.
     names : mapping of str to str, optional
         Names of series in ganwatch by their name in the source, for runs that ganwatch did not record.
     store : str or None
@@ -47,7 +48,7 @@ def open_sources(texts: Sequence[str], *, names: Mapping[str, str] | None = None
             if not added:
                 raise UserError(f"SOURCE must be {SOURCE_FORMS}, got a folder without any: {text!r}")
         elif path.exists():
-            added = _file_sources(path, names or {})
+            added = _store_sources(path) if path.suffix in SQLITE_SUFFIXES else _file_sources(path, names or {})
             if not added:
                 raise UserError(f"SOURCE must be {SOURCE_FORMS}, got {text!r}")
         elif store is not None:
@@ -59,9 +60,16 @@ def open_sources(texts: Sequence[str], *, names: Mapping[str, str] | None = None
 
 
 def _folder_sources(path: Path, names: Mapping[str, str]) -> list[Source]:
-    sources = [source for file in sorted(path.iterdir()) if not is_event_file(file) for source in _file_sources(file, names)]
+    sources = _store_sources(path) if (path / SQLITE_FILE).is_file() else []
+    for file in sorted(path.iterdir()):
+        if not is_event_file(file):
+            sources += _file_sources(file, names)
     runs = event_runs(path)
     return sources + [partial(read_events, run, names, run.name if run == path else run.relative_to(path).as_posix()) for run in runs]
+
+
+def _store_sources(path: Path) -> list[Source]:
+    return [partial(read_store_run, str(path), run) for run in list_store_runs(str(path))]
 
 
 def _file_sources(path: Path, names: Mapping[str, str]) -> list[Source]:

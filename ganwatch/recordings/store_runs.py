@@ -4,11 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ganwatch.core.errors import UserError
 from ganwatch.recordings.recording import Recording, Rows
 
 
+def list_store_runs(address: str) -> list[str]:
+    """Return the ids of the runs with readings, the oldest first.
+
+    Raises
+    ------
+    UserError
+        The store cannot be opened, or no run has readings.
+    """
+    from ganwatch.store import queries
+    from ganwatch.store.database import open_store
+    from ganwatch.store.series import series_names
+
+    with open_store(address, create=False) as store:
+        known = queries.runs(store)
+        with_readings = [record.id for record in reversed(known) if series_names(store, record.id)]
+    if not with_readings:
+        raise UserError(f"SOURCE must be a store with a run that has readings, got {address!r} with {len(known)} runs without any")
+    return with_readings
+
+
 def read_store_run(address: str, run: str) -> Iterator[Recording]:
-    """Read a run with all its readings. If attempts overlap, the last one counts. The run's id is the recording's name.
+    """Read a run with all its readings. If attempts overlap, the last one counts.
+
+    The run's id is the recording's name; the facts have the run's own ``name``.
 
     Parameters
     ----------

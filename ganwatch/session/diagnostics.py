@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ganwatch.capture.attribution.activity_clock import Activity
+from ganwatch.core.names import name_failure
 from ganwatch.core.outcome import TOO_EARLY
 from ganwatch.core.signals import catalogue
 from ganwatch.session.observer import Observer
@@ -70,9 +71,9 @@ def status(observer: Observer, hints: CodeHints) -> str:
     lines.append(f"D's batches at the last sampled step: {own or 'none'} in its own phase; {of_g or 'none'} in G's phase")
     lines += _signal_lines(observer)
     titles = {detector.code: detector.title for detector in observer.detectors}
-    lines += [f"not evaluated: {code} {titles[code]}, {reason}" for code, reason in observer.not_applicable().items()]
+    lines += [f"not evaluated: {name_failure(titles[code], code)}: {reason}" for code, reason in observer.not_applicable().items()]
     unjudged = observer.outcome().unjudged
-    early = ", ".join(f"{one.code} {one.title}" for one in unjudged if one.reason == TOO_EARLY)
+    early = ", ".join(name_failure(one.title, one.code) for one in unjudged if one.reason == TOO_EARLY)
     lines += [f"too early to judge: {early}"] if early else []
     lines += [f"cannot judge: {one}" for one in unjudged if one.reason != TOO_EARLY]
     lines += observer.problems.values()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ganwatch.session.announce import announce
+from ganwatch.core.announce import announce
 
 if TYPE_CHECKING:
     from ganwatch.session.observer import Observer
@@ -28,10 +28,10 @@ def end_run(observer: Observer, state: str) -> None:
         return
     observer.close(state)
     if observer.has_run:
-        announce("%s", end_line(observer, state))
+        announce("ganwatch: %s", end_line(observer, state))
 
 
 def end_line(observer: Observer, state: str) -> str:
     """Describe an ended run: how it ended, after how many steps, what is known about it, and what the sinks lost."""
     lost = "".join(f"; sink {sink.name} lost {losses}" for sink in observer.sinks if (losses := sink.describe_losses()))
-    return f"ganwatch: run {observer.run.id} {state} after {observer.steps} steps, {observer.outcome().describe()}{lost}"
+    return f"run {observer.run.id} {state} after {observer.steps} steps, {observer.outcome().describe()}{lost}"

@@ -12,10 +12,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ganwatch.core.announce import announce
 from ganwatch.core.incidents import Incident
+from ganwatch.core.names import name_failure
 from ganwatch.core.provenance import collect_provenance, fingerprint, mask_passwords, to_plain
 from ganwatch.core.readings import Run
-from ganwatch.session.announce import announce
 
 log = logging.getLogger("ganwatch")
 
@@ -115,13 +116,14 @@ def _run_audit(data: Any, generator_range: tuple[float, float] | None, seconds: 
     if data is None or seconds <= 0:
         return None
     from ganwatch.audit import audit
+    from ganwatch.audit.report import TITLE
 
     try:
         report = audit(data, generator_range=generator_range, budget=seconds)
     except Exception as error:  # noqa: BLE001  # a foreign dataset may raise anything, and the training must start all the same
         return {"unknown": f"{type(error).__name__}: {error}"}
     for finding in report.warnings:
-        log.warning("%s %s: %s %s", finding.code, finding.title, finding.explanation, finding.remedy)
+        log.warning("%s: %s. %s %s", name_failure(TITLE, finding.code), finding.title, finding.explanation, finding.remedy)
     return report.to_dict()
 
 

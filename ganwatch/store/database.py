@@ -21,11 +21,10 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from ganwatch.core.clean_text import clean_text
 from ganwatch.core.errors import UserError
 from ganwatch.store.artifacts import ArtifactRoot
+from ganwatch.store.places import SQLITE_FILE, SQLITE_SUFFIXES
 
 DEFAULT_STORE = "runs"
 """Folder of the store if none is named."""
-SQLITE_FILE = "ganwatch.db"
-_SUFFIXES = {".db", ".sqlite", ".sqlite3"}
 _MIGRATION_LOCK = 0x67616E77  # PostgreSQL's advisory lock on the migration: "ganw"
 
 
@@ -132,7 +131,7 @@ def _parse(url: str) -> URL:
         raise UserError(f"store must be a folder, a file or a SQLAlchemy URL without a NUL character, got {url!r}")
     if "://" not in url:
         path = Path(url).expanduser().absolute()
-        is_file = path.is_file() or path.suffix in _SUFFIXES
+        is_file = path.is_file() or path.suffix in SQLITE_SUFFIXES
         return URL.create("sqlite", database=str(path if is_file else path / SQLITE_FILE))
     try:
         address = make_url(url)

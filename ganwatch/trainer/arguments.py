@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from math import prod
 from typing import Any
 
+from ganwatch.core.argument_checks import shorten
 from ganwatch.core.errors import UserError
 from ganwatch.trainer import networks
 
 CONV_SIZES = (8, 16, 32, 64, 128)
 """Heights and widths that the convolutional networks support, in pixels."""
-
-
-MAX_COUNT = 65_536
+MAX_UNITS = 65_536
 """Most units, channels or classes."""
 MAX_DEPTH = 1_000
 """Most layers."""
@@ -55,9 +55,7 @@ def check_arguments(given: Mapping[str, Any], optimizers: Iterable[str]) -> None
     for name, minimum in minima.items():
         if given[name] is not None and not given[name] >= minimum:
             raise UserError(f"{name} must be >= {minimum}, got {given[name]}")
-    for name, maximum in (dict.fromkeys(("latent_dim", "channels", "width", "classes"), MAX_COUNT) | {"depth": MAX_DEPTH}).items():
-        if given[name] is not None and given[name] > maximum:
-            raise UserError(f"{name} must be <= {maximum:,}, got {given[name]}")
+    _check_large(given)
     vector, image = 1, 3
     is_square = len(shape) == image and shape[1] == shape[2] and shape[1] in CONV_SIZES
     rules = {
@@ -76,3 +74,13 @@ def check_arguments(given: Mapping[str, Any], optimizers: Iterable[str]) -> None
     for name, (holds, rule) in rules.items():
         if not holds:
             raise UserError(f"{name} must be {rule}, got {given[name.partition(' ')[0]]}")
+
+
+def _check_large(given: Mapping[str, Any]) -> None:
+    """Refuse numbers that are not finite, and networks that no memory holds."""
+    for name, value in given.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"{name} must be finite, got {value}")
+    for name, maximum in (dict.fromkeys(("latent_dim", "channels", "width", "classes"), MAX_UNITS) | {"depth": MAX_DEPTH}).items():
+        if given[name] is not None and given[name] > maximum:
+            raise UserError(f"{name} must be <= {maximum:,}, got {shorten(given[name])}")

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import argparse
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningCLI
 
+from ganwatch.core.argument_checks import (
+    MAX_COUNT,
+    MAX_SEED,
+    check_free_port,
+    check_integer,
+    check_output_folder,
+    check_output_store,
+    shorten,
+)
 from ganwatch.core.errors import UserError
+from ganwatch.trainer.config_errors import ConfigErrors
+from ganwatch.trainer.config_file import check_yaml, config_files, read_config
 from ganwatch.trainer.data import GANData
 from ganwatch.trainer.module import GAN
 from ganwatch.trainer.resume import CHECKPOINT_NAME, AtomicCheckpointIO, ExactResume, SaveLast
 from ganwatch.trainer.run import QUIET_TRAINER, find_checkpoint, reraise_keyboard_interrupt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from lightning import Callback, Trainer
     from lightning.pytorch.cli import LightningArgumentParser
@@ -44,7 +58,7 @@ class TrainCLI(LightningCLI):
             auto_configure_optimizers=False,
             trainer_defaults=dict(QUIET_TRAINER),
             save_config_kwargs={"overwrite": True},
-            parser_kwargs={"prog": "ganwatch train"},
+            parser_kwargs={"prog": "ganwatch train", "exit_on_error": False},
         )
 
     def fit(self) -> None:
@@ -72,23 +86,62 @@ class TrainCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse ``args``, not the command line of the process; ``resume`` is not part of the configuration."""
-        self.config = parser.parse_args(args)
+        files = {path: read_config(path) for path in config_files(args)}
+        for word in args:
+            check_yaml(word.partition("=")[2] if word.startswith("-") else word, "on the command line")
+        defaults = parser.get_defaults()
+        self._errors = ConfigErrors(args, files, list(defaults.keys()))
+        try:
+            self.config = parser.parse_args(args)
+        except (argparse.ArgumentError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+            raise UserError(self._errors.describe(getattr(error, "message", None) or str(error))) from error
         self.resume, self.config.resume = "--resume" in args, False
-        seed = self.config.seed_everything
-        if not isinstance(seed, bool) and not 0 <= seed < 2**32:
-            raise UserError(f"seed_everything must be in [0, 2**32), got {seed}")
+        with self._named_errors():
+            for key, default in defaults.items():
+                if default is not None and self.config.get(key) is None:
+                    raise UserError(f"{key} must have a value, got null")
+            self._check_own()
+
+    def _check_own(self) -> None:
+        """Check the keys that are ganwatch's own."""
+        config, seed = self.config, self.config.seed_everything
+        if not isinstance(seed, bool) and not 0 <= seed <= MAX_SEED:
+            raise UserError(f"seed_everything must be in [0, 2**32), got {shorten(seed)}")
+        for key in ("steps", "checkpoint_every"):
+            check_integer(key, config[key], 1, MAX_COUNT, "updates of the generator")
+        check_free_port("prometheus_port", config.prometheus_port)
+        check_output_folder("root", config.root)
+        check_output_store("store", config.store)
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        """Give the key of an error its full name, and name the file that holds it."""
+        try:
+            yield
+        except UserError as error:
+            raise UserError(self._errors.add_place(str(error))) from error
+
+    def instantiate_classes(self) -> None:
+        """Create data, networks and trainer."""
+        with self._named_errors():
+            try:
+                super().instantiate_classes()
+            except (MemoryError, RuntimeError) as error:
+                if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
+                    raise
+                raise UserError("model must have networks that fit into memory, got larger ones") from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Create the trainer: it counts updates of the generator and saves all that an exact resume needs."""
-        steps = self.config.steps
-        if steps < 1:
-            raise UserError(f"steps must be >= 1 (updates of the generator), got {steps}")
         own = [*self._build_callbacks(self.config, self.datamodule), ExactResume(), SaveLast(self.root, self.config.checkpoint_every)]
         given = self.config_init.trainer
         kwargs |= {
             "callbacks": [*(given.callbacks or []), *own],
             "plugins": [*(given.plugins or []), AtomicCheckpointIO()],
-            "max_steps": self.model.optimizer_steps(steps),
+            "max_steps": self.model.optimizer_steps(self.config.steps),
             "default_root_dir": self.root,
         }
-        return super().instantiate_trainer(**kwargs)
+        try:
+            return super().instantiate_trainer(**kwargs)
+        except (MisconfigurationException, ImportError, RuntimeError, TypeError, ValueError) as error:
+            raise UserError(f"trainer must have arguments that lightning.Trainer takes: {shorten(' '.join(str(error).split()))}") from error

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Subset, TensorDataset, default_collate
 
+from ganwatch.core.argument_checks import MAX_COUNT, check_integer
 from ganwatch.core.errors import UserError
 from ganwatch.core.files import walk_files
 from ganwatch.data.bundled import draw_grid, draw_ring
@@ -143,8 +144,7 @@ class GANData(lightning.LightningDataModule):
         if scale not in SCALES:
             raise UserError(f"scale must be one of {tuple(SCALES)}, got {scale!r}")
         for name, value in {"size": size, "samples": samples, "batch_size": batch_size}.items():
-            if value < 1:
-                raise UserError(f"{name} must be >= 1, got {value}")
+            check_integer(name, value, 1, MAX_COUNT)
         if not 0.0 <= holdout < 1.0:
             raise UserError(f"holdout must be in [0, 1) (share of the samples), got {holdout}")
         if seed < 0:

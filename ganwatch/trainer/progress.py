@@ -9,6 +9,8 @@ import lightning
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ganwatch.core.names import name_failure
+
 if TYPE_CHECKING:
     from ganwatch.session.lightning import GanWatch
 
@@ -75,7 +77,7 @@ class SignalBar(lightning.Callback):
         self._drawn_step = step = self._step
         latest = self.watch.observer.latest
         text = "  ".join(f"{label} {latest[name]:.3g}" for name, label in SIGNAL_LABELS.items() if name in latest)
-        text += "".join(f"  [{incident.code} {incident.title}]" for incident in self.watch.observer.firing)
+        text += "".join(f"  [{name_failure(incident.title, incident.code)}]" for incident in self.watch.observer.firing)
         if self._live:
             self._bar.update(self._task, completed=step, signals=text)
         else:

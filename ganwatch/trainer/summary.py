@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganwatch.core.names import name_failure
 from ganwatch.core.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -59,12 +60,13 @@ def report(result: Mapping[str, Any], store: str, *, stopped: bool = False) -> s
     from ganwatch.core.provenance import mask_passwords
 
     incidents, outcome = result["incidents"], Outcome.from_plain(result["outcome"])
+    names = {incident["code"]: name_failure(incident["title"], incident["code"]) for incident in incidents}
     lines = [f"Run {result['run']}{' was stopped' * stopped}: {result['steps']} steps, {outcome.headline}."]
     lines += [f"  not judged: {outcome.unjudged_text}"] if outcome.unjudged else []
     for incident in incidents:
         over = "open at the end" if incident["resolved"] is None else f"over at step {incident['resolved']}"
-        because = f", explained by {incident['cause']}" if incident["cause"] else ""
-        lines += [f"  {incident['code']} {incident['title']}: onset at step {incident['onset']}, {over}{because}"]
+        because = f", explained by {names[incident['cause']]}" if incident["cause"] else ""
+        lines += [f"  {names[incident['code']]}: onset at step {incident['onset']}, {over}{because}"]
         lines += [f"    {incident['explanation']}"] * (incident["explanation"] is not None)
     option = "" if store == "runs" else f" --store {mask_passwords(store)}"
     program = ".venv/bin/ganwatch" if Path(".venv/bin/ganwatch").is_file() else "ganwatch"

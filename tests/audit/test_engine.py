@@ -190,7 +190,7 @@ def test_the_report_is_json_and_text(images):
     back = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert back["findings"][0]["code"] == "GW503"
     assert back["findings"][0]["examples"] == [8]
-    assert "WARNING GW503 constant: constant items" in str(report)
+    assert "WARNING finding of the data audit (GW503), constant: constant items" in str(report)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from torch import nn
 import ganwatch
 from ganwatch.calibration.fit import fit_settings, poisson_upper_bound, steps_needed
 from ganwatch.cli import main
-from ganwatch.commands.calibrate import _describe_fit
+from ganwatch.commands.calibrate import _describe_fit, is_kept
 from ganwatch.core.detector_settings import (
     arguments_at,
     create_detectors,
@@ -52,7 +52,7 @@ def test_the_rate_is_kept_on_the_same_runs(capsys, noisy):
     before = run_json(capsys, "replay", noisy, "--label", "healthy", *DETECTORS)
     assert (before["healthy"]["alarms"], before["healthy"]["steps"]) == (1, 4200)
     fitted = run_json(capsys, "calibrate", "--runs", noisy, "--false-alarms", 10, "--out", preset, *DETECTORS)
-    assert (fitted["runs"], fitted["steps"], fitted["false_alarms"], fitted["unhealthy"], fitted["promised"]) == (3, 4200, 0, 1, True)
+    assert (fitted["runs"], fitted["steps"], fitted["false_alarms"], fitted["unhealthy"], fitted["guaranteed"]) == (3, 4200, 0, 1, True)
     assert fitted["detectors"]["GW102"]["strictness"] == 0.0
     assert fitted["detectors"]["GW101"]["strictness"] > 0.0 > fitted["detectors"]["GW301"]["strictness"]
     assert run_json(capsys, "replay", noisy, "--label", "healthy", *DETECTORS, "--preset", preset)["healthy"]["alarms"] == 0
@@ -69,7 +69,7 @@ def test_too_few_steps_are_said_and_nothing_becomes_more_sensitive(capsys, noisy
     args = ["calibrate", "--runs", str(noisy), "--false-alarms", "0.1", "--out", str(noisy.with_name("preset.toml")), *DETECTORS]
     assert main(args) == 0
     out = capsys.readouterr().out
-    assert "NOT PROMISED: 0.1 in 10,000 takes 299,574 steps without a false alarm, and there are 4,200" in out
+    assert "NOT GUARANTEED: 0.1 in 10,000 takes 299,574 steps without a false alarm, and there are 4,200" in out
     assert "left out, as not healthy: 1 runs (non-finite)" in out
     preset = read_preset(noisy.with_name("preset.toml"))
     assert preset["GW301"] == arguments_at(next(cls for cls in discover_detectors() if cls.code == "GW301"), 0.0)
@@ -80,9 +80,18 @@ def test_too_few_steps_are_said_and_nothing_becomes_more_sensitive(capsys, noisy
 def test_a_rate_that_cannot_be_kept_is_said(capsys, noisy):
     [failing] = read_recordings(RECORDED / "non-finite-0.parquet")
     write_recordings(noisy, [Recording("a", failing.readings), Recording("b", failing.readings)])
-    args = ["calibrate", "--runs", str(noisy), "--false-alarms", "10", "--out", str(noisy.with_name("preset.toml")), *DETECTORS]
+    preset = noisy.with_name("preset.toml")
+    args = ["calibrate", "--runs", str(noisy), "--false-alarms", "10", "--out", str(preset), *DETECTORS]
     assert main(args) == 1
-    assert "NOT KEPT: even the strictest settings exceed 10 in 10,000" in capsys.readouterr().out
+    assert not preset.exists()
+    preset.write_text("an older one")
+    assert main(args) == 1
+    said = capsys.readouterr().out
+    assert "NOT KEPT: even the strictest settings exceed 10 in 10,000" in said
+    assert "non-finite values (GW303)" in said
+    assert said.endswith("no preset is written\n")
+    assert run_json(capsys, *args, exit_code=1)["preset"] is None
+    assert preset.read_text() == "an older one"
 
 
 def test_a_sweep_is_the_replay_at_each_setting(capsys, noisy):
@@ -103,10 +112,10 @@ def test_a_sweep_for_people_has_a_row_for_each_setting(capsys, noisy):
     assert main(["replay", str(noisy), "--sweep", "--label", "healthy", *words]) == 0
     head, *rows = (line.split() for line in capsys.readouterr().out.splitlines())
     assert head[:3] == ["DETECTOR", "STRICTNESS", "FOUND"]
-    assert [row[:2] for row in rows[:9]] == [["GW501", f"{position / 4:+g}"] for position in range(-4, 5)]
+    assert [row[:4] for row in rows[:9]] == [["range", "mismatch", "(GW501)", f"{position / 4:+g}"] for position in range(-4, 5)]
     assert rows[4][-3:] == ["reach_ratio=8", "excess_ratio=0.5", "window=120"]
-    assert "GW401 could not evaluate 4 runs: needs frechet" in " ".join(rows[-1])
-    assert not any(row[:1] in (["GW401"], ["GW402"]) for row in rows[:-1])
+    assert "quality regression (GW401) could not evaluate 4 runs: needs frechet" in " ".join(rows[-1])
+    assert not any(code in row for row in rows[:-1] for code in ("(GW401)", "(GW402)"))
 
 
 COUNTS = st.integers(1, 4).flatmap(
@@ -155,6 +164,7 @@ def test_runs_that_differ_too_much_are_said():
     assert (fitted.alarms, fitted.leave_one_out.alarms) == (0, 27)
     assert "NOT KEPT on runs left out of the fit" in _describe_fit(0.5, fitted, 3, [])[-1]
     assert "NOT KEPT" not in " ".join(_describe_fit(1.0, fitted, 3, []))
+    assert [is_kept(rate, fitted) for rate in (0.5, 1.0)] == [False, True]
 
 
 def test_settings_lie_between_the_ends():
@@ -180,12 +190,12 @@ def test_a_preset_sets_the_detectors_of_both_front_ends(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[detectors.GW999]\nmin_vendi_ratio = 1.0", "must name existing detectors (GW101, "),
-        ("[detectors.GW101]\nvendi = 0.2", "must give GW101 (ModeCollapse) existing arguments (min_vendi_ratio, "),
-        ("[detectors.GW101]\nmin_vendi_ratio = 'low'", "must give GW101 a finite number of at most 1e+09 as min_vendi_ratio, got 'low'"),
-        ("[detectors.GW101]\nmin_vendi_ratio = nan", "must give GW101 a finite number of at most 1e+09 as min_vendi_ratio, got nan"),
-        ("[detectors.GW101]\nwindow = 20.5", "must give GW101 a whole number as window, got 20.5"),
-        ("[detectors.GW101]\nwindow = 0", "must give GW101 (ModeCollapse) valid arguments: size must be >= 1 (steps), got 0"),
+        ("[detectors.GW999]\nmin_vendi_ratio = 1.0", "must name existing detectors, got GW999; there are mode collapse (GW101), "),
+        ("[detectors.GW101]\nvendi = 0.2", "must give mode collapse (GW101) existing arguments (min_vendi_ratio, "),
+        ("[detectors.GW101]\nmin_vendi_ratio = 'low'", "a finite number of at most 1e+09 as min_vendi_ratio, got 'low'"),
+        ("[detectors.GW101]\nmin_vendi_ratio = nan", "a finite number of at most 1e+09 as min_vendi_ratio, got nan"),
+        ("[detectors.GW101]\nwindow = 20.5", "must give mode collapse (GW101) a whole number as window, got 20.5"),
+        ("[detectors.GW101]\nwindow = 0", "must give mode collapse (GW101) valid arguments: size must be >= 1 (steps), got 0"),
         ("GW101 = 3", "must have a table [detectors.CODE] for each detector, got GW101"),
         ("min_vendi_ratio =", "must be a TOML file of ganwatch calibrate"),
     ],

@@ -9,10 +9,12 @@ from scipy import stats
 from ganwatch.calibration.rates import Proportion, count_false_alarms, detection_rates_by_label, poisson_interval
 from ganwatch.calibration.replayed_runs import Alarm, ReplayedRun
 from ganwatch.cli import main
-from ganwatch.core.readings import Readings
+from ganwatch.core.readings import Readings, Run
 from ganwatch.core.replay import replay
 from ganwatch.recordings import Recording, read_recordings, write_recordings
 from ganwatch.session.defaults import default_detectors
+from ganwatch.sinks.sql import SqlSink
+from ganwatch.store.database import open_store
 from ganwatch.trainer.faults import FAULTS
 
 RECORDED = Path(__file__).parents[1] / "recorded"
@@ -58,6 +60,22 @@ def test_the_report_has_the_counts_behind_its_rates(capsys, tmp_path):
     assert ["mode-collapse", "2", "1", "0.09 to 0.91", "2", "540", "100"] in rows
     assert ["false alarms: 1 on 1 of 1 healthy runs, 10 in 10,000 steps (95% interval 0.253 to 55.7; 1,000 steps watched)"] in rows
     assert any("1 run not known to be healthy or failing" in row[0] for row in rows if row)
+
+
+def test_runs_of_a_store_are_shown_by_their_names(capsys, tmp_path):
+    for position, (run, name) in enumerate([("aaaaaaaaaaaa", "mine"), ("bbbbbbbbbbbb", "mine"), ("cccccccccccc", "yours")]):
+        sink = SqlSink(open_store(str(tmp_path)))
+        sink.start(Run(run, name, started=1.0 + position))
+        sink.readings([Readings(1, {"loss/g": 1.0})])
+        sink.finish("finished")
+        sink.close()
+    assert main(["replay", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines[1:4]] == ["mine (aaaaaaaa)", "mine (bbbbbbbb)", "yours"]
+    assert any(line.startswith("mode collapse (GW101) could not evaluate 3 runs: needs ") for line in lines)
+    result = replay_json(capsys, "yours", "--store", tmp_path)
+    assert [(run["name"], run["run_name"]) for run in result["runs"]] == [("cccccccccccc", "yours")]
+    assert result["titles"]["GW101"] == "mode collapse"
 
 
 def test_a_table_of_others_is_replayed(capsys, tmp_path):
@@ -114,13 +132,13 @@ def test_a_failure_is_found_by_a_correct_code_that_does_not_come_too_early():
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["nowhere.parquet"], "SOURCE must be a Parquet file of recordings"),
-        ([RECORDED, "--detectors", "GW999"], "detectors must be codes (GW101, "),
+        (["nowhere.parquet"], "SOURCE must be a store, a Parquet file of recordings"),
+        ([RECORDED, "--detectors", "GW999"], "got 'GW999'; the codes are those of mode collapse (GW101), mode dropping (GW102), "),
         ([RECORDED, "--detectors", "ganwatch.none:X"], "must name an importable package.module:attribute, got 'ganwatch.none:X'"),
         ([RECORDED, "--detectors", "ganwatch.core.statistics:Window"], "must be Detector classes or a sequence of them"),
         (
             [RECORDED, "--detectors", "GW303", "--detectors", "ganwatch.detectors.non_finite:NonFinite"],
-            "different codes, got several with GW303",
+            "different codes, got several of non-finite values (GW303)",
         ),
         ([RECORDED, "--jobs", "0"], "--jobs must be >= 1 (processes), got 0"),
         ([RECORDED, "--preset", "none.toml"], "preset must be a TOML file"),

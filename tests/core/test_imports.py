@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+import ganwatch
 import ganwatch.core
 
 HEAVY = {"torch", "numpy", "scipy", "sqlmodel", "sqlalchemy", "prometheus_client", "lightning", "pandas", "streamlit", "sklearn"}
@@ -33,6 +34,11 @@ def _brought(code: str) -> set[str]:
 )
 def test_nothing_heavy_comes_along(code: str) -> None:
     assert not _brought(code) & HEAVY
+
+
+def test_the_package_shows_what_it_imports_on_first_use() -> None:
+    assert {"FreshDataDrift", "GanWatch", "auto", "watch", "__version__"} <= set(dir(ganwatch))
+    assert not _brought("import ganwatch; assert 'watch' in dir(ganwatch)") & HEAVY
 
 
 def test_lightning_stays_out_of_what_the_other_front_ends_stand_on() -> None:

@@ -122,7 +122,7 @@ def test_every_part_that_raises_is_isolated_counted_and_logged_once(caplog: pyte
     monitor.finish("finished")
     assert monitor.guard.errors == {
         **{f"probe {name}": 5 for name in ("raising", "numberless", "shapeless", "wordy")},
-        "detector GW301": 5,
+        "detector high (GW301)": 5,
         "sink refusing": 1 + 5 + 1 + 2,  # start, readings, the incident, finish and close
         "listener": 1,
     }
@@ -212,12 +212,12 @@ def test_a_monitor_restored_at_any_step_raises_the_same_incidents(values: list[f
     stream = [Readings(step, {"loss/g": 1.0} if value is None else {"loss/d": value}) for step, value in enumerate(values, start=1)]
     at = data.draw(st.integers(0, len(stream)))
     whole, cut = Monitor(detectors=[High(), Broken()]), Monitor(detectors=[Broken(), High()])
-    whole.guard.errors["detector GW301"] = cut.guard.errors["detector GW301"] = 1
+    whole.guard.errors["detector vanishing gradients (GW301)"] = cut.guard.errors["detector vanishing gradients (GW301)"] = 1
     for position, one in enumerate(stream):
         if position == at:
             state = json.loads(json.dumps(cut.state_dict()))
             cut = Monitor(detectors=[High(), Broken()])
-            cut.guard.errors["detector GW301"] = 1
+            cut.guard.errors["detector vanishing gradients (GW301)"] = 1
             cut.load_state_dict(state)
         assert cut.add_readings(one) == whole.add_readings(one)
     assert cut.incidents.history == whole.incidents.history

@@ -68,7 +68,7 @@ def test_a_detector_that_cannot_judge_is_named_with_what_it_lacks(detector, seri
     assert outcome.conclusion is Conclusion.NOT_JUDGED
     [unjudged] = outcome.unjudged
     assert (unjudged.code, unjudged.reason, unjudged.last_step) == ("ACME-1", reason, last_step)
-    assert "ACME-1 stub" in outcome.describe()
+    assert f"stub (ACME-1): {unjudged.cause}" in outcome.describe()
     assert Outcome.from_plain(json.loads(json.dumps(outcome.to_plain()))) == outcome
 
 
@@ -78,6 +78,9 @@ def test_a_run_is_clean_if_all_was_judged_and_has_incidents_if_one_fired():
     assert run(stub(required=("d_auc",)), ALWAYS | {"d_auc": (20, 940)}).conclusion is Conclusion.CLEAN  # the next one may still come
     outcome = run(stub(required=("energy_distance",), fires_at=500), series)
     assert (outcome.conclusion, outcome.incidents, len(outcome.unjudged)) == (Conclusion.INCIDENTS, ("ACME-1",), 1)
+    assert outcome.headline == "1 incident: stub (ACME-1)"
+    older = {name: value for name, value in outcome.to_plain().items() if name != "titles"}
+    assert Outcome.from_plain(older).headline == "1 incident: ACME-1"
     assert Monitor(detectors=[Stub()]).outcome().conclusion is Conclusion.NOT_JUDGED  # without a step
     assert run(stub(inputs=("x",)), ALWAYS).describe().startswith("no incident was found, but not everything was judged")
     nothing = Monitor()

@@ -136,10 +136,11 @@ def test_terms_of_the_glossary_are_sorted():
 
 
 def test_faults_and_their_codes_are_those_of_the_demo():
+    from ganwatch.core.detector_settings import failure_names
     from ganwatch.trainer.faults import FAULTS
 
     stated = {codes(cell)[0]: row[-1] for cell, row in table("docs/read-an-incident.md", "fault").items()}
-    assert stated == {name: fault.code for name, fault in FAULTS.items()}
+    assert stated == {name: failure_names()[fault.code] for name, fault in FAULTS.items()}
 
 
 def test_usual_names_of_networks_are_those_of_the_callback():

@@ -34,12 +34,16 @@ def incident(code, fired, cause=None):
 @pytest.mark.parametrize(
     ("incidents", "right", "said"),
     [
-        ([], False, "nothing; expected GW101"),
-        ([incident("GW101", 620)], True, "GW101 a title at step 620, 20 steps later"),
-        ([incident("GW101", 620), incident("GW201", 610, cause="GW101-1")], True, "GW201 a title at step 610, explained by GW101"),
-        ([incident("GW101", 620, cause="GW201-1"), incident("GW201", 640)], False, "no; expected GW101"),
-        ([incident("GW101", 590), incident("GW201", 640)], False, "GW101 had fired already"),
-        ([incident("GW101", 620), incident("GW201", 610)], False, "GW201 a title at step 610, 10 steps later"),
+        ([], False, "nothing; expected mode collapse (GW101)"),
+        ([incident("GW101", 620)], True, "a title (GW101) at step 620, 20 steps later"),
+        (
+            [incident("GW101", 620), incident("GW201", 610, cause="GW101-1")],
+            True,
+            "a title (GW201) at step 610, explained by a title (GW101)",
+        ),
+        ([incident("GW101", 620, cause="GW201-1"), incident("GW201", 640)], False, "no; expected a title (GW101)"),
+        ([incident("GW101", 590), incident("GW201", 640)], False, "mode collapse (GW101) had fired already"),
+        ([incident("GW101", 620), incident("GW201", 610)], False, "a title (GW201) at step 610, 10 steps later"),
     ],
 )
 def test_the_first_incident_without_a_cause_decides(incidents, right, said):
@@ -50,13 +54,14 @@ def test_the_first_incident_without_a_cause_decides(incidents, right, said):
 
 def test_a_drill_that_finds_nothing_fails(tmp_path, capsys):
     assert main(["drill", "stall", "--step", "2", "--steps", "2", "--store", str(tmp_path)]) == 1
-    assert "nothing; expected GW403" in capsys.readouterr().out
+    assert "nothing; expected stall (GW403)" in capsys.readouterr().out
 
 
 def test_the_list_names_every_injection(capsys):
     assert main(["drill", "--list"]) == 0
     head, *listed = capsys.readouterr().out.splitlines()
-    assert head.split() == ["FAILURE", "CODES", "CAUSE"]
+    assert head.split() == ["FAILURE", "INCIDENTS", "CAUSE"]
+    assert any("mode dropping (GW102), data drift (GW402)" in line for line in listed)
     assert [line.split()[0] for line in listed] == list(injections())
     assert all(line.endswith(cls.cause) for line, cls in zip(listed, injections().values(), strict=True))
 
@@ -66,8 +71,8 @@ def test_the_list_names_every_injection(capsys):
     [
         ([], "FAILURE must be one of"),
         (["stall", "--step", "30", "--steps", "20"], "--step must be <= --steps (the training ends there), got 30 and 20"),
-        (["stall", "--step", "0"], "step must be an integer >= 1"),
-        (["stall", "--seed", "-1"], "seed must be in"),
+        (["stall", "--step", "0"], "--step must be >= 1 (updates of the generator), got 0"),
+        (["stall", "--seed", "-1"], "--seed must be >= 0, got -1"),
     ],
 )
 def test_bad_input_is_named_before_the_first_step(words_given, message, tmp_path, capsys):
@@ -79,4 +84,6 @@ def test_an_unknown_failure_is_refused_without_torch():
     code = "import sys\nfrom ganwatch.cli import main\ntry: main(['drill', 'boredom'])\nfinally: assert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "invalid choice: 'boredom'" in done.stderr
+    [line] = done.stderr.splitlines()
+    assert line.startswith("ganwatch drill: FAILURE must be one of mode-collapse, ")
+    assert line.endswith(", got 'boredom'")

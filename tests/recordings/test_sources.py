@@ -74,6 +74,26 @@ def test_a_run_of_the_store_is_what_its_last_attempt_left(tmp_path):
         assert (recording.name, rows(recording), recording.facts) == ("0123456789ab", expected, {"name": "mine"})
 
 
+@pytest.mark.parametrize("place", ["", "ganwatch.db"])
+def test_a_store_stands_for_all_its_runs_with_readings(tmp_path, place):
+    for position, (run, name) in enumerate([("aaa", "mine"), ("bbb", "empty"), ("ccc", "mine")]):
+        sink = SqlSink(open_store(str(tmp_path)))
+        sink.start(Run(run, name, started=1.0 + position))
+        sink.readings([Readings(1, {"loss/g": float(position)})] * (name != "empty"))
+        sink.finish("finished")
+        sink.close()
+    write_long(tmp_path / "a.csv")
+    (tmp_path / "mlflow.db").write_text("of another program")
+    found = [one.name for one in read(tmp_path / place, names=NAMES)]
+    assert found == ["aaa", "ccc", *["a"] * (not place)]
+
+
+def test_a_store_without_readings_is_refused(tmp_path):
+    open_store(str(tmp_path)).close()
+    with pytest.raises(UserError, match=r"SOURCE must be a store with a run that has readings, got .* with 0 runs without any"):
+        read(tmp_path)
+
+
 def test_names_come_from_a_file_and_from_texts(tmp_path):
     (tmp_path / "names.toml").write_text('errG = "loss/d"\n"Loss/D real" = "d_auc"\n')
     names = read_series_names(["a=b=step", "errG=loss/g"], tmp_path / "names.toml")
@@ -124,7 +144,7 @@ def test_what_is_no_source_is_said(tmp_path):
     (tmp_path / "run.txt").write_text("")
     for given, message in (
         (tmp_path, "got a folder without any"),
-        (tmp_path / "run.txt", "SOURCE must be a Parquet file"),
+        (tmp_path / "run.txt", "SOURCE must be a store, a Parquet file"),
         (tmp_path / "none", "or with --store a run"),
     ):
         with pytest.raises(UserError, match=message):

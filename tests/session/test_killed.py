@@ -43,7 +43,7 @@ def test_killed_and_resumed_is_one_run_with_the_same_readings_and_alarms(tmp_pat
     for name in series.keys() - TIMES:
         assert series[name] == whole[name], name
     said = (tmp_path / "killed" / "log").read_text()
-    assert [said.count(f"GW99{number} FromUpdate since step") for number in (1, 3)] == [1, 1]
+    assert [said.count(f"FromUpdate (GW99{number}-1) since step") for number in (1, 3)] == [1, 1]
 
 
 def watched():

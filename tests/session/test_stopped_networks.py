@@ -104,7 +104,7 @@ def test_swapped_networks_do_not_end_clean(caplog):
         _, sink = train(SwappedLoop)
     assert sink.latest_outcome.conclusion is not Conclusion.CLEAN
     assert {"GW101", "GW201"} <= {one.code for one in sink.latest_outcome.unjudged}
-    assert "but not everything was judged: GW101 mode collapse" in caplog.records[-1].getMessage()
+    assert "but not everything was judged: mode collapse (GW101)" in caplog.records[-1].getMessage()
 
 
 class DyingProbe(Probe):

@@ -40,6 +40,7 @@ def test_the_log_has_one_line_for_each_change_of_state(caplog: pytest.LogCapture
     caplog.set_level(logging.INFO, "ganwatch")
     sink = LogSink()
     firing = replace(INCIDENT, state=State.FIRING, cause="GW302-1")
+    sink.restore(replace(INCIDENT, id="GW302-1", title="exploding gradients"))
     for incident in (INCIDENT, firing, replace(firing, seen=140), replace(firing, state=State.RESOLVED, resolved=300)):
         sink.incident(incident)
     sink.incident(replace(firing, id="GW101-2", severity=Severity.TICKET, evidence=None, remedies="", runbook=""))
@@ -50,12 +51,12 @@ def test_the_log_has_one_line_for_each_change_of_state(caplog: pytest.LogCapture
         (
             "ERROR",
             (
-                "GW101 mode collapse since step 100 (seen at step 130); "
-                "vendi_ratio = 0.0312 against 0.25 (reals of the same step): few outputs; explained by GW302-1; "
+                "mode collapse (GW101-1) since step 100 (seen at step 130); "
+                "vendi_ratio = 0.0312 against 0.25 (reals of the same step): few outputs; explained by exploding gradients (GW302-1); "
                 "try first: Look at the data first; see alerts/runbooks/GW101.md"
             ),
         ),
-        ("INFO", "GW101 mode collapse resolved at step 300"),
-        ("WARNING", "GW101 mode collapse since step 100 (seen at step 130); explained by GW302-1"),
-        ("ERROR", "GW101 mode collapse since step 100 (seen at step 130); loss/g = nan (definition): no number"),
+        ("INFO", "mode collapse (GW101-1) resolved at step 300"),
+        ("WARNING", "mode collapse (GW101-2) since step 100 (seen at step 130); explained by exploding gradients (GW302-1)"),
+        ("ERROR", "mode collapse (GW303-1) since step 100 (seen at step 130); loss/g = nan (definition): no number"),
     ]

@@ -43,7 +43,17 @@ def test_tables_for_people(folder: str, capsys: pytest.CaptureFixture[str]) -> N
     out = capsys.readouterr().out
     assert "run abc123 (digits), finished, step 40: 1 incident\n" in out
     assert "GW101-1   mode collapse  open at the end  20     30" in out
-    assert "vendi_ratio = nan over 50 steps (reals of the same step)" in out
+    assert "mode collapse (GW101-1): vendi_ratio = nan over 50 steps (reals of the same step)" in out
+
+
+def test_the_cause_of_an_incident_has_its_name(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+    sink = SqlSink(folder)
+    sink.start(Run("def456", "digits", started=2e9))
+    sink.incident(Incident("GW501-1", "GW501", "range mismatch", Severity.PAGE, State.FIRING, 1, 2))
+    sink.incident(Incident("GW101-1", "GW101", "mode collapse", Severity.PAGE, State.FIRING, 3, 4, cause="GW501-1"))
+    sink.close()
+    assert call("incidents", "def456", "--store", folder) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith("  range mismatch (GW501-1)")
 
 
 def test_what_failed_and_what_is_wired_wrongly_is_said(folder: str, capsys: pytest.CaptureFixture[str]) -> None:

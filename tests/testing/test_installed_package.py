@@ -140,4 +140,4 @@ def test_parts_of_another_package_are_used_by_being_installed(tmp_path: Path) ->
     assert len([line for line in lines if isinstance(line, float)]) == 30
     assert ["ACME-7", "firing", None, ""] in lines
     assert "entry point broken = acme_gan:NoSuchThing of group ganwatch.detectors cannot be loaded" in done.stderr
-    assert "detector Clash must have a code of its own, got GW101; it is left out" in done.stderr
+    assert "detector Clash must have a code of its own, got that of mode collapse (GW101); it is left out" in done.stderr

@@ -83,7 +83,9 @@ finally:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert f"argument {words[0]}: invalid choice: {words[1]!r} (choose from" in done.stderr
+    [line] = done.stderr.splitlines()
+    assert line.startswith(f"ganwatch demo: {words[0]} must be one of ")
+    assert line.endswith(f", got {words[1]!r}")
 
 
 def test_help_says_how_many_steps_each_case_takes():

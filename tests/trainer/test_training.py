@@ -16,6 +16,7 @@ import pytest
 import torch
 import yaml
 
+from ganwatch.cli import main
 from ganwatch.commands import train
 from ganwatch.core.errors import UserError
 from ganwatch.trainer.data import GANData
@@ -247,6 +248,100 @@ def test_command_trains_stores_its_configuration_and_resumes(tmp_path, capsys):
     assert captured.err.splitlines()[-1].startswith("step 5/5")
     assert command("--resume", "--config", str(run / "config.yaml"), "--steps", "5") == 0
     assert "5 steps are done" in capsys.readouterr().out
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_command_without_arguments_says_how_to_start(folder, capsys):
+    assert main(["train"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("ganwatch train: a configuration must be given, got no argument.")
+    assert "ganwatch train --config examples/configs/digits.yaml" in said
+    assert "ganwatch train --help lists the keys" in said
+    assert list(folder.iterdir()) == []
+    with pytest.raises(SystemExit) as raised:
+        main(["train", "--help"])
+    assert raised.value.code == 0
+    assert "--model.loss" in capsys.readouterr().out
+
+
+BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "\n".join(
+    f"{new}: &{new} [{','.join([f'*{old}'] * 9)}]" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "--config must be a YAML file of keys and values, got 'mine.yaml': No such file or directory"),
+        ("", "--config must be a YAML file of keys and values, got nothing in mine.yaml"),
+        ("[1, 2]", "--config must be a YAML file of keys and values, got a list in mine.yaml"),
+        ("1: 2", "--config must be a YAML file of keys and values, got the key 1, which is no text, in mine.yaml"),
+        ("steps: [", "--config must be a YAML file of keys and values, got 'mine.yaml': did not find expected node content in line 2"),
+        ("a: 2001-99-99", "--config must be a YAML file of keys and values, got 'mine.yaml': month must be in 1..12"),
+        (b"\xff", "--config must be a YAML file of keys and values in UTF-8, got 'mine.yaml': invalid start byte"),
+        ("#" * (2**20 + 1), "--config must be a YAML file of keys and values of at most 1,048,576 bytes, got more in mine.yaml"),
+        ("a: " + "[" * 5000, "values must lie at most 20 deep within each other, got more in mine.yaml"),
+        (BOMB, "a configuration must have at most 10,000 names and values, got more in mine.yaml"),
+        ("a: &a {b: *a}", "a value must not hold itself, got *a within &a in mine.yaml"),
+        ("steps: " + "9" * 5000, "a name or value must have at most 2,000 characters, got 5,000 in mine.yaml"),
+        ("steps: " + "9" * 400, f"steps must be in 1…2147483647 (updates of the generator), got {'9' * 60}… in mine.yaml"),
+        ("config: mine.yaml", "Config file loop detected: mine.yaml -> mine.yaml"),
+        ("stepz: 3", "keys must be those of ganwatch train --help, got stepz in mine.yaml; did you mean steps?"),
+        ("model: {bogus: 1}", "keys must be those of ganwatch train --help, got model.bogus in mine.yaml; did you mean model.loss?"),
+        ("model: 3", "model must hold keys and values, got 3 in mine.yaml"),
+        ("steps: many", "steps must be a whole number, got many in mine.yaml"),
+        ("steps: null", "steps must have a value, got null in mine.yaml"),
+        ("name: [1]", "name must be a text or null, got [1] in mine.yaml"),
+        ("model: {output: l7}", "model.output must be one of 'tanh', 'identity' or null, got l7 in mine.yaml"),
+        ("model: {width: -3}", "model.width must be >= 1, got -3 in mine.yaml"),
+        ("model: {channels: 65537}", "model.channels must be <= 65536, got 65537 in mine.yaml"),
+        ("model: {g_lr: .inf}", "model.g_lr must be finite, got inf in mine.yaml"),
+        ("data: {samples: 0}", "data.samples must be >= 1, got 0 in mine.yaml"),
+        ("checkpoint_every: 0", "checkpoint_every must be >= 1 (updates of the generator), got 0 in mine.yaml"),
+        ("prometheus_port: 70000", "prometheus_port must be in 0…65535, got 70000 in mine.yaml"),
+        ("store: ''", "store must be a folder, an SQLite file or a SQLAlchemy URL, got an empty text in mine.yaml"),
+        ("root: mine.yaml/x",
+         "root must be a folder that exists or can be made, got 'mine.yaml/x': '{folder}/mine.yaml' is no folder in mine.yaml"),
+        ("trainer: {callbacks: [{class_path: nets.None}]}",
+         "trainer.callbacks must name classes that can be imported, got nets.None in mine.yaml: No module named 'nets'"),
+    ],
+)  # fmt: skip
+def test_a_wrong_configuration_is_one_line(folder, capsys, text, said):
+    if text is not None:
+        (folder / "mine.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    assert main(["train", "--config", "mine.yaml"]) == 2
+    assert capsys.readouterr().err == f"ganwatch train: {said.replace('{folder}', str(folder))}\n"
+    assert [path.name for path in folder.iterdir()] == ["mine.yaml"] * (text is not None)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--stepz", "3"], "options must be those of ganwatch train --help, got --stepz; did you mean --steps?"),
+        (["--steps", "many"], "steps must be a whole number, got many"),
+        (["--steps"], "--steps must have a value, got none"),
+        (["--steps", "0"], "steps must be >= 1 (updates of the generator), got 0"),
+        (["--model.width", "-3"], "model.width must be >= 1, got -3"),
+        (["--model.shape=" + "[" * 999], "values must lie at most 20 deep within each other, got more on the command line"),
+        (["--config", "/dev/zero"], "--config must be a YAML file of keys and values, got '/dev/zero', which is no file"),
+        (["--conf=none.yaml"], "--config must be a YAML file of keys and values, got 'none.yaml': No such file or directory"),
+        (["--name", "a\0b"], r"arguments must be UTF-8 text without a NUL character, got 'a\x00b'"),
+    ],
+)
+def test_a_wrong_option_is_one_line(folder, capsys, words, said):
+    assert main(["train", *words]) == 2
+    assert capsys.readouterr().err == f"ganwatch train: {said}\n"
+    assert list(folder.iterdir()) == []
+
+
+def test_aliases_are_allowed(folder):
+    (folder / "mine.yaml").write_text("steps: &n 2\nroot: run\nmodel: {shape: [2], width: *n}\ndata: {source: ring}\n")
+    assert main(["train", "--config", "mine.yaml"]) == 0
 
 
 def test_command_names_a_seed_that_is_none():

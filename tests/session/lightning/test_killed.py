@@ -46,7 +46,7 @@ def everything(folder, name):
 
 def alarms(folder, name):
     log = (folder / name / "log").read_text().splitlines()
-    return [sum(f"GW99{number} Between since step" in line for line in log) for number in (1, 2, 3)]
+    return [sum(f"Between (GW99{number}-1) since step" in line for line in log) for number in (1, 2, 3)]
 
 
 def test_uninterrupted(folder):
