@@ -58,7 +58,8 @@ def _run(words: Sequence[str]) -> int:
         arguments.parser.check(arguments)
         return int(arguments.handler(arguments))
     except UserError as error:
-        print_text(f"{command}: {error}", file=sys.stderr)
+        for line in error.lines:
+            print_text(f"{command}: {line}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

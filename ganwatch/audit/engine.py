@@ -21,7 +21,7 @@ from ganwatch.data.source import NotIndexableError, Source, to_array
 from ganwatch.isolation.generators import find_all_generators
 from ganwatch.isolation.random_state import preserved_random_state
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("ganwatch")
 _READING_SHARE = 0.7
 """Share of the budget after which reading ends, so that the checks have time too."""
 _TRAIN_READING_SHARE = 0.5

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from ganwatch.core.clean_text import terminal_text
 from ganwatch.core.names import name_failure
 
 CODE, TITLE = "GW503", "finding of the data audit"
@@ -94,7 +95,8 @@ class Report:
         findings = [asdict(finding) | {"severity": str(finding.severity), "examples": list(finding.examples)} for finding in self.findings]
         return {"data": self.data, "size": self.size, "read_count": self.read_count, "findings": findings, "results": dict(self.results)}
 
-    def __str__(self) -> str:
+    def lines(self) -> list[str]:
+        """Return the report in lines, for people."""
         lines = [f"{self.data}: {self.size:,} items, {self.read_count:,} read, {len(self.warnings)} warning(s)"]
         for finding in self.findings:
             lines += ["", f"{finding.severity.upper()} {name_failure(TITLE, finding.code)}, {finding.check}: {finding.title}"]
@@ -103,4 +105,7 @@ class Report:
                 lines.append("  examples: " + ", ".join(map(str, finding.examples)))
             lines += textwrap.wrap(f"do: {finding.remedy}", 110, initial_indent="  ", subsequent_indent="  ")
         width = max(map(len, self.results), default=0)
-        return "\n".join([*lines, "", *(f"  {name:<{width}}  {outcome}" for name, outcome in self.results.items())])
+        return [*lines, "", *(f"  {name:<{width}}  {outcome}" for name, outcome in self.results.items())]
+
+    def __str__(self) -> str:
+        return "\n".join(map(terminal_text, self.lines()))

@@ -227,7 +227,7 @@ def _replay_source(source: Source, factories: Sequence[DetectorFactory], label: 
             yield from recording.damage
             yield tuple(replay_run(recording, factory(), label) for factory in factories)
     except UserError as error:
-        yield from str(error).split("\n")
+        yield from error.lines
 
 
 def _list(replay_source: Callable[[Source], Iterable[_Item]], source: Source) -> list[_Item]:

@@ -28,6 +28,7 @@ def report_failure(error: Exception, command: str, words: Sequence[str]) -> None
         with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write("\n".join([*header, "", mask_passwords(trace)]))
     except OSError as reason:
-        print_text(f"{line}; no file with the details could be written ({reason.strerror}), they follow\n{trace}", file=sys.stderr)
+        line = f"{line}; no file with the details could be written ({reason.strerror}), they follow"
+        print_text(line, *trace.split("\n"), file=sys.stderr)
     else:
         print_text(f"{line}. Please report it to the maintainers, with the details in {path}", file=sys.stderr)

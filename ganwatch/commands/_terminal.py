@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Self, TextIO, TypeVar
 from weakref import WeakKeyDictionary
 
+from ganwatch.core.clean_text import terminal_text
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -23,20 +25,9 @@ PIPE_WIDTH = 1_000_000
 T = TypeVar("T")
 
 
-def terminal_text(text: object) -> str:
-    r"""Return text as one line in which control characters and other unprintable ones are spelled out.
-
-    Names from stores and files pass through here, so that none of them moves the cursor or colours the terminal.
-
-    >>> print(terminal_text("two\nlines \x1b[31mred"))
-    two\nlines \x1b[31mred
-    """
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in str(text))
-
-
-def print_text(text: str, *, file: TextIO | None = None) -> None:
-    """Print text of one or more lines; every line passes through ``terminal_text``."""
-    print("\n".join(map(terminal_text, text.split("\n"))), file=file, flush=True)
+def print_text(*lines: str, file: TextIO | None = None) -> None:
+    """Print lines, each through ``terminal_text``: a line break within one is spelled out."""
+    print("\n".join(map(terminal_text, lines)), file=file, flush=True)
 
 
 def format_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

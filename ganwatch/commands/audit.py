@@ -51,5 +51,5 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(report.to_dict(), indent=2, allow_nan=False))
     else:
-        print_text(str(report))
+        print_text(*report.lines())
     return 1 if report.warnings else 0

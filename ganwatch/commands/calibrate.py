@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
         others = [run[0] for run in replayed if run[0].label != HEALTHY]
         _print_table(chosen, alarms, missing)
         conclusions = _describe_fit(args.false_alarms, fitted, len(healthy), others)
-        print_text("\n".join(["", *conclusions, f"written: {args.out}" if kept else "no preset is written"]))
+        print_text("", *conclusions, f"written: {args.out}" if kept else "no preset is written")
     return 0 if kept else 1
 
 

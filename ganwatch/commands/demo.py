@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(result, allow_nan=False))
     else:
-        print_text("\n" + report(result, args.store, stopped=stopped))
+        print_text("", *report(result, args.store, stopped=stopped))
     return 130 if stopped else 0
 
 

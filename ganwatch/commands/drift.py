@@ -154,7 +154,7 @@ def _print_drift(drift: Drift, report: str | None) -> None:
             lines.append(f"{name}: {side['skipped']} of {side['read'] + side['skipped']} left out, {_describe_skipped(side['list'])}")
     lines += [f"report: {report}"] if report else []
     if lines:
-        print_text("\n".join(lines))
+        print_text(*lines)
 
 
 def _describe_skipped(skipped: list[dict[str, Any]]) -> str:

@@ -66,5 +66,5 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(summary(watch) | {"drill": result}, allow_nan=False))
     else:
-        print_text(f"\n{format_report(result)}\n\n{report(summary(watch), args.store, stopped=stopped)}")
+        print_text("", *format_report(result), "", *report(summary(watch), args.store, stopped=stopped))
     return 130 if stopped else int(not result["right"])

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from ganwatch.commands._arguments import JSON, STORE
-from ganwatch.commands._terminal import print_table, print_text, terminal_text
+from ganwatch.commands._terminal import print_table, print_text
 from ganwatch.commands.runs import UNRESOLVED, format_value
 from ganwatch.core.names import name_failure
 from ganwatch.core.outcome import Outcome
@@ -46,12 +46,12 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps([encode(asdict(one)) for one in incidents], allow_nan=False, indent=2))
         return 0
     count = f"{len(incidents) or 'no'} incident{'s' * (len(incidents) != 1)}"
-    print_text(f"run {record.id} ({terminal_text(record.name)}), {record.state}, step {format_value(record.last_step)}: {count}")
+    print_text(f"run {record.id} ({record.name}), {record.state}, step {format_value(record.last_step)}: {count}")
     if record.outcome:
         outcome = Outcome.from_plain(record.outcome)
         print_text(f"not judged: {outcome.unjudged_text}" if outcome.unjudged else "every detector that applies could judge")
         for fault in outcome.faults:
-            print_text(terminal_text(fault))
+            print_text(fault)
     names = {one.id: name_failure(one.title, one.id) for one in incidents}
     if incidents:
         running = record.state == "running"
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         print_table(["INCIDENT", "TITLE", "STATE", "ONSET", "OPENED", "RESOLVED", "CAUSE"], rows)
     for one in incidents:
         if one.evidence is not None:
-            print_text(f"\n{names[one.id]}: {_format_evidence(one.evidence)}\n  {one.evidence.explanation}")
+            print_text("", f"{names[one.id]}: {_format_evidence(one.evidence)}", f"  {one.evidence.explanation}")
             if one.runbook:
                 print_text(f"  runbook: {one.runbook}")
     return 0

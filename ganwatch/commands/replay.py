@@ -79,7 +79,7 @@ def _sweep(args: argparse.Namespace) -> int:
         return 0
     shipped = [run[position] for run in replayed for position, setting in enumerate(settings) if setting.strictness == 0.0]
     _print_sweep(rows)
-    print_text("\n".join(["", *_notes(shipped, {setting.cls.code: setting.name for setting in settings})]))
+    print_text("", *_notes(shipped, {setting.cls.code: setting.name for setting in settings}))
     return 0
 
 
@@ -154,7 +154,7 @@ def _print_report(
     steps = sum(one.steps for one in replayed)
     runs = f"{len(replayed):,} run{'s' * (len(replayed) != 1)}"
     speed = f"{steps:,} steps of {runs} in {seconds:.1f} s, {steps / max(seconds, 1e-9):,.0f} a second"
-    print_text("\n".join([*_notes(replayed, names), speed]))
+    print_text(*_notes(replayed, names), speed)
 
 
 def describe_false_alarms(alarms: FalseAlarms) -> str:

@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(result.as_dict(), allow_nan=False))
     else:
         _print_estimates(result.estimates)
-        print_text("\n".join(["", *_describe_provenance(result.provenance)]))
+        print_text("", *_describe_provenance(result.provenance))
     return 0
 
 

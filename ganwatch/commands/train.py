@@ -45,9 +45,9 @@ def run(args: argparse.Namespace) -> int:
             stopped = True
     watch = next(callback for callback in cli.trainer.callbacks if isinstance(callback, GanWatch))  # type: ignore[attr-defined]  # set by a connector
     if watch.observer is not None:
-        print_text("\n" + report(summary(watch), cli.config.store, stopped=stopped))
+        print_text("", *report(summary(watch), cli.config.store, stopped=stopped))
     elif not (watch.disabled or stopped):
-        print(f"All {cli.config.steps} steps are done: pass a larger --steps to continue.")
+        print_text(f"All {cli.config.steps} steps are done: pass a larger --steps to continue.")
     print_text(f"{cli.model.g_updates} updates of the generator in {cli.root}")
     return 130 if stopped else 0
 

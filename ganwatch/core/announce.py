@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+from ganwatch.core.clean_text import terminal_text
+
 log = logging.getLogger("ganwatch")
 
 SPEAKER = "ganwatch: "
@@ -20,11 +22,16 @@ def announce(text: str, *values: object) -> None:
             logging.StreamHandler().handle(record)
 
 
-def add_speaker(record: logging.LogRecord) -> bool:
-    """Let a record of ganwatch's logger begin with its name if nobody has configured logging: Python then prints the bare message."""
+def prepare_record(record: logging.LogRecord) -> bool:
+    """Prepare a record of ganwatch's logger: values in it are plain text, and it says who speaks.
+
+    It begins with the name of ganwatch if nobody has configured logging, because Python then prints the bare message.
+    """
+    if isinstance(record.args, tuple):
+        record.args = tuple(value if isinstance(value, int | float) else terminal_text(value) for value in record.args)
     if not log.hasHandlers() and not str(record.msg).startswith(SPEAKER):
         record.msg = f"{SPEAKER}{record.msg}"
     return True
 
 
-log.addFilter(add_speaker)
+log.addFilter(prepare_record)

@@ -9,6 +9,11 @@ MAX_SHOWN = 200
 class UserError(ValueError):
     """Invalid input, found before the first step. The message names the argument, the rule and the value."""
 
+    @property
+    def lines(self) -> list[str]:
+        """Lines of the message: one, whatever names in it hold."""
+        return [str(self)]
+
 
 def show_value(value: object) -> str:
     """Return the representation of a value, shortened; never raises.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ganwatch.core.clean_text import html_text
 from ganwatch.core.errors import UserError
 from ganwatch.drift.columns import LABEL, Columns
 
@@ -50,7 +51,11 @@ def write_report(baseline: Columns, fresh: Columns, path: str | Path, *, first: 
         definition = DataDefinition(
             numerical_columns=[name for name in names if name != LABEL], categorical_columns=[name for name in names if name == LABEL]
         )
-        sides = [Dataset.from_pandas(pd.DataFrame(_choose_rows(side, names)), data_definition=definition) for side in (fresh, baseline)]
+        frames = [pd.DataFrame(_choose_rows(side, names)) for side in (fresh, baseline)]
+        for frame in frames:
+            if LABEL in frame:
+                frame[LABEL] = frame[LABEL].map(html_text)
+        sides = [Dataset.from_pandas(frame, data_definition=definition) for frame in frames]
         snapshot = Report([DataDriftPreset()]).run(*sides)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -48,8 +48,8 @@ def evaluate_drill(injection: Injection, injected: int | None, incidents: Sequen
     }
 
 
-def format_report(result: Mapping[str, Any]) -> str:
-    """Format the result of a drill for people."""
+def format_report(result: Mapping[str, Any]) -> list[str]:
+    """Format the result of a drill in lines, for people."""
     names = failure_names() | {one["code"]: name_failure(one["title"], one["code"]) for one in result["incidents"]}
     lines = [f"Drill {result['failure']}: {result['cause']}.", ""]
     facts = [("injected", "never: the training ended before that step" if result["injected"] is None else f"step {result['injected']}")]
@@ -69,7 +69,7 @@ def format_report(result: Mapping[str, Any]) -> str:
         facts.append(("alert", f"{alert['name']}, a {alert['severity']} for the owner {alert['owner']}, goes to {alert['receiver']}"))
         facts.append(("runbook", alert["runbook"]))
         facts.append(("to do", first["remedies"]))
-    return "\n".join(lines + [f"  {name:<9} {text}" for name, text in facts])
+    return lines + [f"  {name:<9} {text}" for name, text in facts]
 
 
 def _incident_facts(incident: Incident, delay: int, codes: Mapping[str, str]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ganwatch.features.extractor import Batch, tensor_bytes
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("ganwatch")
 _MAX_PARTIAL_AGE = 3600.0
 """Age of a partial file, in seconds, beyond which the process that wrote it must have died."""
 

@@ -97,7 +97,7 @@ def read_recordings(path: str | Path, runs: range | None = None) -> Iterator[Rec
             else:
                 yield recording
     if damage:
-        raise DamagedSourceError("\n".join(damage))
+        raise DamagedSourceError(damage)
 
 
 def count_recordings(path: str | Path) -> int:

@@ -21,7 +21,25 @@ FACT_TYPES: dict[str, tuple[type, ...]] = {
 
 
 class DamagedSourceError(UserError):
-    """A source of which a part could not be read; the other runs were yielded before. One line of the message a damage."""
+    """A source of which parts could not be read; the other runs were yielded before.
+
+    Parameters
+    ----------
+    damage : sequence of str
+        A line for each part.
+    """
+
+    def __init__(self, damage: Sequence[str]) -> None:
+        super().__init__("\n".join(damage))
+        self._damage = list(damage)
+
+    @property
+    def lines(self) -> list[str]:
+        """The parts that could not be read."""
+        return self._damage
+
+    def __reduce__(self) -> tuple[type[DamagedSourceError], tuple[list[str]]]:
+        return type(self), (self._damage,)
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def create_recording(name: str, rows: Rows, unused: Collection[str], path: Path,
     """
     if not len(rows):
         if damage:
-            raise DamagedSourceError("\n".join(damage))
+            raise DamagedSourceError(damage)
         unknown = ", ".join(sorted(unused)) or "none"
         raise UserError(f"SOURCE must have series of ganwatch (--map THEIRS=OURS names them, such as errG=loss/g), got {unknown} in {path}")
     return rows.to_recording(name, {"unused": sorted(unused)}, damage)

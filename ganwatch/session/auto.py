@@ -22,6 +22,7 @@ import torch
 from torch import nn
 
 from ganwatch.capture.taps import optimizer_creation, optimizer_steps
+from ganwatch.core.clean_text import terminal_lines
 from ganwatch.core.errors import UserError
 from ganwatch.core.guard import Guard
 from ganwatch.core.incidents import Incident
@@ -147,7 +148,7 @@ class Auto(FrontEnd):
         """Print and return the status; before the networks are found, the missing ones and the classes that an optimizer has."""
         if self.observer is not None:
             return super().status()
-        text = self._describe_missing()
+        text = terminal_lines(self._describe_missing())
         print(text)  # noqa: T201  # the purpose of the method
         return text
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from ganwatch.core.clean_text import terminal_lines
 from ganwatch.session.diagnostics import CodeHints, status
 from ganwatch.session.observer import Observer
 
@@ -29,5 +30,6 @@ class FrontEnd:
         if self.observer is not None and self.observer.ranks.rank:
             return "only rank 0 evaluates and writes: ask there"
         text = "not watching yet: the training has not started" if self.observer is None else status(self.observer, self.hints)
+        text = terminal_lines(text)
         print(text)  # noqa: T201  # the purpose of the method
         return text

@@ -9,6 +9,7 @@ import lightning
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ganwatch.core.clean_text import terminal_text
 from ganwatch.core.names import name_failure
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class SignalBar(lightning.Callback):
         if self._live:
             self._bar.update(self._task, completed=step, signals=text)
         else:
-            self._console.print(f"step {step}/{self.steps}  {text}".rstrip(), markup=False, highlight=False, soft_wrap=True)
+            self._console.print(terminal_text(f"step {step}/{self.steps}  {text}".rstrip()), markup=False, highlight=False, soft_wrap=True)
 
     def on_train_end(self, *_: Any) -> None:
         """Draw the last state and leave it on the screen."""

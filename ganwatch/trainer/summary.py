@@ -45,8 +45,8 @@ def _incident_facts(incident: Incident, codes: dict[str, str]) -> dict[str, Any]
     }
 
 
-def report(result: Mapping[str, Any], store: str, *, stopped: bool = False) -> str:
-    """Describe a finished run: its id, its steps, its incidents, and the commands that show more.
+def report(result: Mapping[str, Any], store: str, *, stopped: bool = False) -> list[str]:
+    """Describe a finished run in lines: its id, its steps, its incidents, and the commands that show more.
 
     Parameters
     ----------
@@ -73,4 +73,4 @@ def report(result: Mapping[str, Any], store: str, *, stopped: bool = False) -> s
     lines += ["", f"Look at it:  {program} dashboard{option}"]
     if incidents:
         lines.append(f"In short:    {program} incidents {result['run']}{option}")
-    return "\n".join(lines)
+    return lines

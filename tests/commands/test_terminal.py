@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import pytest
 
 from ganwatch.cli import main
-from ganwatch.commands._terminal import SampleProgress, count_items, format_table, print_table, print_text, terminal_text
+from ganwatch.commands._terminal import SampleProgress, count_items, format_table, print_table, print_text
+from ganwatch.core.clean_text import terminal_text
 
 HOSTILE = "\x1b]0;title\x07\x1b[31mred\rback\u202eright-to-left\udc80"
 ESCAPE = "\x1b"
@@ -50,8 +51,8 @@ def test_no_character_of_a_name_controls_the_terminal() -> None:
 
 
 def test_text_keeps_its_lines_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
-    print_text(f"first\nsecond {HOSTILE}")
-    assert capsys.readouterr().out == f"first\nsecond {terminal_text(HOSTILE)}\n"
+    print_text("first", f"second\nforged {HOSTILE}")
+    assert capsys.readouterr().out == f"first\nsecond\\nforged {terminal_text(HOSTILE)}\n"
 
 
 @pytest.mark.parametrize("force", ["", "1"])
