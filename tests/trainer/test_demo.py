@@ -12,12 +12,14 @@ import pytest
 from ganwatch.cli import main
 from ganwatch.commands import demo as command
 from ganwatch.core.errors import UserError
+from ganwatch.core.outcome import Conclusion, Outcome
 from ganwatch.store import queries
 from ganwatch.store.database import open_store
 from ganwatch.trainer import demo as module
 from ganwatch.trainer.defaults import STEPS
 from ganwatch.trainer.demo import demo, summary
 from ganwatch.trainer.faults import FAULTS
+from ganwatch.trainer.summary import report
 
 
 def test_json_ends_standard_output_with_one_object(tmp_path, capsys):
@@ -44,6 +46,18 @@ def test_non_finite_numbers_are_null_and_the_cause_is_real():
 def test_bad_input_is_named_before_the_first_step(arguments, named):
     with pytest.raises(UserError, match=f"^{named} must"):
         demo(**arguments, store=None, progress=False)
+
+
+def test_the_summary_names_each_incident_and_its_cause():
+    facts = {"state": "firing", "onset": 1, "opened": 2, "resolved": None, "explanation": None}
+    incidents = [
+        {"id": "GW501-1", "code": "GW501", "title": "range mismatch", "cause": None} | facts,
+        {"id": "GW101-1", "code": "GW101", "title": "mode collapse", "cause": "GW501"} | facts,
+    ]
+    outcome = Outcome(9, Conclusion.INCIDENTS, ("GW501", "GW101"), titles={"GW501": "range mismatch", "GW101": "mode collapse"})
+    text = report({"run": "abc", "steps": 9, "incidents": incidents, "outcome": outcome.to_plain()}, "runs")
+    assert "9 steps, 2 incidents: mode collapse (GW101), range mismatch (GW501)." in text
+    assert "mode collapse (GW101): onset at step 1, open at the end, explained by range mismatch (GW501)" in text
 
 
 def test_every_fault_changes_the_set_up_and_names_a_code():

@@ -371,6 +371,7 @@ def test_status_and_early_advice_are_those_of_the_loop(documented, train, caplog
     assert watch.status().startswith("not watching yet")
     train(documented, watch, batches=60)
     assert "loss family: binary cross-entropy on probabilities" in watch.status()
+    assert "too early to judge: discriminator domination (GW201), generator domination (GW202), mode collapse (GW101)" in watch.status()
     assert "1 fake, 1 real" in capsys.readouterr().out
     assert not [record for record in caplog.records if "Say " in record.getMessage()]
 
