@@ -13,7 +13,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from ganwatch.dashboards import contact_sheets, formatting, provenance
+from ganwatch.dashboards import contact_sheets, formatting, page_policy, provenance, server
 from ganwatch.dashboards.causal_tree import causal_tree
 from ganwatch.dashboards.charts import Chart, Span, curve_chart, needs_log_scale
 from ganwatch.dashboards.contact_sheets import GAP, GAP_COLOUR, encode_png, enlarge_tiles
@@ -138,10 +138,23 @@ def test_command_refuses_what_cannot_be_shown(tmp_path: Path, monkeypatch: pytes
         dashboard.run(options(store=tmp_path / "runs"))
 
 
-def test_server_listens_where_told_and_reports_nothing_home(tmp_path: Path) -> None:
-    command = dashboard.server_command(tmp_path / "app.py", "127.0.0.1", 8501)
-    expected = {"--browser.gatherUsageStats=false", "--server.headless=true", "--server.address=127.0.0.1", "--server.port=8501"}
-    assert expected <= set(command)
+def test_server_listens_where_told_and_reports_nothing_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    import uvicorn
+    from streamlit import config
+
+    calls: list[dict[str, object]] = []
+    before = {name: config.get_option(name) for name in (*server.OPTIONS, "server.address", "server.port", "server.headless")}
+    monkeypatch.setattr(uvicorn, "run", lambda app, **options: calls.append(options))
+    try:
+        server.serve("127.0.0.1", 8501)
+        assert {name: config.get_option(name) for name in server.OPTIONS} == server.OPTIONS
+    finally:
+        for name, value in before.items():
+            config.set_option(name, value)
+    assert [(call["host"], call["port"]) for call in calls] == [("127.0.0.1", 8501)]
+    expected = {"browser.gatherUsageStats": False, "server.enableCORS": True, "server.enableXsrfProtection": True, "theme.base": "light"}
+    assert server.OPTIONS.items() >= expected.items()
+    assert dashboard.server_command("127.0.0.1", 8501)[-3:] == ["ganwatch.dashboards.server", "127.0.0.1", "8501"]
 
 
 @pytest.mark.parametrize(("shape", "width"), [((36, 8, 8, 1), 450), ((5, 8, 6, 3), 200), ((1, 96, 96, 1), 450), ((36, 128, 128, 3), 450)])
@@ -172,7 +185,7 @@ def test_causes_come_before_what_they_explain() -> None:
     assert [(depth, one.code) for depth, one in causal_tree(circle)] == [(0, "GW302"), (1, "GW101")]
 
 
-@pytest.mark.parametrize("module", [contact_sheets, formatting, provenance])
+@pytest.mark.parametrize("module", [contact_sheets, formatting, page_policy, provenance])
 def test_examples_in_documentation(module: ModuleType) -> None:
     found = doctest.testmod(module)
     assert found.attempted > 0 == found.failed
