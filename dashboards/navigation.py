@@ -7,6 +7,7 @@ from PIL import Image, ImageDraw
 
 from . import curves, gallery, incidents, overview, provenance
 from .current_store import store_name, with_error_messages
+from .escaping import code_span
 from .links import HOME, PAGES
 
 STYLE = """
@@ -43,7 +44,7 @@ def main() -> None:
     st.session_state[PAGES] = pages
     selected = st.navigation(list(pages.values()))
     selected.run()
-    st.sidebar.caption(f"Store: `{store_name()}`")
+    st.sidebar.caption(f"Store: {code_span(store_name())}")
 
 
 def _icon() -> Image.Image:

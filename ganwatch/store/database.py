@@ -20,6 +20,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 
 from ganwatch.core.errors import UserError
 from ganwatch.store.artifacts import ArtifactRoot
+from ganwatch.store.strict_json import read_json
 
 DEFAULT_STORE = "runs"
 """Folder of the store if none is named."""
@@ -153,7 +154,7 @@ def _sqlite_file(address: URL) -> Path | None:
 
 
 def _engine(address: URL, file: Path | None, *, create: bool) -> Engine:
-    options: dict[str, Any] = {"json_serializer": partial(json.dumps, allow_nan=False)}
+    options: dict[str, Any] = {"json_serializer": partial(json.dumps, allow_nan=False), "json_deserializer": read_json}
     if file is None:
         arguments = {"connect_timeout": 10} if address.drivername == "postgresql+psycopg" else {}
         readonly = {"postgresql_readonly": not create} if arguments else {}

@@ -13,7 +13,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from ganwatch.dashboards import contact_sheets, formatting, page_policy, provenance, server
+from ganwatch.dashboards import contact_sheets, escaping, formatting, page_policy, provenance, server
 from ganwatch.dashboards.causal_tree import causal_tree
 from ganwatch.dashboards.charts import Chart, Span, curve_chart, needs_log_scale
 from ganwatch.dashboards.contact_sheets import GAP, GAP_COLOUR, encode_png, enlarge_tiles
@@ -185,7 +185,7 @@ def test_causes_come_before_what_they_explain() -> None:
     assert [(depth, one.code) for depth, one in causal_tree(circle)] == [(0, "GW302"), (1, "GW101")]
 
 
-@pytest.mark.parametrize("module", [contact_sheets, formatting, page_policy, provenance])
+@pytest.mark.parametrize("module", [contact_sheets, escaping, formatting, page_policy, provenance])
 def test_examples_in_documentation(module: ModuleType) -> None:
     found = doctest.testmod(module)
     assert found.attempted > 0 == found.failed
