@@ -34,6 +34,8 @@ CONFIG = {
              "titleColor": "#52606d", "titleFontSize": 11, "titleFontWeight": "normal", "titlePadding": 4},
     "legend": {"labelColor": "#1f2933"},
 }
+NAME_WIDTH = 190
+"""Width of an incident's name, in pixels. A longer one is cut off."""
 UNNAMED_UNITS = {"", "value"}
 """Units that add nothing to the name of the signal."""
 STEP_TITLE = "step"
@@ -172,7 +174,8 @@ def _incident_layers(marked: Sequence[Span], steps: tuple[int, int]) -> list[dic
             "until": "the end" if span.end is None else f"step {span.end:,}",
         }
         start, tips = _field("from", title=STEP_TITLE), [_tooltip("incident"), _tooltip("onset", ",d"), _tooltip("until")]
-        text = {"type": "text", "align": "left", "baseline": "top", "dx": 3, "fontSize": 10, "fontWeight": 600, "color": span.colour}
+        side = {"align": "right", "dx": -3} if span.start > (first + last) / 2 else {"align": "left", "dx": 3}
+        text = {"type": "text", "baseline": "top", "limit": NAME_WIDTH, "fontSize": 10, "fontWeight": 600, "color": span.colour} | side
         layers += [
             _layer([row], {"type": "rect", "opacity": 0.08, "color": span.colour}, x=start, x2={"field": "to"}, tooltip=tips),
             _layer([row], {"type": "rule", "strokeWidth": 1.5, "opacity": 0.8, "color": span.colour}, x=start, tooltip=tips),

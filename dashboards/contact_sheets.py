@@ -12,7 +12,7 @@ from PIL import Image
 from ganwatch.store import queries
 from ganwatch.store.artifacts import Pixels
 
-from .current_store import open_current_store
+from .current_store import MALFORMED, open_current_store
 from .escaping import code_span, escape_name, plain_text
 
 GAP = 2
@@ -74,6 +74,10 @@ def show_contact_sheet(artifact: queries.ArtifactRecord, caption: str, *, width:
         png, grey = _enlarged_png(artifact.sha256, width, max_samples, artifact)
     except FileNotFoundError:
         st.caption(f"{escape_name(caption)}: the file {code_span(artifact.path)} is gone.")
+        return
+    except (OSError, Image.DecompressionBombError, *MALFORMED) as error:
+        reason = escape_name(f"{type(error).__name__}: {error}")
+        st.caption(f"{escape_name(caption)}: the file {code_span(artifact.path)} cannot be read as samples ({reason}).")
         return
     if grey and _is_nonfinite(artifact):
         caption += ": not finite (NaN), drawn in grey"

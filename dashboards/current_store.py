@@ -17,6 +17,8 @@ from ganwatch.store.database import DEFAULT_STORE, Store, open_store
 
 from .escaping import code_span, escape_markdown, escape_name
 
+REFRESH_SECONDS = 4.0
+"""Time between two reads of a store that is being written, in seconds."""
 MALFORMED = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
 """Errors that a record of another shape than ganwatch writes brings about."""
 

@@ -107,7 +107,7 @@ def _evidence(store: Store, incident: queries.IncidentRecord) -> None:
     unit = signal.unit if signal else ""
     has_threshold = is_finite(evidence.value)
     facts = (
-        (evidence.signal, format_number(evidence.value, unit), signal.help if signal else "Series of the evidence."),
+        (evidence.signal or "unknown", format_number(evidence.value, unit), signal.help if signal else "Series of the evidence."),
         *([("threshold", format_number(evidence.threshold, unit), f"Origin of the threshold: {evidence.origin}")] if has_threshold else []),
         ("onset", f"{incident.onset:,}", "First step of the evidence."),
         ("opened", f"{incident.fired or incident.opened:,}", "Step at which the incident was reported."),

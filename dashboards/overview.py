@@ -16,7 +16,7 @@ from .escaping import escape_markdown, escape_name
 from .formatting import format_comparison, format_duration, incident_name, open_count_text, show_incident_badges, show_state_badge
 from .links import show_link
 from .refresh import draw_periodically
-from .run_selection import has_ended, is_silent, show_empty_store
+from .run_selection import has_ended, is_silent, known_runs, show_empty_store
 
 PER_PAGE = 12
 MAX_CARDS = 6
@@ -31,11 +31,11 @@ def page() -> None:
 
 
 def _body() -> None:
-    store = open_current_store()
-    runs = queries.runs(store)
+    runs = known_runs()
     if not runs:
         show_empty_store()
         return
+    store = open_current_store()
     silent = {record.id for record in runs if is_silent(record)}
     names = {record.id: record.name for record in runs}
     over = {record.id for record in runs if has_ended(record)}

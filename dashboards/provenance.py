@@ -15,15 +15,15 @@ from ganwatch.store import queries
 from ganwatch.store.strict_json import encode
 
 from .current_store import malformed_records, open_current_store
-from .escaping import MAX_NAME, escape_markdown, escape_name
+from .escaping import MAX_NAME, escape_markdown, escape_name, plain_text
 from .formatting import format_number
 from .run_selection import select_run, show_run_header
 
 REFERENCE_MODULE = "ganwatch.trainer.module.GAN"
 """Module whose optimizers have the order of ``NETWORKS``."""
 NETWORKS = ("generator", "discriminator")
-MAX_VALUE = 4_000
-"""Longest value in a table, in characters. The JSON file has all of it."""
+MAX_VALUE = 2_000
+"""Longest value in a table, in characters. The file to download has all of it."""
 SECTIONS = ("configuration", "optimizers", "packages", "dataset", "device", "code")
 
 
@@ -48,15 +48,29 @@ def page() -> None:
         _table("Configuration", facts.get("configuration"))
         _optimizers(facts.get("optimizers"), str(facts.get("module")))
     _attempts(record.id)
-    text = json.dumps(encode(record.provenance), indent=2, allow_nan=False)
+    encoded = encode(record.provenance)
     with st.expander("All of it as JSON", icon=":material/data_object:"):
-        st.json(text)
+        st.json(_shorten(encoded))
+    text = json.dumps(encoded, indent=2, allow_nan=False)
     name = re.sub(r"[^\w-]", "_", record.id)[:MAX_NAME]
     st.download_button("Download JSON", text, file_name=f"{name}.json", mime="application/json", icon=":material/download:")
 
 
+def _shorten(value: Any) -> Any:
+    """Shorten the texts in nested values, for the screen."""
+    if isinstance(value, Mapping):
+        return {plain_text(name): _shorten(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_shorten(item) for item in value]
+    return plain_text(value) if isinstance(value, str) else value
+
+
 def _detectors(facts: Any) -> dict[str, Any]:
-    """Return the changed arguments of detectors, each code with its title."""
+    """Return the changed arguments of detectors, each code with its title.
+
+    >>> _detectors({"GW502": {"max_share": 0.25}})
+    {'detectors': {'GW502 bad input batch': {'max_share': 0.25}}}
+    """
     if not isinstance(facts, Mapping) or not facts:
         return {}
     titles = {one.code: f"{one.code} {one.title}" for one in discover_detectors()}

@@ -7,8 +7,9 @@ import time
 import streamlit as st
 
 from ganwatch.store import queries
+from ganwatch.store.database import StoreMissingError
 
-from .current_store import open_current_store, store_name
+from .current_store import REFRESH_SECONDS, open_current_store, store_name, with_error_messages
 from .escaping import MAX_NAME, code_span, escape_name, plain_text
 from .formatting import format_duration, open_count_text, show_badge, show_state_badge
 
@@ -35,6 +36,14 @@ def is_active(record: queries.RunRecord) -> bool:
     return record.state == "running" and not is_silent(record)
 
 
+def known_runs() -> list[queries.RunRecord]:
+    """Return all runs, newest first. There are none before a training has created the store."""
+    try:
+        return queries.runs(open_current_store())
+    except StoreMissingError:
+        return []
+
+
 def show_empty_store() -> None:
     """Say what to do with an empty store."""
     st.info("**No runs yet.** A training with this store appears here after its first step.", icon=":material/info:")
@@ -46,9 +55,9 @@ def show_empty_store() -> None:
 
 def select_run() -> queries.RunRecord | None:
     """Return the run that the address or the sidebar names. If there is none, display advice and return None."""
-    known = queries.runs(open_current_store())
+    known = known_runs()
     if not known:
-        show_empty_store()
+        st.fragment(with_error_messages(_wait_for_runs), run_every=REFRESH_SECONDS)()
         return None
     by_id = {record.id: record for record in known}
     selected = st.query_params.get("run") or st.session_state.get(_SELECTED) or known[0].id
@@ -59,6 +68,12 @@ def select_run() -> queries.RunRecord | None:
     st.sidebar.selectbox("Run", list(by_id), format_func=lambda one: run_label(by_id[one]), key=_WIDGET, on_change=_copy_to_address)
     st.session_state[_SELECTED] = st.query_params["run"] = selected
     return by_id[selected]
+
+
+def _wait_for_runs() -> None:
+    show_empty_store()
+    if known_runs():
+        st.rerun()
 
 
 def _copy_to_address() -> None:

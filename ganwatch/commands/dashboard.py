@@ -32,15 +32,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Replace this process by the server; return only after an error."""
-    from ganwatch.store.database import open_store
+    from ganwatch.store.database import StoreMissingError, open_store
 
     port = _free_port(args.address, args.port)
     AllowedHosts(args.address, args.allowed_host)  # refuses what is no name
     if importlib.util.find_spec("streamlit") is None:
         raise UserError('the dashboard needs streamlit, which is not installed: pip install "ganwatch[dashboard]"')
-    open_store(args.store, create=False).close()
+    state = ""
+    try:
+        open_store(args.store, create=False).close()
+    except StoreMissingError:
+        state = " (empty until a training creates it)"
     host = f"[{args.address}]" if ":" in args.address else args.address
-    print_text(f"dashboard of {_mask_password(args.store)} at http://{host}:{port} (Ctrl+C ends it)")
+    print_text(f"dashboard of {_mask_password(args.store)}{state} at http://{host}:{port} (Ctrl+C ends it)")
     names = ",".join(filter(None, (os.environ.get(VARIABLE), *args.allowed_host)))
     # S606: no shell on purpose; exec delivers signals to the server itself
     os.execve(sys.executable, server_command(args.address, port), os.environ | {"GANWATCH_STORE": args.store, VARIABLE: names})  # noqa: S606

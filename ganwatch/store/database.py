@@ -29,6 +29,10 @@ _SUFFIXES = {".db", ".sqlite", ".sqlite3"}
 _MIGRATION_LOCK = 0x67616E77  # PostgreSQL's advisory lock on the migration: "ganw"
 
 
+class StoreMissingError(UserError):
+    """The store has no database yet. The first training with this store creates it."""
+
+
 class Store:
     """A database and its artifacts, opened by ``open_store``. Threads may share it; a forked process must not use it."""
 
@@ -96,7 +100,7 @@ def open_store(url: str | Path = DEFAULT_STORE, *, create: bool = True, artifact
     Raises
     ------
     UserError
-        The store cannot be opened. The message never contains a password.
+        The store cannot be opened. The message never contains a password. ``StoreMissingError`` if a training still has to create it.
     """
     address = _parse(str(url))
     file = _sqlite_file(address)
@@ -104,7 +108,8 @@ def open_store(url: str | Path = DEFAULT_STORE, *, create: bool = True, artifact
     store_root = ArtifactRoot(root)
     try:
         if file and not create and not file.is_file():
-            raise UserError(f"store must exist, got {str(url)!r} without a database in it; a training with this store creates it")
+            kind = UserError if file.exists() else StoreMissingError
+            raise kind(f"store must exist, got {str(url)!r} without a database in it; a training with this store creates it")
         if file and create:
             file.parent.mkdir(parents=True, exist_ok=True)
         engine = _engine(address, file, create=create)

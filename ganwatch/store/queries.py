@@ -218,7 +218,7 @@ def _to_verdict(encoded: Any) -> Verdict | None:
     is_complete = facts.keys() >= _VERDICT_TYPES.keys() - {"onset"}
     if is_complete and all(isinstance(value, _VERDICT_TYPES.get(name, ())) for name, value in facts.items()):
         return Verdict(**facts)
-    return Verdict(math.nan, math.nan, "", 1, "a malformed record", "The evidence in the store is malformed, so it cannot be displayed.")
+    return Verdict(math.nan, math.nan, "unknown", 1, "a malformed record", "The evidence in the store is malformed.")
 
 
 def _is_gone(attempt: AttemptRecord) -> bool:
