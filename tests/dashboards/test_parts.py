@@ -9,20 +9,18 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
-from ganwatch.dashboards import contact_sheets, escaping, formatting, page_policy, provenance, server
+from ganwatch.dashboards import contact_sheets, escaping, formatting, page_policy, provenance
 from ganwatch.dashboards.causal_tree import causal_tree
 from ganwatch.dashboards.charts import Chart, Span, curve_chart, needs_log_scale
 from ganwatch.dashboards.contact_sheets import GAP, GAP_COLOUR, encode_png, enlarge_tiles
 from PIL import Image
 
-from ganwatch.cli import parser
-from ganwatch.commands import dashboard
 from ganwatch.core.detector import Severity
 from ganwatch.core.incidents import Incident, State
 from ganwatch.core.signals import find_signal
@@ -48,7 +46,6 @@ for request in sys.stdin:
     print(json.dumps(lines), flush=True)
 """
 
-Captured = pytest.CaptureFixture[str]
 Draw = Callable[..., list[str]]
 
 
@@ -195,69 +192,6 @@ def test_each_value_that_a_loop_logs_has_its_own_curve(tmp_path: Path, draw: Dra
     [curves] = draw(tmp_path, "curves")
     assert "|Logged|" in curves
     assert "|**logged/fid** :small[:gray[now fid 87]]|**logged/my rate/g**" in curves
-
-
-def options(**given: object) -> object:
-    return parser().parse_args(["dashboard", *(f"--{name}={value}" for name, value in given.items())])
-
-
-def test_command_refuses_what_cannot_be_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ganwatch.store.database import open_store
-
-    open_store(tmp_path / "runs").close()
-    foreign, no_database, folder = tmp_path / "foreign.db", tmp_path / "notes.txt", tmp_path / "folder.db"
-    with closing(sqlite3.connect(foreign)) as connection, connection:
-        connection.execute("CREATE TABLE people (name TEXT)")
-    no_database.write_text("no database at all\n" * 100)
-    folder.mkdir()
-    for store, reason in ((foreign, "store must have a schema"), (no_database, "file is not a database"), (folder, "store must exist")):
-        with pytest.raises(ValueError, match=reason) as error:
-            dashboard.run(options(store=store, port=0))
-        assert "\n" not in str(error.value)
-    for rule, given in (
-        (r"--port must be in 0…65535, got 70000", {"port": 70_000}),
-        (r"must be free to listen at, got 203\.0\.113\.1:0", {"port": 0, "address": "203.0.113.1"}),
-        (r"allowed host must be a host name or an IP address without a port, got 'a:b'", {"port": 0, "allowed-host": "a:b"}),
-    ):
-        with pytest.raises(ValueError, match=rule):
-            dashboard.run(options(store=foreign, **given))  # arguments are checked before anything else
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ValueError, match=r'pip install "ganwatch\[dashboard\]"'):
-        dashboard.run(options(store=tmp_path / "runs"))
-
-
-def test_command_hands_store_and_names_to_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
-    started: list[tuple[list[str], dict[str, str]]] = []
-    monkeypatch.setattr("os.execve", lambda program, command, environment: started.append((command, environment)))
-    monkeypatch.setenv("GANWATCH_ALLOWED_HOSTS", "proxy.lab")
-    arguments = ["dashboard", "--store", str(tmp_path / "new"), "--port", "0", "--allowed-host", "a.lab", "--allowed-host", "b.lab"]
-    with suppress(TypeError):  # it does not return
-        dashboard.run(parser().parse_args(arguments))
-    [(command, environment)] = started
-    assert command[-3:-1] == ["ganwatch.dashboards.server", "127.0.0.1"]
-    assert environment["GANWATCH_STORE"] == str(tmp_path / "new")
-    assert environment["GANWATCH_ALLOWED_HOSTS"] == "proxy.lab,a.lab,b.lab"
-    assert "empty until a training creates it" in capsys.readouterr().out
-    assert not list(tmp_path.iterdir())
-
-
-def test_server_listens_where_told_and_reports_nothing_home(monkeypatch: pytest.MonkeyPatch) -> None:
-    import uvicorn
-    from streamlit import config
-
-    calls: list[dict[str, object]] = []
-    before = {name: config.get_option(name) for name in (*server.OPTIONS, "server.address", "server.port", "server.headless")}
-    monkeypatch.setattr(uvicorn, "run", lambda app, **options: calls.append(options))
-    try:
-        server.serve("127.0.0.1", 8501)
-        assert {name: config.get_option(name) for name in server.OPTIONS} == server.OPTIONS
-    finally:
-        for name, value in before.items():
-            config.set_option(name, value)
-    assert [(call["host"], call["port"]) for call in calls] == [("127.0.0.1", 8501)]
-    expected = {"browser.gatherUsageStats": False, "server.enableCORS": True, "server.enableXsrfProtection": True, "theme.base": "light"}
-    assert server.OPTIONS.items() >= expected.items()
-    assert dashboard.server_command("127.0.0.1", 8501)[-3:] == ["ganwatch.dashboards.server", "127.0.0.1", "8501"]
 
 
 @pytest.mark.parametrize(("shape", "width"), [((36, 8, 8, 1), 450), ((5, 8, 6, 3), 200), ((1, 96, 96, 1), 450), ((36, 128, 128, 3), 450)])

@@ -1,18 +1,22 @@
-"""The server in front of the screens: who may ask, under which name, and how it ends."""
+"""The server in front of the screens: how it starts, who may ask under which name, and how it ends."""
 
 from __future__ import annotations
 
 import http.client
 import signal
 import socket
+import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from ganwatch.dashboards import server
 
+from ganwatch.cli import parser
+from ganwatch.commands import dashboard as command
 from ganwatch.store.database import open_store
 
 pytestmark = pytest.mark.xdist_group("dashboards")
@@ -137,3 +141,64 @@ def test_names_can_be_added_and_slow_clients_hold_nobody_up(tmp_path: Path, star
         assert process.wait(60) == 0
         assert time.monotonic() - started < SECONDS_TO_END
         assert "Traceback" not in process.stdout.read()
+
+
+def options(**given: object) -> object:
+    return parser().parse_args(["dashboard", *(f"--{name}={value}" for name, value in given.items())])
+
+
+def test_command_refuses_what_cannot_be_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_store(tmp_path / "runs").close()
+    foreign, no_database, folder = tmp_path / "foreign.db", tmp_path / "notes.txt", tmp_path / "folder.db"
+    with closing(sqlite3.connect(foreign)) as connection, connection:
+        connection.execute("CREATE TABLE people (name TEXT)")
+    no_database.write_text("no database at all\n" * 100)
+    folder.mkdir()
+    for store, reason in ((foreign, "store must have a schema"), (no_database, "file is not a database"), (folder, "store must exist")):
+        with pytest.raises(ValueError, match=reason) as error:
+            command.run(options(store=store, port=0))
+        assert "\n" not in str(error.value)
+    for rule, given in (
+        (r"--port must be in 0…65535, got 70000", {"port": 70_000}),
+        (r"must be free to listen at, got 203\.0\.113\.1:0", {"port": 0, "address": "203.0.113.1"}),
+        (r"allowed host must be a host name or an IP address without a port, got 'a:b'", {"port": 0, "allowed-host": "a:b"}),
+    ):
+        with pytest.raises(ValueError, match=rule):
+            command.run(options(store=foreign, **given))  # arguments are checked before anything else
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r'pip install "ganwatch\[dashboard\]"'):
+        command.run(options(store=tmp_path / "runs"))
+
+
+def test_command_hands_store_and_names_to_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    started: list[tuple[list[str], dict[str, str]]] = []
+    monkeypatch.setattr("os.execve", lambda program, line, environment: started.append((line, environment)))
+    monkeypatch.setenv("GANWATCH_ALLOWED_HOSTS", "proxy.lab")
+    arguments = ["dashboard", "--store", str(tmp_path / "new"), "--port", "0", "--allowed-host", "a.lab", "--allowed-host", "b.lab"]
+    with suppress(TypeError):  # it does not return
+        command.run(parser().parse_args(arguments))
+    [(line, environment)] = started
+    assert line[-3:-1] == ["ganwatch.dashboards.server", "127.0.0.1"]
+    assert environment["GANWATCH_STORE"] == str(tmp_path / "new")
+    assert environment["GANWATCH_ALLOWED_HOSTS"] == "proxy.lab,a.lab,b.lab"
+    assert "empty until a training creates it" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
+def test_server_listens_where_told_and_reports_nothing_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    import uvicorn
+    from streamlit import config
+
+    calls: list[dict[str, object]] = []
+    before = {name: config.get_option(name) for name in (*server.OPTIONS, "server.address", "server.port", "server.headless")}
+    monkeypatch.setattr(uvicorn, "run", lambda app, **options: calls.append(options))
+    try:
+        server.serve("127.0.0.1", 8501)
+        assert {name: config.get_option(name) for name in server.OPTIONS} == server.OPTIONS
+    finally:
+        for name, value in before.items():
+            config.set_option(name, value)
+    assert [(call["host"], call["port"]) for call in calls] == [("127.0.0.1", 8501)]
+    expected = {"browser.gatherUsageStats": False, "server.enableCORS": True, "server.enableXsrfProtection": True, "theme.base": "light"}
+    assert server.OPTIONS.items() >= expected.items()
+    assert command.server_command("127.0.0.1", 8501)[-3:] == ["ganwatch.dashboards.server", "127.0.0.1", "8501"]
