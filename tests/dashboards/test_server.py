@@ -170,7 +170,7 @@ def test_command_refuses_what_cannot_be_shown(tmp_path: Path, monkeypatch: pytes
         command.run(options(store=tmp_path / "runs"))
 
 
-def test_command_hands_store_and_names_to_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_hands_on_store_and_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     started: list[tuple[list[str], dict[str, str]]] = []
     monkeypatch.setattr("os.execve", lambda program, line, environment: started.append((line, environment)))
     monkeypatch.setenv("GANWATCH_ALLOWED_HOSTS", "proxy.lab")
