@@ -19,6 +19,8 @@ from ganwatch.core.detector import Severity
 from ganwatch.core.signals import Signal
 from ganwatch.store.queries import IncidentRecord
 
+from .escaping import MAX_NAME, plain_text
+
 Curve = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]
 COLOURS = {"g": "#2b6cb0", "fake": "#2b6cb0", "d": "#dd7a1f", "real": "#2f8f6b"}
 OTHER_COLOURS = ("#2b6cb0", "#dd7a1f", "#2f8f6b", "#8a5fb0", "#b0485c", "#5f6f7f", "#b39321", "#3aa0b8", "#7a9a2e", "#a3683f")
@@ -32,6 +34,8 @@ CONFIG = {
              "titleColor": "#52606d", "titleFontSize": 11, "titleFontWeight": "normal", "titlePadding": 4},
     "legend": {"labelColor": "#1f2933"},
 }
+NAME_WIDTH = 190
+"""Width of an incident's name, in pixels. A longer one is cut off."""
 UNNAMED_UNITS = {"", "value"}
 """Units that add nothing to the name of the signal."""
 STEP_TITLE = "step"
@@ -63,7 +67,9 @@ class Span:
 def incident_spans(incidents: Sequence[IncidentRecord]) -> list[Span]:
     """Return the spans of incidents from onset to resolution, without those that a later attempt superseded."""
     return [
-        Span(one.code, one.title, one.onset, one.resolved, SEVERITIES[one.severity]) for one in incidents if not one.superseded
+        Span(plain_text(one.code, MAX_NAME), plain_text(one.title, MAX_NAME), one.onset, one.resolved, SEVERITIES[one.severity])
+        for one in incidents
+        if not one.superseded
     ]
 
 
@@ -154,7 +160,7 @@ def _value_axis(values: pd.Series[float], *, log: bool, unit: str) -> dict[str, 
 
 
 def _incident_layers(marked: Sequence[Span], steps: tuple[int, int]) -> list[dict[str, Any]]:
-    """Return the layers of each incident: a band from onset to resolution, a line at the onset, and its code, one below the other."""
+    """Return the layers of each incident: a band from onset to resolution, a line at the onset, and its name, one below the other."""
     first, last = steps
     layers: list[dict[str, Any]] = []
     visible = [span for span in marked if span.start <= last and (span.end is None or span.end >= first)]
@@ -168,11 +174,12 @@ def _incident_layers(marked: Sequence[Span], steps: tuple[int, int]) -> list[dic
             "until": "the end" if span.end is None else f"step {span.end:,}",
         }
         start, tips = _field("from", title=STEP_TITLE), [_tooltip("incident"), _tooltip("onset", ",d"), _tooltip("until")]
-        text = {"type": "text", "align": "left", "baseline": "top", "dx": 3, "fontSize": 10, "fontWeight": 600, "color": span.colour}
+        side = {"align": "right", "dx": -3} if span.start > (first + last) / 2 else {"align": "left", "dx": 3}
+        text = {"type": "text", "baseline": "top", "limit": NAME_WIDTH, "fontSize": 10, "fontWeight": 600, "color": span.colour} | side
         layers += [
             _layer([row], {"type": "rect", "opacity": 0.08, "color": span.colour}, x=start, x2={"field": "to"}, tooltip=tips),
             _layer([row], {"type": "rule", "strokeWidth": 1.5, "opacity": 0.8, "color": span.colour}, x=start, tooltip=tips),
-            _layer([row], text, x=start, y={"value": 8 + 11 * place}, text={"field": "code"}, tooltip=tips),
+            _layer([row], text, x=start, y={"value": 8 + 11 * place}, text={"field": "incident"}, tooltip=tips),
         ]
     return layers
 

@@ -12,7 +12,8 @@ from PIL import Image
 from ganwatch.store import queries
 from ganwatch.store.artifacts import Pixels
 
-from .current_store import open_current_store
+from .current_store import MALFORMED, open_current_store
+from .escaping import code_span, escape_name, plain_text
 
 GAP = 2
 """Pixels between tiles."""
@@ -72,12 +73,17 @@ def show_contact_sheet(artifact: queries.ArtifactRecord, caption: str, *, width:
     try:
         png, grey = _enlarged_png(artifact.sha256, width, max_samples, artifact)
     except FileNotFoundError:
-        st.caption(f"{caption}: the file `{artifact.path}` is gone.")
+        st.caption(f"{escape_name(caption)}: the file {code_span(artifact.path)} is gone.")
+        return
+    except (OSError, Image.DecompressionBombError, *MALFORMED) as error:
+        reason = escape_name(f"{type(error).__name__}: {error}")
+        st.caption(f"{escape_name(caption)}: the file {code_span(artifact.path)} cannot be read as samples ({reason}).")
         return
     if grey and _is_nonfinite(artifact):
         caption += ": not finite (NaN), drawn in grey"
     part = f" ({max_samples} of {artifact.shape[0]})" if max_samples and artifact.shape[0] > max_samples else ""
-    st.image(png, caption=caption + part, output_format="PNG", width="content", alt=f"{artifact.kind} samples of step {artifact.step}")
+    alt = plain_text(f"{artifact.kind} samples of step {artifact.step}")
+    st.image(png, caption=escape_name(caption + part), output_format="PNG", width="content", alt=alt)
 
 
 def show_strip(artifacts: Sequence[queries.ArtifactRecord], *, width: int) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import streamlit as st
@@ -14,7 +15,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from ganwatch.core.errors import UserError
 from ganwatch.store.database import DEFAULT_STORE, Store, open_store
 
-from .formatting import escape_markdown
+from .escaping import code_span, escape_markdown, escape_name
+
+REFRESH_SECONDS = 4.0
+"""Time between two reads of a store that is being written, in seconds."""
+MALFORMED = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
+"""Errors that a record of another shape than ganwatch writes brings about."""
 
 
 def store_url() -> str:
@@ -50,7 +56,24 @@ def with_error_messages(body: Callable[..., None]) -> Callable[..., None]:
             st.caption("`ganwatch dashboard --store STORE` opens another store.")
         except SQLAlchemyError as error:
             _open.clear()
-            reason = str(error).splitlines()[0]
-            st.warning(f"**The store `{store_name()}` cannot be read at the moment.** {escape_markdown(reason)}", icon=":material/info:")
+            what = f"The store {code_span(store_name())} cannot be read at the moment."
+            st.warning(f"**{what}** {escape_markdown(str(error).splitlines()[0])}", icon=":material/info:")
+        except MALFORMED as error:
+            _show_malformed("This screen", error)
 
     return screen
+
+
+@contextmanager
+def malformed_records(part: str) -> Iterator[None]:
+    """Display a message in place of a part of a screen whose record is malformed. The other parts stay."""
+    try:
+        yield
+    except MALFORMED as error:
+        _show_malformed(part, error)
+
+
+def _show_malformed(part: str, error: Exception) -> None:
+    what = f"{escape_name(part)} cannot be displayed: a record in the store is malformed."
+    reason = escape_markdown(f"{type(error).__name__}: {error}")
+    st.warning(f"**{what}** The store was damaged, or another program wrote it ({reason}).", icon=":material/info:")

@@ -13,7 +13,8 @@ from ganwatch.store.database import Store
 
 from .charts import LOG_SCALE_RATIO, Curve, Span, curve_chart, incident_spans, needs_log_scale
 from .current_store import open_current_store
-from .formatting import escape_markdown, format_number
+from .escaping import MAX_NAME, escape_markdown, escape_name, plain_text
+from .formatting import format_number, incident_name
 from .links import show_link
 from .refresh import draw_while_active
 from .run_selection import select_run, show_run_header
@@ -38,7 +39,7 @@ def page() -> None:
     measured = {_group(name) for name in queries.series_names(open_current_store(), record.id)}
     offered = [group for group in _groups() if group in measured or group in MAIN_GROUPS]
     at_first = [group for group in offered if group in {*MAIN_GROUPS, *SELECTED_IF_MEASURED}]
-    chosen = st.pills("Signals", offered, selection_mode="multi", default=at_first, format_func=str.capitalize, key="curves_groups")
+    chosen = st.pills("Signals", offered, selection_mode="multi", default=at_first, format_func=_heading, key="curves_groups")
     with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
         window = st.segmented_control("Steps", list(WINDOWS), default="All", required=True, key="curves_steps")
         meaning = f"Logarithmic if a positive signal covers more than a factor of {LOG_SCALE_RATIO:.0f}."
@@ -50,8 +51,12 @@ def _header(record: queries.RunRecord) -> None:
     show_run_header(record)
     for incident in queries.incidents(open_current_store(), record.id, open_only=True):
         if incident.cause is None:
-            label = f":red[**{incident.code} {incident.title}**] since step {incident.onset:,}"
+            label = f":red[**{escape_name(incident_name(incident))}**] since step {incident.onset:,}"
             show_link("incidents", label, run=record.id, incident=incident.id)
+
+
+def _heading(group: str) -> str:
+    return escape_name(group.capitalize())
 
 
 def _groups() -> list[str]:
@@ -76,11 +81,11 @@ def _body(record: queries.RunRecord, groups: Sequence[str], window: int | None, 
         names = sorted((name for name in families if _group(name) == group), key=order.index)
         if group not in groups or not names:
             continue
-        st.subheader(group.capitalize(), anchor=False)
+        st.subheader(_heading(group), anchor=False)
         for start in range(0, len(names), 2):
             for column, name in zip(st.columns(min(2, len(names)), gap="medium"), names[start : start + 2], strict=False):
                 with column:
-                    curves = {series.partition("/")[2]: _read(store, run, series, steps) for series in families[name]}
+                    curves = {_label(series.partition("/")[2]): _read(store, run, series, steps) for series in families[name]}
                     _draw(find_signal(name), name, curves, steps, marked, log=log)
     layers = [name for name in families if _group(name) == LAYERS]
     if layers:
@@ -98,9 +103,13 @@ def _layers(
         networks[one.partition("/")[2].partition(".")[0]].append(one)
     for column, (network, members) in zip(st.columns(max(2, len(networks)), gap="medium"), networks.items(), strict=False):
         with column:
-            curves = {one.partition("/")[2].removeprefix(f"{network}."): _read(store, run, one, steps) for one in members}
+            curves = {_label(one.partition("/")[2].removeprefix(f"{network}.")): _read(store, run, one, steps) for one in members}
             name = f"{series[0].partition('/')[0]}/{network}"
             _draw(find_signal(name), name, curves, steps, marked, log=log)
+
+
+def _label(label: str) -> str:
+    return plain_text(label, MAX_NAME)
 
 
 def _read(store: Store, run: str, series: str, steps: tuple[int, int]) -> Curve:
@@ -113,7 +122,7 @@ def _draw(
     present = {label: curve for label, curve in curves.items() if len(curve[0])}
     last = [f"{label} {format_number(float(values[-1]), signal.unit if signal else '')}".strip() for label, (_, values) in present.items()]
     now = f" :small[:gray[now {escape_markdown(', '.join(last))}]]" if 0 < len(last) <= MAX_LABELS else ""
-    st.markdown(f"**{escape_markdown(name)}**{now}", help=signal.help if signal else None)
+    st.markdown(f"**{escape_name(name)}**{now}", help=escape_markdown(signal.help) if signal else None)
     if not present:
         st.caption("No readings in these steps.")
         return

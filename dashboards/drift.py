@@ -10,8 +10,9 @@ import streamlit as st
 
 from ganwatch.store.audit_log import DRIFT_CHECKED, AuditEntry, latest_entries
 
-from .current_store import open_current_store
-from .formatting import Colour, escape_markdown, format_duration, format_number
+from .current_store import malformed_records, open_current_store
+from .escaping import escape_markdown, escape_name
+from .formatting import Colour, format_duration, format_number, show_badge
 
 COLOURS: dict[str, Colour] = {"unchanged": "green", "insufficient_data": "gray", "generator_regressed": "red", "both": "red"}
 MAX_COLUMNS = 8
@@ -25,18 +26,20 @@ def show_drift_checks(names: Mapping[str, str]) -> None:
         return
     st.header("Fresh data", anchor=False)
     for name, last in checked:
-        _card(name, last)
+        with malformed_records("The last drift check"):
+            _card(name, last)
 
 
 def _card(run: str, last: AuditEntry) -> None:
     check: Mapping[str, Any] = last.detail
     with st.container(border=True, gap="small"):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.badge(check["verdict"].replace("_", " "), color=COLOURS.get(check["verdict"], "orange"))
-            st.markdown(f"**{escape_markdown(check['advice'])}** in {escape_markdown(run)}", width="stretch")
+            show_badge(check["verdict"].replace("_", " "), COLOURS.get(check["verdict"], "orange"))
+            st.markdown(f"**{escape_markdown(check['advice'])}** in {escape_name(run)}", width="stretch")
         if check["changed_columns"]:
-            more = f" and {len(check['changed_columns']) - MAX_COLUMNS} more" * (len(check["changed_columns"]) > MAX_COLUMNS)
-            st.markdown(f"changed columns: {escape_markdown(', '.join(check['changed_columns'][:MAX_COLUMNS]) + more)}")
+            names = ", ".join(escape_name(name) for name in check["changed_columns"][:MAX_COLUMNS])
+            more = len(check["changed_columns"]) - MAX_COLUMNS
+            st.markdown(f"changed columns: {names} and {more:,} more" if more > 0 else f"changed columns: {names}")
         facts = [f"{format_duration(time.time() - last.created)} ago"]
         if check["world"]:
             low, high = format_number(check["world"]["low"]), format_number(check["world"]["high"])

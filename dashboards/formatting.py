@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import Literal
 
 import streamlit as st
@@ -11,6 +10,8 @@ import streamlit as st
 from ganwatch.core.detector import Severity, Verdict
 from ganwatch.core.incidents import Incident, State
 from ganwatch.core.signals import find_signal
+
+from .escaping import MAX_NAME, escape_name, plain_text
 
 Colour = Literal["red", "orange", "blue", "green", "gray"]
 STATES: dict[str, Colour] = {"running": "blue", "finished": "green", "failed": "red", "stopped": "gray", "silent": "orange"}
@@ -36,15 +37,6 @@ def format_number(value: float | None, unit: str = "") -> str:
     whole = value == 0 or 10_000 <= abs(value) < 10_000_000  # four digits, but no exponent before ten millions
     text = f"{value:,.0f}" if whole else f"{value:.4g}"
     return f"{text} s" if unit == "seconds" else text
-
-
-def escape_markdown(text: object) -> str:
-    r"""Escape a text, so that Markdown changes nothing in it.
-
-    >>> print(escape_markdown("g_lr*2"))
-    g\_lr\*2
-    """
-    return re.sub(r"([\\`*_{}\[\]()#+\-.!|$:<>~])", r"\\\1", str(text))
 
 
 def format_duration(seconds: float) -> str:
@@ -98,15 +90,29 @@ def severity_colour(severity: Severity) -> Colour:
     return "red" if severity is Severity.PAGE else "orange"
 
 
+def incident_name(incident: Incident) -> str:
+    """Return code and title, which always stand together, as plain text.
+
+    >>> incident_name(Incident("GW101-1", "GW101", "mode collapse", Severity.PAGE, State.FIRING, 20, 30))
+    'GW101 mode collapse'
+    """
+    return plain_text(f"{incident.code} {incident.title}", MAX_NAME)
+
+
+def show_badge(label: str, colour: Colour) -> None:
+    """Draw a label on a coloured ground. ``st.badge`` would escape brackets a second time."""
+    st.markdown(f":{colour}-badge[{escape_name(label)}]", width="content")
+
+
 def show_state_badge(state: str, *, silent: bool = False) -> None:
     """Draw the state of a run."""
     label = "silent" if silent else state
-    st.badge(label, color=STATES.get(label, "gray"))
+    show_badge(label, STATES.get(label, "gray"))
 
 
 def show_incident_badges(incident: Incident, *, ended: bool) -> None:
     """Draw severity and state of an incident, in grey if nobody can act on it any more."""
     is_open = incident.state is State.FIRING and not (ended or getattr(incident, "superseded", False))
-    st.badge(SEVERITIES[incident.severity], color=severity_colour(incident.severity) if is_open else "gray")
+    show_badge(SEVERITIES[incident.severity], severity_colour(incident.severity) if is_open else "gray")
     colour: Colour = "red" if is_open else "green" if incident.state is State.RESOLVED else "gray"
-    st.badge(incident_state_text(incident, ended=ended), color=colour)
+    show_badge(incident_state_text(incident, ended=ended), colour)

@@ -11,6 +11,8 @@ from ganwatch.store import queries
 
 from .contact_sheets import show_contact_sheet, show_strip
 from .current_store import open_current_store
+from .escaping import escape_name
+from .formatting import incident_name
 from .links import show_link
 from .refresh import draw_while_active
 from .run_selection import run_label, select_run, show_run_header
@@ -91,7 +93,7 @@ def _pinned(record: queries.RunRecord) -> None:
     for incident_id, pinned in sheets.items():
         if incident_id in incidents:
             incident = incidents[incident_id]
-            label = f"**{incident.code} {incident.title}**, onset at step {incident.onset:,}"
+            label = f"**{escape_name(incident_name(incident))}**, onset at step {incident.onset:,}"
             show_link("incidents", label, run=record.id, incident=incident_id)
         show_strip(pinned, width=SMALL_SHEET_WIDTH)
 

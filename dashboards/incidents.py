@@ -8,7 +8,6 @@ from pathlib import PurePosixPath
 
 import streamlit as st
 
-from ganwatch.core.errors import UserError
 from ganwatch.core.package_data import packaged_folder
 from ganwatch.core.readings import is_finite
 from ganwatch.core.signals import find_signal
@@ -18,13 +17,16 @@ from ganwatch.store.database import Store
 from .causal_tree import causal_tree
 from .charts import curve_chart, incident_spans, needs_log_scale
 from .contact_sheets import show_contact_sheet, show_strip
-from .current_store import open_current_store
-from .formatting import escape_markdown, format_number, incident_state_text, show_incident_badges
+from .current_store import malformed_records, open_current_store
+from .escaping import MAX_NAME, code_span, escape_markdown, escape_name, escape_prose, plain_text
+from .formatting import format_number, incident_name, incident_state_text, show_incident_badges
 from .refresh import draw_while_active
 from .run_selection import has_ended, select_run, show_run_header
 
 CONTEXT_STEPS = 200
 """Number of steps displayed before the onset and after the opening."""
+INDENTS = ("", "↳ ", "\u2003↳ ", "\u2003\u2003↳ ")
+"""Beginning of an incident's name in the tree, by its depth."""
 MAX_SHEET_WIDTH = 210
 """Width of a contact sheet, in pixels."""
 
@@ -49,7 +51,7 @@ def _body(record: queries.RunRecord) -> None:
     ended = has_ended(record)
     with listed:
         selected = _select(tree, ended=ended)
-    with detail:
+    with detail, malformed_records("This incident"):
         _show(store, selected, incidents, ended=ended)
 
 
@@ -63,8 +65,8 @@ def _select(tree: Sequence[tuple[int, queries.IncidentRecord]], *, ended: bool) 
     selected = st.radio(
         "Causes and the incidents that they explain",
         list(by_id),
-        format_func=lambda one: "\u2003" * max(depth[one] - 1, 0) + "↳ " * (depth[one] > 0) + f"{by_id[one].code} {by_id[one].title}",
-        captions=[f"{incident_state_text(one, ended=ended)}, onset {one.onset:,}" for one in by_id.values()],
+        format_func=lambda one: f"{INDENTS[min(depth[one], len(INDENTS) - 1)]}{escape_name(incident_name(by_id[one]))}",
+        captions=[f"{escape_name(incident_state_text(one, ended=ended))}, onset {one.onset:,}" for one in by_id.values()],
         key=key,
     )
     return by_id[selected or next(iter(by_id))]
@@ -72,21 +74,23 @@ def _select(tree: Sequence[tuple[int, queries.IncidentRecord]], *, ended: bool) 
 
 def _show(store: Store, incident: queries.IncidentRecord, known: Sequence[queries.IncidentRecord], *, ended: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.header(f"{incident.code} {incident.title}", anchor=False, width="content")
+        st.header(escape_name(incident_name(incident)), anchor=False, width="content")
         show_incident_badges(incident, ended=ended)
-    titles = {one.id: f"{one.code} {one.title}" for one in known}
-    if incident.cause:
-        st.markdown(f":material/subdirectory_arrow_right: Explained by **{titles.get(incident.cause, incident.cause)}**: look there first.")
-    symptoms = [titles[one.id] for one in known if one.cause == incident.id]
+    cause = next((incident_name(one) for one in known if one.id == incident.cause), None)
+    if cause:
+        st.markdown(f":material/subdirectory_arrow_right: Explained by **{escape_name(cause)}**: look there first.")
+    elif incident.cause:
+        st.markdown(f":material/subdirectory_arrow_right: Explained by an incident that is not recorded ({code_span(incident.cause)}).")
+    symptoms = [f"**{escape_name(incident_name(one))}**" for one in known if one.cause == incident.id]
     if symptoms:
-        st.markdown(f":material/account_tree: Explains {', '.join(f'**{title}**' for title in symptoms)}.")
+        st.markdown(f":material/account_tree: Explains {', '.join(symptoms)}.")
     if incident.superseded:
         st.caption("A later attempt repeated these steps and did not report it.")
     _evidence(store, incident)
     _samples(store, incident)
     causes, remedies = st.columns(2, gap="medium", border=True)
-    causes.markdown(f"**Likely causes**\n\n{incident.likely_causes or 'None are recorded.'}")
-    remedies.markdown(f"**What to try**\n\n{incident.remedies or 'Nothing is recorded.'}")
+    causes.markdown(f"**Likely causes**\n\n{escape_prose(incident.likely_causes or 'None are recorded.')}")
+    remedies.markdown(f"**What to try**\n\n{escape_prose(incident.remedies or 'Nothing is recorded.')}")
     with st.expander("Runbook", icon=":material/menu_book:"):
         st.markdown(read_runbook(incident))
     with st.expander("Reports", icon=":material/history:"):
@@ -103,23 +107,23 @@ def _evidence(store: Store, incident: queries.IncidentRecord) -> None:
     unit = signal.unit if signal else ""
     has_threshold = is_finite(evidence.value)
     facts = (
-        (evidence.signal, format_number(evidence.value, unit), signal.help if signal else None),
+        (evidence.signal or "unknown", format_number(evidence.value, unit), signal.help if signal else "Series of the evidence."),
         *([("threshold", format_number(evidence.threshold, unit), f"Origin of the threshold: {evidence.origin}")] if has_threshold else []),
         ("onset", f"{incident.onset:,}", "First step of the evidence."),
         ("opened", f"{incident.fired or incident.opened:,}", "Step at which the incident was reported."),
         ("resolved", "-" if incident.resolved is None else f"{incident.resolved:,}", "Step at which the incident was resolved."),
     )
     for column, (label, value, meaning) in zip(st.columns([1.5, 1, 1, 1, 1]), facts, strict=False):
-        column.metric(label, value, help=meaning)
-    origin = f"Threshold from {escape_markdown(evidence.origin)}" if has_threshold else "Not a finite number: no threshold is needed"
-    st.caption(f"{origin}; evidence of {evidence.window} step{'s' * (evidence.window != 1)}.")
+        column.metric(escape_name(label), escape_name(value), help=escape_markdown(meaning))
+    origin = f"Threshold from {escape_name(evidence.origin)}" if has_threshold else "Not a finite number: no threshold is needed"
+    st.caption(f"{origin}; evidence of {evidence.window:,} {'step' if evidence.window == 1 else 'steps'}.")
     last = incident.resolved or incident.seen or incident.opened
     steps = (max(1, incident.onset - CONTEXT_STEPS), max(last, incident.opened) + CONTEXT_STEPS)
     reached = queries.run(store, incident.run).last_step or steps[1]
     steps = (steps[0], max(min(steps[1], reached), steps[0] + 1))
     at, values = queries.series(store, incident.run, evidence.signal, start=steps[0], end=steps[1], max_points=600)
     if len(at):
-        curves = {evidence.signal.partition("/")[2]: (at, values)}
+        curves = {plain_text(evidence.signal.partition("/")[2], MAX_NAME): (at, values)}
         log = needs_log_scale(signal, curves)
         bound = evidence.threshold if has_threshold else None
         chart = curve_chart(curves, incident_spans([incident]), steps=steps, log=log, height=170, threshold=bound, unit=unit)
@@ -151,7 +155,7 @@ def _samples(store: Store, incident: queries.IncidentRecord) -> None:
             show_contact_sheet(artifact, caption, width=MAX_SHEET_WIDTH)
     others = [one for one in pinned if one not in [artifact for artifact, _ in sheets]]
     if others:
-        with st.expander(f"{len(others)} more pinned sheet{'s' * (len(others) != 1)}", icon=":material/push_pin:"):
+        with st.expander(f"{len(others):,} more pinned {'sheet' if len(others) == 1 else 'sheets'}", icon=":material/push_pin:"):
             show_strip(others, width=MAX_SHEET_WIDTH)
 
 
@@ -159,11 +163,11 @@ def _history(store: Store, incident: queries.IncidentRecord) -> None:
     rows = [
         {
             "when": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.recorded)),
-            "attempt": str(one.attempt),
+            "attempt": f"{one.attempt:,}",
             "step": f"{one.step:,}",
-            "state": {"firing": "open"}.get(str(one.state), str(one.state)),
-            "value": format_number(one.verdict.value) if one.verdict else "none",
-            "threshold": format_number(one.verdict.threshold) if one.verdict and is_finite(one.verdict.value) else "none",
+            "state": escape_name({"firing": "open"}.get(str(one.state), str(one.state))),
+            "value": escape_name(format_number(one.verdict.value)) if one.verdict else "none",
+            "threshold": escape_name(format_number(one.verdict.threshold)) if one.verdict and is_finite(one.verdict.value) else "none",
         }
         for one in queries.evidence(store, incident.run, incident.id)
     ]
@@ -175,7 +179,7 @@ def read_runbook(incident: queries.IncidentRecord) -> str:
     name = PurePosixPath(incident.runbook or f"{incident.code}.md").name
     try:
         text = (packaged_folder("alerts") / "runbooks" / name).read_text("utf-8")
-    except (OSError, UserError):
-        return f"There is no runbook `{name}` in this installation."
+    except (OSError, ValueError):
+        return f"There is no runbook {code_span(name)} in this installation."
     lines = [line for line in text.splitlines() if not line.startswith(("<!--", "# "))]
     return "\n".join(f"##{line}" if line.startswith("#") else line for line in lines)

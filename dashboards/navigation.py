@@ -7,6 +7,7 @@ from PIL import Image, ImageDraw
 
 from . import curves, gallery, incidents, overview, provenance
 from .current_store import store_name, with_error_messages
+from .escaping import code_span
 from .links import HOME, PAGES
 
 STYLE = """
@@ -16,7 +17,9 @@ STYLE = """
 [data-testid="stSidebarHeader"]::before { content: "ganwatch"; font-weight: 700; font-size: 1.2rem; color: #2b6cb0; }
 [data-testid="stMetricLabel"] p { color: #52606d; }
 [data-testid="stMetricValue"] { font-size: 1.45rem; }
-[data-testid="stTable"] td { overflow-wrap: anywhere; white-space: normal; }
+[data-testid="stTable"] table { width: 100%; }
+[data-testid="stTable"] td * { display: block; max-width: none !important; white-space: normal; }
+[data-testid="stTable"] td:not(:first-child) * { overflow-wrap: anywhere !important; }
 [data-testid="stPageLink"] p { white-space: normal; }
 [data-testid="stSidebarUserContent"] { padding-left: 0; padding-right: 0; }
 [data-testid="stSidebar"] [data-testid="stSelectbox"] input { font-size: 0.74rem; padding-left: 0.5rem; text-overflow: ellipsis; }
@@ -43,7 +46,7 @@ def main() -> None:
     st.session_state[PAGES] = pages
     selected = st.navigation(list(pages.values()))
     selected.run()
-    st.sidebar.caption(f"Store: `{store_name()}`")
+    st.sidebar.caption(f"Store: {code_span(store_name())}")
 
 
 def _icon() -> Image.Image:

@@ -10,12 +10,13 @@ import streamlit as st
 from ganwatch.core.detector import Severity
 from ganwatch.store import queries
 
-from .current_store import open_current_store
+from .current_store import malformed_records, open_current_store
 from .drift import show_drift_checks
-from .formatting import escape_markdown, format_comparison, format_duration, open_count_text, show_incident_badges, show_state_badge
+from .escaping import escape_markdown, escape_name
+from .formatting import format_comparison, format_duration, incident_name, open_count_text, show_incident_badges, show_state_badge
 from .links import show_link
 from .refresh import draw_periodically
-from .run_selection import has_ended, is_silent, show_empty_store
+from .run_selection import has_ended, is_silent, known_runs, show_empty_store
 
 PER_PAGE = 12
 MAX_CARDS = 6
@@ -30,11 +31,11 @@ def page() -> None:
 
 
 def _body() -> None:
-    store = open_current_store()
-    runs = queries.runs(store)
+    runs = known_runs()
     if not runs:
         show_empty_store()
         return
+    store = open_current_store()
     silent = {record.id for record in runs if is_silent(record)}
     names = {record.id: record.name for record in runs}
     over = {record.id for record in runs if has_ended(record)}
@@ -50,7 +51,7 @@ def _body() -> None:
         ("Open, for the queue", len(current) - pages, "Incidents of runs that train, severity ticket: they wait in the queue."),
     )
     for column, (label, value, meaning) in zip(st.columns(4), figures, strict=True):
-        column.metric(label, value, border=True, help=meaning)
+        column.metric(escape_name(label), value, border=True, help=escape_markdown(meaning))
     st.header("Open incidents", anchor=False)
     if not current:
         st.success("No incident is open in a run that trains.", icon=":material/check_circle:")
@@ -65,7 +66,8 @@ def _body() -> None:
 
 def _cards(incidents: Sequence[queries.IncidentRecord], names: Mapping[str, str], *, ended: bool) -> None:
     for incident in incidents[:MAX_CARDS]:
-        _card(incident, names.get(incident.run, incident.run), ended=ended)
+        with malformed_records("This incident"):
+            _card(incident, names.get(incident.run, incident.run), ended=ended)
     if len(incidents) > MAX_CARDS:
         st.caption(f"{len(incidents) - MAX_CARDS} more open incidents are on the screens of their runs.")
 
@@ -74,17 +76,23 @@ def _card(incident: queries.IncidentRecord, run: str, *, ended: bool) -> None:
     with st.container(border=True, gap="small"):
         with st.container(horizontal=True, vertical_alignment="center"):
             show_incident_badges(incident, ended=ended)
-            st.markdown(f"**{incident.code} {incident.title}** in {escape_markdown(run)}", width="stretch")
+            st.markdown(f"**{escape_name(incident_name(incident))}** in {escape_name(run)}", width="stretch")
             show_link("incidents", "Evidence", run=incident.run, incident=incident.id, icon=":material/arrow_forward:")
         evidence = incident.evidence
         age = format_duration(time.time() - incident.updated)
         facts = [f"onset at step {incident.onset:,}", f"opened at step {incident.opened:,}", f"{age} ago"]
         if incident.cause:
-            facts.append(f"explained by {incident.cause}")
+            facts.append(f"explained by {escape_name(_cause(incident))}")
         if evidence:
             st.markdown(escape_markdown(evidence.explanation))
-            facts.insert(0, f"{escape_markdown(format_comparison(evidence))} ({escape_markdown(evidence.origin)})")
+            facts.insert(0, f"{escape_name(format_comparison(evidence))} ({escape_name(evidence.origin)})")
         st.caption(" · ".join(facts))
+
+
+def _cause(incident: queries.IncidentRecord) -> str:
+    """Return the name of the incident that explains this one, or its id if it is not in the store."""
+    known = {one.id: incident_name(one) for one in queries.incidents(open_current_store(), incident.run)}
+    return known.get(incident.cause or "", f"an incident that is not recorded ({incident.cause})")
 
 
 def _table(runs: Sequence[queries.RunRecord], silent: set[str]) -> None:
@@ -95,13 +103,14 @@ def _table(runs: Sequence[queries.RunRecord], silent: set[str]) -> None:
         for column, label in zip(st.columns(COLUMN_WIDTHS), labels, strict=True):
             column.caption(label)
         for record in runs[(chosen - 1) * PER_PAGE : chosen * PER_PAGE]:
-            _row(record, silent=record.id in silent)
+            with malformed_records("This run"):
+                _row(record, silent=record.id in silent)
 
 
 def _row(record: queries.RunRecord, *, silent: bool) -> None:
     name, state, step, last, started, incidents = st.columns(COLUMN_WIDTHS, vertical_alignment="center")
     with name:
-        show_link("curves", f"{escape_markdown(record.name)} · {record.id[:8]}", run=record.id)
+        show_link("curves", f"{escape_name(record.name)} · {escape_name(record.id[:8])}", run=record.id)
     with state:
         show_state_badge(record.state, silent=silent)
     step.markdown("-" if record.last_step is None else f"{record.last_step:,}")

@@ -10,11 +10,8 @@ import streamlit as st
 
 from ganwatch.store import queries
 
-from .current_store import open_current_store, with_error_messages
+from .current_store import REFRESH_SECONDS, open_current_store, with_error_messages
 from .run_selection import is_active
-
-REFRESH_SECONDS = 4.0
-"""Time between two reads of a store that is being written, in seconds."""
 
 
 def draw_periodically(body: Callable[..., None]) -> None:

@@ -13,61 +13,50 @@ from ganwatch.commands._parser import WholeNumber
 from ganwatch.commands._terminal import print_text
 from ganwatch.core.argument_checks import MAX_PORT, check_integer
 from ganwatch.core.errors import UserError
+from ganwatch.web.allowed_hosts import VARIABLE, AllowedHosts
 
 if TYPE_CHECKING:
     import argparse
-    from pathlib import Path
 
 HELP = "show the runs in a store in the browser, live"
 PARENTS = (STORE,)
 
-THEME = {
-    "base": "light",
-    "primaryColor": "#2b6cb0",
-    "backgroundColor": "#ffffff",
-    "secondaryBackgroundColor": "#f4f6f8",
-    "textColor": "#1f2933",
-    "borderColor": "#dde3e9",
-    "font": "sans-serif",
-}
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare ``--port`` and ``--address``."""
+    """Declare where to listen and which names to answer to."""
     parser.add_argument(
         "--port", type=WholeNumber(0, MAX_PORT), default=8501, help="port to listen at, 0 for any free one (default: %(default)s)"
     )
     parser.add_argument("--address", default="127.0.0.1", help="address to listen at; the dashboard has no login (default: %(default)s)")
+    parser.add_argument(
+        "--allowed-host", action="append", default=[], metavar="NAME",
+        help=f"further host name under which browsers may ask, such as that of a proxy; may be repeated (also: {VARIABLE})",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
     """Replace this process by the server; return only after an error."""
-    from ganwatch.core.package_data import packaged_folder
-    from ganwatch.store.database import open_store
+    from ganwatch.store.database import StoreMissingError, open_store
 
+    port = _free_port(args.address, args.port)
+    AllowedHosts(args.address, args.allowed_host)  # refuses what is no name
     if importlib.util.find_spec("streamlit") is None:
         raise UserError('the dashboard needs streamlit, which is not installed: pip install "ganwatch[dashboard]"')
-    open_store(args.store, create=False).close()
-    port = _free_port(args.address, args.port)
-    app = packaged_folder("dashboards") / "app.py"
+    state = ""
+    try:
+        open_store(args.store, create=False).close()
+    except StoreMissingError:
+        state = " (empty until a training creates it)"
     host = f"[{args.address}]" if ":" in args.address else args.address
-    print_text(f"dashboard of {_mask_password(args.store)} at http://{host}:{port} (Ctrl+C ends it)")
+    print_text(f"dashboard of {_mask_password(args.store)}{state} at http://{host}:{port} (Ctrl+C ends it)")
+    names = ",".join(filter(None, (os.environ.get(VARIABLE), *args.allowed_host)))
     # S606: no shell on purpose; exec delivers signals to the server itself
-    os.execve(sys.executable, server_command(app, args.address, port), os.environ | {"GANWATCH_STORE": args.store})  # noqa: S606
+    os.execve(sys.executable, server_command(args.address, port), os.environ | {"GANWATCH_STORE": args.store, VARIABLE: names})  # noqa: S606
 
 
-def server_command(app: Path, address: str, port: int) -> list[str]:
-    """Return the command line of the server, which opens no browser, reports no usage and watches no source files."""
-    options = {
-        "server.address": address,
-        "server.port": port,
-        "server.headless": "true",
-        "server.fileWatcherType": "none",
-        "browser.gatherUsageStats": "false",
-        "client.toolbarMode": "minimal",
-        "logger.hideWelcomeMessage": "true",
-    } | {f"theme.{name}": value for name, value in THEME.items()}
-    return [sys.executable, "-m", "streamlit", "run", str(app), *(f"--{name}={value}" for name, value in options.items())]
+def server_command(address: str, port: int) -> list[str]:
+    """Return the command line of the server. ``-P`` keeps modules of the current folder out of it."""
+    return [sys.executable, "-P", "-m", "ganwatch.dashboards.server", address, str(port)]
 
 
 def _free_port(address: str, port: int) -> int:

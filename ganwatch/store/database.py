@@ -22,10 +22,15 @@ from ganwatch.core.clean_text import clean_text
 from ganwatch.core.errors import UserError
 from ganwatch.store.artifacts import ArtifactRoot
 from ganwatch.store.places import SQLITE_FILE, SQLITE_SUFFIXES
+from ganwatch.store.strict_json import read_json
 
 DEFAULT_STORE = "runs"
 """Folder of the store if none is named."""
 _MIGRATION_LOCK = 0x67616E77  # PostgreSQL's advisory lock on the migration: "ganw"
+
+
+class StoreMissingError(UserError):
+    """The store has no database yet. The first training with this store creates it."""
 
 
 class Store:
@@ -95,7 +100,7 @@ def open_store(url: str | Path = DEFAULT_STORE, *, create: bool = True, artifact
     Raises
     ------
     UserError
-        The store cannot be opened. The message never contains a password.
+        The store cannot be opened. The message never contains a password. ``StoreMissingError`` if a training still has to create it.
     """
     address = _parse(str(url))
     file = _sqlite_file(address)
@@ -103,7 +108,8 @@ def open_store(url: str | Path = DEFAULT_STORE, *, create: bool = True, artifact
     store_root = ArtifactRoot(root)
     try:
         if file and not create and not file.is_file():
-            raise UserError(f"store must exist, got {str(url)!r} without a database in it; a training with this store creates it")
+            kind = UserError if file.exists() else StoreMissingError
+            raise kind(f"store must exist, got {str(url)!r} without a database in it; a training with this store creates it")
         if file and create:
             file.parent.mkdir(parents=True, exist_ok=True)
         engine = _engine(address, file, create=create)
@@ -153,7 +159,7 @@ def _sqlite_file(address: URL) -> Path | None:
 
 
 def _engine(address: URL, file: Path | None, *, create: bool) -> Engine:
-    options: dict[str, Any] = {"json_serializer": partial(json.dumps, allow_nan=False)}
+    options: dict[str, Any] = {"json_serializer": partial(json.dumps, allow_nan=False), "json_deserializer": read_json}
     if file is None:
         arguments = {"connect_timeout": 10} if address.drivername == "postgresql+psycopg" else {}
         readonly = {"postgresql_readonly": not create} if arguments else {}

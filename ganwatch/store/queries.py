@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import time
-from collections.abc import Mapping
+from types import NoneType
 from typing import Any
 
 import psutil
@@ -30,6 +31,13 @@ _RUN, _ATTEMPT, _INCIDENT, _EVIDENCE, _ARTIFACT = (
     tables.table(row)
     for row in (tables.RunRow, tables.AttemptRow, tables.IncidentRow, tables.EvidenceRow, tables.ArtifactRow)
 )
+
+
+_NUMBER = (int, float)
+_VERDICT_TYPES: dict[str, tuple[type, ...]] = {
+    "value": _NUMBER, "threshold": _NUMBER, "signal": (str,), "window": (int,), "origin": (str,), "explanation": (str,),
+    "onset": (int, NoneType),
+}  # fmt: skip
 
 
 def runs(store: Store, *, limit: int | None = None) -> list[RunRecord]:
@@ -208,8 +216,14 @@ def _facts(row: RowMapping) -> dict[str, Any]:
     return facts | ({"provenance": decode(facts["provenance"])} if "provenance" in facts else {})
 
 
-def _to_verdict(encoded: Mapping[str, Any]) -> Verdict | None:
-    return Verdict(**decode(encoded)) if encoded else None
+def _to_verdict(encoded: Any) -> Verdict | None:
+    if not encoded:
+        return None
+    facts = decode(encoded)
+    is_complete = facts.keys() >= _VERDICT_TYPES.keys() - {"onset"}
+    if is_complete and all(isinstance(value, _VERDICT_TYPES.get(name, ())) for name, value in facts.items()):
+        return Verdict(**facts)
+    return Verdict(math.nan, math.nan, "unknown", 1, "a malformed record", "The evidence in the store is malformed.")
 
 
 def _is_gone(attempt: AttemptRecord) -> bool:

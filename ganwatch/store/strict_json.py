@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,6 +11,8 @@ from ganwatch.core.clean_text import clean_text
 
 NONFINITE_KEY = "nonfinite"
 """Key of the list of numbers that are not finite: the path and the text of each."""
+MALFORMED_KEY = "malformed"
+"""Key of what stands in the store in place of a mapping."""
 
 
 def encode(mapping: Mapping[str, Any]) -> dict[str, Any]:
@@ -27,20 +30,39 @@ def encode(mapping: Mapping[str, Any]) -> dict[str, Any]:
     return encoded
 
 
-def decode(encoded: Mapping[str, Any]) -> dict[str, Any]:
-    """Undo ``encode``. Tuples come back as lists.
+def decode(encoded: Any) -> dict[str, Any]:
+    """Undo ``encode``. Tuples come back as lists. A value that ``encode`` never returns comes back under the key ``malformed``.
 
     >>> decode({"value": None, "nonfinite": [[["value"], "-inf"]]})
     {'value': -inf}
+    >>> decode([1])
+    {'malformed': [1]}
     """
-    flags = dict(encoded).get(NONFINITE_KEY, [])
+    if not isinstance(encoded, Mapping):
+        return {MALFORMED_KEY: encoded}
+    flags = encoded.get(NONFINITE_KEY, [])
     decoded: dict[str, Any] = _copy({key: value for key, value in encoded.items() if key != NONFINITE_KEY})
-    for path, text in flags:
-        place: Any = decoded
-        for part in path[:-1]:
-            place = place[part]
-        place[path[-1]] = float(text)
+    try:
+        for path, text in flags:
+            place: Any = decoded
+            for part in path[:-1]:
+                place = place[part]
+            place[path[-1]] = float(text)
+    except (TypeError, ValueError, LookupError):
+        return {MALFORMED_KEY: dict(encoded)}
     return decoded
+
+
+def read_json(text: str) -> Any:
+    """Parse JSON. A text that is none comes back as it is, so that one malformed record does not hide all others.
+
+    >>> read_json('{"a": 1}'), read_json("{")
+    ({'a': 1}, '{')
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def _encode(value: Any, path: list[Any], flags: list[list[Any]]) -> Any:

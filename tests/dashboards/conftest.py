@@ -7,8 +7,8 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -44,11 +44,27 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return store
 
 
+Start = Callable[..., AbstractContextManager[tuple[str, subprocess.Popen[str]]]]
+"""Starts ``ganwatch dashboard`` on a store with further options; gives its address and its process, and ends it."""
+
+
+@pytest.fixture(scope="session")
+def start() -> Start:
+    return _start
+
+
 @pytest.fixture(scope="session")
 def dashboard(recorded: Path) -> Iterator[str]:
     """``ganwatch dashboard`` on the recorded store; its address."""
-    command = [sys.executable, "-m", "ganwatch.cli", "dashboard", "--store", str(recorded), "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    with _start(recorded) as (base, _):
+        yield base
+
+
+@contextmanager
+def _start(store: Path, *options: str, **environment: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    command = [sys.executable, "-m", "ganwatch.cli", "dashboard", "--store", str(store), "--port", "0", *options]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen(command, **pipes, text=True, env=os.environ | environment) as process:
         try:
             assert process.stdout is not None
             line = process.stdout.readline()
@@ -62,7 +78,7 @@ def dashboard(recorded: Path) -> Iterator[str]:
                     pytest.fail(f"the dashboard ended: {process.stdout.read()}")
             else:
                 pytest.fail(f"the dashboard does not answer at {base}")
-            yield base
+            yield base, process
         finally:
             process.terminate()
             process.wait(SECONDS)
@@ -70,14 +86,17 @@ def dashboard(recorded: Path) -> Iterator[str]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A page of its own, 1280 pixels wide, that fails the test if it asks anybody but the dashboard."""
+    """A page of its own, 1280 pixels wide, that fails the test if it asks anybody but the dashboard, or breaks the policy of the page."""
     with browser.new_context(viewport={"width": 1280, "height": 1000}) as context:
         page = context.new_page()
         page.set_default_timeout(SECONDS * 1000)
         hosts: set[str] = set()
+        errors: list[str] = []
         page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname or ""))
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
         yield page
         assert hosts <= {"127.0.0.1", ""}
+        assert not [text for text in errors if "Content Security Policy" in text]
 
 
 def _healthy(base: str) -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -152,3 +154,18 @@ def test_a_live_run_moves_on_the_screen(dashboard: str, page: Page, recorded: Pa
     finally:
         sink.finish("finished")
         sink.close()
+
+
+@pytest.mark.parametrize("screen", ["", "curves"])
+def test_runs_appear_when_a_training_creates_the_store(start: Callable[..., Any], page: Page, tmp_path: Path, screen: str) -> None:
+    with start(tmp_path / "runs") as (base, _):
+        page.goto(f"{base}/{screen}")
+        expect(page.get_by_text("No runs yet.")).to_be_visible()
+        assert not list(tmp_path.iterdir())
+        sink = SqlSink(tmp_path / "runs")
+        sink.start(Run("first", "first_training"))
+        sink.readings([Readings(1, {"loss/g": 0.5, "loss/d": 0.5})])
+        expect(page.get_by_test_id("stMainBlockContainer").get_by_text("first_training").first).to_be_visible()
+        expect(page.get_by_text("No runs yet.")).to_have_count(0)
+        sink.close()
+        settled(page)

@@ -5,21 +5,22 @@ from __future__ import annotations
 import doctest
 import io
 import json
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
-from ganwatch.dashboards import contact_sheets, formatting, provenance
+from ganwatch.dashboards import contact_sheets, escaping, formatting, page_policy, provenance
 from ganwatch.dashboards.causal_tree import causal_tree
 from ganwatch.dashboards.charts import Chart, Span, curve_chart, needs_log_scale
 from ganwatch.dashboards.contact_sheets import GAP, GAP_COLOUR, encode_png, enlarge_tiles
 from PIL import Image
 
-from ganwatch.commands import dashboard
 from ganwatch.core.detector import Severity
 from ganwatch.core.incidents import Incident, State
 from ganwatch.core.signals import find_signal
@@ -35,9 +36,10 @@ for request in sys.stdin:
     os.environ["GANWATCH_STORE"] = store
     lines = []
     for name in names:
-        app = AppTest.from_string(f"from ganwatch.dashboards.{name} import page; page()", default_timeout=60).run()
+        script = f"from ganwatch.dashboards.{name} import page; from ganwatch.dashboards.current_store import with_error_messages"
+        app = AppTest.from_string(f"{script}; with_error_messages(page)()", default_timeout=60).run()
         assert not app.exception, (name, app.exception)
-        elements = [*app.warning, *app.info, *app.success, *app.subheader, *app.markdown]
+        elements = [*app.warning, *app.info, *app.success, *app.subheader, *app.markdown, *app.caption]
         lines.append("|".join([name, *(element.value.replace(chr(10), " ") for element in elements)]))
     heavy = {"torch", "lightning", "sklearn", "evidently"} & set(sys.modules)
     assert not heavy, heavy
@@ -60,7 +62,7 @@ def draw(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Draw]:
             process.stdin.write(json.dumps([str(store), *screens]) + "\n")
             process.stdin.flush()
             answer = process.stdout.readline()
-            assert answer, log.read_text()
+            assert answer.startswith("["), answer + log.read_text()[-2000:]
             return json.loads(answer)
 
         yield messages
@@ -75,8 +77,83 @@ def test_empty_stores_say_what_to_do(tmp_path: Path, draw: Draw) -> None:
     from ganwatch.store.database import open_store
 
     open_store(tmp_path / "empty").close()
-    for line in draw(tmp_path / "empty", "overview", "curves", "incidents", "gallery", "provenance"):
-        assert "No runs yet" in line
+    for store in (tmp_path / "empty", tmp_path / "missing", tmp_path / "missing.db"):
+        for line in draw(store, "overview", "curves", "incidents", "gallery", "provenance"):
+            assert "No runs yet" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]  # looking creates nothing
+
+
+def test_malformed_records_are_messages(tmp_path: Path, draw: Draw) -> None:
+    """What a damaged store holds in place of a record hides neither the other records nor the other screens."""
+    from ganwatch.core.detector import Verdict
+    from ganwatch.core.readings import Readings, Run
+    from ganwatch.sinks.sql import SqlSink
+    from ganwatch.store.audit_log import append_drift_check
+
+    screens = ("overview", "incidents", "provenance")
+    sink = SqlSink(tmp_path)
+    for name in ("good", "bad"):
+        sink.start(Run(name, name, provenance={"name": name}))
+        sink.readings([Readings(1, {"loss/g": 0.5})])
+        evidence = Verdict(0.5, 1.0, "loss/g", 3, "origin", f"explanation of {name}")
+        sink.incident(Incident("GW101-1", "GW101", "collapse", Severity.PAGE, State.FIRING, 1, 2, evidence=evidence))
+        append_drift_check(sink.store, name, {"verdict": "unchanged", "advice": f"advice {name}", "changed_columns": [], "world": None})
+    sink.close()
+    odd = ["null", "[1, 2]", '"text"', "{", "7", '{"nonfinite": 3}', '{"nonfinite": [[["a", "b"], "x"]]}']
+    odd += ['{"value": "abc", "signal": null}', "[" * 5000]
+    for json_text in odd:
+        for change in ("run SET provenance = ?1, outcome = ?1", "incident SET verdict = ?1, extras = ?1", "audit SET detail = ?1"):
+            with closing(sqlite3.connect(tmp_path / "ganwatch.db")) as connection, connection:
+                owner = {"run": "id", "incident": "run_id", "audit": "subject"}[change.partition(" ")[0]]
+                connection.execute(f"UPDATE {change} WHERE {owner} = 'bad'", (json_text,))
+        lines = dict(zip(screens, draw(tmp_path, *screens), strict=True))
+        assert "explanation of good" in lines["overview"]
+        assert "advice good" in lines["overview"]
+        assert "The last drift check cannot be displayed: a record in the store is malformed" in lines["overview"]
+        if json_text != "null":
+            assert "The evidence in the store is malformed" in lines["overview"]
+    for change in ("started = 'long ago'", "started = 1e300", "heartbeat = 'x'", "state = x'00ff'"):
+        with closing(sqlite3.connect(tmp_path / "ganwatch.db")) as connection, connection:
+            connection.execute(f"UPDATE run SET {change} WHERE id = 'bad'")  # noqa: S608
+        assert any("cannot be displayed" in line for line in draw(tmp_path, *screens))
+
+
+def test_a_sheet_that_cannot_be_read_is_a_message(tmp_path: Path, draw: Draw) -> None:
+    from ganwatch.core.readings import Readings, Run, SampleImages
+    from ganwatch.sinks.sql import SqlSink
+
+    sink = SqlSink(tmp_path)
+    sink.start(Run("run", "sheets"))
+    sink.readings([Readings(1, {"loss/g": 0.5})])
+    for step in range(1, 6):
+        sink.samples(SampleImages(step, "fixed", (1, 2, 2, 1), bytes([step] * 4)))
+    sink.finish("finished")
+    sink.close()
+    gone, corrupt, *_ = sorted((tmp_path / "artifacts").rglob("*.png"))
+    gone.unlink()
+    corrupt.write_bytes(b"no image")
+    with closing(sqlite3.connect(tmp_path / "ganwatch.db")) as connection, connection:
+        connection.execute("UPDATE artifact SET columns = 0 WHERE step = 3")
+        connection.execute("UPDATE artifact SET path = '../../etc/passwd' WHERE step = 4")
+    [gallery] = draw(tmp_path, "gallery")
+    assert gallery.count("is gone") == 1
+    assert gallery.count("cannot be read as samples") == 3
+
+
+def test_a_code_stands_with_its_title(tmp_path: Path, draw: Draw) -> None:
+    from ganwatch.core.readings import Readings, Run
+    from ganwatch.sinks.sql import SqlSink
+
+    sink = SqlSink(tmp_path)
+    sink.start(Run("run", "explained"))
+    sink.readings([Readings(1, {"loss/g": 0.5})])
+    for code, title, cause in (("GW302", "exploding gradients", None), ("GW101", "mode collapse", "GW302-1"), ("GW403", "stall", "gone-1")):
+        sink.incident(Incident(f"{code}-1", code, title, Severity.PAGE, State.FIRING, 1, 2, cause=cause))
+    sink.close()
+    overview, incidents = draw(tmp_path, "overview", "incidents")
+    assert "explained by GW302 exploding gradients" in overview
+    assert r"explained by an incident that is not recorded \(gone\-1\)" in overview
+    assert "Explains **GW101 mode collapse**" in incidents
 
 
 def test_the_last_drift_check_is_on_the_overview(tmp_path: Path, draw: Draw) -> None:
@@ -117,33 +194,6 @@ def test_each_value_that_a_loop_logs_has_its_own_curve(tmp_path: Path, draw: Dra
     assert "|**logged/fid** :small[:gray[now fid 87]]|**logged/my rate/g**" in curves
 
 
-def options(**given: object) -> object:
-    from ganwatch.cli import parser
-
-    return parser().parse_args(["dashboard", *(f"--{name}={value}" for name, value in given.items())])
-
-
-def test_command_refuses_what_cannot_be_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ganwatch.store.database import open_store
-
-    with pytest.raises(ValueError, match="store must exist"):
-        dashboard.run(options(store=tmp_path / "missing"))
-    open_store(tmp_path / "runs").close()
-    with pytest.raises(ValueError, match=r"--port must be in 0…65535, got 70000"):
-        dashboard.run(options(store=tmp_path / "runs", port=70_000))
-    with pytest.raises(ValueError, match=r"must be free to listen at, got 203\.0\.113\.1:0"):
-        dashboard.run(options(store=tmp_path / "runs", port=0, address="203.0.113.1"))
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ValueError, match=r'pip install "ganwatch\[dashboard\]"'):
-        dashboard.run(options(store=tmp_path / "runs"))
-
-
-def test_server_listens_where_told_and_reports_nothing_home(tmp_path: Path) -> None:
-    command = dashboard.server_command(tmp_path / "app.py", "127.0.0.1", 8501)
-    expected = {"--browser.gatherUsageStats=false", "--server.headless=true", "--server.address=127.0.0.1", "--server.port=8501"}
-    assert expected <= set(command)
-
-
 @pytest.mark.parametrize(("shape", "width"), [((36, 8, 8, 1), 450), ((5, 8, 6, 3), 200), ((1, 96, 96, 1), 450), ((36, 128, 128, 3), 450)])
 def test_enlarged_sheets_keep_every_pixel(shape: tuple[int, ...], width: int) -> None:
     samples = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
@@ -172,7 +222,7 @@ def test_causes_come_before_what_they_explain() -> None:
     assert [(depth, one.code) for depth, one in causal_tree(circle)] == [(0, "GW302"), (1, "GW101")]
 
 
-@pytest.mark.parametrize("module", [contact_sheets, formatting, provenance])
+@pytest.mark.parametrize("module", [contact_sheets, escaping, formatting, page_policy, provenance])
 def test_examples_in_documentation(module: ModuleType) -> None:
     found = doctest.testmod(module)
     assert found.attempted > 0 == found.failed
@@ -193,6 +243,8 @@ def test_chart_marks_incidents_and_broken_readings() -> None:
     own = [layer for layer in spec["layer"] if "data" in layer]
     bands = {layer["data"]["values"][0]["code"]: layer["data"]["values"][0] for layer in own if layer["mark"]["type"] == "rect"}
     assert {code: (row["from"], row["to"]) for code, row in bands.items()} == {"GW303": (3, 5), "GW101": (1, 2)}
+    names = [layer["data"]["values"][0][layer["encoding"]["text"]["field"]] for layer in own if layer["mark"]["type"] == "text"]
+    assert names == ["GW303 non-finite", "GW101 collapse"]  # a code stands with its title
     [ticks] = [layer["data"]["values"] for layer in own if layer["mark"]["type"] == "tick"]
     assert [(row["step"], row["reading"]) for row in ticks] == [(3, "nan"), (5, "inf")]
     assert titles(curve_chart(curves, marked, steps=(1, 5), threshold=20.0, unit="norm")) == {"x": {"step"}, "y": {"norm"}}
