@@ -10,7 +10,7 @@ from ganwatch.core.errors import UserError
 from ganwatch.recordings.events import event_runs, is_event_file, read_events
 from ganwatch.recordings.parquet import count_recordings, read_recordings
 from ganwatch.recordings.recording import Recording
-from ganwatch.recordings.store_runs import list_store_runs, read_store_run
+from ganwatch.recordings.store_runs import find_store_run, list_store_runs, read_store_run
 from ganwatch.recordings.table import read_csv
 from ganwatch.store.places import SQLITE_FILE, SQLITE_SUFFIXES
 
@@ -38,7 +38,7 @@ def open_sources(texts: Sequence[str], *, names: Mapping[str, str] | None = None
     Raises
     ------
     UserError
-        A text is none of these.
+        A text is none of these, or the store cannot be opened or has no such run.
     """
     sources: list[Source] = []
     for text in texts:
@@ -52,7 +52,7 @@ def open_sources(texts: Sequence[str], *, names: Mapping[str, str] | None = None
             if not added:
                 raise UserError(f"SOURCE must be {SOURCE_FORMS}, got {text!r}")
         elif store is not None:
-            added = [partial(read_store_run, store, text)]
+            added = [partial(read_store_run, store, find_store_run(store, text))]
         else:
             raise UserError(f"SOURCE must be {SOURCE_FORMS}, or with --store a run, got {text!r}")
         sources += added

@@ -28,6 +28,21 @@ def list_store_runs(address: str) -> list[str]:
     return with_readings
 
 
+def find_store_run(address: str, run: str) -> str:
+    """Return the id of the run that an id or its beginning, a name or ``latest`` names.
+
+    Raises
+    ------
+    UserError
+        The store cannot be opened, or it has no such run.
+    """
+    from ganwatch.store import queries
+    from ganwatch.store.database import open_store
+
+    with open_store(address, create=False) as store:
+        return queries.find_run(store, run).id
+
+
 def read_store_run(address: str, run: str) -> Iterator[Recording]:
     """Read a run with all its readings. If attempts overlap, the last one counts.
 
@@ -38,7 +53,7 @@ def read_store_run(address: str, run: str) -> Iterator[Recording]:
     address : str
         Address of the store: a folder, an SQLite file or a SQLAlchemy URL.
     run : str
-        Id or its beginning, name, or ``latest``.
+        Its id.
 
     Raises
     ------
@@ -51,7 +66,7 @@ def read_store_run(address: str, run: str) -> Iterator[Recording]:
 
     rows = Rows()
     with open_store(address, create=False) as store:
-        record = queries.find_run(store, run)
+        record = queries.run(store, run)
         for name in series_names(store, record.id):
             for step, value in zip(*(column.tolist() for column in series(store, record.id, name)), strict=True):
                 rows.add(step, name, value)

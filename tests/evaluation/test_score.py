@@ -32,6 +32,7 @@ def call(tmp_path, capsys):
     def run(*words):
         args = parser().parse_args(["score", *map(str, words), "--cache", str(tmp_path / "cache")])
         capsys.readouterr()
+        args.parser.check(args)
         assert args.handler(args) == 0
         out = capsys.readouterr().out
         return json.loads(out, parse_constant=pytest.fail) if "--json" in words else out

@@ -299,7 +299,7 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "\n".join(
         ("name: [1]", "name must be a text or null, got [1] in mine.yaml"),
         ("model: {output: l7}", "model.output must be one of 'tanh', 'identity' or null, got l7 in mine.yaml"),
         ("model: {width: -3}", "model.width must be >= 1, got -3 in mine.yaml"),
-        ("model: {channels: 65537}", "model.channels must be <= 65536, got 65537 in mine.yaml"),
+        ("model: {channels: 65537}", "model.channels must be <= 65,536, got 65537 in mine.yaml"),
         ("model: {g_lr: .inf}", "model.g_lr must be finite, got inf in mine.yaml"),
         ("data: {samples: 0}", "data.samples must be >= 1, got 0 in mine.yaml"),
         ("checkpoint_every: 0", "checkpoint_every must be >= 1 (updates of the generator), got 0 in mine.yaml"),
