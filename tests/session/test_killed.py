@@ -76,3 +76,11 @@ def test_a_disabled_watch_passes_a_state_on(monkeypatch):
     assert watching.state_dict() == {}
     watching.load_state_dict({"run": "abc", "index": 7})
     assert watching.state_dict() == {"run": "abc", "index": 7}
+
+
+@pytest.mark.slow
+def test_a_hundred_kills_lose_nothing(tmp_path):
+    script, environment = Path(__file__).with_name("many_kills.py"), os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, script, "--kills", "100", "--folder", tmp_path / "kills"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1200, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
