@@ -48,8 +48,8 @@ class AllowedHosts:
     """
 
     def __init__(self, address: str, names: Iterable[str] = ()) -> None:
-        configured = [name.strip() for name in os.environ.get(VARIABLE, "").split(",")]
-        self._names = {_normalise(name, "allowed host") for name in (*names, *filter(None, configured))}
+        configured = filter(None, map(str.strip, os.environ.get(VARIABLE, "").split(",")))
+        self._names = {_normalise(name, "allowed host") for name in names} | {_normalise(name, VARIABLE) for name in configured}
         listening = _to_ip(address)
         self._takes_any_ip = listening is not None and listening.is_unspecified
         self._names.add(address.lower().strip("[]") if listening is None else str(listening))

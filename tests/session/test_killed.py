@@ -80,7 +80,7 @@ def test_a_disabled_watch_passes_a_state_on(monkeypatch):
 
 @pytest.mark.slow
 def test_a_hundred_kills_lose_nothing(tmp_path):
-    script, environment = Path(__file__).with_name("many_kills.py"), os.environ | {"OMP_NUM_THREADS": "1"}
+    script, environment = Path(__file__).parents[1] / "regression" / "many_kills.py", os.environ | {"OMP_NUM_THREADS": "1"}
     command = [sys.executable, script, "--kills", "100", "--folder", tmp_path / "kills"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1200, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

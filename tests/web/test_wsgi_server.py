@@ -89,7 +89,7 @@ def test_the_environment_allows_names(monkeypatch):
     hosts = AllowedHosts("127.0.0.1")
     assert [hosts.allow(host) for host in ("node1.lab:80", "10.0.0.7", "10.0.0.8")] == [True, True, False]
     monkeypatch.setenv(VARIABLE, "http://node1.lab")
-    with pytest.raises(UserError, match=r"allowed host must be a host name or an IP address without a port, got 'http://node1.lab'"):
+    with pytest.raises(UserError, match=r"GANWATCH_ALLOWED_HOSTS must be a host name or an IP address without a port, got 'http://node1.lab'"):
         AllowedHosts("127.0.0.1")
 
 

@@ -1,6 +1,6 @@
 """Kills trainings at random instants until so many have been killed, and compares what the store then holds with an undisturbed training.
 
-``python tests/session/many_kills.py --kills 100 --folder kills``. Exit code 1 if anything is missing or different.
+``python tests/regression/many_kills.py --kills 100 --folder kills``. Exit code 1 if anything is missing or different.
 
 A training of 60 steps saves a checkpoint of its own every 7 steps and is started again after each kill. It is the same training each time,
 so at its end one run must be there, finished, with every reading and incident of the undisturbed one.
@@ -67,12 +67,13 @@ def train(folder: Path, alive) -> None:
             part.load_state_dict(held[name])
     for step in range(first + 1, STEPS + 1):
         fake, real = g(torch.randn(8, 4)), torch.randn(8, 2)
-        for optimizer, loss in (("of_d", lambda: d(fake.detach()).mean() - d(real).mean()), ("of_g", lambda: -d(fake).mean())):
+        for role in "dg":
             alive()
-            parts[optimizer].zero_grad()
-            loss().backward()
+            parts[f"of_{role}"].zero_grad()
+            loss = -d(fake).mean() if role == "g" else d(fake.detach()).mean() - d(real).mean()
+            loss.backward()
             alive()
-            parts[optimizer].step()
+            parts[f"of_{role}"].step()
         if step % EVERY == 0:
             states = {name: part.state_dict() for name, part in parts.items()}
             alive()
@@ -100,7 +101,7 @@ def start(folder: Path, kill_after: int | None) -> bool:
         os._exit(0)
     os.close(writing)
     seen = 0
-    with open(reading, "rb", buffering=0) as signs:
+    with os.fdopen(reading, "rb", buffering=0) as signs:
         while part := signs.read(64):
             seen += len(part)
             if kill_after is not None and seen >= kill_after:
@@ -147,7 +148,9 @@ def main() -> int:
         start(folder, None)
         if read(folder) != whole:
             different += 1
-            print(f"{folder}: {[one != other for one, other in zip(read(folder), whole, strict=True)]} (state, last step, series, incidents)")
+            names = ("state", "last step", "series", "incidents")
+            wrong = [name for name, one, other in zip(names, read(folder), whole, strict=True) if one != other]
+            print(f"{folder}: different {', '.join(wrong)}")
     print(f"{kills} kills in {trainings} trainings; {different} of these differ from an undisturbed one")
     return int(different > 0)
 
