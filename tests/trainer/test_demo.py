@@ -55,7 +55,7 @@ def test_the_summary_names_each_incident_and_its_cause():
         {"id": "GW101-1", "code": "GW101", "title": "mode collapse", "cause": "GW501"} | facts,
     ]
     outcome = Outcome(9, Conclusion.INCIDENTS, ("GW501", "GW101"), titles={"GW501": "range mismatch", "GW101": "mode collapse"})
-    text = report({"run": "abc", "steps": 9, "incidents": incidents, "outcome": outcome.to_plain()}, "runs")
+    text = "\n".join(report({"run": "abc", "steps": 9, "incidents": incidents, "outcome": outcome.to_plain()}, "runs"))
     assert "9 steps, 2 incidents: mode collapse (GW101), range mismatch (GW501)." in text
     assert "mode collapse (GW101): onset at step 1, open at the end, explained by range mismatch (GW501)" in text
 
