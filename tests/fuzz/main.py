@@ -118,7 +118,7 @@ def print_table(lines: list[dict[str, Any]], *, show: bool) -> bool:
     for (target, finding), ones in sorted(kinds.items(), key=lambda pair: (pair[0][0], -len(pair[1]))):
         print(f"{len(ones):5} x {target}: {finding}\n        {ones[0]['case'][:200]}")
         if show:
-            print("        " + ones[0]["detail"].replace("\n", "\n        "))
+            print("        " + ones[0]["detail"][-1200:].replace("\n", "\n        "))
     return not kinds
 
 

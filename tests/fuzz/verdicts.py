@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import signal
 import tempfile
@@ -67,6 +68,7 @@ def judge(target: Target, case: Case, *, is_measured: bool = True) -> Verdict:
         threading.excepthook = before
     if failures and not finding:
         finding = failures[0]
+    finding = re.sub(r"\d+,000 characters", "thousands of characters", finding)
     if memory > MAX_BYTES and not finding:
         finding = f"memory: {memory >> 20:,} MB"
     return Verdict(outcome, finding, detail, seconds, memory)
@@ -79,7 +81,7 @@ def _read(target: Target, case: Case, folder: Path) -> tuple[str, str, str]:
         if case.kind == VALID:
             return REFUSED, "a valid input is refused", str(error)[:300]
         return REFUSED, check_line(str(error), allows_lines=target.allows_lines), str(error)[:300]
-    except Exception as error:  # noqa: BLE001  # each is a finding
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # each is a finding
         return READ, _locate(error), "".join(traceback.format_exception(error, limit=-8))[-1500:]
     if case.kind == VALID and not equal(value, case.expected):
         return READ, "a valid input is read wrongly", f"got {value!r:.200}, expected {case.expected!r:.200}"
@@ -112,8 +114,8 @@ def _locate(error: BaseException | None) -> str:
         return "unknown"
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if "/ganwatch/" in frame.filename]
-    places = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in dict.fromkeys((*own[-1:], *frames[-1:]))]
-    return f"{type(error).__name__} at {' in '.join(places)}"
+    places = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in (*own[-1:], *frames[-1:])]
+    return f"{type(error).__name__} at {' in '.join(dict.fromkeys(places))}"
 
 
 def limit_memory() -> None:
