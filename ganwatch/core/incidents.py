@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from ganwatch.core.detector import Detector, DetectorResult, Severity, Verdict
+from ganwatch.core.plain_records import read_record
 
 CAUSAL_WINDOW = 300
 """Steps within which onsets count as simultaneous, so that the causal order decides."""
@@ -140,7 +141,7 @@ class IncidentBook:
             first = min(cluster, key=lambda incident: (incident.onset, incident.id))
             latest = first.onset + self.causal_window
             if first.fired is not None:
-                latest = min(latest, first.fired + ONSET_TOLERANCE)
+                latest = max(first.onset, min(latest, first.fired + ONSET_TOLERANCE))  # steps may go back
             root = min((i for i in cluster if i.onset <= latest), key=self._causal_key)
             for incident in cluster:
                 cause = None if incident is root else root.id
@@ -185,13 +186,11 @@ def incident_to_plain(incident: Incident) -> dict[str, Any]:
 
 
 def incident_from_plain(plain: Mapping[str, Any]) -> Incident:
-    """Return the incident of ``incident_to_plain``."""
-    evidence = plain["evidence"]
-    return Incident(
-        **dict(plain)
-        | {
-            "severity": Severity(plain["severity"]),
-            "state": State(plain["state"]),
-            "evidence": Verdict(**evidence) if evidence else None,
-        }
-    )
+    """Return the incident of ``incident_to_plain``.
+
+    Raises
+    ------
+    UserError
+        A field has another type.
+    """
+    return read_record(Incident, plain)

@@ -76,6 +76,10 @@ JSON: Any = st.recursive(
 """Plain values of JSON types, with numbers and texts at their limits."""
 
 
+SHARES = st.integers(0, 2**20 - 1).map(lambda number: number * 0.6180339887498949 % 1.0)
+"""Places as shares of a whole, evenly."""
+
+
 def replace_leaf(value: Any, place: float, new: Any) -> Any:
     """Return a nest of dicts and lists in which the part at a place, as a share of all its parts, is another one."""
     count = _count(value)
