@@ -10,10 +10,10 @@ from typing import Any
 
 import streamlit as st
 from sqlalchemy import make_url
-from sqlalchemy.exc import SQLAlchemyError
 
 from ganwatch.core.errors import UserError
 from ganwatch.store.database import DEFAULT_STORE, Store, open_store
+from ganwatch.store.rows import UnreadableStoreError
 
 from .escaping import code_span, escape_markdown, escape_name
 
@@ -51,13 +51,13 @@ def with_error_messages(body: Callable[..., None]) -> Callable[..., None]:
     def screen(*arguments: Any) -> None:
         try:
             body(*arguments)
+        except UnreadableStoreError as error:
+            _open.clear()
+            what = f"The store {code_span(store_name())} cannot be read at the moment."
+            st.warning(f"**{what}** {escape_markdown(error)}", icon=":material/info:")
         except UserError as error:
             st.warning(f"**This screen cannot be displayed.** {escape_markdown(error)}", icon=":material/info:")
             st.caption("`ganwatch dashboard --store STORE` opens another store.")
-        except SQLAlchemyError as error:
-            _open.clear()
-            what = f"The store {code_span(store_name())} cannot be read at the moment."
-            st.warning(f"**{what}** {escape_markdown(str(error).splitlines()[0])}", icon=":material/info:")
         except MALFORMED as error:
             _show_malformed("This screen", error)
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ganwatch.core.plain_records import read_field
+
 MAX_GAPS = 3.0
 """Multiple of the mean distance between two readings after which a series counts as no longer measured."""
 MAX_PATTERNS = 256
@@ -70,5 +72,12 @@ class Coverage:
         return {name: [span.first, span.last, span.count] for name, span in self.spans().items()}
 
     def load_state_dict(self, state: Mapping[str, Sequence[Any]]) -> None:
-        """Continue from saved spans."""
-        self._spans = {(name,): Span(*span) for name, span in state.items()}
+        """Continue from saved spans.
+
+        Raises
+        ------
+        UserError
+            A span is not three integers.
+        """
+        spans = read_field("coverage", Mapping[str, tuple[int, int, int]], state)
+        self._spans = {(name,): Span(*span) for name, span in spans.items()}

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 MAX_SHOWN = 200
 """Most characters of a value in an error."""
+MAX_NAMES = 10
+"""Most names in an error."""
 
 
 class UserError(ValueError):
@@ -13,6 +17,26 @@ class UserError(ValueError):
     def lines(self) -> list[str]:
         """Lines of the message: one, whatever names in it hold."""
         return [str(self)]
+
+
+def show_error(error: BaseException) -> str:
+    r"""Return type and reason of an error in one short line.
+
+    >>> show_error(OSError("no\nfile"))
+    'OSError: no'
+    """
+    return f"{type(error).__name__}: {''.join(str(error).strip().splitlines()[:1])[:MAX_SHOWN]}"
+
+
+def show_names(names: Iterable[str]) -> str:
+    r"""Return names that others gave as a list in one short line.
+
+    >>> show_names(["a", "b\n"]), show_names([])
+    ("'a', 'b\\n'", 'none')
+    """
+    listed = list(names)
+    shown = ", ".join(map(show_value, listed[:MAX_NAMES]))
+    return f"{shown} and {len(listed) - MAX_NAMES:,} more" if len(listed) > MAX_NAMES else shown or "none"
 
 
 def show_value(value: object) -> str:

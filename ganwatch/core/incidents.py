@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 from ganwatch.core.detector import Detector, DetectorResult, Severity, Verdict
+from ganwatch.core.errors import UserError, show_names
+from ganwatch.core.plain_records import read_record
 
 CAUSAL_WINDOW = 300
 """Steps within which onsets count as simultaneous, so that the causal order decides."""
@@ -54,6 +56,12 @@ class Incident:
     def has_just_fired(self) -> bool:
         """True if the latest verdict is the one that made it fire."""
         return self.state is State.FIRING and self.fired == self.seen
+
+
+@dataclass(frozen=True, slots=True)
+class _SavedBook:
+    incidents: tuple[Incident, ...]
+    causal_ranks: Mapping[str, tuple[int, int]]
 
 
 class IncidentBook:
@@ -140,7 +148,7 @@ class IncidentBook:
             first = min(cluster, key=lambda incident: (incident.onset, incident.id))
             latest = first.onset + self.causal_window
             if first.fired is not None:
-                latest = min(latest, first.fired + ONSET_TOLERANCE)
+                latest = max(first.onset, min(latest, first.fired + ONSET_TOLERANCE))  # steps may go back
             root = min((i for i in cluster if i.onset <= latest), key=self._causal_key)
             for incident in cluster:
                 cause = None if incident is root else root.id
@@ -171,11 +179,19 @@ class IncidentBook:
         return {"incidents": incidents, "causal_ranks": dict(self._causal_ranks)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from a saved state."""
-        incidents = [incident_from_plain(plain) for plain in state["incidents"]]
-        self._incidents = {incident.id: incident for incident in incidents}
-        self._active = {incident.code: incident for incident in incidents if incident.state is not State.RESOLVED}
-        self._causal_ranks = {code: (order, priority) for code, (order, priority) in state["causal_ranks"].items()}
+        """Continue from a saved state.
+
+        Raises
+        ------
+        UserError
+            It is no such state; nothing changes.
+        """
+        saved = read_record(_SavedBook, state)
+        if unranked := sorted({incident.code for incident in saved.incidents} - set(saved.causal_ranks)):
+            raise UserError(f"causal_ranks must have the code of each incident, got none for {show_names(unranked)}")
+        self._incidents = {incident.id: replace(incident) for incident in saved.incidents}
+        self._active = {incident.code: incident for incident in self._incidents.values() if incident.state is not State.RESOLVED}
+        self._causal_ranks = dict(saved.causal_ranks)
 
 
 def incident_to_plain(incident: Incident) -> dict[str, Any]:
@@ -185,13 +201,11 @@ def incident_to_plain(incident: Incident) -> dict[str, Any]:
 
 
 def incident_from_plain(plain: Mapping[str, Any]) -> Incident:
-    """Return the incident of ``incident_to_plain``."""
-    evidence = plain["evidence"]
-    return Incident(
-        **dict(plain)
-        | {
-            "severity": Severity(plain["severity"]),
-            "state": State(plain["state"]),
-            "evidence": Verdict(**evidence) if evidence else None,
-        }
-    )
+    """Return the incident of ``incident_to_plain``.
+
+    Raises
+    ------
+    UserError
+        A field has another type.
+    """
+    return read_record(Incident, plain)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from copy import deepcopy
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from operator import methodcaller
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,10 +13,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ganwatch.core.clean_text import clean_text
 from ganwatch.core.coverage import Coverage
 from ganwatch.core.detector import Detector, DetectorResult, NotApplicable, Verdict
+from ganwatch.core.errors import UserError, show_names
 from ganwatch.core.guard import Guard
 from ganwatch.core.incidents import Incident, IncidentBook, State
 from ganwatch.core.names import name_failure
 from ganwatch.core.outcome import EARLY_STEPS, MIN_IDLE_STEPS, Conclusion, Outcome, find_unjudged
+from ganwatch.core.plain_records import read_record
 from ganwatch.core.probe import Probe
 from ganwatch.core.readings import Readings, Run, SampleImages
 from ganwatch.core.sink import Sink
@@ -33,6 +36,16 @@ OBSERVER_EVERY = 100
 
 _Entry = tuple[Detector, str, frozenset[str], str]
 """A detector, its code, its inputs, and the name under which its errors are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class _SavedState:
+    step: int
+    detectors: Mapping[str, Mapping[str, Any]]
+    results: Mapping[str, Mapping[str, Any]]
+    incidents: Mapping[str, Any]
+    coverage: Mapping[str, tuple[int, int, int]]
+    last_updates: Mapping[str, int]
 
 
 class Gatherer(Protocol):
@@ -241,17 +254,29 @@ class Monitor:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from a saved state. A detector without a saved state starts from its beginning."""
-        self._step = state["step"]
-        self.incidents.load_state_dict(state["incidents"])
-        self._coverage.load_state_dict(state["coverage"])
-        self._last_updates = dict(state["last_updates"])
-        for detector in self.detectors:
-            if detector.code in state["detectors"]:
-                detector.load_state_dict(state["detectors"][detector.code])
-            result = state["results"].get(detector.code)
-            if result is not None:
-                self._results[detector.code] = Verdict(**result) if "value" in result else NotApplicable(**result)
+        """Continue from a saved state. A detector without a saved state starts from its beginning.
+
+        Raises
+        ------
+        UserError
+            It is no such state; nothing changes.
+        """
+        saved = read_record(_SavedState, state)
+        results: dict[str, DetectorResult] = {}
+        for code, result in saved.results.items():
+            results[code] = read_record(Verdict, result) if "value" in result else read_record(NotApplicable, result)
+        coverage = Coverage()
+        coverage.load_state_dict(saved.coverage)
+        if set(saved.last_updates) != set(self._last_updates):
+            raise UserError(f"last_updates must be of {', '.join(self._last_updates)}, got {show_names(saved.last_updates)}")
+        restored = [one for one in self.detectors if one.code in saved.detectors]
+        for detector in map(deepcopy, restored):  # refused before anything changes
+            detector.load_state_dict(dict(saved.detectors[detector.code]))
+        self.incidents.load_state_dict(saved.incidents)
+        for detector in restored:
+            detector.load_state_dict(dict(saved.detectors[detector.code]))
+        self._step, self._coverage, self._last_updates = saved.step, coverage, dict(saved.last_updates)
+        self._results |= {detector.code: results[detector.code] for detector in self.detectors if detector.code in results}
 
     def _call_sinks(self, method: str, *args: Any) -> None:
         for sink in self.sinks:

@@ -10,6 +10,7 @@ from typing import Any
 from ganwatch.core.coverage import Span
 from ganwatch.core.detector import Detector, DetectorResult, NotApplicable
 from ganwatch.core.names import name_failure
+from ganwatch.core.plain_records import read_record
 
 EARLY_STEPS = 200
 """Steps up to which an input that was not measured yet may still come."""
@@ -126,14 +127,14 @@ class Outcome:
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Outcome:
-        """Return the outcome of ``to_plain``."""
-        parts = {
-            "conclusion": Conclusion(plain["conclusion"]),
-            "incidents": tuple(plain["incidents"]),
-            "problems": tuple(plain["problems"]),
-            "unjudged": tuple(Unjudged(**one) for one in plain["unjudged"]),
-        }
-        return cls(**dict(plain) | parts)
+        """Return the outcome of ``to_plain``.
+
+        Raises
+        ------
+        UserError
+            A field has another type.
+        """
+        return read_record(cls, plain)
 
     def to_plain(self) -> dict[str, Any]:
         """Return JSON types."""

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import bisect
 import math
+from collections.abc import Callable, Mapping
 from typing import Any
+
+from ganwatch.core.errors import UserError, show_value
+from ganwatch.core.plain_records import MAX_INTEGER
 
 MIN_VALUES = 3
 """Fewest values that a window keeps, however old they are."""
@@ -23,10 +27,18 @@ class Stateful:
         return {name: _plain(value) for name, value in vars(self).items() if name.startswith("_")}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a saved state. Unknown names are ignored, missing ones keep their value."""
+        """Continue from a saved state. Unknown names are ignored, missing ones keep their value.
+
+        Raises
+        ------
+        UserError
+            A value has another type than the present one. Some of the state may have been restored.
+        """
+        if not isinstance(state, Mapping):
+            raise UserError(f"the state of {type(self).__name__} must be a mapping, got {show_value(state)}")
         for name, value in state.items():
             if name in vars(self):
-                setattr(self, name, _restore(vars(self)[name], value))
+                setattr(self, name, _restore(vars(self)[name], value, f"{name} of {type(self).__name__}"))
 
 
 def _plain(value: Any) -> Any:
@@ -39,15 +51,47 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _restore(current: Any, saved: Any) -> Any:
+def _restore(current: Any, saved: Any, name: str) -> Any:
     if isinstance(current, Stateful):
         current.load_state_dict(saved)
         return current
+    rule = next((rule for kind, accepted, rule in _RULES if isinstance(current, kind) and not accepted(saved)), "")
+    if rule:
+        raise UserError(f"{name} must be {rule}, got {show_value(saved)}")
     if isinstance(current, list) and any(isinstance(item, Stateful) for item in current):
-        return [_restore(item, value) for item, value in zip(current, saved, strict=True)]
+        if len(saved) != len(current):
+            raise UserError(f"{name} must have {len(current)} values, got {len(saved)}")
+        return [_restore(item, value, name) for item, value in zip(current, saved, strict=True)]
     if isinstance(current, dict) and any(isinstance(item, Stateful) for item in current.values()):
-        return {key: _restore(item, saved[key]) if key in saved else item for key, item in current.items()}
+        return {key: _restore(item, saved[key], name) if key in saved else item for key, item in current.items()}
     return _plain(saved)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_INTEGER)
+
+
+def check_numbers(name: str, values: Any) -> None:
+    """Refuse anything but a list of numbers.
+
+    Raises
+    ------
+    UserError
+        Names it.
+    """
+    if not isinstance(values, list) or not all(map(_is_number, values)):
+        raise UserError(f"{name} must be a list of numbers, got {show_value(values)}")
+
+
+_RULES: list[tuple[Any, Callable[[Any], bool], str]] = [
+    (bool, lambda saved: isinstance(saved, bool), "True or False"),
+    (int, lambda saved: isinstance(saved, int) and (isinstance(saved, bool) or _is_number(saved)), "a whole number"),
+    (float, _is_number, "a number"),
+    (str, lambda saved: isinstance(saved, str), "a text"),
+    (list, lambda saved: isinstance(saved, list | tuple), "a list"),
+    (dict, lambda saved: isinstance(saved, Mapping) and all(isinstance(key, str) for key in saved), "a mapping of texts"),
+]
+"""Types of present values, what is accepted in their place, and how errors say so."""
 
 
 class Streak(Stateful):
@@ -99,6 +143,11 @@ class Plateau(Stateful):
             raise ValueError(f"patience must be >= 1 (updates), got {patience}")
         self.patience, self.min_improvement = patience, min_improvement
         self._values: list[float] = []
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a saved state."""
+        super().load_state_dict(state)
+        check_numbers("_values of Plateau", self._values)
 
     def update(self, value: float) -> bool:
         """Take one value. Return True if the value has stopped falling."""
@@ -152,6 +201,10 @@ class Window(Stateful):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a saved state."""
         super().load_state_dict(state)
+        check_numbers("_steps of Window", self._steps)
+        check_numbers("_values of Window", self._values)
+        if len(self._steps) != len(self._values):
+            raise UserError(f"a Window must have one step a value, got {len(self._steps)} steps and {len(self._values)} values")
         self.sorted_values = sorted(self._values)
 
     def __len__(self) -> int:
@@ -235,6 +288,14 @@ class HealthyMedian(Stateful):
             self._history = self._history[::2]
             self._sorted = sorted(self._history)
             self._stride *= 2
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a saved state."""
+        super().load_state_dict(state)
+        check_numbers("_history of HealthyMedian", self._history)
+        check_numbers("_sorted of HealthyMedian", self._sorted)
+        if self._stride < 1:
+            raise UserError(f"_stride of HealthyMedian must be >= 1, got {self._stride}")
 
     @property
     def is_ready(self) -> bool:

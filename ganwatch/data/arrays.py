@@ -68,6 +68,25 @@ def open_file(file: Path | BinaryIO, name: str, argument: str) -> Source:
         raise UserError(f"{argument} must be a readable NumPy file, got {name!r}: {error.strerror or error}") from error
 
 
+def read_features(file: BinaryIO, name: str, argument: str) -> NDArray[np.float32]:
+    """Return the rows of an ``.npy`` file of float32 ``(N, D)``.
+
+    Raises
+    ------
+    UserError
+        The file is damaged, or holds anything else.
+    """
+    try:
+        shape, is_fortran, dtype = _read_header(file, repr(name), argument)
+        if len(shape) != 2 or dtype != np.float32:
+            raise UserError(f"{argument} must hold float32 features of shape (N, D), got {dtype} of shape {shape} in {name!r}")
+        content = _check_size(file, shape, dtype, name, argument)
+        array = np.frombuffer(file.read(content), dtype)
+    except OSError as error:
+        raise UserError(f"{argument} must be a readable NumPy file, got {name!r}: {error.strerror or error}") from error
+    return array.reshape(shape, order="F" if is_fortran else "C").astype(np.float32)
+
+
 def _open_archive(file: BinaryIO, name: str, argument: str) -> Source:
     with open_archive(file, argument, name) as archive:
         members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
@@ -105,13 +124,19 @@ def _read_member(archive: ZipFile, member: ZipInfo, name: str, argument: str) ->
 
 def _map(file: BinaryIO, name: str, argument: str) -> NDArray[Any]:
     shape, is_fortran, dtype = _read_header(file, repr(name), argument)
+    if _check_size(file, shape, dtype, name, argument) == 0:
+        return np.empty(shape, dtype)
+    return np.memmap(file, dtype, "r", file.tell(), shape, "F" if is_fortran else "C")
+
+
+def _check_size(file: BinaryIO, shape: tuple[int, ...], dtype: np.dtype[Any], name: str, argument: str) -> int:
+    """Return the bytes of the values, which begin at the position of the file; refuse a file that has fewer."""
     size, start = math.prod(shape) * dtype.itemsize, file.tell()
     available = file.seek(0, 2) - start
+    file.seek(start)
     if size > available:
         raise UserError(f"{argument} must hold the {size:,} bytes of its header, got {available:,} in {name!r}")
-    if size == 0:
-        return np.empty(shape, dtype)
-    return np.memmap(file, dtype, "r", start, shape, "F" if is_fortran else "C")
+    return size
 
 
 def _read_header(file: IO[bytes], place: str, argument: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

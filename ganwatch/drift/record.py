@@ -12,13 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganwatch.core.errors import UserError
+from ganwatch.core.errors import UserError, show_value
+from ganwatch.core.plain_records import read_record
+from ganwatch.data.arrays import read_features
 from ganwatch.drift.kernel import as_features, random_subset
 from ganwatch.drift.permutation import MAX_SAMPLES
 from ganwatch.store.artifacts import ArtifactRoot
 from ganwatch.store.audit_log import DRIFT_ACTOR, DRIFT_CHECKED, GENERATOR_ACCEPTED, AuditEntry, append_entry, read_entries
 from ganwatch.store.database import Store
 from ganwatch.store.queries import run as run_of
+from ganwatch.store.rows import row_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,16 @@ class Reference:
     features: Tensor
     extractor: Mapping[str, Any]
     created: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Accepted:
+    """Details of an accepted generator, as ``save_reference`` writes them."""
+
+    path: str
+    sha256: str
+    count: int
+    extractor: Mapping[str, Any]
 
 
 def recorded_checks(store: Store, run: str) -> list[AuditEntry]:
@@ -70,22 +83,22 @@ def read_reference(store: Store, run: str, extractor: Mapping[str, Any]) -> Refe
     rows = read_entries(store, GENERATOR_ACCEPTED, run)
     if not rows:
         return None
-    last = rows[-1]
-    if last.detail["extractor"] != dict(extractor):
+    with row_of("audit", {"id": run}):
+        last = read_record(_Accepted, rows[-1].detail)
+    if last.extractor != dict(extractor):
         raise UserError(
-            f"reference must have the features of this check, {dict(extractor)}, got {dict(last.detail['extractor'])}; "
+            f"reference must have the features of this check, {dict(extractor)}, got {show_value(dict(last.extractor))}; "
             "accept the generator anew with --accept"
         )
-    path = last.detail["path"]
     try:
-        content = _artifact_root(store, run).read(path)
+        content = _artifact_root(store, run).read(last.path)
     except FileNotFoundError:
-        raise UserError(f"reference must be where it was written, got no file {path!r} among the artifacts of run {run}") from None
+        raise UserError(f"reference must be where it was written, got no file {last.path!r} among the artifacts of run {run}") from None
     digest = hashlib.sha256(content).hexdigest()
-    if digest != last.detail["sha256"]:
-        raise UserError(f"reference must be the file that was written, SHA-256 {last.detail['sha256']}, got {digest} in {path!r}")
-    features = torch.from_numpy(np.load(io.BytesIO(content), allow_pickle=False))
-    return Reference(features, last.detail["extractor"], last.created)
+    if digest != last.sha256:
+        raise UserError(f"reference must be the file that was written, SHA-256 {last.sha256}, got {digest} in {last.path!r}")
+    features = torch.from_numpy(read_features(io.BytesIO(content), last.path, "reference"))
+    return Reference(features, last.extractor, rows[-1].created)
 
 
 def _artifact_root(store: Store, run: str) -> ArtifactRoot:

@@ -14,6 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganwatch.core.errors import UserError
+from ganwatch.core.files import open_regular
+from ganwatch.data.arrays import read_features
 from ganwatch.features.extractor import Batch, tensor_bytes
 
 _log = logging.getLogger("ganwatch")
@@ -45,11 +48,12 @@ class FeatureCache:
         """Return the features ``(N, D)`` stored under a key, or None."""
         path = self._path(key)
         try:
-            features = np.load(path, allow_pickle=False)
+            with open_regular(path, "cache") as file:
+                features = read_features(file, str(path), "cache")
             os.utime(path)
-        except (OSError, ValueError, EOFError):
+        except (OSError, UserError):
             return None
-        return torch.from_numpy(features) if features.ndim == 2 and features.dtype == np.float32 else None  # N, D
+        return torch.from_numpy(features)
 
     def put(self, key: str, features: Tensor) -> None:
         """Store features; a failure is logged."""
@@ -82,8 +86,9 @@ class FeatureCache:
         for _, size, path in sorted(stored):
             if total <= self.limit:
                 return
-            path.unlink(missing_ok=True)
-            total -= size
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+                total -= size
 
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key[2:]}.npy"

@@ -11,12 +11,17 @@ from pathlib import Path
 import fsspec
 import numpy as np
 import numpy.typing as npt
+from fsspec.implementations.local import LocalFileSystem
 from PIL import Image
 
-from ganwatch.core.errors import UserError
+from ganwatch.core.errors import UserError, show_error
+from ganwatch.core.files import open_regular
 from ganwatch.core.readings import SampleImages
+from ganwatch.data.images import open_image
 
 Pixels = npt.NDArray[np.uint8]
+MAX_BYTES = 2**28
+"""Most bytes of an artifact that is read."""
 MAX_THUMBNAIL_SIDE = 512
 """Longest side of a thumbnail, in pixels. A sheet that is not larger has none."""
 
@@ -56,11 +61,26 @@ def arrange_tiles(samples: SampleImages) -> tuple[Pixels, int]:
 
 
 def split_tiles(png: bytes, shape: tuple[int, int, int, int], columns: int) -> Pixels:
-    """Return the samples of a contact sheet, uint8 of shape (N, H, W, C), exactly as they were stored."""
+    """Return the samples of a contact sheet, uint8 of shape (N, H, W, C), exactly as they were stored.
+
+    Raises
+    ------
+    UserError
+        The file is damaged, or does not have these tiles.
+    """
     count, height, width, channels = shape
-    with Image.open(io.BytesIO(png)) as image:
-        sheet = np.asarray(image, dtype=np.uint8)
-    rows = sheet.shape[0] // height
+    if min(*shape, columns) < 1:
+        raise UserError(f"a contact sheet must have tiles in columns, got shape {shape} in {columns} columns")
+    rows = -(-count // columns)
+    try:
+        with open_image(io.BytesIO(png)) as image:
+            size, mode = image.size, image.mode
+            sheet = np.asarray(image, dtype=np.uint8)
+    except Exception as error:
+        raise UserError(f"a contact sheet must be an undamaged PNG file, got one that cannot be read: {show_error(error)}") from error
+    if size != (columns * width, rows * height) or mode != {1: "L", 3: "RGB"}.get(channels):
+        wanted = f"{columns * width:,} x {rows * height:,} pixels of {channels} channels"
+        raise UserError(f"a contact sheet must have {wanted}, got {size[0]:,} x {size[1]:,} of mode {mode}")
     grid = sheet.reshape(rows, height, columns, width, channels).transpose(0, 2, 1, 3, 4)
     return grid.reshape(rows * columns, height, width, channels)[:count]
 
@@ -82,13 +102,32 @@ class ArtifactRoot:
     def __init__(self, url: str) -> None:
         try:
             self._files, self._root = fsspec.core.url_to_fs(url)
-        except (ValueError, ImportError) as error:
-            raise UserError(f"artifacts must be a folder or a URL that fsspec can open, got {url.partition('://')[0]!r}: {error}") from None
+        except Exception as error:  # noqa: BLE001  # fsspec and the packages of its protocols document no errors
+            shown = url.partition("://")[0]
+            raise UserError(f"artifacts must be a folder or a URL that fsspec can open, got {shown!r}: {show_error(error)}") from None
         self.url = str(Path(url).absolute()) if "://" not in url else url
 
     def read(self, path: str) -> bytes:
-        """Return the bytes of a file. Raises FileNotFoundError if it is gone."""
-        content: bytes = self._files.cat_file(self._full(path))
+        """Return the bytes of a file of at most ``MAX_BYTES``.
+
+        Raises
+        ------
+        FileNotFoundError
+            It is gone.
+        UserError
+            It cannot be read, is no regular file, or is too large.
+        """
+        full = self._full(path)
+        try:
+            opened = open_regular(full, "an artifact") if isinstance(self._files, LocalFileSystem) else self._files.open(full, "rb")
+            with opened as file:
+                content: bytes = file.read(MAX_BYTES + 1)
+        except (UserError, FileNotFoundError):
+            raise
+        except Exception as error:
+            raise UserError(f"an artifact must be a file that can be read, got {path!r}: {show_error(error)}") from error
+        if len(content) > MAX_BYTES:
+            raise UserError(f"an artifact must be a file of at most {MAX_BYTES:,} bytes, got more in {path!r}")
         return content
 
     def write(self, path: str, content: bytes) -> None:
@@ -119,7 +158,7 @@ class ArtifactRoot:
     def _full(self, path: str) -> str:
         parts = path.split("/")
         if path.startswith("/") or ".." in parts:
-            raise ValueError(f"path must lie under the artifact root, got {path!r}")
+            raise UserError(f"path must lie under the artifact root, got {path!r}")
         return f"{self._root.rstrip('/')}/{path}"
 
 

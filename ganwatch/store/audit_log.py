@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import RowMapping, func, select
 
 from ganwatch.store import tables
 from ganwatch.store.database import Store
-from ganwatch.store.strict_json import decode, encode
+from ganwatch.store.rows import read_row
+from ganwatch.store.strict_json import encode
 
 DRIFT_CHECKED, GENERATOR_ACCEPTED = "drift checked", "generator accepted"
 """Actions on a run. ``ganwatch.drift.record`` writes the details of the second."""
@@ -47,17 +48,16 @@ def read_entries(store: Store, action: str, subject: str) -> list[AuditEntry]:
     """Return the entries of one action on one subject, oldest first."""
     query = select(_AUDIT).where(_AUDIT.c.action == action, _AUDIT.c.subject == subject)
     with store.read() as connection:
-        rows = connection.execute(query.order_by(_AUDIT.c.id)).all()
-    return [_to_entry(row) for row in rows]
+        return [_to_entry(row) for row in connection.execute(query.order_by(_AUDIT.c.id)).mappings()]
 
 
 def latest_entries(store: Store, action: str) -> dict[str, AuditEntry]:
     """Return the last entry of one action on each subject, newest first."""
     last = select(func.max(_AUDIT.c.id)).where(_AUDIT.c.action == action).group_by(_AUDIT.c.subject)
     with store.read() as connection:
-        rows = connection.execute(select(_AUDIT).where(_AUDIT.c.id.in_(last)).order_by(_AUDIT.c.id.desc())).all()
-    return {row.subject: _to_entry(row) for row in rows}
+        rows = connection.execute(select(_AUDIT).where(_AUDIT.c.id.in_(last)).order_by(_AUDIT.c.id.desc())).mappings()
+        return {entry.subject: entry for entry in map(_to_entry, rows)}
 
 
-def _to_entry(row: Any) -> AuditEntry:
-    return AuditEntry(row.created, row.actor, row.action, row.subject, decode(row.detail))
+def _to_entry(row: RowMapping) -> AuditEntry:
+    return read_row(AuditEntry, "audit", row, lambda cells: {name: value for name, value in cells.items() if name != "id"})

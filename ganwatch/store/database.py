@@ -15,6 +15,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
@@ -22,7 +23,7 @@ from ganwatch.core.clean_text import clean_text
 from ganwatch.core.errors import UserError
 from ganwatch.store.artifacts import ArtifactRoot
 from ganwatch.store.places import SQLITE_FILE, SQLITE_SUFFIXES
-from ganwatch.store.strict_json import read_json
+from ganwatch.store.rows import parse_json, readable
 
 DEFAULT_STORE = "runs"
 """Folder of the store if none is named."""
@@ -47,13 +48,21 @@ class Store:
         """Begin a transaction that writes. The end of the block commits it, an exception rolls it back."""
         return _begin_writing(self.engine)
 
-    def read(self) -> AbstractContextManager[Connection]:
-        """Begin a transaction that reads one consistent state of the file that exists now."""
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Begin a transaction that reads one consistent state of the file that exists now.
+
+        Raises
+        ------
+        UnreadableStoreError
+            From within the block too: the database is damaged, or cannot be read at the moment.
+        """
         identity = self._stat()
         if identity != self._read_from:
             self.engine.dispose()  # its connections would keep reading a file that was deleted or replaced
             self._read_from = identity
-        return self.engine.begin()
+        with readable(repr(str(self.file)) if self.file else _without_password(self.engine.url)), self.engine.begin() as connection:
+            yield connection
 
     def ensure_exists(self) -> bool:
         """Create the database again if its file was deleted or replaced. Returns True in that case."""
@@ -124,7 +133,7 @@ def open_store(url: str | Path = DEFAULT_STORE, *, create: bool = True, artifact
     except ImportError as error:
         hint = "pip install 'ganwatch[postgres]'" if address.get_backend_name() == "postgresql" else f"install {error.name}"
         raise UserError(f"store needs a database driver for {address.drivername!r} that is not installed ({error}); {hint}") from None
-    except (OSError, SQLAlchemyError, sqlite3.Error) as error:
+    except (OSError, SQLAlchemyError, sqlite3.Error, CommandError) as error:
         shown, reason = _without_password(address), _reason(error, address)
         raise UserError(f"store must be a database that can be opened, got {shown}: {reason}") from None
     return Store(engine, store_root, None if file and not artifacts else store_root.url, file)
@@ -159,7 +168,7 @@ def _sqlite_file(address: URL) -> Path | None:
 
 
 def _engine(address: URL, file: Path | None, *, create: bool) -> Engine:
-    options: dict[str, Any] = {"json_serializer": partial(json.dumps, allow_nan=False), "json_deserializer": read_json}
+    options: dict[str, Any] = {"json_serializer": partial(json.dumps, allow_nan=False), "json_deserializer": parse_json}
     if file is None:
         arguments = {"connect_timeout": 10} if address.drivername == "postgresql+psycopg" else {}
         readonly = {"postgresql_readonly": not create} if arguments else {}
@@ -234,7 +243,7 @@ def _migrate_to_read(address: URL, file: Path | None) -> None:
     engine = _engine(address, file, create=True)
     try:
         _migrate(engine, file)
-    except (OSError, SQLAlchemyError, sqlite3.Error) as error:
+    except (OSError, SQLAlchemyError, sqlite3.Error, CommandError) as error:
         reason = _reason(error, address)
         raise UserError(
             f"store must have this version's schema, got an older one that cannot be migrated here ({reason}); a training migrates it"

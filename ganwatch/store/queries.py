@@ -5,21 +5,22 @@ from __future__ import annotations
 import math
 import socket
 import time
-from types import NoneType
+from dataclasses import replace
 from typing import Any
 
 import psutil
 from sqlalchemy import Connection, RowMapping, and_, exists, func, or_, select
 
-from ganwatch.core.detector import Severity, Verdict
+from ganwatch.core.detector import Verdict
 from ganwatch.core.errors import UserError
 from ganwatch.core.incidents import State
+from ganwatch.core.plain_records import read_record
 from ganwatch.store import tables
 from ganwatch.store.artifacts import ArtifactRoot, Pixels, split_tiles
 from ganwatch.store.database import Store
 from ganwatch.store.records import ArtifactRecord, AttemptRecord, EvidenceRecord, Heartbeat, IncidentRecord, RunRecord
+from ganwatch.store.rows import read_row
 from ganwatch.store.series import last_values, series, series_names
-from ganwatch.store.strict_json import decode
 
 __all__ = [
     "ArtifactRecord", "AttemptRecord", "EvidenceRecord", "Heartbeat", "IncidentRecord", "RunRecord", "artifacts", "attempts", "evidence",
@@ -33,18 +34,11 @@ _RUN, _ATTEMPT, _INCIDENT, _EVIDENCE, _ARTIFACT = (
 )
 
 
-_NUMBER = (int, float)
-_VERDICT_TYPES: dict[str, tuple[type, ...]] = {
-    "value": _NUMBER, "threshold": _NUMBER, "signal": (str,), "window": (int,), "origin": (str,), "explanation": (str,),
-    "onset": (int, NoneType),
-}  # fmt: skip
-
-
 def runs(store: Store, *, limit: int | None = None) -> list[RunRecord]:
-    """Return all runs, newest first."""
+    """Return all runs, newest first. This and all other queries raise ``UnreadableStoreError`` if the store is damaged."""
     with store.read() as connection:
-        rows = connection.execute(_runs_query().order_by(_RUN.c.started.desc(), _RUN.c.id).limit(limit)).mappings().all()
-    return [_to_run(row) for row in rows]
+        rows = connection.execute(_runs_query().order_by(_RUN.c.started.desc(), _RUN.c.id).limit(limit)).mappings()
+        return [_to_run(row) for row in rows]
 
 
 def run(store: Store, id: str) -> RunRecord:
@@ -109,13 +103,13 @@ def heartbeat(store: Store, run: str, *, silent_after: float = 120.0, now: float
     It is silent if it is marked as running and its process is gone from this machine, or has written nothing for ``silent_after`` seconds.
     """
     with store.read() as connection:
-        row = connection.execute(select(_RUN.c.state, _RUN.c.heartbeat).where(_RUN.c.id == run)).first()
-        last = _attempts(connection, run)[-1:] if row is not None and row.state == "running" else []
+        row = connection.execute(select(_RUN.c.state, _RUN.c.heartbeat.label("last")).where(_RUN.c.id == run)).mappings().first()
+        last = _attempts(connection, run)[-1:] if row is not None and row["state"] == "running" else []
     if row is None:
         raise UserError(f"run must be the id of a run in the store, got {run!r}")
-    age = (time.time() if now is None else now) - row.heartbeat
-    is_dead = any(map(_is_gone, last))
-    return Heartbeat(row.state, row.heartbeat, row.state == "running" and (is_dead or age > silent_after))
+    sign = read_row(Heartbeat, "run", row, lambda cells: cells | {"silent": False})
+    age = (time.time() if now is None else now) - sign.last
+    return replace(sign, silent=sign.state == "running" and (any(map(_is_gone, last)) or age > silent_after))
 
 
 def incidents(store: Store, run: str | None = None, *, open_only: bool = False) -> list[IncidentRecord]:
@@ -126,23 +120,16 @@ def incidents(store: Store, run: str | None = None, *, open_only: bool = False) 
     if open_only:
         query = query.where(_INCIDENT.c.state == State.FIRING.value, ~_superseded(_INCIDENT, _INCIDENT.c.opened))
     with store.read() as connection:
-        rows = connection.execute(query.order_by(_INCIDENT.c.run_id, _INCIDENT.c.opened, _INCIDENT.c.id)).mappings().all()
-    found = []
-    for row in rows:
-        facts = _facts(row)
-        facts |= {"evidence": _to_verdict(facts.pop("verdict")), "severity": Severity(row["severity"]), "state": State(row["state"])}
-        found.append(IncidentRecord(**facts | {"extras": decode(row["extras"]), "superseded": bool(row["superseded"])}))
-    return found
+        rows = connection.execute(query.order_by(_INCIDENT.c.run_id, _INCIDENT.c.opened, _INCIDENT.c.id)).mappings()
+        return [read_row(IncidentRecord, "incident", row, _to_incident) for row in rows]
 
 
 def evidence(store: Store, run: str, incident: str) -> list[EvidenceRecord]:
     """Return every report of an incident, in order of arrival."""
     query = select(_EVIDENCE).where(_EVIDENCE.c.run_id == run, _EVIDENCE.c.incident_id == incident)
     with store.read() as connection:
-        rows = connection.execute(query.order_by(_EVIDENCE.c.id)).all()
-    return [
-        EvidenceRecord(run, incident, row.attempt, row.step, State(row.state), row.recorded, _to_verdict(row.verdict)) for row in rows
-    ]
+        rows = connection.execute(query.order_by(_EVIDENCE.c.id)).mappings()
+        return [read_row(EvidenceRecord, "evidence", row, _to_evidence) for row in rows]
 
 
 def artifacts(
@@ -160,13 +147,8 @@ def artifacts(
     if incident is not None:
         query = query.where(_ARTIFACT.c.incident_id == incident)
     with store.read() as connection:
-        rows = connection.execute(query.order_by(_ARTIFACT.c.step, _ARTIFACT.c.id).limit(limit).offset(offset)).mappings().all()
-    found = []
-    for row in rows:
-        facts = _facts(row)
-        shape = (facts.pop("count"), facts.pop("height"), facts.pop("width"), facts.pop("channels"))
-        found.append(ArtifactRecord(**facts | {"shape": shape}))
-    return found
+        rows = connection.execute(query.order_by(_ARTIFACT.c.step, _ARTIFACT.c.id).limit(limit).offset(offset)).mappings()
+        return [read_row(ArtifactRecord, "artifact", row, _to_artifact) for row in rows]
 
 
 def read_artifact(store: Store, artifact: ArtifactRecord, *, thumbnail: bool = False) -> bytes:
@@ -201,29 +183,37 @@ def _superseded(table: Any, step: Any) -> Any:
 
 
 def _attempts(connection: Connection, run: str) -> list[AttemptRecord]:
-    rows = connection.execute(select(_ATTEMPT).where(_ATTEMPT.c.run_id == run).order_by(_ATTEMPT.c.attempt)).mappings().all()
-    return [AttemptRecord(**_facts(row)) for row in rows]
+    rows = connection.execute(select(_ATTEMPT).where(_ATTEMPT.c.run_id == run).order_by(_ATTEMPT.c.attempt)).mappings()
+    return [read_row(AttemptRecord, "attempt", row) for row in rows]
 
 
 def _to_run(row: RowMapping) -> RunRecord:
-    facts = {str(key): value for key, value in row.items() if key != "fingerprint"}
-    decoded = {name: decode(row[name]) for name in ("provenance", "outcome")}
-    return RunRecord(**facts | {"attempts": row["attempts"] or 0} | decoded)
+    return read_row(RunRecord, "run", row, lambda cells: _without(cells, "fingerprint") | {"attempts": cells["attempts"] or 0})
 
 
-def _facts(row: RowMapping) -> dict[str, Any]:
-    facts = {str(key).removesuffix("_id"): value for key, value in row.items()}
-    return facts | ({"provenance": decode(facts["provenance"])} if "provenance" in facts else {})
+def _to_incident(cells: dict[str, Any]) -> dict[str, Any]:
+    return _without(cells, "verdict") | {"evidence": _to_verdict(cells["verdict"]), "superseded": bool(cells["superseded"])}
 
 
-def _to_verdict(encoded: Any) -> Verdict | None:
-    if not encoded:
-        return None
-    facts = decode(encoded)
-    is_complete = facts.keys() >= _VERDICT_TYPES.keys() - {"onset"}
-    if is_complete and all(isinstance(value, _VERDICT_TYPES.get(name, ())) for name, value in facts.items()):
-        return Verdict(**facts)
-    return Verdict(math.nan, math.nan, "unknown", 1, "a malformed record", "The evidence in the store is malformed.")
+def _to_evidence(cells: dict[str, Any]) -> dict[str, Any]:
+    return _without(cells, "id") | {"verdict": _to_verdict(cells["verdict"])}
+
+
+def _to_verdict(plain: dict[str, Any]) -> Verdict | None:
+    """Return a verdict, or one that says that its record is malformed, so that it hides no other record."""
+    try:
+        return read_record(Verdict, plain) if plain else None
+    except UserError as error:
+        return Verdict(math.nan, math.nan, "unknown", 1, "a malformed record", f"The evidence in the store is malformed: {error}.")
+
+
+def _to_artifact(cells: dict[str, Any]) -> dict[str, Any]:
+    parts = ("count", "height", "width", "channels")
+    return _without(cells, *parts) | {"shape": [cells[part] for part in parts]}
+
+
+def _without(cells: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in cells.items() if name not in names}
 
 
 def _is_gone(attempt: AttemptRecord) -> bool:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import numpy as np
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, RowMapping, func, select
 
+from ganwatch.core.errors import UserError
+from ganwatch.core.plain_records import read_record
 from ganwatch.core.readings import MAX_STEP
 from ganwatch.store import tables
 from ganwatch.store.blocks import STEPS_PER_BLOCK, WALL_TIME, Steps, Values, downsample, unpack
 from ganwatch.store.database import Store
+from ganwatch.store.rows import read_row, row_of
 
 _ATTEMPT, _BLOCK, _ROLLUP = (tables.table(row) for row in (tables.AttemptRow, tables.ReadingBlockRow, tables.RollupRow))
 
@@ -21,7 +25,7 @@ def series_names(store: Store, run: str) -> list[str]:
     """Return the names of the series of a run, sorted."""
     query = select(_BLOCK.c.series).where(_BLOCK.c.run_id == run, _BLOCK.c.series != WALL_TIME).distinct()
     with store.read() as connection:
-        return sorted(connection.execute(query).scalars())
+        return sorted(read_row(_Series, "reading_block", row).series for row in connection.execute(query).mappings())
 
 
 def series(
@@ -74,14 +78,42 @@ def last_values(store: Store, run: str) -> dict[str, tuple[int, float]]:
                 newest.setdefault(number, []).append(name)
             for number, names in newest.items():
                 query = select(_BLOCK).where(*owned, _BLOCK.c.block == number, _BLOCK.c.series.in_(names))
-                for row in connection.execute(query).all():
-                    steps, values = _clip(*unpack(number, row.offsets, row.readings), window)
+                for row in connection.execute(query).mappings().all():
+                    name = read_row(_Series, "reading_block", {"series": row["series"]}).series
+                    steps, values = _clip(*_unpack(row), window)
                     if not len(steps):  # the whole block belongs to a later attempt
-                        steps, values = _join(list(_readings(connection, window, row.series)))
+                        steps, values = _join(list(_readings(connection, window, name)))
                     if len(steps):
-                        last[row.series] = int(steps[-1]), float(values[-1])
+                        last[name] = int(steps[-1]), float(values[-1])
     last.pop(WALL_TIME, None)
     return dict(sorted(last.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Series:
+    series: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    attempt: int
+    first_step: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Packed:
+    block: int
+    offsets: bytes
+    readings: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Rollup:
+    bucket: int
+    first_step: int
+    last_step: int
+    low: float | None
+    high: float | None
 
 
 class _Window(NamedTuple):
@@ -96,11 +128,11 @@ class _Window(NamedTuple):
 def _windows(connection: Connection, whole: _Window) -> Iterator[_Window]:
     """Yield the part of a window that each attempt has, in order."""
     query = select(_ATTEMPT.c.attempt, _ATTEMPT.c.first_step).where(_ATTEMPT.c.run_id == whole.run, _ATTEMPT.c.first_step.is_not(None))
-    attempts = list(connection.execute(query.order_by(_ATTEMPT.c.attempt)))
-    for position, (attempt, _) in enumerate(attempts):
+    attempts = [read_row(_Start, "attempt", row) for row in connection.execute(query.order_by(_ATTEMPT.c.attempt)).mappings()]
+    for position, one in enumerate(attempts):
         replaced_from = min((later.first_step for later in attempts[position + 1 :]), default=MAX_STEP)
         if whole.low < replaced_from:
-            yield whole._replace(attempt=attempt, high=min(whole.high, replaced_from - 1))
+            yield whole._replace(attempt=one.attempt, high=min(whole.high, replaced_from - 1))
 
 
 def _owned(table: Any, place: Any, window: _Window, name: str) -> tuple[Any, ...]:
@@ -115,23 +147,48 @@ def _count_blocks(connection: Connection, window: _Window, name: str) -> int:
 
 def _readings(connection: Connection, window: _Window, name: str) -> Iterator[tuple[Steps, Values]]:
     owned = _owned(_BLOCK, _BLOCK.c.block, window, name)
-    for row in connection.execute(select(_BLOCK.c.block, _BLOCK.c.offsets, _BLOCK.c.readings).where(*owned).order_by(_BLOCK.c.block)):
-        yield _clip(*unpack(row.block, row.offsets, row.readings), window)
+    for row in connection.execute(select(_BLOCK).where(*owned).order_by(_BLOCK.c.block)).mappings():
+        yield _clip(*_unpack(row), window)
 
 
 def _rollups(connection: Connection, window: _Window, name: str) -> Iterator[tuple[Steps, Values]]:
     """Yield two points per block, its lowest and highest. A block without a rollup or partly outside the window is read in full."""
     blocks, owned = _owned(_BLOCK, _BLOCK.c.block, window, name), _owned(_ROLLUP, _ROLLUP.c.bucket, window, name)
-    rolled = {row.bucket: row for row in connection.execute(select(_ROLLUP).where(*owned, _ROLLUP.c.width == STEPS_PER_BLOCK))}
+    rollups = connection.execute(select(*_rollup_columns()).where(*owned, _ROLLUP.c.width == STEPS_PER_BLOCK)).mappings()
+    rolled = {row.bucket: row for row in (read_row(_Rollup, "rollup", one) for one in rollups)}
     for number in connection.execute(select(_BLOCK.c.block).where(*blocks).order_by(_BLOCK.c.block)).scalars().all():
         row = rolled.get(number)
         if row is None or row.first_step < window.low or row.last_step > window.high:
             low, high = max(window.low, number * STEPS_PER_BLOCK), min(window.high, number * STEPS_PER_BLOCK + STEPS_PER_BLOCK - 1)
             yield from _readings(connection, window._replace(low=low, high=high), name)
-        elif row.first_step == row.last_step or row.low is None:
+        elif row.first_step == row.last_step or row.low is None or row.high is None:
             yield np.array([row.first_step]), np.array([math.nan if row.low is None else row.low])
         else:
             yield np.array([row.first_step, row.last_step]), np.array([row.low, row.high])
+
+
+def _rollup_columns() -> list[Any]:
+    return [_ROLLUP.c[one.name] for one in fields(_Rollup)]
+
+
+def _unpack(row: RowMapping) -> tuple[Steps, Values]:
+    """Return the steps and values of a row.
+
+    Raises
+    ------
+    UnreadableStoreError
+        There is not one value for each step, or the steps do not rise.
+    """
+    with row_of("reading_block", row):
+        stored = read_record(_Packed, {name: row[name] for name in ("block", "offsets", "readings")})
+        if not 0 <= stored.block <= MAX_STEP // STEPS_PER_BLOCK:
+            raise UserError(f"block must be in 0…{MAX_STEP // STEPS_PER_BLOCK:,}, got {stored.block}")
+        if len(stored.readings) != np.dtype(np.float64).itemsize * len(stored.offsets):
+            raise UserError(f"readings must have 8 bytes for each of {len(stored.offsets)} offsets, got {len(stored.readings)}")
+        steps, values = unpack(stored.block, stored.offsets, stored.readings)
+        if (np.diff(steps) <= 0).any():
+            raise UserError("offsets must rise, got some that do not")
+    return steps, values
 
 
 def _clip(steps: Steps, values: Values, window: _Window) -> tuple[Steps, Values]:

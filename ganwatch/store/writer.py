@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 from sqlalchemy import Connection, bindparam, func, select
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import OperationalError
 
 from ganwatch.core.incidents import Incident
 from ganwatch.core.outcome import Outcome
@@ -22,6 +22,7 @@ from ganwatch.core.readings import Readings, Run, SampleImages
 from ganwatch.store import tables
 from ganwatch.store.blocks import STEPS_PER_BLOCK, WALL_TIME, Block
 from ganwatch.store.database import Store
+from ganwatch.store.rows import UnreadableStoreError
 from ganwatch.store.strict_json import encode
 
 _RUN, _ATTEMPT = tables.table(tables.RunRow), tables.table(tables.AttemptRow)
@@ -179,11 +180,11 @@ class Writer:
                 stored = connection.execute(select(func.count(), func.sum(func.length(_BLOCK.c.offsets))).where(*self._owner(_BLOCK))).one()
                 state = connection.execute(select(_ATTEMPT.c.state).where(*self._owner(_ATTEMPT))).scalar()
                 incidents = set(connection.execute(select(_INCIDENT.c.id).where(_INCIDENT.c.run_id == self.run.id)).scalars())
-        except DatabaseError as error:
-            if isinstance(error, OperationalError) and "no such table" not in str(error.orig):
+        except UnreadableStoreError as error:
+            if isinstance(error.__cause__, OperationalError) and "no such table" not in str(error):
                 raise  # locked, or gone for now
             self._count_losses(0, set())
-            raise DamagedStoreError(f"the store cannot be read any more: {error.orig}") from error
+            raise DamagedStoreError(f"the store cannot be read any more: {error}") from error
         missing = self._written_incidents - incidents
         if stored[0] < self._written["blocks"] or missing or state != self._written_state:
             self._count_losses(int(stored[1] or 0), incidents)

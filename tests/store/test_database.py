@@ -12,13 +12,13 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
-from sqlalchemy.exc import DBAPIError
 
 from ganwatch.core.errors import UserError
 from ganwatch.core.readings import Readings, Run
 from ganwatch.sinks.sql import SqlSink
 from ganwatch.store import queries
 from ganwatch.store.database import Store, _config, open_store
+from ganwatch.store.rows import UnreadableStoreError
 from ganwatch.store.tables import Base
 
 
@@ -80,7 +80,7 @@ def test_reader_and_writer_do_not_wait_for_each_other_and_the_reader_cannot_writ
         with store.begin() as writing:
             writing.execute(text("UPDATE run SET name = 'unseen'"))
             assert queries.run(reader, "r").name == "demo"
-        with pytest.raises(DBAPIError, match=r"read-?only"), reader.read() as connection:
+        with pytest.raises(UnreadableStoreError, match=r"store must be a database that can be read, got .*read-?only"), reader.read() as connection:
             connection.execute(text("DELETE FROM run"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -43,6 +44,8 @@ def _rename_in_verdicts(connection: sa.Connection, name: str, key: tuple[str, ..
     table = sa.table(name, *columns, sa.column("verdict", sa.JSON))
     renamed = []
     for *values, verdict in connection.execute(sa.select(*columns, table.c.verdict)):
+        if not isinstance(verdict, dict):
+            continue  # damaged: whoever reads it says so
         new = _new_name(verdict.get("signal", ""), names)
         if new != verdict.get("signal", ""):
             row_key = {f"old_{part}": value for part, value in zip(key, values, strict=True)}
@@ -52,7 +55,9 @@ def _rename_in_verdicts(connection: sa.Connection, name: str, key: tuple[str, ..
         connection.execute(table.update().where(*old).values(verdict=sa.bindparam("new_verdict", type_=sa.JSON)), renamed)
 
 
-def _new_name(series: str, names: Mapping[str, str]) -> str:
-    """Rename the family of a series and keep its label."""
+def _new_name(series: Any, names: Mapping[str, str]) -> Any:
+    """Rename the family of a series and keep its label; a damaged name stays."""
+    if not isinstance(series, str):
+        return series
     family, slash, label = series.partition("/")
     return names.get(family, family) + slash + label

@@ -41,7 +41,7 @@ def _rename_in_drift_checks(old_key: str, new_key: str) -> None:
     renamed = [
         {"old_id": number, "new_detail": {new_key if key == old_key else key: value for key, value in detail.items()}}
         for number, detail in connection.execute(sa.select(table.c.id, table.c.detail).where(table.c.action == "drift checked"))
-        if old_key in detail
+        if isinstance(detail, dict) and old_key in detail
     ]
     if renamed:
         update = table.update().where(table.c.id == sa.bindparam("old_id")).values(detail=sa.bindparam("new_detail", type_=sa.JSON))
