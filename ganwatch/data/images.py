@@ -44,8 +44,8 @@ _MAX_16_BIT = 65535
 
 
 @contextmanager
-def open_image(file: Path | IO[bytes]) -> Iterator[Image.Image]:
-    """Open an image file without decoding its pixels.
+def open_image(file: Path | IO[bytes], max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
+    """Open an image file of at most ``max_pixels``, without decoding its pixels.
 
     Raises
     ------
@@ -58,8 +58,8 @@ def open_image(file: Path | IO[bytes]) -> Iterator[Image.Image]:
         warnings.simplefilter("ignore")  # Pillow warns about metadata, not about pixels
         opened = open_regular(file, "an image", limit=MAX_BYTES) if isinstance(file, Path) else nullcontext(file)
         with opened as content, Image.open(content, formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ValueError(f"an image must have at most {MAX_PIXELS:,} pixels, got {image.width:,} x {image.height:,}")
+            if image.width * image.height > max_pixels:
+                raise ValueError(f"an image must have at most {max_pixels:,} pixels, got {image.width:,} x {image.height:,}")
             yield image
 
 

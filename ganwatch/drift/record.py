@@ -103,4 +103,4 @@ def read_reference(store: Store, run: str, extractor: Mapping[str, Any]) -> Refe
 
 def _artifact_root(store: Store, run: str) -> ArtifactRoot:
     root = run_of(store, run).artifact_root
-    return ArtifactRoot(root) if root else store.artifacts
+    return ArtifactRoot.of_store(root) if root else store.artifacts

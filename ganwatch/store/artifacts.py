@@ -14,7 +14,7 @@ import numpy.typing as npt
 from fsspec.implementations.local import LocalFileSystem
 from PIL import Image
 
-from ganwatch.core.errors import UserError, show_error
+from ganwatch.core.errors import UserError, show_error, show_value
 from ganwatch.core.files import open_regular
 from ganwatch.core.readings import SampleImages
 from ganwatch.data.images import open_image
@@ -22,6 +22,10 @@ from ganwatch.data.images import open_image
 Pixels = npt.NDArray[np.uint8]
 MAX_BYTES = 2**28
 """Most bytes of an artifact that is read."""
+MAX_SHEET_PIXELS = 2**27
+"""Most pixels of a contact sheet that is read: more than an image of unknown origin may have, because it holds many."""
+STORAGE = frozenset({"file", "local", "memory", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "hdfs"})
+"""Protocols of an artifact root that a store names. Any other may be a trap of who made the store: a request to a server of theirs."""
 MAX_THUMBNAIL_SIDE = 512
 """Longest side of a thumbnail, in pixels. A sheet that is not larger has none."""
 
@@ -73,7 +77,7 @@ def split_tiles(png: bytes, shape: tuple[int, int, int, int], columns: int) -> P
         raise UserError(f"a contact sheet must have tiles in columns, got shape {shape} in {columns} columns")
     rows = -(-count // columns)
     try:
-        with open_image(io.BytesIO(png)) as image:
+        with open_image(io.BytesIO(png), MAX_SHEET_PIXELS) as image:
             size, mode = image.size, image.mode
             sheet = np.asarray(image, dtype=np.uint8)
     except Exception as error:
@@ -106,6 +110,20 @@ class ArtifactRoot:
             shown = url.partition("://")[0]
             raise UserError(f"artifacts must be a folder or a URL that fsspec can open, got {shown!r}: {show_error(error)}") from None
         self.url = str(Path(url).absolute()) if "://" not in url else url
+
+    @classmethod
+    def of_store(cls, url: str) -> ArtifactRoot:
+        """Return the root that the row of a run names.
+
+        Raises
+        ------
+        UserError
+            Its protocol is none of ``STORAGE``, or fsspec cannot open it.
+        """
+        protocol = url.partition("://")[0] if "://" in url else "file"
+        if "::" in url or protocol not in STORAGE:
+            raise UserError(f"artifacts of a store must lie in a folder or in one of {', '.join(sorted(STORAGE))}, got {show_value(url)}")
+        return cls(url)
 
     def read(self, path: str) -> bytes:
         """Return the bytes of a file of at most ``MAX_BYTES``.

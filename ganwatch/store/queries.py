@@ -35,7 +35,7 @@ _RUN, _ATTEMPT, _INCIDENT, _EVIDENCE, _ARTIFACT = (
 
 
 def runs(store: Store, *, limit: int | None = None) -> list[RunRecord]:
-    """Return all runs, newest first. This and all other queries raise ``UnreadableStoreError`` if the store is damaged."""
+    """Return all runs, newest first. This and all other queries raise ``UnreadableStoreError`` or ``MalformedRowError`` if the store is damaged."""
     with store.read() as connection:
         rows = connection.execute(_runs_query().order_by(_RUN.c.started.desc(), _RUN.c.id).limit(limit)).mappings()
         return [_to_run(row) for row in rows]
@@ -156,7 +156,7 @@ def read_artifact(store: Store, artifact: ArtifactRecord, *, thumbnail: bool = F
     with store.read() as connection:
         root = connection.execute(select(_RUN.c.artifact_root).where(_RUN.c.id == artifact.run)).scalar()
     path = artifact.thumbnail if thumbnail and artifact.thumbnail else artifact.path
-    return (ArtifactRoot(root) if root else store.artifacts).read(path)
+    return (ArtifactRoot.of_store(root) if root else store.artifacts).read(path)
 
 
 def read_samples(store: Store, artifact: ArtifactRecord) -> Pixels:

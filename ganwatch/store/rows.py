@@ -21,7 +21,11 @@ T = TypeVar("T")
 
 
 class UnreadableStoreError(UserError):
-    """The store cannot be read, now or because it is damaged."""
+    """The database cannot be read, now or because it is damaged."""
+
+
+class MalformedRowError(UserError):
+    """A row of the store holds what ganwatch does not write."""
 
 
 @contextmanager
@@ -42,7 +46,7 @@ def row_of(table: str, row: Mapping[Any, Any]) -> Iterator[None]:
         yield
     except UserError as error:
         key = ", ".join(f"{name} {show_value(row[name])}" for name in ("run_id", "id", "attempt", "series", "block") if name in row)
-        raise UnreadableStoreError(f"store must hold rows as ganwatch writes them, got one of {table} ({key}) in which {error}") from error
+        raise MalformedRowError(f"store must hold rows as ganwatch writes them, got one of {table} ({key}) in which {error}") from error
 
 
 def read_row(cls: type[T], table: str, row: Mapping[Any, Any], change: Callable[[dict[str, Any]], dict[str, Any]] = dict) -> T:
@@ -60,7 +64,7 @@ def read_row(cls: type[T], table: str, row: Mapping[Any, Any], change: Callable[
 
     Raises
     ------
-    UnreadableStoreError
+    MalformedRowError
         A cell has another type.
     """
     with row_of(table, row):

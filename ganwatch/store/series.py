@@ -176,7 +176,7 @@ def _unpack(row: RowMapping) -> tuple[Steps, Values]:
 
     Raises
     ------
-    UnreadableStoreError
+    MalformedRowError
         There is not one value for each step, or the steps do not rise.
     """
     with row_of("reading_block", row):

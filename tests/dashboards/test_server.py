@@ -167,7 +167,7 @@ def test_command_refuses_what_cannot_be_shown(tmp_path: Path, monkeypatch: pytes
             command.run(options(store=foreign, **given))  # arguments are checked before anything else
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r'pip install "ganwatch\[dashboard\]"'):
-        command.run(options(store=tmp_path / "runs"))
+        command.run(options(store=tmp_path / "runs", port=0))
 
 
 def test_command_hands_on_store_and_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

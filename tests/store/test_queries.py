@@ -156,3 +156,16 @@ os._exit(9)
             connection.execute(text("UPDATE attempt SET host = 'elsewhere'"))
         assert unfinished(store, "same") is None
         sink.finish("finished")
+
+
+@pytest.mark.parametrize("root", ["http://127.0.0.1:1/x", "simplecache::http://127.0.0.1:1/x", "ftp://host/x", "github://o:r@/x"])
+def test_a_store_cannot_send_its_reader_to_another_server(tmp_path, root):
+    sink = SqlSink(tmp_path)
+    sink.start(Run("r", "n"))
+    sink.samples(SampleImages(1, "fake", (1, 2, 2, 1), b"abcd"))
+    with sink.store.begin() as connection:
+        connection.execute(text("UPDATE run SET artifact_root = :root"), {"root": root})
+    [artifact] = queries.artifacts(sink.store, "r")
+    with pytest.raises(UserError, match="artifacts of a store must lie in a folder or in one of"):
+        queries.read_artifact(sink.store, artifact)
+    sink.close()
