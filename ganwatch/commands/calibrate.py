@@ -12,6 +12,7 @@ from ganwatch.commands._arguments import DETECTORS, JOBS, JSON, RECORDINGS, sele
 from ganwatch.commands._terminal import count_items, print_table, print_text
 from ganwatch.commands.replay import describe_false_alarms, format_arguments
 from ganwatch.core.errors import UserError
+from ganwatch.core.files import is_folder
 
 if TYPE_CHECKING:
     from ganwatch.calibration.fit import Fit
@@ -70,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
 def _check_arguments(args: argparse.Namespace) -> None:
     if not 0.0 < args.false_alarms < 10_000.0:
         raise UserError(f"--false-alarms must be > 0 and < 10000 (in 10,000 steps), got {args.false_alarms:g}")
-    if not args.out.parent.is_dir():
+    if not is_folder(args.out.parent):
         raise UserError(f"--out must be a file in a folder that exists, got {str(args.out)!r}")
 
 

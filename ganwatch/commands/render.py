@@ -28,9 +28,10 @@ def run(args: argparse.Namespace) -> int:
     from ganwatch.core.detector import Detector
     from ganwatch.core.discovery import discover
     from ganwatch.core.errors import UserError
+    from ganwatch.core.files import is_folder
 
     folder = args.output or Path(ganwatch.__path__[0]).parent / "alerts"
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise UserError(f"--output must be a folder that exists (outside a checkout there is no default), got {str(folder)!r}")
     detectors = discover("ganwatch.detectors", Detector)  # type: ignore[type-abstract]  # a base to look for
     rendered = render.render_files(detectors, base=args.runbook_base or render.RUNBOOK_BASE)

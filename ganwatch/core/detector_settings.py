@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import json
 import logging
@@ -12,13 +11,16 @@ from typing import Any
 
 from ganwatch.core.detector import Detector
 from ganwatch.core.discovery import discover, discover_installed
-from ganwatch.core.errors import UserError, show_value
+from ganwatch.core.errors import UserError, show_names, show_value
 from ganwatch.core.files import read_toml
+from ganwatch.core.importing import import_attribute
 
 log = logging.getLogger("ganwatch")
 
 MAX_ARGUMENT = 1e9
 """Largest argument of a detector."""
+MAX_WHOLE = 100_000
+"""Largest whole number, such as a window in steps; the work of a step grows with it."""
 Settings = Mapping[str, Mapping[str, float]]
 """Arguments by name, by the detector's code."""
 
@@ -64,7 +66,7 @@ def find_detectors(texts: Sequence[str]) -> list[type[Detector]]:
         elif text in own:
             classes.append(own[text])
         else:
-            raise UserError(f"detectors must be codes ({', '.join(sorted(own))}) or package.module:attribute, got {text!r}")
+            raise UserError(f"detectors must be codes ({', '.join(sorted(own))}) or package.module:attribute, got {show_value(text)}")
     codes = [cls.code for cls in classes]
     if repeated := sorted({code for code in codes if codes.count(code) > 1}):
         raise UserError(f"detectors must have different codes, got several with {', '.join(repeated)}")
@@ -72,12 +74,8 @@ def find_detectors(texts: Sequence[str]) -> list[type[Detector]]:
 
 
 def _import_detectors(text: str) -> list[type[Detector]]:
-    module, _, attribute = text.partition(":")
-    try:
-        value = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"detectors must name an importable package.module:attribute, got {text!r}: {error}") from error
-    classes = list(value) if isinstance(value, Iterable) else [value]
+    value = import_attribute(text, "detectors")
+    classes = list(value) if isinstance(value, Sequence) else [value]
     for cls in classes:
         if not (isinstance(cls, type) and issubclass(cls, Detector)):
             raise UserError(f"detectors must be Detector classes or a sequence of them, got {cls!r} from {text!r}")
@@ -103,7 +101,7 @@ def create_detectors(classes: Sequence[type[Detector]], settings: Settings | Non
     settings = settings or {}
     codes = {cls.code for cls in classes}
     if unknown := sorted(set(settings) - codes):
-        raise UserError(f"{origin} must name existing detectors ({', '.join(sorted(codes))}), got {', '.join(unknown)}")
+        raise UserError(f"{origin} must name existing detectors ({', '.join(sorted(codes))}), got {show_names(unknown)}")
     return [_create_detector(cls, settings.get(cls.code, {}), origin) for cls in classes]
 
 
@@ -117,6 +115,8 @@ def _create_detector(cls: type[Detector], arguments: Mapping[str, float], origin
             raise UserError(f"{origin} must give {cls.code} a finite number of at most {MAX_ARGUMENT:g} as {name}, got {show_value(value)}")
         if isinstance(defaults[name], int) and not isinstance(value, int):
             raise UserError(f"{origin} must give {cls.code} a whole number as {name}, got {show_value(value)}")
+        if isinstance(defaults[name], int) and abs(value) > MAX_WHOLE:
+            raise UserError(f"{origin} must give {cls.code} a whole number of at most {MAX_WHOLE:,} as {name}, got {value}")
     try:
         return cls(**arguments)
     except (TypeError, ValueError) as error:
@@ -188,7 +188,7 @@ def read_preset(path: str | Path) -> dict[str, dict[str, float]]:
     content = read_toml(path, "preset", "a TOML file of ganwatch calibrate")
     detectors = content.get("detectors")
     if not isinstance(detectors, dict) or not all(isinstance(arguments, dict) for arguments in detectors.values()):
-        raise UserError(f"preset must have a table [detectors.CODE] for each detector, got {', '.join(content) or 'nothing'} in {path}")
+        raise UserError(f"preset must have a table [detectors.CODE] for each detector, got {show_names(content)} in {path}")
     return detectors
 
 

@@ -44,4 +44,5 @@ def show_value(value: object) -> str:
         text = repr(value)
     except Exception:  # noqa: BLE001  # an integer of over 4,300 digits, or a class of the user's
         return f"a value of type {type(value).__name__} that cannot be shown"
+    text = " ".join(text[: 2 * MAX_SHOWN].split("\n"))
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ganwatch.core.errors import UserError
+from ganwatch.core.errors import UserError, show_error
+from ganwatch.core.importing import import_attribute
 from ganwatch.data.arrays import open_arrays
 from ganwatch.data.images import from_pillow
 from ganwatch.data.source import ITEM_KEYS, LABEL_KEYS, Item, NotIndexableError, Source, is_tensor, to_array, to_label
@@ -63,6 +63,8 @@ def open_dataset(dataset: Any, argument: str) -> Source:
         size = len(dataset)
     except TypeError as error:
         raise NotIndexableError(f"{type(dataset).__name__} has no length") from error
+    except Exception as error:
+        raise UserError(f"{argument} must have a length, got {type(dataset).__name__}, whose length raises {show_error(error)}") from error
     if isinstance(dataset, np.ndarray) or is_tensor(dataset):
         return open_arrays(dataset, None, type(dataset).__name__, argument)
     view = _shallow_copy(dataset)
@@ -134,14 +136,13 @@ def import_dataset(target: str, argument: str = "source") -> Any:
     UserError
         The import fails, or gives no data set that can be read by index.
     """
-    module, _, attribute = target.partition(":")
-    try:
-        imported = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"{argument} must name an importable package.module:attribute, got {target!r}: {error}") from error
+    imported = import_attribute(target, argument)
     base = _torch_data("Dataset")
     is_data = isinstance(imported, Sequence | np.ndarray) or (base is not None and isinstance(imported, base))
-    dataset = imported if is_data or not callable(imported) else imported()
+    try:
+        dataset = imported if is_data or not callable(imported) else imported()
+    except Exception as error:
+        raise UserError(f"{argument} must give a dataset when it is called, got {show_error(error)} from {target!r}") from error
     if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
         raise UserError(f"{argument} must give a dataset with __len__ and __getitem__, got {type(dataset).__name__} from {target!r}")
     return dataset

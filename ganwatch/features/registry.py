@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 from ganwatch.core.discovery import discover
 from ganwatch.core.errors import UserError
+from ganwatch.core.files import exists
+from ganwatch.core.importing import import_attribute
 from ganwatch.features.extractor import Extractor, NamedExtractor
 from ganwatch.features.preprocessing import Preprocessing
 
@@ -73,7 +73,7 @@ def make_extractor(
         return cls.build(Preprocessing(size=size, input_range=input_range), seed)
     location, _, sha256 = name.rpartition("@")
     location, sha256 = (location, sha256) if location else (name, "")
-    if "://" in location or location.endswith(_PROGRAM_SUFFIXES) or Path(location).is_file():
+    if "://" in location or location.endswith(_PROGRAM_SUFFIXES) or exists(location):
         from ganwatch.features.exported import ExportedNetwork
 
         preprocessing = Preprocessing(size=size, input_range=input_range, output_range=(0.0, 255.0), channels=3)
@@ -86,11 +86,7 @@ def make_extractor(
 def _import_extractor(name: str, preprocessing: Preprocessing | None) -> Extractor:
     from ganwatch.features.function import CallableExtractor
 
-    module, _, attribute = name.partition(":")
-    try:
-        imported = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"features must name an importable package.module:attribute, got {name!r}: {error}") from error
+    imported = import_attribute(name, "features")
     imported = imported() if isinstance(imported, type) else imported
     if isinstance(imported, Extractor):
         return imported

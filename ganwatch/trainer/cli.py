@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from lightning.pytorch.cli import LightningCLI
 
 from ganwatch.core.errors import UserError
+from ganwatch.trainer.config_files import check_config_files
 from ganwatch.trainer.data import GANData
 from ganwatch.trainer.module import GAN
 from ganwatch.trainer.resume import CHECKPOINT_NAME, AtomicCheckpointIO, ExactResume, SaveLast
@@ -72,6 +73,7 @@ class TrainCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse ``args``, not the command line of the process; ``resume`` is not part of the configuration."""
+        check_config_files(args)
         self.config = parser.parse_args(args)
         self.resume, self.config.resume = "--resume" in args, False
         seed = self.config.seed_everything

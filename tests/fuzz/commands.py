@@ -30,7 +30,7 @@ def run_command(*words: str) -> tuple[int, str]:
             code = int(error.code or 0)
             if code:
                 errors.flush()
-                raise UserError(errors.buffer.getvalue().decode().strip().splitlines()[-1] or "no reason") from error  # type: ignore[attr-defined]
+                raise UserError(errors.buffer.getvalue().decode().strip().splitlines()[-1][:300] or "no reason") from error  # type: ignore[attr-defined]
     for stream in (output, errors):
         stream.flush()
     text = output.buffer.getvalue().decode()  # type: ignore[attr-defined]

@@ -127,6 +127,7 @@ def valid_config(number: int) -> tuple[str, Any]:
 
 
 STRANGE_YAML = (
+    "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}, *a{n - 1}]\n" for n in range(1, 30)) + "model: *a29",
     "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\nmodel: *c", "- 1", "steps", "steps: !!python/object/apply:os.system ['true']", "steps: 1e400", "steps: [" + "[" * 900,
     "steps: {" * 300, "? [a, b]\n: 1", "model:\n  shape: nowhere", "steps: 0x" + "f" * 3000, "steps: " + "9" * 5000, "\x00", "\t", "%YAML 9.9\n---\n", "a: *unknown", "model: 3", "data: []",
     "trainer:\n  max_epochs: -5", "trainer:\n  callbacks: [os.system]", "trainer:\n  logger: 7", "model:\n  g_betas: [1]", "seed_everything: -1", "seed_everything: 1e400", "name: [1]", "steps: 2020-99-99",
