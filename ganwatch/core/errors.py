@@ -27,10 +27,10 @@ def show_names(names: Iterable[str]) -> str:
     r"""Return names that others gave as a list in one short line.
 
     >>> show_names(["a", "b\n"]), show_names([])
-    ("'a', 'b\\n'", 'none')
+    ("a, 'b\\n'", 'none')
     """
     listed = list(names)
-    shown = ", ".join(map(show_value, listed[:MAX_NAMES]))
+    shown = ", ".join(name if name.isprintable() and len(name) <= MAX_SHOWN else show_value(name) for name in listed[:MAX_NAMES])
     return f"{shown} and {len(listed) - MAX_NAMES:,} more" if len(listed) > MAX_NAMES else shown or "none"
 
 

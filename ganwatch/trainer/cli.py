@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from lightning.pytorch.cli import LightningCLI
 
-from ganwatch.core.errors import UserError
+from ganwatch.core.errors import UserError, show_error
 from ganwatch.trainer.config_files import check_config_files
 from ganwatch.trainer.data import GANData
 from ganwatch.trainer.module import GAN
@@ -74,7 +74,10 @@ class TrainCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse ``args``, not the command line of the process; ``resume`` is not part of the configuration."""
         check_config_files(args)
-        self.config = parser.parse_args(args)
+        try:
+            self.config = parser.parse_args(args)
+        except (ValueError, OverflowError, RecursionError) as error:  # jsonargparse itself exits where it finds a mistake
+            raise UserError(f"arguments must be a configuration that can be read, got {show_error(error)}") from error
         self.resume, self.config.resume = "--resume" in args, False
         seed = self.config.seed_everything
         if not isinstance(seed, bool) and not 0 <= seed < 2**32:

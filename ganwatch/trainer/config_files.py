@@ -13,7 +13,7 @@ MAX_NODES = 100_000
 """Most values of a file, those that an alias repeats counted each time."""
 MAX_DEPTH = 50
 """Most levels of values."""
-_OPTIONS = ("config", "model", "data", "trainer")
+_OPTIONS = ("-c", "--config", "--model", "--data", "--trainer")
 """Options that take a file."""
 
 
@@ -33,7 +33,7 @@ def check_config_files(arguments: Sequence[str]) -> None:
 def _options(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
     for position, word in enumerate(arguments):
         name, equals, value = word.partition("=")
-        if name.removeprefix("--") in _OPTIONS and name.startswith("--"):
+        if name in _OPTIONS:
             yield name, value if equals else "".join(arguments[position + 1 : position + 2])
 
 

@@ -11,14 +11,14 @@ from unittest.mock import patch
 
 import numpy as np
 from cases import ODD, VALID, Case, Cases, Target
-from commands import run_command
+from command_calls import run_command
 from hypothesis import strategies as st
+
+from ganwatch.core.errors import UserError
 from targets.numpy_files import header
 from targets.recordings import valid_csv
 from targets.settings import preset
 from targets.stores import rows_of, template, write
-
-from ganwatch.core.errors import UserError
 
 PATHS = (
     "", "nothing", "real.npy", "other.npy", "images.npy", "run.csv", "runs", "runs/ganwatch.db", "preset.toml", "broken.ckpt", ".", "/dev/zero", "/dev/stdin", "pipe", "loop", "x" * 5000, "x/" * 3000, "a\nb", "\x1b[31m", "\udcff", "\0", "a\0b",

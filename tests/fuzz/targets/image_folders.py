@@ -42,7 +42,7 @@ def valid_image(number: int) -> tuple[tuple[str, bytes], Any]:
     """Return the name and bytes of an image whose pixels survive its format exactly, and its channels first."""
     rng = np.random.default_rng(number)
     form = FORMATS[number % len(FORMATS)]
-    shape = tuple(int(one) for one in rng.integers(1, 12, 2)) + ((3,) if number % 2 and form != "gif" or form == "webp" else ())
+    shape = tuple(int(one) for one in rng.integers(1, 12, 2)) + ((3,) if (number % 2 and form != "gif") or form == "webp" else ())
     pixels = rng.integers(0, 256, shape).astype(np.uint8)
     if form == "jpg":
         pixels[:] = pixels.reshape(-1)[0]
@@ -177,7 +177,7 @@ def lay(parts: list[tuple[str, str, Any]], folder: Path) -> None:
             case "folder":
                 here = os.open(folder, os.O_RDONLY)
                 for part in name.split("/"):
-                    os.mkdir(part, dir_fd=here)  # noqa: PTH102  # deeper than a path may be long
+                    os.mkdir(part, dir_fd=here)  # deeper than a path may be long
                     inner = os.open(part, os.O_RDONLY, dir_fd=here)
                     os.close(here)
                     here = inner

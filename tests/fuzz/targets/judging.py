@@ -190,7 +190,7 @@ class Facts(Target):
         valid = st.builds(
             lambda index, onset: Case(VALID, (index, {"label": "failure", "codes": [discover_detectors()[index].code], "onset": onset}), onset), st.integers(0, len(discover_detectors()) - 1), st.integers(1, 50)
         )
-        known = st.fixed_dictionaries({}, optional={name: JSON for name in ("label", "onset", "onset_low", "codes", "unused")})
+        known = st.fixed_dictionaries({}, optional=dict.fromkeys(("label", "onset", "onset_low", "codes", "unused"), JSON))
         typed = st.fixed_dictionaries(
             {}, optional={"label": st.text(max_size=9), "onset": STEPS, "onset_low": STEPS, "codes": st.lists(st.text(max_size=4), max_size=3), "unused": st.lists(st.text(max_size=4), max_size=3)}
         )

@@ -14,10 +14,10 @@ import torch
 from cases import MUTATED, ODD, VALID, Case, Cases, Target, built
 from hypothesis import strategies as st
 from mutations import JSON, PLANS, SHARES, damage, replace_leaf
-from targets.numpy_files import ODD_SHAPES, ODD_TYPES, header
 
 from ganwatch.features.cache import FeatureCache
 from ganwatch.features.registry import make_extractor
+from targets.numpy_files import ODD_SHAPES, ODD_TYPES, header
 
 SEEDS = st.integers(0, 2**32 - 1)
 ARGUMENTS = {"shape": (2,), "width": 4, "depth": 1, "latent_dim": 2}

@@ -101,7 +101,7 @@ class Parquet(Target):
 
     def cases(self) -> Cases:
         mutate = lambda number, plan, other: Case(MUTATED, damage(valid_parquet(number)[0], plan, valid_parquet(other)[0]))
-        known = st.fixed_dictionaries({}, optional={name: JSON for name in ("label", "onset", "onset_low", "codes", "unused")})
+        known = st.fixed_dictionaries({}, optional=dict.fromkeys(("label", "onset", "onset_low", "codes", "unused"), JSON))
         odd = st.builds(lambda number, facts: Case(ODD, odd_parquet(number, facts)), SEEDS, known | JSON)
         return Cases(built(VALID, valid_parquet), st.builds(mutate, SEEDS, PLANS, SEEDS) | odd)
 
@@ -163,7 +163,8 @@ def event(step: int, tag: str, value: float, *, tensor: bool = False) -> bytes:
 
 
 def valid_events(number: int) -> tuple[bytes, Any]:
-    steps = {step: {name: float(np.float32(value)) for name, value in values.items()} for step, values in readings(number).items()}
+    with np.errstate(over="ignore"):
+        steps = {step: {name: float(np.float32(value)) for name, value in values.items()} for step, values in readings(number).items()}
     records = [record(varint(1 << 3 | 1) + struct.pack("<d", 1.0) + field(3, b"brain.Event:2"))]
     if number % 4 == 0:  # values of float32 become a tensor as float64
         return b"".join(records), None

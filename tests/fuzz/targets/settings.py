@@ -75,8 +75,8 @@ class Preset(Target):
         odd = st.fixed_dictionaries({}, optional=arguments).map(lambda settings: Case(ODD, preset(settings)))
         one = st.sampled_from([*arguments]).flatmap(lambda code: st.tuples(st.just(code), arguments[code])).map(lambda pair: Case(ODD, preset(dict([pair]))))
         strange = st.sampled_from(
-            (b"[detectors]\nGW101 = 3", b"detectors = 5", b"x = " + b"[" * 5000, b"a.b.c." * 5000 + b"d = 1", b"\xff", b"", b"a = 1e99999", b"a = " + b"9" * 10_000, b"[detectors.\"\\u0000\"]",
-             b"a = 2020-13-45", b"[detectors.GW101]\n\"\\u001b[31m\" = 1", b"a=1\na=1", b"\"" + b"x" * 500_000 + b"\" = 1", b"a = 0001-01-01T00:00:00+23:59", b"[detectors.\"" + b"y" * 100_000 + b"\"]", b"[detectors.\"a\\nb\"]")
+            (b"[detectors]\nGW101 = 3", b"detectors = 5", b"x = " + b"[" * 5000, b"a.b.c." * 5000 + b"d = 1", b"\xff", b"", b"a = 1e99999", b"a = " + b"9" * 10_000, b'[detectors."\\u0000"]',
+             b"a = 2020-13-45", b'[detectors.GW101]\n"\\u001b[31m" = 1', b"a=1\na=1", b'"' + b"x" * 500_000 + b'" = 1', b"a = 0001-01-01T00:00:00+23:59", b'[detectors."' + b"y" * 100_000 + b'"]', b'[detectors."a\\nb"]')
         ).map(lambda content: Case(ODD, content))
         return Cases(built(VALID, valid_preset), mutated | one | odd | strange)
 
@@ -132,7 +132,7 @@ STRANGE_YAML = (
     "steps: {" * 300, "? [a, b]\n: 1", "model:\n  shape: nowhere", "steps: 0x" + "f" * 3000, "steps: " + "9" * 5000, "\x00", "\t", "%YAML 9.9\n---\n", "a: *unknown", "model: 3", "data: []",
     "trainer:\n  max_epochs: -5", "trainer:\n  callbacks: [os.system]", "trainer:\n  logger: 7", "model:\n  g_betas: [1]", "seed_everything: -1", "seed_everything: 1e400", "name: [1]", "steps: 2020-99-99",
     "name: 0001-01-01", "config: config.yaml", "model:\n  class_path: os.system", "steps: 1:2:3", "model: !!binary x", "<<: 3", "&a a: *a", "a: &a [*a]", "model: &a\n  shape: *a",
-    "data:\n  path: \"\\0\"", "seed_everything: .nan", "seed_everything: 2020-01-01", "seed_everything: true", "seed_everything: \"9\"",
+    'data:\n  path: "\\0"', "seed_everything: .nan", "seed_everything: 2020-01-01", "seed_everything: true", 'seed_everything: "9"',
 )  # fmt: skip
 
 

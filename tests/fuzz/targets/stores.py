@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cases import MUTATED, ODD, VALID, Case, Cases, Target, built
-from commands import run_command
+from cases import MUTATED, ODD, VALID, Case, Cases, Target
+from command_calls import run_command
 from hypothesis import strategies as st
 from mutations import JSON, PLANS, damage
 from PIL import Image

@@ -19,7 +19,8 @@ class CodeError(AssertionError):
 
 def run_command(*words: str) -> tuple[int, str]:
     """Return the exit code and the standard output. ``UserError`` is raised; a wrong command line is one."""
-    output, errors = (io.TextIOWrapper(io.BytesIO(), "utf-8", errors="strict", newline="") for _ in range(2))
+    handlers = ("strict", "backslashreplace")  # as Python's own
+    output, errors = (io.TextIOWrapper(io.BytesIO(), "utf-8", errors=handler, newline="") for handler in handlers)
     with redirect_stdout(output), redirect_stderr(errors):
         try:
             arguments = _parse(words)
