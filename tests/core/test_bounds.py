@@ -48,15 +48,17 @@ def test_names_and_values_of_others_take_one_short_line():
 
 @pytest.mark.parametrize("target", [".:.", "nosuch:x", "math:nosuch", ":", "a b:c"])
 def test_an_import_that_fails_for_any_reason_is_one_line(target):
-    with pytest.raises(UserError, match="data must name an importable package.module:attribute"):
+    with pytest.raises(UserError, match=r"data must name an importable package\.module:attribute"):
         import_attribute(target, "data")
 
 
 @pytest.mark.parametrize(
     ("part", "state"),
     [
-        (Window(5), None), (Window(5), {"_steps": [1, 2], "_values": [1.0]}), (Window(5), {"_values": ["a"]}), (Window(5), {"_steps": 3}), (Window(5), {"_gap": "x"}),
-        (HealthyMedian(warmup=2), {"_stride": 0}), (HealthyMedian(warmup=2), {"_sorted": [None]}), (Plateau(2, 0.1), {"_values": [[]]}), (Streak(2), {"_count": None}), (Streak(2), {"_count": 2**63}),
+        (Window(5), None), (Window(5), {"_steps": [1, 2], "_values": [1.0]}), (Window(5), {"_values": ["a"]}), (Window(5), {"_steps": 3}),
+        (Window(5), {"_gap": "x"}),
+        (HealthyMedian(warmup=2), {"_stride": 0}), (HealthyMedian(warmup=2), {"_sorted": [None]}), (Plateau(2, 0.1), {"_values": [[]]}),
+        (Streak(2), {"_count": None}), (Streak(2), {"_count": 2**63}),
     ],
 )  # fmt: skip
 def test_a_state_of_another_type_is_refused(part, state):
@@ -66,7 +68,8 @@ def test_a_state_of_another_type_is_refused(part, state):
 
 def test_a_refused_state_changes_nothing():
     monitor = Monitor(detectors=[NonFinite()])
-    for name, value in (("step", None), ("detectors", {"GW303": 3}), ("last_updates", {}), ("coverage", {"a": [1]}), ("incidents", {}), ("results", {"GW303": {"value": 1}})):
+    for name, value in (("step", None), ("detectors", {"GW303": 3}), ("last_updates", {}), ("coverage", {"a": [1]}), ("incidents", {}),
+        ("results", {"GW303": {"value": 1}})):
         before = monitor.state_dict()
         with pytest.raises(UserError, match="must"):
             monitor.load_state_dict(before | {name: value})

@@ -141,7 +141,8 @@ def test_what_is_no_file_of_features_is_computed_again(tmp_path, kind):
         path.symlink_to("/dev/zero" if kind == "device" else "cd.npy")
     else:
         dtype, shape = ("'<f4'", (2**40, 2**20)) if kind == "huge" else ("'|O'", (1, 1))
-        path.write_bytes(b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + f"{{'descr': {dtype}, 'fortran_order': False, 'shape': {shape}}}".ljust(117).encode() + b"\n")
+        path.write_bytes(b"\x93NUMPY\x01\x00" + (118).to_bytes(2,
+            "little") + f"{{'descr': {dtype}, 'fortran_order': False, 'shape': {shape}}}".ljust(117).encode() + b"\n")
     cache = FeatureCache(tmp_path, limit=0)
     assert cache.get("abcd") is None
     cache.prune()

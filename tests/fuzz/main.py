@@ -74,7 +74,7 @@ def run_chunk(worker: Worker, target: str, number: int, count: int) -> tuple[Wor
         if answer is None:
             code = worker.close()
             if not is_judging:
-                raise SystemExit(f"the worker ended outside of an input of {target} with exit code {code}: run tests/fuzz/worker.py to see why")
+                raise SystemExit(f"the worker ended outside of an input of {target}, exit code {code}: run tests/fuzz/worker.py to see why")
             worker, is_judging = Worker(), False
             counts["inputs"] += 1
             findings.append({"finding": f"crash or hang of the interpreter, exit code {code}", "case": case, "detail": "", "input": start})
@@ -111,7 +111,8 @@ def print_table(lines: list[dict[str, Any]], *, show: bool) -> bool:
         found = [one for line in own for one in line["findings"]]
         hangs = sum("hang" in one["finding"] for one in found)
         peak, slowest = max(line["peak_mb"] for line in own), max(line["slowest"] for line in own)
-        print(f"{target:24}{sums['inputs']:8,}{sums['valid']:8,}{sums['refused']:9,}{len(found) - hangs:12,}{hangs:7,}{peak:9,}{slowest:11.1f}")
+        figures = f"{sums['inputs']:8,}{sums['valid']:8,}{sums['refused']:9,}{len(found) - hangs:12,}{hangs:7,}"
+        print(f"{target:24}{figures}{peak:9,}{slowest:11.1f}")
         totals.update(sums | {"tracebacks": len(found) - hangs, "hangs": hangs})
         if sums["valid"] < MIN_VALID * sums["inputs"]:
             found = [*found, {"finding": "fewer than one valid input in ten", "case": "", "detail": ""}]

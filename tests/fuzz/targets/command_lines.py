@@ -21,14 +21,21 @@ from targets.settings import preset
 from targets.stores import rows_of, template, write
 
 PATHS = (
-    "", "nothing", "real.npy", "other.npy", "images.npy", "run.csv", "runs", "runs/ganwatch.db", "preset.toml", "broken.ckpt", ".", "/dev/zero", "/dev/stdin", "pipe", "loop", "x" * 5000, "x/" * 3000, "a\nb", "\x1b[31m", "\udcff", "\0", "a\0b",
-    "/proc/self/mem", "/root/../../etc", "nosuch://x", "memory://nothing", "file://", "http://127.0.0.1:9/x", "http://[::1", "sqlite://", "sqlite:///:memory:", "postgresql://u:secret@127.0.0.1:1/x", "mysql://x", "://", "digits", "digits:1/2", "digits:9/3",
-    "digits:" + "9" * 5000 + "/3", "ring", "a.b:c", "math:pi", ".:.", "os:getcwd", "latest", "run-5", "name 5", "r", "~nobody/x", "~", "*", "%s",
+    "", "nothing", "real.npy", "other.npy", "images.npy", "run.csv", "runs", "runs/ganwatch.db", "preset.toml", "broken.ckpt", ".",
+    "/dev/zero", "/dev/stdin", "pipe", "loop", "x" * 5000, "x/" * 3000, "a\nb", "\x1b[31m", "\udcff", "\0", "a\0b",
+    "/proc/self/mem", "/root/../../etc", "nosuch://x", "memory://nothing", "file://", "http://127.0.0.1:9/x", "http://[::1", "sqlite://",
+    "sqlite:///:memory:", "postgresql://u:secret@127.0.0.1:1/x", "mysql://x", "://", "digits", "digits:1/2", "digits:9/3",
+    "digits:" + "9" * 5000 + "/3", "ring", "a.b:c", "math:pi", ".:.", "os:getcwd", "latest", "run-5", "name 5", "r", "~nobody/x", "~", "*",
+    "%s",
 )  # fmt: skip
-NUMBERS = ("0", "-1", "1", "2", "5", "100", "nan", "inf", "-inf", "1e400", "1e-400", "9" * 400, "9" * 5000, "0x10", "1_0", "١", "", " ", "x", "1.5", "-0.0", "2147483648", "18446744073709551616", "1e308", "\udcff")
-NAMES = ("", "random-conv", "pretrained", "identity", "discriminator", "broken.pt2@" + "0" * 64, "broken.ckpt", "x@y", "@", "math:pi", ".:.", "builtins:print", "a" * 10_000, "\0", "\udcff", "http://127.0.0.1:9/x@" + "0" * 64, "pipe", "/dev/zero")
-CODES = ("GW101", "GW303", "gw101", "", "x", ".:.", "math:pi", "builtins:int", "os:path", "a" * 10_000, "\0", "GW101\n", "ganwatch.detectors.non_finite:NonFinite", "ganwatch.core.signals:catalogue")
-MAPS = ("errG=loss/g", "=", "a=", "=b", "a=b", "a=step", "a=value", "x" * 10_000 + "=loss/g", "a=" + "y" * 10_000, "\0=loss/g", "a=loss/\udcff", "step=loss/g", "loss/g=step", "series=step")
+NUMBERS = ("0", "-1", "1", "2", "5", "100", "nan", "inf", "-inf", "1e400", "1e-400", "9" * 400, "9" * 5000, "0x10", "1_0", "١", "", " ",
+    "x", "1.5", "-0.0", "2147483648", "18446744073709551616", "1e308", "\udcff")
+NAMES = ("", "random-conv", "pretrained", "identity", "discriminator", "broken.pt2@" + "0" * 64, "broken.ckpt", "x@y", "@", "math:pi",
+    ".:.", "builtins:print", "a" * 10_000, "\0", "\udcff", "http://127.0.0.1:9/x@" + "0" * 64, "pipe", "/dev/zero")
+CODES = ("GW101", "GW303", "gw101", "", "x", ".:.", "math:pi", "builtins:int", "os:path", "a" * 10_000, "\0", "GW101\n",
+    "ganwatch.detectors.non_finite:NonFinite", "ganwatch.core.signals:catalogue")
+MAPS = ("errG=loss/g", "=", "a=", "=b", "a=b", "a=step", "a=value", "x" * 10_000 + "=loss/g", "a=" + "y" * 10_000, "\0=loss/g",
+    "a=loss/\udcff", "step=loss/g", "loss/g=step", "series=step")
 TIMES = ("", "0h", "-1h", "1", "h", "nanh", "1e400h", "9" * 400 + "d", "x", "1h2h", "\0")
 JSON_FLAG = st.sampled_from(((), ("--json",)))
 
@@ -48,23 +55,31 @@ PATH = st.sampled_from(PATHS)
 STORE = option("--store", PATHS)
 SEED, PORT = option("--seed", NUMBERS), option("--prometheus-port", NUMBERS)
 FEATURES = words(option("--features", NAMES), option("--size", NUMBERS))
-RECORDINGS = words(STORE, option("--map", MAPS), option("--map-file", PATHS), option("--detectors", CODES), option("--jobs", ("0", "-1", "x", "1", "")), JSON_FLAG)
+RECORDINGS = words(STORE, option("--map", MAPS), option("--map-file", PATHS), option("--detectors", CODES),
+    option("--jobs", ("0", "-1", "x", "1", "")), JSON_FLAG)
 RANGE = st.just(()) | st.tuples(st.sampled_from(NUMBERS), st.sampled_from(NUMBERS)).map(lambda pair: ("--range", *pair))
 NO_STEPS = st.sampled_from(("0", "-1", "nan", "x", "", "1e9", "9" * 5000, "-9223372036854775809")).map(lambda value: f"--steps={value}")
 
 LINES: dict[str, st.SearchStrategy[tuple[str, ...]]] = {
     "runs": words("runs", STORE, JSON_FLAG),
     "incidents": words("incidents", STORE, JSON_FLAG, "--", PATH),
-    "replay": words("replay", RECORDINGS, option("--label", PATHS), option("--preset", PATHS), st.sampled_from(((), ("--sweep",))), "--", PATH),
+    "replay": words("replay", RECORDINGS, option("--label", PATHS), option("--preset", PATHS), st.sampled_from(((), ("--sweep",))), "--",
+    PATH),
     "calibrate": words("calibrate", RECORDINGS, option("--false-alarms", NUMBERS), option("--out", PATHS), "--runs", PATH),
-    "audit": words("audit", option("--held-out", PATHS), RANGE, option("--batch-size", NUMBERS), option("--budget", ("0", "-1", "nan", "x", "0.1", "1e-400")), option("--limit", ("0", "-1", "x", "5", "9" * 400)), SEED, JSON_FLAG, "--", PATH),
+    "audit": words("audit", option("--held-out", PATHS), RANGE, option("--batch-size", NUMBERS),
+    option("--budget", ("0", "-1", "nan", "x", "0.1", "1e-400")), option("--limit", ("0", "-1", "x", "5", "9" * 400)), SEED, JSON_FLAG,
+        "--", PATH),
     "score": words("score", RANGE, option("--samples", NUMBERS), SEED, FEATURES, option("--cache", PATHS), JSON_FLAG, "--", PATH, PATH),
-    "drift": words("drift", STORE, FEATURES, SEED, option("--level", NUMBERS), option("--limit", NUMBERS), option("--model", PATHS), option("--reference", PATHS), option("--run", PATHS), st.sampled_from(((), ("--accept",))), JSON_FLAG,
+    "drift": words("drift", STORE, FEATURES, SEED, option("--level", NUMBERS), option("--limit", NUMBERS), option("--model", PATHS),
+    option("--reference", PATHS), option("--run", PATHS), st.sampled_from(((), ("--accept",))), JSON_FLAG,
                    option("--report", PATHS), PATH.map(lambda path: f"--baseline={path}"), PATH.map(lambda path: f"--fresh={path}")),
-    "drift-every": words("drift", st.sampled_from(TIMES).map(lambda time: f"--every={time}"), "--baseline=nothing", "--fresh=nothing", option("--level", NUMBERS)),
+    "drift-every": words("drift", st.sampled_from(TIMES).map(lambda time: f"--every={time}"), "--baseline=nothing", "--fresh=nothing",
+    option("--level", NUMBERS)),
     "demo": words("demo", NO_STEPS, STORE, SEED, PORT, JSON_FLAG, option("--fault", CODES), option("--loss", CODES)),
     "drill": words("drill", NO_STEPS, STORE, SEED, PORT, JSON_FLAG, st.sampled_from((("exploding-gradient",), ("x",), (), ("--list",)))),
-    "train": words("train", st.lists(st.sampled_from(("--config", "--config=", "--steps=0", "--steps=x", "--model.width=-1", "--data.source=x", "--nothing", "--model", "--trainer=3", "--seed_everything=-1", "--print_config", "--resume", "--help", *PATHS)), max_size=4), "--steps=0"),
+    "train": words("train", st.lists(st.sampled_from(("--config", "--config=", "--steps=0", "--steps=x", "--model.width=-1",
+    "--data.source=x", "--nothing", "--model", "--trainer=3", "--seed_everything=-1", "--print_config", "--resume", "--help", *PATHS)),
+    max_size=4), "--steps=0"),
     "dashboard": words("dashboard", STORE, option("--port", NUMBERS), option("--address", PATHS)),
     "render": words("render", PATH.map(lambda path: f"--output={path}"), st.just(("--check",)), option("--runbook-base", PATHS)),
     "other": words(st.sampled_from((*PATHS, "--version", "--help", "runs")), st.sampled_from(("--nothing", "-h", "--", "x", "--store"))),
