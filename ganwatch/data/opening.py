@@ -19,7 +19,7 @@ from ganwatch.data.source import Source, is_tensor
 from ganwatch.data.urls import open_url
 
 SUPPORTED_SOURCES = f"a folder of images, an .npy or .npz file, a URL of either, {', '.join(BUNDLED)}, or package.module:attribute"
-_PART = re.compile(rf"({'|'.join(BUNDLED)})(?::([0-9]{1,9})/([0-9]{1,9}))?")
+_PART = re.compile(rf"({'|'.join(BUNDLED)})(?::([0-9]{{1,9}})/([0-9]{{1,9}}))?")
 
 
 def open_source(data: Any, argument: str = "data") -> Source:

@@ -85,3 +85,16 @@ def test_causes_are_found_where_steps_go_back():
     for step, cls in ((500, discover_detectors()[0]), (3, NonFinite), (900, NonFinite)):
         book.update(step, cls, verdict(10**6))
     assert [incident.cause for incident in book.history] == [None, "GW502-1"]
+
+
+def test_the_work_of_a_step_does_not_grow_with_the_incidents():
+    book, verdict = IncidentBook(), Verdict(1.0, 0.0, "loss/g", 1, "test", "It is.")
+    for step in range(0, 2_000_000, 1000):
+        book.update(step, NonFinite, verdict)
+        book.update(step + 500, NonFinite, None)
+    assert len(book.history) == 2000
+    assert book.history[-1].id == "GW303-2000"
+    other = IncidentBook()
+    other.load_state_dict(book.state_dict())
+    [incident] = other.update(10**8, NonFinite, verdict)
+    assert incident.id == "GW303-2001"
