@@ -67,8 +67,9 @@ def _free_port(address: str, port: int) -> int:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(place)
             return int(probe.getsockname()[1])
-    except OSError as error:
-        raise UserError(f"--port and --address must be free to listen at, got {address}:{port} ({error.strerror}); try --port 0") from None
+    except (OSError, UnicodeError) as error:  # some addresses have no form in which they could be asked for
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"--port and --address must be free to listen at, got {address}:{port} ({reason}); try --port 0") from None
 
 
 def _mask_password(store: str) -> str:

@@ -27,11 +27,12 @@ def run(args: argparse.Namespace) -> int:
     from ganwatch.alerting import render
     from ganwatch.core.detector import Detector
     from ganwatch.core.discovery import discover
-    from ganwatch.core.errors import UserError
+    from ganwatch.core.errors import UserError, show_value
+    from ganwatch.core.files import is_folder
 
     folder = args.output or Path(ganwatch.__path__[0]).parent / "alerts"
-    if not folder.is_dir():
-        raise UserError(f"--output must be a folder that exists (outside a checkout there is no default), got {str(folder)!r}")
+    if not is_folder(folder):
+        raise UserError(f"--output must be a folder that exists (outside a checkout there is no default), got {show_value(str(folder))}")
     detectors = discover("ganwatch.detectors", Detector)  # type: ignore[type-abstract]  # a base to look for
     rendered = render.render_files(detectors, base=args.runbook_base or render.RUNBOOK_BASE)
     differing = render.outdated_files(rendered, folder)

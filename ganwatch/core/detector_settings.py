@@ -11,7 +11,7 @@ from typing import Any
 
 from ganwatch.core.detector import Detector
 from ganwatch.core.discovery import discover, discover_installed
-from ganwatch.core.errors import UserError, show_value
+from ganwatch.core.errors import UserError, show_names, show_value
 from ganwatch.core.files import read_toml
 from ganwatch.core.import_path import import_attribute
 from ganwatch.core.names import name_failure
@@ -20,6 +20,8 @@ log = logging.getLogger("ganwatch")
 
 MAX_ARGUMENT = 1e9
 """Largest argument of a detector."""
+MAX_WHOLE = 100_000
+"""Largest whole number, such as a window in steps; the work of a step grows with it."""
 Settings = Mapping[str, Mapping[str, float]]
 """Arguments by name, by the detector's code."""
 
@@ -76,7 +78,7 @@ def find_detectors(texts: Sequence[str]) -> list[type[Detector]]:
             classes.append(own[text])
         else:
             names = ", ".join(name for _, name in sorted(failure_names(own.values()).items()))
-            raise UserError(f"detectors must be codes or package.module:attribute, got {text!r}; the codes are those of {names}")
+            raise UserError(f"detectors must be codes or package.module:attribute, got {show_value(text)}; the codes are those of {names}")
     codes = [cls.code for cls in classes]
     if repeated := sorted({name_failure(cls.title, cls.code) for cls in classes if codes.count(cls.code) > 1}):
         raise UserError(f"detectors must have different codes, got several of {', '.join(repeated)}")
@@ -85,7 +87,7 @@ def find_detectors(texts: Sequence[str]) -> list[type[Detector]]:
 
 def _import_detectors(text: str) -> list[type[Detector]]:
     value = import_attribute(text, "detectors")
-    classes = list(value) if isinstance(value, Iterable) else [value]
+    classes = list(value) if isinstance(value, Sequence) else [value]
     for cls in classes:
         if not (isinstance(cls, type) and issubclass(cls, Detector)):
             raise UserError(f"detectors must be Detector classes or a sequence of them, got {cls!r} from {text!r}")
@@ -112,7 +114,7 @@ def create_detectors(classes: Sequence[type[Detector]], settings: Settings | Non
     names = failure_names(classes)
     if unknown := sorted(set(settings) - set(names)):
         known = ", ".join(name for _, name in sorted(names.items()))
-        raise UserError(f"{origin} must name existing detectors, got {', '.join(unknown)}; there are {known}")
+        raise UserError(f"{origin} must name existing detectors, got {show_names(unknown)}; there are {known}")
     return [_create_detector(cls, settings.get(cls.code, {}), origin) for cls in classes]
 
 
@@ -126,6 +128,8 @@ def _create_detector(cls: type[Detector], arguments: Mapping[str, float], origin
             raise UserError(f"{origin} must give {failure} a finite number of at most {MAX_ARGUMENT:g} as {name}, got {show_value(value)}")
         if isinstance(defaults[name], int) and not isinstance(value, int):
             raise UserError(f"{origin} must give {failure} a whole number as {name}, got {show_value(value)}")
+        if isinstance(defaults[name], int) and abs(value) > MAX_WHOLE:
+            raise UserError(f"{origin} must give {failure} a whole number of at most {MAX_WHOLE:,} as {name}, got {value}")
     try:
         return cls(**arguments)
     except (TypeError, ValueError) as error:
@@ -197,7 +201,7 @@ def read_preset(path: str | Path) -> dict[str, dict[str, float]]:
     content = read_toml(path, "preset", "a TOML file of ganwatch calibrate")
     detectors = content.get("detectors")
     if not isinstance(detectors, dict) or not all(isinstance(arguments, dict) for arguments in detectors.values()):
-        raise UserError(f"preset must have a table [detectors.CODE] for each detector, got {', '.join(content) or 'nothing'} in {path}")
+        raise UserError(f"preset must have a table [detectors.CODE] for each detector, got {show_names(content)} in {path}")
     return detectors
 
 

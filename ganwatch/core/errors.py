@@ -32,10 +32,10 @@ def show_names(names: Iterable[str]) -> str:
     r"""Return names that others gave as a list in one short line.
 
     >>> show_names(["a", "b\n"]), show_names([])
-    ("'a', 'b\\n'", 'none')
+    ("a, 'b\\n'", 'none')
     """
     listed = list(names)
-    shown = ", ".join(map(show_value, listed[:MAX_NAMES]))
+    shown = ", ".join(name if name.isprintable() and len(name) <= MAX_SHOWN else show_value(name) for name in listed[:MAX_NAMES])
     return f"{shown} and {len(listed) - MAX_NAMES:,} more" if len(listed) > MAX_NAMES else shown or "none"
 
 
@@ -49,4 +49,5 @@ def show_value(value: object) -> str:
         text = repr(value)
     except Exception:  # noqa: BLE001  # an integer of over 4,300 digits, or a class of the user's
         return f"a value of type {type(value).__name__} that cannot be shown"
+    text = " ".join(text[: 2 * MAX_SHOWN].split("\n"))
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"

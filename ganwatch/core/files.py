@@ -6,11 +6,14 @@ import os
 import stat
 import tomllib
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ganwatch.core.errors import UserError
+from ganwatch.core.errors import UserError, show_value
 
+MAX_FILES = 2_000_000
+"""Most files and folders below a folder."""
 MAX_TEXT_BYTES = 2**20
 """Largest text file with settings, such as a preset, in bytes."""
 _KINDS = {
@@ -80,17 +83,40 @@ def read_toml(path: str | Path, argument: str, rule: str) -> dict[str, Any]:
         raise UserError(f"{argument} must be {rule}, got {str(path)!r}: {error}") from error
 
 
+def is_folder(path: str | Path) -> bool:
+    r"""Return True if a path leads to a folder; False too where no path can be, as one that is too long.
+
+    >>> is_folder("/"), is_folder("x" * 5000), is_folder("a\0b")
+    (True, False, False)
+    """
+    try:
+        return stat.S_ISDIR(Path(path).stat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def exists(path: str | Path) -> bool:
+    """Return True if a path leads somewhere; False too where no path can be."""
+    try:
+        Path(path).stat()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def walk_files(folder: Path, argument: str) -> Iterator[Path]:
     """Yield everything below a folder that is no folder, in the order of the paths. A folder that several links lead to is entered once.
 
     Raises
     ------
     UserError
-        A folder cannot be read.
+        A folder cannot be read, or more than ``MAX_FILES`` are below it.
     """
     entered: set[tuple[int, int]] = set()
     waiting = [folder]
-    while waiting:
+    for _ in range(MAX_FILES):
+        if not waiting:
+            return
         path = waiting.pop()
         try:
             status = path.stat()
@@ -100,9 +126,10 @@ def walk_files(folder: Path, argument: str) -> Iterator[Path]:
             place = status.st_dev, status.st_ino
             if place not in entered:
                 entered.add(place)
-                waiting += sorted(path.iterdir(), reverse=True)
+                waiting += sorted(islice(path.iterdir(), MAX_FILES), reverse=True)
         except OSError as error:
             if path.is_symlink():
                 yield path  # leads nowhere
                 continue
-            raise UserError(f"{argument} must be a folder that can be read, got {str(path)!r}: {error.strerror}") from error
+            raise UserError(f"{argument} must be a folder that can be read, got {show_value(str(path))}: {error.strerror}") from error
+    raise UserError(f"{argument} must be a folder of at most {MAX_FILES:,} files, got more in {show_value(str(folder))}")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
+from itertools import islice
 from typing import Any
 
 from ganwatch.core.detector import Detector, DetectorResult, Severity, Verdict
@@ -14,6 +16,8 @@ from ganwatch.core.plain_records import read_record
 
 CAUSAL_WINDOW = 300
 """Steps within which onsets count as simultaneous, so that the causal order decides."""
+MAX_RELATED = 100
+"""Most incidents among which causes are looked for, so that the work of a step does not grow with the run."""
 ONSET_TOLERANCE = 60
 """Steps by which the onset of a cause may follow the alarm of its symptom, because onsets are estimated from a window."""
 
@@ -81,6 +85,8 @@ class IncidentBook:
         self.causal_window = causal_window
         self._incidents: dict[str, Incident] = {}
         self._active: dict[str, Incident] = {}
+        self._counts: dict[str, int] = {}
+        self._resolved: dict[str, int] = {}  # latest step at which one was resolved, by code
         self._causal_ranks: dict[str, tuple[int, int]] = {}
         """Place of each detector in the causal order, and among those of its kind, by code."""
 
@@ -114,24 +120,26 @@ class IncidentBook:
             return []
         if incident.state is State.PENDING:
             del self._active[detector.code], self._incidents[incident.id]
+            self._counts[detector.code] -= 1
             return []
         if step - incident.seen >= detector.resolve_after:
             incident.state, incident.resolved = State.RESOLVED, step
+            self._resolved[detector.code] = max(step, self._resolved.get(detector.code, step))
             del self._active[detector.code]
             return [incident]
         return []
 
     def _open(self, step: int, detector: type[Detector] | Detector, verdict: Verdict) -> Incident:
-        earlier = [each for each in self._incidents.values() if each.code == detector.code]
+        ordinal = self._counts[detector.code] = self._counts.get(detector.code, 0) + 1
         onset = verdict.onset if verdict.onset is not None else max(1, step - verdict.window + 1)
         sections = detector.runbook_sections()
         incident = Incident(
-            id=f"{detector.code}-{len(earlier) + 1}",
+            id=f"{detector.code}-{ordinal}",
             code=detector.code,
             title=detector.title,
             severity=detector.severity,
             state=State.PENDING,
-            onset=max([onset, *(each.resolved + 1 for each in earlier if each.resolved is not None)]),
+            onset=max(onset, self._resolved.get(detector.code, onset - 1) + 1),
             opened=step,
             likely_causes=sections.get("Likely causes", ""),
             remedies=sections.get("What to do", ""),
@@ -159,10 +167,11 @@ class IncidentBook:
         return changed
 
     def _clusters(self) -> list[list[Incident]]:
-        """Return groups of incidents that overlap in time."""
+        """Return groups of incidents that overlap in time, of the ``MAX_RELATED`` that were opened last."""
         clusters: list[list[Incident]] = []
         end = -math.inf
-        for incident in sorted(self.history, key=lambda each: (each.onset, each.id)):
+        latest = islice(reversed(self._incidents.values()), MAX_RELATED)
+        for incident in sorted((each for each in latest if each.state is not State.PENDING), key=lambda each: (each.onset, each.id)):
             if incident.onset > end:
                 clusters.append([])
                 end = -math.inf
@@ -191,6 +200,11 @@ class IncidentBook:
             raise UserError(f"causal_ranks must have the code of each incident, got none for {show_names(unranked)}")
         self._incidents = {incident.id: replace(incident) for incident in saved.incidents}
         self._active = {incident.code: incident for incident in self._incidents.values() if incident.state is not State.RESOLVED}
+        self._counts = Counter(incident.code for incident in self._incidents.values())
+        self._resolved = {}
+        for incident in self._incidents.values():
+            if incident.resolved is not None:
+                self._resolved[incident.code] = max(incident.resolved, self._resolved.get(incident.code, incident.resolved))
         self._causal_ranks = dict(saved.causal_ranks)
 
 

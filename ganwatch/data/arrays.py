@@ -12,7 +12,7 @@ from zipfile import ZipFile, ZipInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from ganwatch.core.errors import UserError
+from ganwatch.core.errors import UserError, show_names
 from ganwatch.core.files import open_regular
 from ganwatch.core.zip_archives import check_member, open_archive
 from ganwatch.data.source import ITEM_KEYS, LABEL_KEYS, Item, Source, to_array, to_label
@@ -22,7 +22,6 @@ MAX_LABELS = 2**24
 """Most labels of an ``.npz`` file."""
 MAX_AXES = 32
 """Most axes of an array."""
-MAX_NAMES_SHOWN = 20
 _ARCHIVE = b"PK"
 _CHUNK = 2**24
 _HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -34,6 +33,8 @@ def open_arrays(items: Any, labels: Any, name: str, argument: str, *, value_rang
         raise UserError(f"{argument} must have a first axis that counts items, got a single number")
     if isinstance(items, np.ndarray) and items.dtype.kind not in "biuf":
         raise UserError(f"{argument} must hold real numbers, got dtype {items.dtype}")
+    if len(items) and math.prod(items.shape) == 0:
+        raise UserError(f"{argument} must hold items with values, got an array of shape {tuple(items.shape)}")
     classes: list[int | str] | None = None
     if labels is not None:
         if len(labels) != len(items):
@@ -92,7 +93,7 @@ def _open_archive(file: BinaryIO, name: str, argument: str) -> Source:
         members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
         key = next((key for key in ITEM_KEYS if key in members), None)
         if key is None:
-            got = ", ".join(sorted(members)[:MAX_NAMES_SHOWN]) or "none"
+            got = show_names(sorted(members))
             raise UserError(f"{argument} must hold an array named one of {', '.join(ITEM_KEYS)}, got {got} in {name!r}")
         label_key = next((key for key in LABEL_KEYS if key in members), None)
         items = _read_member(archive, members[key], name, argument)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ganwatch.core.errors import UserError
+from ganwatch.core.errors import UserError, show_error
 from ganwatch.data.images import to_eight_bit
 from ganwatch.data.opening import open_source
 from ganwatch.data.rounding import RoundingCheck
@@ -151,7 +151,7 @@ class SampleBatches:
         try:
             array, rules = to_sample(self.source.read(index))
         except Exception as error:  # noqa: BLE001  # any error of a data set makes its item unreadable
-            self.skipped.append(SkippedItem(self.source.locate(index), f"{type(error).__name__}: {error}"))
+            self.skipped.append(SkippedItem(self.source.locate(index), show_error(error)))
             return None
         self.rules.update(rules)
         return array

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ganwatch.core.errors import UserError
+from ganwatch.core.errors import UserError, show_error
 from ganwatch.core.import_path import call_attribute, import_attribute
 from ganwatch.data.arrays import open_arrays
 from ganwatch.data.images import from_pillow
@@ -63,6 +63,8 @@ def open_dataset(dataset: Any, argument: str) -> Source:
         size = len(dataset)
     except TypeError as error:
         raise NotIndexableError(f"{type(dataset).__name__} has no length") from error
+    except Exception as error:
+        raise UserError(f"{argument} must have a length, got {type(dataset).__name__}, whose length raises {show_error(error)}") from error
     if isinstance(dataset, np.ndarray) or is_tensor(dataset):
         return open_arrays(dataset, None, type(dataset).__name__, argument)
     view = _shallow_copy(dataset)

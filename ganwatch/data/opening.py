@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ganwatch.core.errors import UserError
+from ganwatch.core.errors import UserError, show_value
+from ganwatch.core.files import exists, is_folder
 from ganwatch.data.arrays import SUFFIXES, open_arrays, open_file
 from ganwatch.data.bundled import BUNDLED, open_bundled
 from ganwatch.data.datasets import import_dataset, open_dataset, open_loader
@@ -18,7 +19,7 @@ from ganwatch.data.source import Source, is_tensor
 from ganwatch.data.urls import open_url
 
 SUPPORTED_SOURCES = f"a folder of images, an .npy or .npz file, a URL of either, {', '.join(BUNDLED)}, or package.module:attribute"
-_PART = re.compile(rf"({'|'.join(BUNDLED)})(?::(\d+)/(\d+))?")
+_PART = re.compile(rf"({'|'.join(BUNDLED)})(?::([0-9]{{1,9}})/([0-9]{{1,9}}))?")
 
 
 def open_source(data: Any, argument: str = "data") -> Source:
@@ -71,15 +72,15 @@ def _open_name(data: str | Path, argument: str) -> Source:
     if "://" in name:
         return open_url(name, argument)
     path = Path(data)
-    if path.is_dir():
+    if is_folder(path):
         return open_folder(path, argument)
-    if path.exists():
+    if exists(path):
         if path.suffix not in SUFFIXES:
-            raise UserError(f"{argument} must be {SUPPORTED_SOURCES}, got {name!r}")
+            raise UserError(f"{argument} must be {SUPPORTED_SOURCES}, got {show_value(name)}")
         return open_file(path, path.name, argument)
     if re.fullmatch(r"[\w.]+:[\w.]+", name):
         return replace(_open(import_dataset(name, argument), argument), name=name)
-    raise UserError(f"{argument} must be an existing path, or {SUPPORTED_SOURCES}, got {name!r}")
+    raise UserError(f"{argument} must be an existing path, or {SUPPORTED_SOURCES}, got {show_value(name)}")
 
 
 def _open_part(name: str, argument: str, bundled: str, part: str | None, parts: str | None) -> Source:
@@ -87,7 +88,7 @@ def _open_part(name: str, argument: str, bundled: str, part: str | None, parts: 
     if part is None or parts is None:
         return source
     if not 1 <= int(part) <= int(parts) <= source.size:
-        raise UserError(f"{argument} must name part 1 to n of n, n at most {source.size:,}, as in {bundled}:1/2, got {name!r}")
+        raise UserError(f"{argument} must name part 1 to n of n, n at most {source.size:,}, as in {bundled}:1/2, got {show_value(name)}")
     rows = np.sort(np.random.default_rng(0).permutation(source.size)[int(part) - 1 :: int(parts)]).tolist()
     labels = None if source.labels is None else [source.labels[row] for row in rows]
     return replace(

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 from urllib.parse import urljoin, urlsplit
 
 from ganwatch.core.errors import UserError
+from ganwatch.core.files import MAX_FILES
 from ganwatch.core.provenance import mask_passwords
 from ganwatch.data.arrays import SUFFIXES, open_file
 from ganwatch.data.folder import SUFFIXES as IMAGE_SUFFIXES
@@ -22,8 +23,6 @@ MAX_FILE_BYTES = 2**33
 """Most bytes of a file that are fetched."""
 MAX_IMAGE_BYTES = 2**27
 """Most bytes of an image, or of a page with links, that are fetched."""
-MAX_FILES = 2_000_000
-"""Most files of a folder."""
 FETCH_SECONDS = 600.0
 """Longest time in which a file is fetched or a folder is listed."""
 SILENCE_SECONDS = 30.0

@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
+from ganwatch.core.plain_records import read_field
 from ganwatch.core.signals import Reduction, find_signal
 
 MAX_LAG = 100
@@ -81,10 +82,21 @@ class RankMerger:
         self._changed = threading.Condition()
 
     def add_remote(self, rank: int, steps: Sequence[tuple[int, dict[str, float]]]) -> None:
-        """Add steps of another rank."""
+        """Add steps of another rank.
+
+        Raises
+        ------
+        ValueError
+            There is no such rank, or what it sent are no steps with values.
+        """
+        if rank not in self._received:
+            raise ValueError(f"rank must be one of {sorted(self._received)}, got {rank}")
+        received_steps = read_field("a message", tuple[tuple[int, Mapping[str, float]], ...], steps)
+        if any(step < 0 for step, _ in received_steps):
+            raise ValueError("steps of a message must be >= 0")
         with self._changed:
             received = self._received[rank]
-            for step, values in steps:
+            for step, values in received_steps:
                 received[step] = values
                 self._newest[rank] = step
                 if len(received) > MAX_STEPS_AHEAD:

@@ -18,6 +18,8 @@ HANDSHAKE_TIMEOUT = 5.0
 """Longest time for opening a connection, and for the whole greeting of a rank, in seconds."""
 MAX_GREETING_LENGTH = 100
 """Number of bytes that are read of a greeting."""
+MAX_MESSAGE_LENGTH = 2**24
+"""Longest message, in characters. A rank that sends a longer one, or anything but steps, is no longer listened to."""
 MAX_HANDSHAKES = 64
 """Number of peers whose greeting is awaited at a time. Further ones are refused."""
 
@@ -51,7 +53,7 @@ class MessageServer:
     """
 
     def __init__(self, host: str, others: int, on_message: Callable[[int, Any], None], on_end: Callable[[int], None]) -> None:
-        self._on_message, self._on_end = on_message, on_end
+        self._on_message, self._on_end, self._others = on_message, on_end, others
         local = host in {"localhost", "127.0.0.1", "::1"}
         both = not local and socket.has_dualstack_ipv6()
         self._socket = socket.create_server(
@@ -80,8 +82,8 @@ class MessageServer:
         with suppress(OSError):
             greeting = _read_greeting(connection)
         token, _, rank = greeting.partition(b" ")
-        if secrets.compare_digest(token, self.address[2].encode()) and rank.isdigit():
-            number = int(rank)
+        number = int(rank) if rank.isdigit() else 0
+        if secrets.compare_digest(token, self.address[2].encode()) and 1 <= number <= self._others:
             connection.settimeout(None)
             self._connections.append(connection)
             lines = connection.makefile("r", encoding="utf-8")
@@ -92,8 +94,8 @@ class MessageServer:
 
     def _receive(self, rank: int, lines: IO[str]) -> None:
         try:
-            with lines, suppress(OSError, ValueError):  # the rank died, perhaps in the middle of a line
-                for line in lines:
+            with lines, suppress(OSError, ValueError, RecursionError):  # the rank died, perhaps in the middle of a line, or is none of ours
+                while len(line := lines.readline(MAX_MESSAGE_LENGTH + 1)) in range(1, MAX_MESSAGE_LENGTH + 1):
                     self._on_message(rank, json.loads(line))
         finally:
             self._on_end(rank)

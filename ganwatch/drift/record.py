@@ -34,7 +34,7 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True)
-class _Accepted:
+class AcceptedReference:
     """Details of an accepted generator, as ``save_reference`` writes them."""
 
     path: str
@@ -84,7 +84,7 @@ def read_reference(store: Store, run: str, extractor: Mapping[str, Any]) -> Refe
     if not rows:
         return None
     with row_of("audit", {"id": run}):
-        last = read_record(_Accepted, rows[-1].detail)
+        last = read_record(AcceptedReference, rows[-1].detail)
     if last.extractor != dict(extractor):
         raise UserError(
             f"reference must have the features of this check, {dict(extractor)}, got {show_value(dict(last.extractor))}; "

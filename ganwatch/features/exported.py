@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganwatch.core.errors import UserError
+from ganwatch.core.errors import UserError, show_error
 from ganwatch.core.files import open_regular
 from ganwatch.core.provenance import mask_passwords
 from ganwatch.data.urls import fetch_url
@@ -102,7 +102,7 @@ def _read_content(location: str, name: str) -> bytes:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"features must be a file or a URL that fsspec can open, got {name!r}: {type(error).__name__}: {error}") from error
+        raise UserError(f"features must be a file or a URL that fsspec can open, got {name!r}: {show_error(error)}") from error
 
 
 def _load_program(content: bytes, name: str) -> Callable[[Tensor], Any]:
@@ -115,7 +115,7 @@ def _load_program(content: bytes, name: str) -> Callable[[Tensor], Any]:
             if "archive_format" in entries or "serialized_exported_program.json" in entries:
                 return torch.export.load(io.BytesIO(content)).module()
     except Exception as error:
-        raise UserError(f"{name} must be a program of torch.export or TorchScript, got: {type(error).__name__}: {error}") from error
+        raise UserError(f"{name} must be a program of torch.export or TorchScript, got: {show_error(error)}") from error
     raise UserError(f"{name} must be a program of torch.export or TorchScript, got another archive; weights alone are no network")
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 from ganwatch.core.discovery import discover
 from ganwatch.core.errors import UserError
+from ganwatch.core.files import exists
 from ganwatch.core.import_path import call_attribute, import_attribute
 from ganwatch.features.extractor import Extractor, NamedExtractor
 from ganwatch.features.preprocessing import Preprocessing
@@ -88,7 +88,7 @@ def make_extractor(
 
 def is_program(location: str) -> bool:
     """Return True if a name, without a hash, is the location of an exported program."""
-    return "://" in location or location.endswith(_PROGRAM_SUFFIXES) or ("\0" not in location and Path(location).is_file())
+    return "://" in location or location.endswith(_PROGRAM_SUFFIXES) or exists(location)
 
 
 def _import_extractor(name: str, preprocessing: Preprocessing | None) -> Extractor:

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ganwatch.core.errors import UserError
+from ganwatch.core.errors import UserError, show_value
 from ganwatch.core.files import open_regular
 from ganwatch.core.readings import MAX_STEP
 
@@ -111,7 +111,7 @@ class EventFile:
                     continue
                 number = _to_number(value.tensor)
             if number is None:
-                self.damage.append(f"has no number for {value.tag!r} in the record at byte {place:,}")
+                self.damage.append(f"has no number for {show_value(value.tag)} in the record at byte {place:,}")
             elif not 0 <= event.step <= MAX_STEP:
                 self.damage.append(f"has step {event.step} in the record at byte {place:,}, which is not in 0…{MAX_STEP:,}")
             else:

@@ -18,11 +18,11 @@ def is_event_file(path: Path) -> bool:
 
 def event_runs(folder: Path) -> list[Path]:
     """Return the folders of the runs below a folder. A folder with event files is a run, together with all folders below it."""
-    runs: list[Path] = []
+    runs: dict[Path, None] = {}
     for parent in sorted({file.parent for file in walk_files(folder, "SOURCE") if is_event_file(file)}):
-        if not any(run in parent.parents for run in runs):
-            runs.append(parent)
-    return runs
+        if not any(above in runs for above in parent.parents):
+            runs[parent] = None
+    return list(runs)
 
 
 def read_events(path: str | Path, names: Mapping[str, str], name: str | None = None) -> Iterator[Recording]:

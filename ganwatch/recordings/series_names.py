@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from ganwatch.core.errors import UserError
+from ganwatch.core.errors import MAX_SHOWN, UserError, show_names, show_value
 from ganwatch.core.files import read_toml
 from ganwatch.core.signals import catalogue, find_signal
 from ganwatch.recordings.recording import DamagedSourceError, Recording, Rows
@@ -32,11 +32,12 @@ def read_series_names(pairs: Sequence[str] = (), file: str | Path | None = None)
     for pair in pairs:
         theirs, equals, ours = pair.rpartition("=")
         if not (theirs and equals and ours):
-            raise UserError(f"--map must be THEIRS=OURS, such as errG=loss/g, got {pair!r}")
+            raise UserError(f"--map must be THEIRS=OURS, such as errG=loss/g, got {show_value(pair)}")
         names[theirs] = ours
     for theirs, ours in names.items():
         if ours not in COLUMNS and not is_series(ours):
-            raise UserError(f"--map must give {theirs!r} the name of a series of ganwatch, such as loss/g, got {ours!r}{_suggest(ours)}")
+            rule = f"--map must give {show_value(theirs)} the name of a series of ganwatch, such as loss/g"
+            raise UserError(f"{rule}, got {show_value(ours)}{_suggest(ours)}")
     return names
 
 
@@ -61,7 +62,7 @@ def create_recording(name: str, rows: Rows, unused: Collection[str], path: Path,
     if not len(rows):
         if damage:
             raise DamagedSourceError(damage)
-        unknown = ", ".join(sorted(unused)) or "none"
+        unknown = show_names(sorted(unused))
         raise UserError(f"SOURCE must have series of ganwatch (--map THEIRS=OURS names them, such as errG=loss/g), got {unknown} in {path}")
     return rows.to_recording(name, {"unused": sorted(unused)}, damage)
 
@@ -71,14 +72,14 @@ def _read_file(path: str | Path) -> dict[str, str]:
     for theirs, ours in content.items():
         if not isinstance(ours, str):
             rule = "--map-file must give each name a text, quoted where it has a slash or dot"
-            raise UserError(f"{rule}, got a value of type {type(ours).__name__} for {theirs!r} in {path}")
+            raise UserError(f"{rule}, got a value of type {type(ours).__name__} for {show_value(theirs)} in {path}")
     return content
 
 
 def _suggest(ours: str) -> str:
     """Return a question with the most similar series, empty if none is similar."""
     name, _, label = ours.partition("/")
-    near = difflib.get_close_matches(name, catalogue(), n=1)
+    near = difflib.get_close_matches(name, catalogue(), n=1) if len(ours) <= MAX_SHOWN else []
     if not near:
         return ""
     signal = catalogue()[near[0]]

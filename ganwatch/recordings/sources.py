@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from ganwatch.core.errors import UserError
+from ganwatch.core.errors import UserError, show_value
+from ganwatch.core.files import exists, is_folder
 from ganwatch.recordings.events import event_runs, is_event_file, read_events
 from ganwatch.recordings.parquet import count_recordings, read_recordings
 from ganwatch.recordings.recording import Recording
@@ -43,18 +44,18 @@ def open_sources(texts: Sequence[str], *, names: Mapping[str, str] | None = None
     sources: list[Source] = []
     for text in texts:
         path = Path(text)
-        if path.is_dir():
+        if is_folder(path):
             added = _folder_sources(path, names or {})
             if not added:
-                raise UserError(f"SOURCE must be {SOURCE_FORMS}, got a folder without any: {text!r}")
-        elif path.exists():
+                raise UserError(f"SOURCE must be {SOURCE_FORMS}, got a folder without any: {show_value(text)}")
+        elif exists(path):
             added = _store_sources(path) if path.suffix in SQLITE_SUFFIXES else _file_sources(path, names or {})
             if not added:
-                raise UserError(f"SOURCE must be {SOURCE_FORMS}, got {text!r}")
+                raise UserError(f"SOURCE must be {SOURCE_FORMS}, got {show_value(text)}")
         elif store is not None:
             added = [partial(read_store_run, store, find_store_run(store, text))]
         else:
-            raise UserError(f"SOURCE must be {SOURCE_FORMS}, or with --store a run, got {text!r}")
+            raise UserError(f"SOURCE must be {SOURCE_FORMS}, or with --store a run, got {show_value(text)}")
         sources += added
     return sources
 

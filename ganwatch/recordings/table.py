@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from ganwatch.core.errors import MAX_SHOWN, UserError, show_value
+from ganwatch.core.errors import UserError, show_names, show_value
 from ganwatch.core.files import open_regular
 from ganwatch.core.readings import MAX_STEP
 from ganwatch.recordings.recording import Recording, Rows
@@ -58,10 +59,9 @@ def _read_cells(lines: Iterator[str], names: Mapping[str, str], path: Path) -> I
     rows = csv.reader(lines)
     head = [names.get(column.strip(), column.strip()) for column in next(rows, [])]
     if head.count("step") != 1:
-        columns = ", ".join(head)[:MAX_SHOWN]
-        raise UserError(f"a CSV needs one column 'step' (--map THEIRS=step names it), got the columns {columns} in {path}")
-    if repeated := sorted({column for column in head if column and head.count(column) > 1}):
-        raise UserError(f"a CSV must have different columns, got several named {', '.join(repeated)[:MAX_SHOWN]} in {path}")
+        raise UserError(f"a CSV needs one column 'step' (--map THEIRS=step names it), got the columns {show_names(head)} in {path}")
+    if repeated := sorted(column for column, count in Counter(head).items() if column and count > 1):
+        raise UserError(f"a CSV must have different columns, got several named {show_names(repeated)} in {path}")
     step_index, is_long = head.index("step"), set(head) >= {"series", "value"}
     for cells in filter(None, rows):
         place = f"{path}:{rows.line_num}"

@@ -20,7 +20,8 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, 
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from ganwatch.core.clean_text import clean_text
-from ganwatch.core.errors import UserError
+from ganwatch.core.errors import UserError, show_value
+from ganwatch.core.files import exists, is_folder
 from ganwatch.store.artifacts import ArtifactRoot
 from ganwatch.store.places import SQLITE_FILE, SQLITE_SUFFIXES
 from ganwatch.store.rows import parse_json, readable
@@ -116,9 +117,9 @@ def open_store(url: str | Path = DEFAULT_STORE, *, create: bool = True, artifact
     root = artifacts or str((file.parent if file else Path(DEFAULT_STORE).absolute()) / "artifacts")
     store_root = ArtifactRoot(root)
     try:
-        if file and not create and not file.is_file():
-            kind = UserError if file.exists() else StoreMissingError
-            raise kind(f"store must exist, got {str(url)!r} without a database in it; a training with this store creates it")
+        if file and not create and not (exists(file) and not is_folder(file)):
+            kind = UserError if exists(file) else StoreMissingError
+            raise kind(f"store must exist, got {show_value(str(url))} without a database in it; a training with this store creates it")
         if file and create:
             file.parent.mkdir(parents=True, exist_ok=True)
         engine = _engine(address, file, create=create)
@@ -146,7 +147,7 @@ def _parse(url: str) -> URL:
         raise UserError(f"store must be a folder, a file or a SQLAlchemy URL without a NUL character, got {url!r}")
     if "://" not in url:
         path = Path(url).expanduser().absolute()
-        is_file = path.is_file() or path.suffix in SQLITE_SUFFIXES
+        is_file = (exists(path) and not is_folder(path)) or path.suffix in SQLITE_SUFFIXES
         return URL.create("sqlite", database=str(path if is_file else path / SQLITE_FILE))
     try:
         address = make_url(url)

@@ -35,7 +35,7 @@ _RUN, _ATTEMPT, _INCIDENT, _EVIDENCE, _ARTIFACT = (
 
 
 def runs(store: Store, *, limit: int | None = None) -> list[RunRecord]:
-    """Return all runs, newest first. As all queries, it raises ``UnreadableStoreError`` or ``MalformedRowError`` if the store is damaged."""
+    """Return all runs, newest first. All queries raise ``UnreadableStoreError`` or ``MalformedRowError`` if the store is damaged."""
     with store.read() as connection:
         rows = connection.execute(_runs_query().order_by(_RUN.c.started.desc(), _RUN.c.id).limit(limit)).mappings()
         return [_to_run(row) for row in rows]

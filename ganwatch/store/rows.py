@@ -15,6 +15,7 @@ from ganwatch.store.strict_json import decode
 
 MAX_JSON = 2**24
 """Longest JSON of a cell, in characters."""
+_KEYS = ("run_id", "id", "attempt", "series", "block")
 _JSON_COLUMNS = ("provenance", "outcome", "extras", "detail", "verdict")
 
 T = TypeVar("T")
@@ -45,7 +46,7 @@ def row_of(table: str, row: Mapping[Any, Any]) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        key = ", ".join(f"{name} {show_value(row[name])}" for name in ("run_id", "id", "attempt", "series", "block") if name in row)
+        key = ", ".join(f"{name} {show_value(row[name])}" for name in row if name in _KEYS)
         raise MalformedRowError(f"store must hold rows as ganwatch writes them, got one of {table} ({key}) in which {error}") from error
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from ganwatch.core.errors import UserError
+from ganwatch.core.files import exists, open_regular
 
 MAX_BYTES = 2**20
 """Size of a configuration file."""
@@ -30,7 +29,7 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def config_files(words: Sequence[str]) -> list[str]:
-    """Return the files that a command line names with ``--config`` or ``-c``.
+    """Return the files that a command line names with ``--config`` or ``-c``, or for a section, such as ``--model model.yaml``.
 
     >>> config_files(["--config", "a.yaml", "--steps", "3", "--config=b.yaml", "-c", "c.yaml"])
     ['a.yaml', 'b.yaml', 'c.yaml']
@@ -39,8 +38,9 @@ def config_files(words: Sequence[str]) -> list[str]:
     for word, following in zip(words, [*words[1:], None], strict=True):
         option, equals, value = word.partition("=")
         is_config = option == "-c" or (len(option) > len("--c") and "--config".startswith(option))
-        if is_config and (equals or following is not None):
-            files.append(value if equals else str(following))
+        named = value if equals else following
+        if named is not None and (is_config or (option.removeprefix("--") in SECTIONS and exists(named))):
+            files.append(named)
     return files
 
 
@@ -70,19 +70,10 @@ def read_config(path: str) -> dict[str, Any]:
 
 def _read_text(path: str) -> str:
     try:
-        if not stat.S_ISREG(Path(path).stat().st_mode):
-            content = None
-        else:
-            with Path(path).open("rb") as file:
-                content = file.read(MAX_BYTES + 1)
+        with open_regular(path, "--config", limit=MAX_BYTES) as file:
+            return file.read(MAX_BYTES).decode()
     except OSError as error:
         raise UserError(f"{RULE}, got {path!r}: {error.strerror}") from error
-    if content is None:
-        raise UserError(f"{RULE}, got {path!r}, which is no file")
-    if len(content) > MAX_BYTES:
-        raise UserError(f"{RULE} of at most {MAX_BYTES:,} bytes, got more in {path}")
-    try:
-        return content.decode()
     except UnicodeDecodeError as error:
         raise UserError(f"{RULE} in UTF-8, got {path!r}: {error.reason}") from error
 

@@ -206,4 +206,6 @@ def _listen(address: str, port: int) -> socket.socket:
         if error.errno == errno.EACCES:
             raise UserError(f"port must be one that this user may open, got {port}; 0 chooses a free one") from error
         raise UserError(f"address must be one of this machine's, got {address!r} ({error})") from error
+    except UnicodeError as error:  # it has no form in which it could be asked for
+        raise UserError(f"address must be one of this machine's, got {address!r} ({error})") from error
     return opened

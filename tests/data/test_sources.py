@@ -187,3 +187,11 @@ def test_pillow_images_in_a_data_set_follow_the_same_rules():
     [batch] = SampleBatches([Image.new("CMYK", (2, 2), (0, 255, 255, 0)), Image.new("LA", (2, 2), (0, 0))])
     assert batch[0, :, 0, 0].tolist() == [254, 0, 0] or batch[0, :, 0, 0].tolist() == [255, 0, 0]
     assert batch[1, :, 0, 0].tolist() == [255, 255, 255]
+
+
+def test_an_array_of_many_items_without_values_is_refused(tmp_path):
+    path = tmp_path / "empty.npy"
+    head = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000, 0)}"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + head.ljust(117) + b"\n")
+    with pytest.raises(UserError, match=r"data must hold items with values, got an array of shape \(1000000000000, 0\)"):
+        open_source(path)

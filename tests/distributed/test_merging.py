@@ -209,3 +209,30 @@ def test_a_rank_whose_listener_is_gone_is_silent(capfd):
     client.close(timeout=SECONDS)
     assert not client._thread.is_alive()
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [None, 3, [[1]], [[1, 3]], [["a", {}]], [[-1, {}]], [[1, {"loss/g": "x"}]], [[1, {"loss/g": [1]}]], [[1, {"loss/g": 10**400}]],
+        [[True, {}]], {"a": 1}],
+)
+def test_a_message_of_another_shape_is_refused_and_changes_nothing(message):
+    merger = RankMerger([1])
+    with pytest.raises(ValueError, match="must be"):
+        merger.add_remote(1, message)
+    with pytest.raises(ValueError, match=r"rank must be one of \[1\], got 7"):
+        merger.add_remote(7, [])
+    assert merger.add_local([(1, {"loss/g": 1.0}, 0.0)]) + merger.merge_rest(0.0) == [(1, {"loss/g": 1.0, "ranks": 1.0}, 0.0)]
+
+
+@pytest.mark.parametrize("line", [b"[" * 100_000, b"x" * 2000, b"{}", b"\xff"])
+def test_a_rank_that_sends_anything_else_ends(line, monkeypatch):
+    monkeypatch.setattr(transport, "MAX_MESSAGE_LENGTH", 1000 if line.startswith(b"x") else 2**24)
+    ended, merger = threading.Event(), RankMerger([1])
+    server = MessageServer("localhost", 1, merger.add_remote, lambda _rank: ended.set())
+    try:
+        with socket.create_connection(("127.0.0.1", server.address[1]), timeout=10) as connection:
+            connection.sendall(f"{server.address[2]} 1\n".encode() + line + b"\n")
+            assert ended.wait(10)
+    finally:
+        server.close()

@@ -124,3 +124,25 @@ def test_broken_features_are_an_error_with_both_sides():
         list(iterate_features([torch.zeros(1, 2), torch.zeros(1, 3)], CallableExtractor(lambda samples: samples, name="mine")))
     with pytest.raises(UserError, match="samples must not be empty"):
         extract([], RandomConv())
+
+
+@pytest.mark.parametrize("kind", ["archive", "pipe", "device", "folder", "loop", "huge", "object"])
+def test_what_is_no_file_of_features_is_computed_again(tmp_path, kind):
+    path = tmp_path / "ab" / "cd.npy"
+    path.parent.mkdir()
+    if kind == "archive":
+        with path.open("wb") as file:
+            np.savez(file, features=np.zeros((2, 2), np.float32))
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind in {"device", "loop"}:
+        path.symlink_to("/dev/zero" if kind == "device" else "cd.npy")
+    else:
+        dtype, shape = ("'<f4'", (2**40, 2**20)) if kind == "huge" else ("'|O'", (1, 1))
+        path.write_bytes(b"\x93NUMPY\x01\x00" + (118).to_bytes(2,
+            "little") + f"{{'descr': {dtype}, 'fortran_order': False, 'shape': {shape}}}".ljust(117).encode() + b"\n")
+    cache = FeatureCache(tmp_path, limit=0)
+    assert cache.get("abcd") is None
+    cache.prune()

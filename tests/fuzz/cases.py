@@ -62,7 +62,7 @@ class Target(ABC):
     def read(self, case: Case, folder: Path) -> Any:
         """Put the input in place below an empty folder, and read it. What is returned is compared with ``expected`` of a valid input."""
 
-    def prepare(self) -> None:
+    def prepare(self) -> None:  # noqa: B027  # most have nothing to prepare
         """Import and build what all cases share, which counts in neither time nor memory."""
 
 

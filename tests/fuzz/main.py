@@ -68,20 +68,23 @@ def run_chunk(worker: Worker, target: str, number: int, count: int) -> tuple[Wor
     counts: Counter[str] = Counter()
     findings: list[dict[str, Any]] = []
     peak = slowest = 0.0
-    start, case = 0, ""
+    start, case, is_judging = 0, "", False
     worker.send({"target": target, "chunk": number, "count": count, "start": start})
     while (answer := worker.receive()) is None or "done" not in answer:
         if answer is None:
             code = worker.close()
-            worker = Worker()
+            if not is_judging:
+                raise SystemExit(f"the worker ended outside of an input of {target}, exit code {code}: run tests/fuzz/worker.py to see why")
+            worker, is_judging = Worker(), False
             counts["inputs"] += 1
             findings.append({"finding": f"crash or hang of the interpreter, exit code {code}", "case": case, "detail": "", "input": start})
             if len(findings) > count:
                 break
             worker.send({"target": target, "chunk": number, "count": count, "start": max(start, 1)})
         elif "begins" in answer:
-            start, case = answer["begins"], answer["case"]
+            start, case, is_judging = answer["begins"], answer["case"], True
         else:
+            is_judging = False
             counts["inputs"] += 1
             counts["valid"] += answer["kind"] == VALID
             counts["refused"] += answer["outcome"] == "refused"
@@ -108,7 +111,8 @@ def print_table(lines: list[dict[str, Any]], *, show: bool) -> bool:
         found = [one for line in own for one in line["findings"]]
         hangs = sum("hang" in one["finding"] for one in found)
         peak, slowest = max(line["peak_mb"] for line in own), max(line["slowest"] for line in own)
-        print(f"{target:24}{sums['inputs']:8,}{sums['valid']:8,}{sums['refused']:9,}{len(found) - hangs:12,}{hangs:7,}{peak:9,}{slowest:11.1f}")
+        figures = f"{sums['inputs']:8,}{sums['valid']:8,}{sums['refused']:9,}{len(found) - hangs:12,}{hangs:7,}"
+        print(f"{target:24}{figures}{peak:9,}{slowest:11.1f}")
         totals.update(sums | {"tracebacks": len(found) - hangs, "hangs": hangs})
         if sums["valid"] < MIN_VALID * sums["inputs"]:
             found = [*found, {"finding": "fewer than one valid input in ten", "case": "", "detail": ""}]

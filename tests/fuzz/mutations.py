@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 EXTREME = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 2**63 - 1, 2**63, 2**64 - 1)
-TOKENS = (b"\0", b"\0" * 64, b"\xff" * 16, b"\n", b"\r", b'"', b"'", b"(", b"[" * 3000, b"{" * 300, b"-", b"1e999", b"9" * 400, b"nan", b"\xed\xa0\x80", b"PK\x05\x06",
+TOKENS = (b"\0", b"\0" * 64, b"\xff" * 16, b"\n", b"\r", b'"', b"'", b"(", b"[" * 3000, b"{" * 300, b"-", b"1e999", b"9" * 400, b"nan",
+    b"\xed\xa0\x80", b"PK\x05\x06",
           b"\xef\xbb\xbf", b"%s%n", b"..", b"/", b"\x1b[31m", b"\xc3\x28", b"0x10", b"1_0", b",", b"=", b"\\u0000")  # fmt: skip
 PLACES = st.floats(0.0, 1.0)
 _FORMATS = ("<B", "<H", ">H", "<I", ">I", "<Q", ">Q")
@@ -67,7 +68,8 @@ JSON: Any = st.recursive(
     st.none()
     | st.booleans()
     | st.integers()
-    | st.sampled_from((10**18, -(10**18), 10**400, 2**63, float("nan"), float("inf"), -float("inf"), 1e308, -0.0, "", "\0", "\ud800", "a" * 5000, "running", "nan"))
+    | st.sampled_from((10**18, -(10**18), 10**400, 2**63, float("nan"), float("inf"), -float("inf"), 1e308, -0.0, "", "\0", "\ud800",
+        "a" * 5000, "running", "nan"))
     | st.floats()
     | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),

@@ -79,7 +79,7 @@ def main() -> None:
     logging.disable(logging.CRITICAL)
 
     def report(line: dict[str, Any]) -> None:
-        print(json.dumps(line), file=output, flush=True)  # noqa: T201  # the protocol
+        print(json.dumps(line), file=output, flush=True)  # the protocol
 
     prepared: set[str] = set()
     for request in _requests():

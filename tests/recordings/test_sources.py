@@ -149,3 +149,17 @@ def test_what_is_no_source_is_said(tmp_path):
     ):
         with pytest.raises(UserError, match=message):
             read(given)
+
+
+def test_errors_about_names_of_others_are_short_lines(tmp_path):
+    path = tmp_path / "run.csv"
+    for head in ("step," + "x," * 200_000, '"series,step,value\nloss/g,1,2"', ",".join(f"name {index}" for index in range(50_000)),
+        "step," + "y" * 100_000):
+        path.write_text(head + "\n", "utf-8")
+        with pytest.raises(UserError, match=r"must have|needs one column") as error:
+            [list(source()) for source in open_sources([str(path)])]
+        assert "\n" not in str(error.value)
+        assert len(str(error.value)) < 5000
+    with pytest.raises(UserError, match="--map must give 'a' the name of a series") as error:
+        read_series_names(["a=" + "x" * 100_000])
+    assert len(str(error.value)) < 1000

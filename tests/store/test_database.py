@@ -80,7 +80,8 @@ def test_reader_and_writer_do_not_wait_for_each_other_and_the_reader_cannot_writ
         with store.begin() as writing:
             writing.execute(text("UPDATE run SET name = 'unseen'"))
             assert queries.run(reader, "r").name == "demo"
-        with pytest.raises(UnreadableStoreError, match=r"store must be a database that can be read, got .*read-?only"), reader.read() as connection:
+        with pytest.raises(UnreadableStoreError,
+            match=r"store must be a database that can be read, got .*read-?only"), reader.read() as connection:
             connection.execute(text("DELETE FROM run"))
 
 
@@ -98,7 +99,8 @@ def test_a_store_of_a_newer_version_is_refused(url: str) -> None:
         ("", "store must be a folder, a file or a SQLAlchemy URL, got an empty text"),
         ("nosuch://me:s3cret@host/x", "store must be a folder, a file or a SQLAlchemy URL, got 'nosuch'://"),
         ("postgresql://me:s3cret@host:port/x", "store must be a folder, a file or a SQLAlchemy URL, got 'postgresql'://"),
-        ("postgresql://me:s3cret@127.0.0.1:1/x?password=s3cret", r"store must be a database that can be opened, got postgresql\+psycopg://127"),
+        ("postgresql://me:s3cret@127.0.0.1:1/x?password=s3cret",
+        r"store must be a database that can be opened, got postgresql\+psycopg://127"),
         ("mysql://me:s3cret@host/x", "store needs a database driver for 'mysql' that is not installed"),
         ("sqlite://", "store must be a file that other processes can read, got a SQLite database in memory"),
         ("file/below", "store must be a database that can be opened, got '.*file/below/ganwatch.db'"),

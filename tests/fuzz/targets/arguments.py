@@ -57,13 +57,20 @@ for _ in range(5000):
     NESTED = [NESTED]
 
 MAKERS: list[Callable[[], Any]] = [
-    Hostile, Endless, Lengthy, object, lambda: LOOP, lambda: CYCLE, lambda: NESTED, lambda: NonFinite, NonFinite, lambda: [NonFinite], lambda: {NonFinite: 1}, lambda: nn.Linear(2, 2), nn.Identity,
-    lambda: nn.LazyLinear(2), lambda: [nn.Linear(1, 1)] * 2, lambda: {"a": nn.Linear(1, 1)}, lambda: {1: nn.Linear(1, 1)}, lambda: {"a.b": nn.Linear(1, 1)}, lambda: {"": nn.Linear(1, 1)}, lambda: torch.zeros(0), lambda: torch.zeros(()),
-    lambda: torch.zeros(3, 2), lambda: torch.zeros(2, 2, dtype=torch.complex64), lambda: torch.zeros(2, 2, device="meta"), lambda: torch.zeros(2, 2).to_sparse(), lambda: np.zeros(()), lambda: np.zeros((0, 3)),
-    lambda: np.array(["a"]), lambda: np.array([None]), lambda: np.float64(math.nan), lambda: np.int64(3), lambda: True, lambda: 10**400, lambda: -1, lambda: 65536, lambda: math.inf, lambda: 0.5, lambda: 1j, lambda: b"x", lambda: "",
-    lambda: "\0", lambda: "\ud800", lambda: "x" * 10_000, lambda: "a/b://c", lambda: Path("/dev/zero"), lambda: "/dev/zero", lambda: "nosuch:thing", lambda: "os:getcwd", lambda: "math:pi", lambda: "a:" * 50, lambda: ".:.",
-    lambda: "digits:9/3", lambda: "digits:" + "9" * 5000 + "/3", lambda: range(10**9), lambda: iter([]), lambda: (one for one in ()), lambda: lambda *_: None, lambda: print, lambda: {"G": 1}, lambda: {"G": []}, lambda: (), lambda: [[]], lambda: ("a", 1),
-    lambda: {"a", "b"}, lambda: (torch.zeros(2), torch.zeros(3)), lambda: [torch.zeros(2)], lambda: (torch.zeros(2, 1), None), lambda: type, lambda: os,
+    Hostile, Endless, Lengthy, object, lambda: LOOP, lambda: CYCLE, lambda: NESTED, lambda: NonFinite, NonFinite, lambda: [NonFinite],
+        lambda: {NonFinite: 1}, lambda: nn.Linear(2, 2), nn.Identity,
+    lambda: nn.LazyLinear(2), lambda: [nn.Linear(1, 1)] * 2, lambda: {"a": nn.Linear(1, 1)}, lambda: {1: nn.Linear(1, 1)},
+    lambda: {"a.b": nn.Linear(1, 1)}, lambda: {"": nn.Linear(1, 1)}, lambda: torch.zeros(0), lambda: torch.zeros(()),
+    lambda: torch.zeros(3, 2), lambda: torch.zeros(2, 2, dtype=torch.complex64), lambda: torch.zeros(2, 2, device="meta"),
+    lambda: torch.zeros(2, 2).to_sparse(), lambda: np.zeros(()), lambda: np.zeros((0, 3)),
+    lambda: np.array(["a"]), lambda: np.array([None]), lambda: np.float64(math.nan), lambda: np.int64(3), lambda: True, lambda: 10**400,
+    lambda: -1, lambda: 65536, lambda: math.inf, lambda: 0.5, lambda: 1j, lambda: b"x", lambda: "",
+    lambda: "\0", lambda: "\ud800", lambda: "x" * 10_000, lambda: "a/b://c", lambda: Path("/dev/zero"), lambda: "/dev/zero",
+    lambda: "nosuch:thing", lambda: "os:getcwd", lambda: "math:pi", lambda: "a:" * 50, lambda: ".:.",
+    lambda: "digits:9/3", lambda: "digits:" + "9" * 5000 + "/3", lambda: range(10**9), lambda: iter([]), lambda: (one for one in ()),
+    lambda: lambda *_: None, lambda: print, lambda: {"G": 1}, lambda: {"G": []}, lambda: (), lambda: [[]], lambda: ("a", 1),
+    lambda: {"a", "b"}, lambda: (torch.zeros(2), torch.zeros(3)), lambda: [torch.zeros(2)], lambda: (torch.zeros(2, 1), None), lambda: type,
+    lambda: os,
 ]  # fmt: skip
 OBJECTS = st.sampled_from(range(len(MAKERS))).map(lambda index: ("made", index)) | JSON.map(lambda value: ("plain", value))
 
@@ -93,7 +100,8 @@ CALLS: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def _valid(name: str, number: int) -> Case:
-    values: dict[str, Any] = {"store": "runs", "port": number % 65_536, "facts": {"a": number}, "seconds": number % 100, "logits": number % 9, "sample": print}
+    values: dict[str, Any] = {"store": "runs", "port": number % 65_536, "facts": {"a": number}, "seconds": number % 100,
+        "logits": number % 9, "sample": print}
     return Case(VALID, (name, ("plain", values[name]), ("plain", None)), number % 9 if name == "logits" else None)
 
 
@@ -107,7 +115,8 @@ class Arguments(Target):
 
     def cases(self) -> Cases:
         valid = st.builds(_valid, st.sampled_from(("store", "port", "facts", "seconds", "logits", "sample")), st.integers(0, 10**6))
-        odd = st.builds(lambda name, one, two: Case(ODD, (name, one, two)), st.sampled_from([*CALLS]), OBJECTS, OBJECTS | st.just(("plain", None)))
+        odd = st.builds(lambda name, one, two: Case(ODD, (name, one, two)), st.sampled_from([*CALLS]), OBJECTS,
+            OBJECTS | st.just(("plain", None)))
         return Cases(valid, odd)
 
     def read(self, case: Case, folder: Path) -> Any:

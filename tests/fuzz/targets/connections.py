@@ -20,6 +20,7 @@ from ganwatch.web import wsgi_server
 from ganwatch.web.wsgi_server import WsgiServer
 
 WAIT_SECONDS = 8.0
+LAST = [[3, {"loss/g": 0.5}]]
 
 
 def application(environ: dict[str, Any], start: Any) -> list[bytes]:
@@ -56,11 +57,18 @@ def request(number: int) -> bytes:
 
 
 ODD_REQUESTS = (
-    b"", b"\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 3000 + b"\r\n", b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n",
-    b"GET / HTTP/1.1\r\nHost: [::1\r\n\r\n", b"GET / HTTP/1.1\r\nHost: \xff\xfe\r\n\r\n", b"GET /\xff\xc3\x28 HTTP/1.1\r\nHost: localhost\r\n\r\n", b"GET / HTTP/1.1\r\nHost: localhost\r\n\xff: \xff\r\n\r\n",
-    b"GET / HTTP/1.1\r\nHost: localhost\r\n : x\r\n\r\n", b"GET / HTTP/1.1\r\nHost: =?utf-8?q?=ff?=\r\n\r\n", b"GET / HTTP/1.1\r\nHost: localhost\r\nX: =?utf-8?b?////?=\r\n\r\n", b"\x16\x03\x01\x02\x00", b"GET / HTTP/1." + b"9" * 10_000 + b"\r\n\r\n",
-    b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n", b"GET / HTTP/1.1\r\nHost: " + b"a." * 7000 + b"\r\n\r\n", b"GET / HTTP/1.1\r\nHost: " + b"-" * 9000 + b"\r\n\r\n", b"GET / HTTP/1.1\r\nFrom x\r\n\r\n",
-    b"HEAD / HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n", b"GET http://localhost/ HTTP/1.1\r\nHost: localhost\r\n\r\n", b"GET / HTTP/1.1\r\nHost: localhost\r\nA:" + b" \r\n x" * 2000 + b"\r\n\r\n", b"GET /?" + b"&" * 9000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    b"", b"\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 3000 + b"\r\n", b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: [::1\r\n\r\n", b"GET / HTTP/1.1\r\nHost: \xff\xfe\r\n\r\n",
+    b"GET /\xff\xc3\x28 HTTP/1.1\r\nHost: localhost\r\n\r\n", b"GET / HTTP/1.1\r\nHost: localhost\r\n\xff: \xff\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: localhost\r\n : x\r\n\r\n", b"GET / HTTP/1.1\r\nHost: =?utf-8?q?=ff?=\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nX: =?utf-8?b?////?=\r\n\r\n", b"\x16\x03\x01\x02\x00",
+    b"GET / HTTP/1." + b"9" * 10_000 + b"\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n", b"GET / HTTP/1.1\r\nHost: " + b"a." * 7000 + b"\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: " + b"-" * 9000 + b"\r\n\r\n", b"GET / HTTP/1.1\r\nFrom x\r\n\r\n",
+    b"HEAD / HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n", b"GET http://localhost/ HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nA:" + b" \r\n x" * 2000 + b"\r\n\r\n",
+    b"GET /?" + b"&" * 9000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
 )  # fmt: skip
 
 
@@ -103,9 +111,12 @@ def _ask(content: bytes) -> bytes:
     return b"".join(parts)
 
 
-ODD_GREETINGS = (b"", b"\n", b"x 1\n", b"TOKEN\n", b"TOKEN 1 2\n", b"TOKEN -1\n", b"TOKEN \xb2\n", b"TOKEN 99999999999999999999\n", b"TOKEN 7\n[[1, {}]]\n", b"TOKEN " + b"9" * 60 + b"\n", b"\xff" * 200, b"a" * 10_000)
-ODD_LINES = (b"[" * 100_000, b"{}", b"3", b"[[1]]", b"[[1, 2, 3]]", b'[["a", {"loss/g": 1}]]', b'[[1, {"loss/g": "x"}]]', b"[[1, 3]]", b"[[1e999, {}]]", b"[[true, {}]]", b"[[null, {}]]", b"9" * 5000, b"NaN", b"\xff\xfe", b'"\\ud800"', b"[[1, {\"loss/g\": null}]]",
-             b"[[1, {\"loss/g\": 1" + b"0" * 400 + b"}]]", b"[[1, {\"loss/g\": [1]}]]", b"[[[], {}]]", b"[" + b"[1, {}]," * 3000 + b"[2, {}]]", b'[[1, {"' + b"x" * 100_000 + b'": 1.0}]]', b'[[-1, {"loss/g": 1.0}]]', b'[[1, {"": 1.0}]]')  # fmt: skip
+ODD_GREETINGS = (b"", b"\n", b"x 1\n", b"TOKEN\n", b"TOKEN 1 2\n", b"TOKEN -1\n", b"TOKEN \xb2\n", b"TOKEN 99999999999999999999\n",
+    b"TOKEN 7\n[[1, {}]]\n", b"TOKEN " + b"9" * 60 + b"\n", b"\xff" * 200, b"a" * 10_000)
+ODD_LINES = (b"[" * 100_000, b"{}", b"3", b"[[1]]", b"[[1, 2, 3]]", b'[["a", {"loss/g": 1}]]', b'[[1, {"loss/g": "x"}]]', b"[[1, 3]]",
+    b"[[1e999, {}]]", b"[[true, {}]]", b"[[null, {}]]", b"9" * 5000, b"NaN", b"\xff\xfe", b'"\\ud800"', b'[[1, {"loss/g": null}]]',
+             b'[[1, {"loss/g": 1' + b"0" * 400 + b"}]]", b'[[1, {"loss/g": [1]}]]', b"[[[], {}]]", b"[" + b"[1, {}]," * 3000 + b"[2, {}]]",
+             b'[[1, {"' + b"x" * 100_000 + b'": 1.0}]]', b'[[-1, {"loss/g": 1.0}]]', b'[[1, {"": 1.0}]]')  # fmt: skip
 
 
 class Ranks(Target):
@@ -114,9 +125,11 @@ class Ranks(Target):
     name = "ranks"
 
     def cases(self) -> Cases:
-        valid = st.floats(allow_nan=False).map(lambda value: Case(VALID, b"TOKEN 1\n" + json.dumps([[1, {"loss/g": value}]]).encode() + b"\n", [[1, value]]))
+        valid = st.floats(allow_nan=False).map(lambda value: Case(VALID,
+            b"TOKEN 1\n" + json.dumps([[1, {"loss/g": value}]]).encode() + b"\n", [[1, value]]))
         greetings = st.sampled_from(ODD_GREETINGS).map(lambda content: Case(ODD, content))
-        lines = (st.sampled_from(ODD_LINES) | JSON.map(lambda value: json.dumps(value).encode())).map(lambda line: Case(ODD, b"TOKEN 1\n" + line + b"\n" + b'[[2, {"loss/g": 1.0}]]\n'))
+        lines = (st.sampled_from(ODD_LINES) | JSON.map(lambda value: json.dumps(value).encode())).map(lambda line: Case(ODD,
+            b"TOKEN 1\n" + line + b"\n" + b'[[2, {"loss/g": 1.0}]]\n'))
         mutated = st.builds(lambda plan: Case(MUTATED, damage(b"TOKEN 1\n" + b'[[1, {"loss/g": 1.0}]]\n' * 3, plan)), PLANS)
         return Cases(valid, greetings | lines | lines | mutated)
 
@@ -128,22 +141,19 @@ class Ranks(Target):
         def take(rank: int, message: Any) -> None:
             merger.add_remote(rank, message)
             received.append(message)
-
-        def end(_rank: int) -> None:
-            (rightly if ended.is_set() else ended).set()
+            if message == LAST:
+                rightly.set()
 
         others = 2
-        opened = MessageServer("localhost", others, take, end)
+        opened = MessageServer("localhost", others, take, lambda _rank: ended.set())
         try:
             _, port, token = opened.address
             _send(port, case.value.replace(b"TOKEN", token.encode()))
             if case.kind == VALID and not ended.wait(WAIT_SECONDS):
                 raise AssertionError("a rank is not received")
             if case.kind != VALID:
-                ended.wait(0.05)
-                ended.set()
-                _send(port, token.encode() + b' 1\n[[3, {"loss/g": 0.5}]]\n')
-                if not rightly.wait(WAIT_SECONDS) or [[3, {"loss/g": 0.5}]] not in received:
+                _send(port, token.encode() + b" 1\n" + json.dumps(LAST).encode() + b"\n")
+                if not rightly.wait(WAIT_SECONDS):
                     raise AssertionError("another rank is not received afterwards")
         finally:
             opened.close()

@@ -42,7 +42,7 @@ def valid_image(number: int) -> tuple[tuple[str, bytes], Any]:
     """Return the name and bytes of an image whose pixels survive its format exactly, and its channels first."""
     rng = np.random.default_rng(number)
     form = FORMATS[number % len(FORMATS)]
-    shape = tuple(int(one) for one in rng.integers(1, 12, 2)) + ((3,) if number % 2 and form != "gif" or form == "webp" else ())
+    shape = tuple(int(one) for one in rng.integers(1, 12, 2)) + ((3,) if (number % 2 and form != "gif") or form == "webp" else ())
     pixels = rng.integers(0, 256, shape).astype(np.uint8)
     if form == "jpg":
         pixels[:] = pixels.reshape(-1)[0]
@@ -51,7 +51,8 @@ def valid_image(number: int) -> tuple[tuple[str, bytes], Any]:
         content = (png if form == "png" else ppm)(pixels)
     else:
         file = io.BytesIO()
-        options: dict[str, Any] = {"jpg": {"quality": 100}, "webp": {"lossless": True}, "tiff": {"compression": (None, "tiff_lzw", "tiff_adobe_deflate", "packbits")[number // 7 % 4]}}.get(form, {})
+        options: dict[str, Any] = {"jpg": {"quality": 100}, "webp": {"lossless": True},
+            "tiff": {"compression": (None, "tiff_lzw", "tiff_adobe_deflate", "packbits")[number // 7 % 4]}}.get(form, {})
         Image.fromarray(pixels).save(file, {"jpg": "jpeg"}.get(form, form), **options)
         content = file.getvalue()
     if form == "gif" and pixels.ndim == 2:
@@ -59,12 +60,13 @@ def valid_image(number: int) -> tuple[tuple[str, bytes], Any]:
     return (f"a.{form}", content), ("exact", (pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)).tolist())
 
 
-def odd_image(number: int) -> tuple[str, bytes]:
+def odd_image(number: int) -> tuple[str, bytes]:  # noqa: PLR0911  # one for each kind
     """Return an image with many frames, huge sizes, text chunks or strange fields."""
     rng = np.random.default_rng(number)
     file = io.BytesIO()
     frames = [Image.fromarray(rng.integers(0, 256, (4, 4)).astype(np.uint8)) for _ in range(3)]
-    head = lambda width, height, bits=8, colour=0: b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, number % 2))
+    head = lambda width, height, bits=8, colour=0: b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR",
+        struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, number % 2))
     match number % 14:
         case 0:
             frames[0].save(file, "gif", save_all=True, append_images=frames * 200)
@@ -92,11 +94,14 @@ def odd_image(number: int) -> tuple[str, bytes]:
             count = 2**16 - 1
             return "a.tif", b"II*\0\x08\0\0\0" + struct.pack("<H", count) + struct.pack("<HHII", 256, 4, 2**31, 8) * count
         case 11:
-            return "a.bmp", b"BM" + struct.pack("<IIIIiiHHIIiiII", 54, 0, 54, 40, 4, -(2**31), 1, 8, int(rng.integers(0, 4)), 0, 0, 0, 2**31, 0)
+            return "a.bmp", b"BM" + struct.pack("<IIIIiiHHIIiiII", 54, 0, 54, 40, 4, -(2**31), 1, 8, int(rng.integers(0, 4)), 0, 0, 0,
+                2**31, 0)
         case 12:
             return "a.jpg", b"\xff\xd8" + b"\xff\xe1\xff\xff" + bytes(65533) * 1 + b"\xff\xda"
         case _:
-            return "a.png", head(3, 3, int(rng.integers(0, 17)), int(rng.integers(0, 8))) + chunk(b"PLTE", bytes(int(rng.integers(0, 800)))) + chunk(b"tRNS", bytes(int(rng.integers(0, 300)))) + chunk(b"IDAT", zlib.compress(bytes(64))) + chunk(b"IEND", b"")
+            return "a.png", head(3, 3, int(rng.integers(0, 17)), int(rng.integers(0, 8))) + chunk(b"PLTE",
+                bytes(int(rng.integers(0, 800)))) + chunk(b"tRNS", bytes(int(rng.integers(0, 300)))) + chunk(b"IDAT",
+                zlib.compress(bytes(64))) + chunk(b"IEND", b"")
     return f"a.{('gif', 'tif', 0, 0, 0, 0, 0, 0, 'webp')[number % 14]}", file.getvalue()
 
 
@@ -132,7 +137,8 @@ class Images(Target):
 def odd_folder(number: int) -> list[tuple[str, str, Any]]:
     """Return the parts of a folder with a loop, a pipe, a device or a strange name."""
     grey = png(np.full((2, 2), 7, np.uint8))
-    strange = (b"\xff\xfe.png", b"a\nb.png", b"\x1b[31m.png", "\u202e.png".encode(), b"-rf.png", b"a" * 250 + b".png", b".hidden.png", b" .png")
+    strange = (b"\xff\xfe.png", b"a\nb.png", b"\x1b[31m.png", "\u202e.png".encode(), b"-rf.png", b"a" * 250 + b".png", b".hidden.png",
+        b" .png")
     parts: list[tuple[str, str, Any]] = [("file", "1.png", grey)] if number % 3 else []
     match number // 3 % 10:
         case 0:
@@ -177,7 +183,7 @@ def lay(parts: list[tuple[str, str, Any]], folder: Path) -> None:
             case "folder":
                 here = os.open(folder, os.O_RDONLY)
                 for part in name.split("/"):
-                    os.mkdir(part, dir_fd=here)  # noqa: PTH102  # deeper than a path may be long
+                    os.mkdir(part, dir_fd=here)  # deeper than a path may be long
                     inner = os.open(part, os.O_RDONLY, dir_fd=here)
                     os.close(here)
                     here = inner

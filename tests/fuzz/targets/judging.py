@@ -80,7 +80,8 @@ class AddReadings(Target):
 
         def bend(index: int, start: int, odd: list[tuple[int, dict[str, float]]]) -> Case:
             """Put odd readings into the middle of a demonstration."""
-            return Case(MUTATED, [*((one.step, dict(one.values)) for one in demo(index)[0][:start]), *odd, *((one.step, dict(one.values)) for one in demo(index)[0][start : start + 150])])
+            return Case(MUTATED, [*((one.step, dict(one.values)) for one in demo(index)[0][:start]), *odd, *((one.step,
+                dict(one.values)) for one in demo(index)[0][start : start + 150])])
 
         constant = st.builds(
             lambda names, value, gap: Case(ODD, [(step * gap, dict.fromkeys(names, value)) for step in range(300)]),
@@ -125,7 +126,8 @@ class LoadState(Target):
 
     def cases(self) -> Cases:
         index = st.integers(0, len(discover_detectors()) - 1)
-        mutated = st.builds(lambda one, place, value: Case(MUTATED, (one, replace_leaf(saved_states()[one], place, value))), index, SHARES, JSON)
+        mutated = st.builds(lambda one, place, value: Case(MUTATED, (one, replace_leaf(saved_states()[one], place, value))), index, SHARES,
+            JSON)
         whole = st.builds(lambda one, value: Case(ODD, (one, value)), index, JSON)
         return Cases(index.map(lambda one: Case(VALID, (one, saved_states()[one]), saved_states()[one])), mutated | mutated | whole)
 
@@ -158,7 +160,8 @@ class Book(Target):
 
     def cases(self) -> Cases:
         classes = st.sampled_from(discover_detectors())
-        valid = st.builds(lambda cls, step: Case(VALID, (cls, step), [step + cls.fire_after, step, "firing"]), classes, st.integers(1, 10**6))
+        valid = st.builds(lambda cls, step: Case(VALID, (cls, step), [step + cls.fire_after, step, "firing"]), classes,
+            st.integers(1, 10**6))
         updates = st.lists(st.tuples(STEPS, classes, RESULTS), min_size=1, max_size=30)
         return Cases(valid, updates.map(lambda value: Case(ODD, value)))
 
@@ -188,11 +191,13 @@ class Facts(Target):
 
     def cases(self) -> Cases:
         valid = st.builds(
-            lambda index, onset: Case(VALID, (index, {"label": "failure", "codes": [discover_detectors()[index].code], "onset": onset}), onset), st.integers(0, len(discover_detectors()) - 1), st.integers(1, 50)
+            lambda index, onset: Case(VALID, (index, {"label": "failure", "codes": [discover_detectors()[index].code], "onset": onset}),
+            onset), st.integers(0, len(discover_detectors()) - 1), st.integers(1, 50)
         )
-        known = st.fixed_dictionaries({}, optional={name: JSON for name in ("label", "onset", "onset_low", "codes", "unused")})
+        known = st.fixed_dictionaries({}, optional=dict.fromkeys(("label", "onset", "onset_low", "codes", "unused"), JSON))
         typed = st.fixed_dictionaries(
-            {}, optional={"label": st.text(max_size=9), "onset": STEPS, "onset_low": STEPS, "codes": st.lists(st.text(max_size=4), max_size=3), "unused": st.lists(st.text(max_size=4), max_size=3)}
+            {}, optional={"label": st.text(max_size=9), "onset": STEPS, "onset_low": STEPS,
+                "codes": st.lists(st.text(max_size=4), max_size=3), "unused": st.lists(st.text(max_size=4), max_size=3)}
         )
         return Cases(valid, st.builds(lambda index, facts: Case(ODD, (index, facts)), st.integers(0, 16), known | typed))
 

@@ -14,10 +14,10 @@ import torch
 from cases import MUTATED, ODD, VALID, Case, Cases, Target, built
 from hypothesis import strategies as st
 from mutations import JSON, PLANS, SHARES, damage, replace_leaf
-from targets.numpy_files import ODD_SHAPES, ODD_TYPES, header
 
 from ganwatch.features.cache import FeatureCache
 from ganwatch.features.registry import make_extractor
+from targets.numpy_files import ODD_SHAPES, ODD_TYPES, header
 
 SEEDS = st.integers(0, 2**32 - 1)
 ARGUMENTS = {"shape": (2,), "width": 4, "depth": 1, "latent_dim": 2}
@@ -30,7 +30,8 @@ def checkpoint(number: int) -> dict[str, Any]:
 
     torch.manual_seed(number)
     gan = GAN(**ARGUMENTS, ema=0.9 if number % 2 else None)
-    saved: dict[str, Any] = {"state_dict": gan.state_dict(), "hyper_parameters": dict(gan.hparams), "datamodule_hyper_parameters": {"scale": "unit"}}
+    saved: dict[str, Any] = {"state_dict": gan.state_dict(), "hyper_parameters": dict(gan.hparams),
+        "datamodule_hyper_parameters": {"scale": "unit"}}
     gan.on_save_checkpoint(saved)
     return saved
 
@@ -118,7 +119,8 @@ def programs() -> list[bytes]:
 def odd_program(number: int) -> bytes:
     """Return an archive with the names of a program, and strange contents."""
     rng = np.random.default_rng(number)
-    names = ("a/constants.pkl", "a/archive_format", "a/serialized_exported_program.json", "a/data.pkl", "a/version", "a/models/model.json", "a/.data/version", "a/byteorder")
+    names = ("a/constants.pkl", "a/archive_format", "a/serialized_exported_program.json", "a/data.pkl", "a/version", "a/models/model.json",
+        "a/.data/version", "a/byteorder")
     contents = (b"", b"\x80\x02.", b"pt2", b"{}", b"[" * 50_000, b"\xff" * 9, b"9" * 5000, bytes(2**20))
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED if number % 2 else zipfile.ZIP_STORED) as archive:
@@ -137,7 +139,8 @@ class Exported(Target):
             make_extractor(_write(content, Path("/dev/shm")))(torch.zeros(2, 3, 4, 4))  # noqa: S108
 
     def cases(self) -> Cases:
-        mutated = st.builds(lambda one, plan, original: Case(MUTATED, (damage(programs()[one], plan), original)), st.integers(0, 1), PLANS, st.sampled_from((0, None, None)))
+        mutated = st.builds(lambda one, plan, original: Case(MUTATED, (damage(programs()[one], plan), original)), st.integers(0, 1), PLANS,
+            st.sampled_from((0, None, None)))
         odd = SEEDS.map(lambda number: Case(ODD, (odd_program(number), None)))
         return Cases(SEEDS.map(lambda number: Case(VALID, (programs()[number % 2], number % 2), [[510.0 * 1.0] * 48] * 2)), mutated | odd)
 
@@ -167,7 +170,8 @@ class Cached(Target):
 
     def cases(self) -> Cases:
         mutated = st.builds(lambda one, plan: Case(MUTATED, damage(valid_features(one)[0], plan)), SEEDS, PLANS)
-        odd = st.builds(lambda kind, shape, rest: Case(ODD, header(kind, shape) + rest), st.sampled_from([*map(repr, ODD_TYPES), "'<f4'", "'<f4'"]), st.sampled_from(ODD_SHAPES), st.binary(max_size=99))
+        odd = st.builds(lambda kind, shape, rest: Case(ODD, header(kind, shape) + rest),
+            st.sampled_from([*map(repr, ODD_TYPES), "'<f4'", "'<f4'"]), st.sampled_from(ODD_SHAPES), st.binary(max_size=99))
         archive = SEEDS.map(lambda number: Case(ODD, odd_program(number)))
         other = st.sampled_from(("pipe", "device", "folder", "loop")).map(lambda kind: Case(ODD, kind))
         return Cases(built(VALID, valid_features), mutated | odd | archive | other)

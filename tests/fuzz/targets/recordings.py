@@ -56,7 +56,8 @@ def parquet(runs: list[list[tuple[Any, ...]]], *, options: dict[str, Any] | None
     with pq.ParquetWriter(file, of or schema(), **(options or {})) as writer:
         for rows in runs:
             columns = list(zip(*rows, strict=True)) if rows else [()] * 5
-            table = pa.table([pa.array(column, kind) for column, kind in zip(columns, (of or schema()).types, strict=True)], schema=of or schema())
+            table = pa.table([pa.array(column, kind) for column, kind in zip(columns, (of or schema()).types, strict=True)],
+                schema=of or schema())
             writer.write_table(table, row_group_size=max(len(rows), 1))
     return file.getvalue()
 
@@ -80,7 +81,8 @@ def odd_parquet(number: int, facts: Any) -> bytes:
     text = ("{}", "", "[]", "nul", "[" * 100_000, '{"a": ' * 50_000, '{"onset": ' + "9" * 5000 + "}", '{"onset": 1e999}')
     cells = json.dumps(facts) if number % 2 else text[number // 2 % len(text)]
     head = (None if number % 7 == 0 else "run\n1", cells, None, None, None)
-    rows = [head] + [("x", None, None if rng.integers(9) == 0 else "s" * int(rng.integers(1, 9)), int(rng.integers(-5, 9)), None if rng.integers(9) == 0 else 1.0) for _ in range(4)]
+    rows = [head] + [("x", None, None if rng.integers(9) == 0 else "s" * int(rng.integers(1, 9)), int(rng.integers(-5, 9)),
+        None if rng.integers(9) == 0 else 1.0) for _ in range(4)]
     if number % 11 == 0:
         return parquet([[("x", cells, None, None)]], of=pa.schema(list(schema())[:4]))
     if number % 11 == 1:
@@ -101,7 +103,7 @@ class Parquet(Target):
 
     def cases(self) -> Cases:
         mutate = lambda number, plan, other: Case(MUTATED, damage(valid_parquet(number)[0], plan, valid_parquet(other)[0]))
-        known = st.fixed_dictionaries({}, optional={name: JSON for name in ("label", "onset", "onset_low", "codes", "unused")})
+        known = st.fixed_dictionaries({}, optional=dict.fromkeys(("label", "onset", "onset_low", "codes", "unused"), JSON))
         odd = st.builds(lambda number, facts: Case(ODD, odd_parquet(number, facts)), SEEDS, known | JSON)
         return Cases(built(VALID, valid_parquet), st.builds(mutate, SEEDS, PLANS, SEEDS) | odd)
 
@@ -163,7 +165,8 @@ def event(step: int, tag: str, value: float, *, tensor: bool = False) -> bytes:
 
 
 def valid_events(number: int) -> tuple[bytes, Any]:
-    steps = {step: {name: float(np.float32(value)) for name, value in values.items()} for step, values in readings(number).items()}
+    with np.errstate(over="ignore"):
+        steps = {step: {name: float(np.float32(value)) for name, value in values.items()} for step, values in readings(number).items()}
     records = [record(varint(1 << 3 | 1) + struct.pack("<d", 1.0) + field(3, b"brain.Event:2"))]
     if number % 4 == 0:  # values of float32 become a tensor as float64
         return b"".join(records), None
@@ -181,7 +184,8 @@ def odd_events(number: int) -> bytes:
         case 0:
             content = damage(content, [("flip", rng.random(), rng.random(), int(rng.integers(999)))])
         case 1:
-            content = field(5, field(1, field(1, b"loss/g") + field(8, varint(1 << 3) + varint(int(rng.integers(0, 30))) + field(2, field(2, varint(8) + varint(2**62)) * 3))))
+            content = field(5, field(1, field(1, b"loss/g") + field(8, varint(1 << 3) + varint(int(rng.integers(0, 30))) + field(2, field(2,
+                varint(8) + varint(2**62)) * 3))))
         case 2:
             content = field(5, field(1, field(1, b"\xff\xfe") + varint(2 << 3 | 5) + bytes(4)))
         case 3:
@@ -209,7 +213,8 @@ class Events(Target):
     def cases(self) -> Cases:
         valid = SEEDS.map(lambda number: number - number % 4 + 1 if number % 4 == 0 else number)
         mutate = lambda number, plan, other: Case(MUTATED, damage(valid_events(number)[0], plan, valid_events(other)[0]))
-        return Cases(valid.map(lambda number: Case(VALID, *valid_events(number))), st.builds(mutate, SEEDS, PLANS, SEEDS) | built(ODD, odd_events))
+        return Cases(valid.map(lambda number: Case(VALID, *valid_events(number))),
+            st.builds(mutate, SEEDS, PLANS, SEEDS) | built(ODD, odd_events))
 
     def read(self, case: Case, folder: Path) -> Any:
         path = folder / "events.out.tfevents.1.host"
@@ -225,15 +230,18 @@ def valid_csv(number: int) -> tuple[bytes, Any]:
         lines = ["series,step,value", *(f"{name},{step},{value!r}" for step, values in steps.items() for name, value in values.items())]
     else:
         head = [*SERIES, "note"]
-        lines = ["step," + ",".join(head), *(f"{step}," + ",".join(repr(values[name]) if name in values else "" for name in head) for step, values in steps.items())]
+        lines = ["step," + ",".join(head), *(f"{step}," + ",".join(repr(values[name]) if name in values else "" for name in head) for step,
+            values in steps.items())]
     return (b"\xef\xbb\xbf" if number % 3 == 0 else b"") + newline.join([*lines, ""]).encode(), steps
 
 
 def odd_csv(number: int) -> bytes:
     """Return a table with strange heads and cells."""
     rng = np.random.default_rng(number)
-    heads = ("step,loss/g", "step,step", "loss/g", "step,series,value", "step,loss/g,loss/g", '"step","loss/g"', "step,\0", "STEP,loss/g", "step," + "x," * 200_000, "step,loss/g" + "\ud800")
-    cells = ("1,0.5", "1e300,1", "-1,1", "1.5,1", "١,1", "1_0,1", "nan,1", "inf,1", "1," + "9" * 10_000, '1,"a\nb"', '"' + "x" * 200_000, "1,0x10", "9" * 5000 + ",1", "1,\x1b[31m", "\xa01,1", "1", "1,1,1", "2147483648,1", "1e5,1", "1,1e-400")
+    heads = ("step,loss/g", "step,step", "loss/g", "step,series,value", "step,loss/g,loss/g", '"step","loss/g"', "step,\0", "STEP,loss/g",
+        "step," + "x," * 200_000, "step,loss/g" + "\ud800")
+    cells = ("1,0.5", "1e300,1", "-1,1", "1.5,1", "١,1", "1_0,1", "nan,1", "inf,1", "1," + "9" * 10_000, '1,"a\nb"', '"' + "x" * 200_000,
+        "1,0x10", "9" * 5000 + ",1", "1,\x1b[31m", "\xa01,1", "1", "1,1,1", "2147483648,1", "1e5,1", "1,1e-400")
     rows = [heads[int(rng.integers(len(heads)))], *(cells[int(rng.integers(len(cells)))] for _ in range(int(rng.integers(0, 5))))]
     return "\n".join(rows).encode("utf-8", "surrogatepass")
 

@@ -20,7 +20,8 @@ from ganwatch.recordings.series_names import read_series_names
 
 SEEDS = st.integers(0, 2**32 - 1)
 NUMBERS = st.sampled_from(
-    (0, 1, -1, 2, 3, 0.5, 10**6, 10**9, 10**9 + 1, 10**18, 10**30, -(10**9), 1e-300, 5e-324, 1e300, math.nan, math.inf, -math.inf, "1", True, None, [1], {})
+    (0, 1, -1, 2, 3, 0.5, 10**6, 10**9, 10**9 + 1, 10**18, 10**30, -(10**9), 1e-300, 5e-324, 1e300, math.nan, math.inf, -math.inf, "1",
+    True, None, [1], {})
 )
 
 
@@ -71,12 +72,16 @@ class Preset(Target):
 
     def cases(self) -> Cases:
         mutated = st.builds(lambda number, plan: Case(MUTATED, damage(valid_preset(number)[0], plan)), SEEDS, PLANS)
-        arguments = {cls.code: st.dictionaries(st.sampled_from([*default_arguments(cls)]), NUMBERS, min_size=1, max_size=3) for cls in _detectors() if default_arguments(cls)}
+        arguments = {cls.code: st.dictionaries(st.sampled_from([*default_arguments(cls)]), NUMBERS, min_size=1,
+            max_size=3) for cls in _detectors() if default_arguments(cls)}
         odd = st.fixed_dictionaries({}, optional=arguments).map(lambda settings: Case(ODD, preset(settings)))
-        one = st.sampled_from([*arguments]).flatmap(lambda code: st.tuples(st.just(code), arguments[code])).map(lambda pair: Case(ODD, preset(dict([pair]))))
+        one = st.sampled_from([*arguments]).flatmap(lambda code: st.tuples(st.just(code), arguments[code])).map(lambda pair: Case(ODD,
+            preset(dict([pair]))))
         strange = st.sampled_from(
-            (b"[detectors]\nGW101 = 3", b"detectors = 5", b"x = " + b"[" * 5000, b"a.b.c." * 5000 + b"d = 1", b"\xff", b"", b"a = 1e99999", b"a = " + b"9" * 10_000, b"[detectors.\"\\u0000\"]",
-             b"a = 2020-13-45", b"[detectors.GW101]\n\"\\u001b[31m\" = 1", b"a=1\na=1", b"\"" + b"x" * 500_000 + b"\" = 1", b"a = 0001-01-01T00:00:00+23:59", b"[detectors.\"" + b"y" * 100_000 + b"\"]", b"[detectors.\"a\\nb\"]")
+            (b"[detectors]\nGW101 = 3", b"detectors = 5", b"x = " + b"[" * 5000, b"a.b.c." * 5000 + b"d = 1", b"\xff", b"", b"a = 1e99999",
+            b"a = " + b"9" * 10_000, b'[detectors."\\u0000"]',
+             b"a = 2020-13-45", b'[detectors.GW101]\n"\\u001b[31m" = 1', b"a=1\na=1", b'"' + b"x" * 500_000 + b'" = 1',
+             b"a = 0001-01-01T00:00:00+23:59", b'[detectors."' + b"y" * 100_000 + b'"]', b'[detectors."a\\nb"]')
         ).map(lambda content: Case(ODD, content))
         return Cases(built(VALID, valid_preset), mutated | one | odd | strange)
 
@@ -108,7 +113,8 @@ class MapFile(Target):
     def cases(self) -> Cases:
         mutated = st.builds(lambda number, plan: Case(MUTATED, damage(valid_map(number)[0], plan)), SEEDS, PLANS)
         odd = st.dictionaries(st.text(max_size=6), JSON, max_size=4).map(
-            lambda names: Case(ODD, "\n".join(f"{json.dumps(theirs)} = {toml(ours)}" for theirs, ours in names.items()).encode("utf-8", "surrogatepass"))
+            lambda names: Case(ODD, "\n".join(f"{json.dumps(theirs)} = {toml(ours)}" for theirs, ours in names.items()).encode("utf-8",
+            "surrogatepass"))
         )
         long = st.integers(1, 500_000).map(lambda size: Case(ODD, b"a = '" + b"x" * size + b"'"))
         return Cases(built(VALID, valid_map), mutated | odd | long)
@@ -127,11 +133,16 @@ def valid_config(number: int) -> tuple[str, Any]:
 
 
 STRANGE_YAML = (
-    "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\nmodel: *c", "- 1", "steps", "steps: !!python/object/apply:os.system ['true']", "steps: 1e400", "steps: [" + "[" * 900,
-    "steps: {" * 300, "? [a, b]\n: 1", "model:\n  shape: nowhere", "steps: 0x" + "f" * 3000, "steps: " + "9" * 5000, "\x00", "\t", "%YAML 9.9\n---\n", "a: *unknown", "model: 3", "data: []",
-    "trainer:\n  max_epochs: -5", "trainer:\n  callbacks: [os.system]", "trainer:\n  logger: 7", "model:\n  g_betas: [1]", "seed_everything: -1", "seed_everything: 1e400", "name: [1]", "steps: 2020-99-99",
-    "name: 0001-01-01", "config: config.yaml", "model:\n  class_path: os.system", "steps: 1:2:3", "model: !!binary x", "<<: 3", "&a a: *a", "a: &a [*a]", "model: &a\n  shape: *a",
-    "data:\n  path: \"\\0\"", "seed_everything: .nan", "seed_everything: 2020-01-01", "seed_everything: true", "seed_everything: \"9\"",
+    "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}, *a{n - 1}]\n" for n in range(1, 30)) + "model: *a29",
+    "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\nmodel: *c", "- 1", "steps", "steps: !!python/object/apply:os.system ['true']",
+    "steps: 1e400", "steps: [" + "[" * 900,
+    "steps: {" * 300, "? [a, b]\n: 1", "model:\n  shape: nowhere", "steps: 0x" + "f" * 3000, "steps: " + "9" * 5000, "\x00", "\t",
+    "%YAML 9.9\n---\n", "a: *unknown", "model: 3", "data: []",
+    "trainer:\n  max_epochs: -5", "trainer:\n  callbacks: [os.system]", "trainer:\n  logger: 7", "model:\n  g_betas: [1]",
+    "seed_everything: -1", "seed_everything: 1e400", "name: [1]", "steps: 2020-99-99",
+    "name: 0001-01-01", "config: config.yaml", "model:\n  class_path: os.system", "steps: 1:2:3", "model: !!binary x", "<<: 3", "&a a: *a",
+    "a: &a [*a]", "model: &a\n  shape: *a",
+    'data:\n  path: "\\0"', "seed_everything: .nan", "seed_everything: 2020-01-01", "seed_everything: true", 'seed_everything: "9"',
 )  # fmt: skip
 
 
@@ -148,8 +159,10 @@ class Config(Target):
     def cases(self) -> Cases:
         mutated = st.builds(lambda number, plan: Case(MUTATED, damage(valid_config(number)[0].encode(), plan)), SEEDS, PLANS)
         odd = st.sampled_from(STRANGE_YAML).map(lambda text: Case(ODD, text.encode()))
-        keys = st.sampled_from(("steps", "root", "store", "name", "prometheus_port", "seed_everything", "model.shape", "model.width", "model.loss", "data.source", "data.path", "trainer.precision"))
-        odd |= st.builds(lambda key, value: Case(ODD, json.dumps({key.split(".")[0]: {key.split(".")[1]: value} if "." in key else value}).encode()), keys, JSON)
+        keys = st.sampled_from(("steps", "root", "store", "name", "prometheus_port", "seed_everything", "model.shape", "model.width",
+            "model.loss", "data.source", "data.path", "trainer.precision"))
+        odd |= st.builds(lambda key, value: Case(ODD,
+            json.dumps({key.split(".")[0]: {key.split(".")[1]: value} if "." in key else value}).encode()), keys, JSON)
         return Cases(built(VALID, lambda number: (valid_config(number)[0].encode(), valid_config(number)[1])), mutated | odd)
 
     def read(self, case: Case, folder: Path) -> Any:
@@ -171,7 +184,8 @@ class Config(Target):
             return None
         if case.kind != VALID:
             return None
-        return {"steps": config.steps, "checkpoint_every": config.checkpoint_every, "width": config.model.width, "shape": list(config.model.shape), "source": config.data.source}
+        return {"steps": config.steps, "checkpoint_every": config.checkpoint_every, "width": config.model.width,
+            "shape": list(config.model.shape), "source": config.data.source}
 
 
 TARGETS = [Preset(), MapFile(), Config()]

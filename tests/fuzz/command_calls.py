@@ -19,7 +19,8 @@ class CodeError(AssertionError):
 
 def run_command(*words: str) -> tuple[int, str]:
     """Return the exit code and the standard output. ``UserError`` is raised; a wrong command line is one."""
-    output, errors = (io.TextIOWrapper(io.BytesIO(), "utf-8", errors="strict", newline="") for _ in range(2))
+    handlers = ("strict", "backslashreplace")  # as Python's own
+    output, errors = (io.TextIOWrapper(io.BytesIO(), "utf-8", errors=handler, newline="") for handler in handlers)
     with redirect_stdout(output), redirect_stderr(errors):
         try:
             arguments = _parse(words)
@@ -30,7 +31,7 @@ def run_command(*words: str) -> tuple[int, str]:
             code = int(error.code or 0)
             if code:
                 errors.flush()
-                raise UserError(errors.buffer.getvalue().decode().strip().splitlines()[-1] or "no reason") from error  # type: ignore[attr-defined]
+                raise UserError(errors.buffer.getvalue().decode().strip().splitlines()[-1][:300] or "no reason") from error  # type: ignore[attr-defined]
     for stream in (output, errors):
         stream.flush()
     text = output.buffer.getvalue().decode()  # type: ignore[attr-defined]
