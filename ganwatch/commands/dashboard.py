@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ganwatch.commands._arguments import STORE
 from ganwatch.commands._terminal import print_text
-from ganwatch.core.errors import UserError
+from ganwatch.core.errors import MAX_SHOWN, UserError
 
 if TYPE_CHECKING:
     import argparse
@@ -77,7 +77,8 @@ def _free_port(address: str, port: int) -> int:
             return int(probe.getsockname()[1])
     except (OSError, UnicodeError) as error:  # some addresses have no form in which they could be asked for
         reason = getattr(error, "strerror", None) or error
-        raise UserError(f"--port and --address must be free to listen at, got {address}:{port} ({reason}); try --port 0") from None
+        got = f"{address[:MAX_SHOWN]}:{port} ({reason})"
+        raise UserError(f"--port and --address must be free to listen at, got {got}; try --port 0") from None
 
 
 def _mask_password(store: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from lightning.pytorch.cli import LightningCLI
 
-from ganwatch.core.errors import UserError, show_error
+from ganwatch.core.errors import UserError, show_error, show_value
 from ganwatch.trainer.config_files import check_config_files
 from ganwatch.trainer.data import GANData
 from ganwatch.trainer.module import GAN
@@ -80,8 +80,8 @@ class TrainCLI(LightningCLI):
             raise UserError(f"arguments must be a configuration that can be read, got {show_error(error)}") from error
         self.resume, self.config.resume = "--resume" in args, False
         seed = self.config.seed_everything
-        if not isinstance(seed, bool) and not 0 <= seed < 2**32:
-            raise UserError(f"seed_everything must be in [0, 2**32), got {seed}")
+        if not isinstance(seed, bool) and (seed is None or not 0 <= seed < 2**32):
+            raise UserError(f"seed_everything must be in [0, 2**32), got {show_value(seed)}")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Create the trainer: it counts updates of the generator and saves all that an exact resume needs."""
