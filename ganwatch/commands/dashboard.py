@@ -12,7 +12,7 @@ from ganwatch.commands._arguments import STORE
 from ganwatch.commands._parser import WholeNumber
 from ganwatch.commands._terminal import print_text
 from ganwatch.core.argument_checks import MAX_PORT, check_integer
-from ganwatch.core.errors import UserError
+from ganwatch.core.errors import MAX_SHOWN, UserError
 from ganwatch.web.allowed_hosts import VARIABLE, AllowedHosts
 
 if TYPE_CHECKING:
@@ -69,7 +69,8 @@ def _free_port(address: str, port: int) -> int:
             return int(probe.getsockname()[1])
     except (OSError, UnicodeError) as error:  # some addresses have no form in which they could be asked for
         reason = getattr(error, "strerror", None) or error
-        raise UserError(f"--port and --address must be free to listen at, got {address}:{port} ({reason}); try --port 0") from None
+        got = f"{address[:MAX_SHOWN]}:{port} ({reason})"
+        raise UserError(f"--port and --address must be free to listen at, got {got}; try --port 0") from None
 
 
 def _mask_password(store: str) -> str:

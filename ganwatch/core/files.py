@@ -56,6 +56,19 @@ def open_regular(path: str | Path, argument: str, *, limit: int | None = None) -
     return file
 
 
+def check_regular(path: str | Path, argument: str) -> None:
+    """Refuse a path that leads to anything but a regular file.
+
+    Raises
+    ------
+    OSError
+        The file does not exist or may not be read.
+    UserError
+        It is no regular file.
+    """
+    _check_kind(Path(path).stat(), path, argument, None)
+
+
 def _check_kind(status: os.stat_result, path: str | Path, argument: str, limit: int | None) -> None:
     if not stat.S_ISREG(status.st_mode):
         kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")

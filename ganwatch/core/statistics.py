@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ganwatch.core.errors import UserError, show_value
-from ganwatch.core.plain_records import MAX_INTEGER
+from ganwatch.core.saved_values import check_numbers, check_type
 
 MIN_VALUES = 3
 """Fewest values that a window keeps, however old they are."""
@@ -55,9 +55,7 @@ def _restore(current: Any, saved: Any, name: str) -> Any:
     if isinstance(current, Stateful):
         current.load_state_dict(saved)
         return current
-    rule = next((rule for kind, accepted, rule in _RULES if isinstance(current, kind) and not accepted(saved)), "")
-    if rule:
-        raise UserError(f"{name} must be {rule}, got {show_value(saved)}")
+    check_type(name, current, saved)
     if isinstance(current, list) and any(isinstance(item, Stateful) for item in current):
         if len(saved) != len(current):
             raise UserError(f"{name} must have {len(current)} values, got {len(saved)}")
@@ -65,33 +63,6 @@ def _restore(current: Any, saved: Any, name: str) -> Any:
     if isinstance(current, dict) and any(isinstance(item, Stateful) for item in current.values()):
         return {key: _restore(item, saved[key], name) if key in saved else item for key, item in current.items()}
     return _plain(saved)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_INTEGER)
-
-
-def check_numbers(name: str, values: Any) -> None:
-    """Refuse anything but a list of numbers.
-
-    Raises
-    ------
-    UserError
-        Names it.
-    """
-    if not isinstance(values, list) or not all(map(_is_number, values)):
-        raise UserError(f"{name} must be a list of numbers, got {show_value(values)}")
-
-
-_RULES: list[tuple[Any, Callable[[Any], bool], str]] = [
-    (bool, lambda saved: isinstance(saved, bool), "True or False"),
-    (int, lambda saved: isinstance(saved, int) and (isinstance(saved, bool) or _is_number(saved)), "a whole number"),
-    (float, _is_number, "a number"),
-    (str, lambda saved: isinstance(saved, str), "a text"),
-    (list, lambda saved: isinstance(saved, list | tuple), "a list"),
-    (dict, lambda saved: isinstance(saved, Mapping) and all(isinstance(key, str) for key in saved), "a mapping of texts"),
-]
-"""Types of present values, what is accepted in their place, and how errors say so."""
 
 
 class Streak(Stateful):

@@ -152,6 +152,7 @@ def _read_header(file: IO[bytes], place: str, argument: str) -> tuple[tuple[int,
         raise UserError(f"{argument} must be a readable NumPy file, got {place}: {type(error).__name__}: {reason}") from error
     if dtype.hasobject or dtype.itemsize == 0:
         raise UserError(f"{argument} must be a readable NumPy file without pickled objects, got dtype {dtype} in {place}")
-    if any(not 0 <= length <= sys.maxsize for length in shape) or len(shape) > MAX_AXES or math.prod(filter(None, shape)) > sys.maxsize:
+    size = math.prod(filter(None, shape)) * dtype.itemsize  # of an empty array too, as numpy counts it
+    if any(not 0 <= length <= sys.maxsize for length in shape) or len(shape) > MAX_AXES or size > sys.maxsize:
         raise UserError(f"{argument} must have a shape of at most {MAX_AXES} axes, got {str(shape)[:100]} in {place}")
     return shape, is_fortran, dtype

@@ -44,7 +44,7 @@ class LatentFault(Detector):
     ----------
     min_repeated_share : float, in (0, 1]
         Share of latents in a batch that repeat another one from which it counts.
-    scale_ratio : float, ratio
+    scale_ratio : float, > 0, ratio
         Factor by which the scale must have grown or shrunk against its own level.
     window : int, steps
         Steps over which every reading must agree.
@@ -68,6 +68,8 @@ class LatentFault(Detector):
     tunable = {"min_repeated_share": (0.05, 0.95), "scale_ratio": (2.0, 20.0), "window": (20, 160)}
 
     def __init__(self, *, min_repeated_share: float = 0.25, scale_ratio: float = 4.0, window: int = 40) -> None:
+        if not scale_ratio > 0.0:
+            raise ValueError(f"scale_ratio must be > 0 (ratio), got {scale_ratio}")
         self.min_repeated_share, self.scale_ratio, self.window = min_repeated_share, scale_ratio, window
         self._repeated, self._scale = Window(window), Window(window)
         self._healthy_scale = HealthyMedian(warmup=3)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import islice
 from numbers import Real
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,11 +16,13 @@ from torch.nn.parameter import is_lazy
 
 from ganwatch.capture.attribution.parameter_ownership import NetworkGroup
 from ganwatch.capture.options import Options
-from ganwatch.core.errors import UserError, show_value
+from ganwatch.core.errors import UserError, show_error, show_value
 from ganwatch.distributed.rank_detection import unwrap
 from ganwatch.evaluation.heldout import read_heldout
 
 MAX_PORT = 65535
+MAX_PARTS = 1000
+"""Most detectors, probes or sinks."""
 ROLE_BY_ARGUMENT = {"G": "g", "D": "d"}
 Part = TypeVar("Part")
 Networks = nn.Module | Sequence[nn.Module] | Mapping[str, nn.Module]
@@ -41,7 +44,8 @@ def check_settings(*, store: Any, prometheus_port: Any, facts: Any, audit_second
         raise UserError(f"{rule}, got {_describe(prometheus_port)}")
     if facts is not None and not isinstance(facts, Mapping):
         raise UserError(f"facts must be a mapping or None, got {_describe(facts)}")
-    if isinstance(audit_seconds, bool) or not isinstance(audit_seconds, Real) or not 0.0 <= float(audit_seconds) < math.inf:
+    is_number = isinstance(audit_seconds, Real) and not isinstance(audit_seconds, bool)
+    if not (is_number and 0.0 <= audit_seconds <= sys.float_info.max):
         raise UserError(f"audit_seconds must be a finite number >= 0 (seconds, 0 for no audit), got {_describe(audit_seconds)}")
 
 
@@ -55,7 +59,12 @@ def parse_parts(argument: str, parts: Any, base: type[Part]) -> list[Part]:
     """
     if not isinstance(parts, Iterable) or isinstance(parts, str | Mapping):
         raise UserError(f"{argument} must be a sequence of {base.__name__} instances, got {_describe(parts)}")
-    listed = list(parts)
+    try:
+        listed = list(islice(parts, MAX_PARTS + 1))
+    except Exception as error:
+        raise UserError(f"{argument} must be a sequence of {base.__name__} instances, got one that raises {show_error(error)}") from error
+    if len(listed) > MAX_PARTS:
+        raise UserError(f"{argument} must be at most {MAX_PARTS:,} instances of {base.__name__}, got more")
     rule = f"must be an instance of {base.__name__}"
     for index, part in enumerate(listed):
         if isinstance(part, type) and issubclass(part, base):

@@ -21,7 +21,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 
 from ganwatch.core.clean_text import clean_text
 from ganwatch.core.errors import UserError, show_value
-from ganwatch.core.files import exists, is_folder
+from ganwatch.core.files import check_regular, exists, is_folder
 from ganwatch.store.artifacts import ArtifactRoot
 from ganwatch.store.places import SQLITE_FILE, SQLITE_SUFFIXES
 from ganwatch.store.rows import parse_json, readable
@@ -120,6 +120,8 @@ def open_store(url: str | Path = DEFAULT_STORE, *, create: bool = True, artifact
         if file and not create and not (exists(file) and not is_folder(file)):
             kind = UserError if exists(file) else StoreMissingError
             raise kind(f"store must exist, got {show_value(str(url))} without a database in it; a training with this store creates it")
+        if file:
+            _check_files(file)
         if file and create:
             file.parent.mkdir(parents=True, exist_ok=True)
         engine = _engine(address, file, create=create)
@@ -138,6 +140,20 @@ def open_store(url: str | Path = DEFAULT_STORE, *, create: bool = True, artifact
         shown, reason = _without_password(address), _reason(error, address)
         raise UserError(f"store must be a database that can be opened, got {shown}: {reason}") from None
     return Store(engine, store_root, None if file and not artifacts else store_root.url, file)
+
+
+def _check_files(file: Path) -> None:
+    """Refuse a pipe or a device, on which SQLite may wait for ever, in place of the database or of one of the files beside it.
+
+    Raises
+    ------
+    UserError
+        Names it.
+    """
+    for name in (file.name, *(f"{file.name}-{suffix}" for suffix in ("wal", "shm", "journal"))):
+        path = file.with_name(name)
+        if exists(path):
+            check_regular(path, "store")
 
 
 def _parse(url: str) -> URL:
@@ -258,7 +274,8 @@ def _is_current(connection: Connection) -> bool:
     scripts = ScriptDirectory.from_config(_config())
     current = MigrationContext.configure(connection).get_current_revision()
     if current is not None and current not in {script.revision for script in scripts.walk_revisions()}:
-        raise UserError(f"store must have a schema that this version of ganwatch knows, got revision {current!r}; update ganwatch")
+        got = f"revision {show_value(current)}; update ganwatch"
+        raise UserError(f"store must have a schema that this version of ganwatch knows, got {got}")
     return current == scripts.get_current_head()
 
 

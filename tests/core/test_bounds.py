@@ -20,6 +20,11 @@ def test_a_window_of_a_preset_is_bounded():
         create_detectors(discover_detectors(), {"GW501": {"window": 10**9}}, "preset")
 
 
+def test_a_ratio_of_a_preset_is_no_divisor_of_zero():
+    with pytest.raises(UserError, match=r"preset must give GW504 .* valid arguments: scale_ratio must be > 0 \(ratio\), got 0"):
+        create_detectors(discover_detectors(), {"GW504": {"scale_ratio": 0}}, "preset")
+
+
 def test_a_folder_has_a_largest_number_of_files(tmp_path, monkeypatch):
     for name in "abc":
         (tmp_path / name).touch()

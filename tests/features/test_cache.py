@@ -126,7 +126,7 @@ def test_broken_features_are_an_error_with_both_sides():
         extract([], RandomConv())
 
 
-@pytest.mark.parametrize("kind", ["archive", "pipe", "device", "folder", "loop", "huge", "object"])
+@pytest.mark.parametrize("kind", ["archive", "pipe", "device", "folder", "loop", "huge", "empty", "object"])
 def test_what_is_no_file_of_features_is_computed_again(tmp_path, kind):
     path = tmp_path / "ab" / "cd.npy"
     path.parent.mkdir()
@@ -140,9 +140,9 @@ def test_what_is_no_file_of_features_is_computed_again(tmp_path, kind):
     elif kind in {"device", "loop"}:
         path.symlink_to("/dev/zero" if kind == "device" else "cd.npy")
     else:
-        dtype, shape = ("'<f4'", (2**40, 2**20)) if kind == "huge" else ("'|O'", (1, 1))
-        path.write_bytes(b"\x93NUMPY\x01\x00" + (118).to_bytes(2,
-            "little") + f"{{'descr': {dtype}, 'fortran_order': False, 'shape': {shape}}}".ljust(117).encode() + b"\n")
+        dtype, shape = {"huge": ("<f4", (2**40, 2**20)), "empty": ("<f4", (2**63 - 1, 0)), "object": ("|O", (1, 1))}[kind]
+        head = f"{{'descr': {dtype!r}, 'fortran_order': False, 'shape': {shape}}}".ljust(117).encode() + b"\n"
+        path.write_bytes(b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head)
     cache = FeatureCache(tmp_path, limit=0)
     assert cache.get("abcd") is None
     cache.prune()

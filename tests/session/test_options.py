@@ -11,6 +11,8 @@ from torch import nn
 import ganwatch
 from ganwatch.core.errors import UserError
 from ganwatch.core.probe import Probe
+from ganwatch.core.sink import Sink
+from ganwatch.session.arguments import check_settings, parse_parts
 from ganwatch.session.defaults import default_probes
 from ganwatch.sinks.memory import MemorySink
 from ganwatch.sinks.prometheus import PrometheusSink
@@ -258,3 +260,21 @@ def test_options_that_do_not_fit_are_refused_before_anything_starts(options, mes
     with pytest.raises(UserError, match=message):
         watched(G, D, **options)
     assert not hasattr(nn.Sequential.forward, "__wrapped__")
+
+
+def test_parts_that_never_end_or_raise_are_refused():
+    def endless():
+        while True:
+            yield MemorySink()
+
+    def raising():
+        yield MemorySink()
+        raise RuntimeError("no\nmore")
+
+    with pytest.raises(UserError, match="sinks must be at most 1,000 instances of Sink, got more"):
+        parse_parts("sinks", endless(), Sink)
+    with pytest.raises(UserError, match="sinks must be a sequence of Sink instances, got one that raises RuntimeError: no"):
+        parse_parts("sinks", raising(), Sink)
+    for seconds in (10**400, math.nan, -1, True, "1"):
+        with pytest.raises(UserError, match="audit_seconds must be a finite number"):
+            check_settings(store=None, prometheus_port=None, facts=None, audit_seconds=seconds)

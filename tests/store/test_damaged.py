@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -96,3 +97,13 @@ def test_what_is_written_is_never_nested_too_deeply_to_be_read() -> None:
     loop: dict[str, object] = {}
     loop["again"] = loop
     assert decode(json.loads(json.dumps(encode({"facts": loop}))))
+
+
+@pytest.mark.parametrize("name", ["ganwatch.db", "ganwatch.db-wal", "ganwatch.db-journal"])
+def test_a_pipe_in_place_of_a_file_of_the_store_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    write(tmp_path, rows_of(1)[0])
+    (tmp_path / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / name)
+    for create in (True, False):
+        with pytest.raises(UserError, match=f"store must be a regular file, got a pipe: '.*{name}'"):
+            open_store(tmp_path, create=create)
