@@ -45,7 +45,7 @@ class RequestGuard:
         refusal = self._refusal(scope)
         if refusal is None:
             with suppress(CancelledError):  # the server ends and cuts off who still reads
-                await self._app(scope, receive, self._with_headers(send))
+                await self._app(scope, _binary_only(receive) if scope["type"] == "websocket" else receive, self._with_headers(send))
         else:
             await self._refuse(scope, send, *refusal)
 
@@ -78,6 +78,18 @@ class RequestGuard:
         headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode()), *self._headers]
         await send({"type": f"{prefix}http.response.start", "status": status, "headers": headers})
         await send({"type": f"{prefix}http.response.body", "body": body})
+
+
+def _binary_only(receive: Receive) -> Receive:
+    """Wrap ``receive``, so that text frames, which Streamlit does not expect, are left out."""
+
+    async def receive_binary() -> Message:
+        while True:
+            message = await receive()
+            if message["type"] != "websocket.receive" or message.get("bytes") is not None:
+                return message
+
+    return receive_binary
 
 
 def _header(scope: Message, name: bytes) -> str | None:

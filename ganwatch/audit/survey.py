@@ -16,6 +16,8 @@ from ganwatch.data.source import Item, Source, to_channels_first
 
 MAX_EXAMPLES = 8
 """Examples of a finding."""
+CHUNK = 2**20
+"""Values that are converted to double precision at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ def survey(source: Source, *, limit: int, seed: int, is_expired: Callable[[], bo
 def digest(array: NDArray[Any]) -> bytes:
     """Hash dtype, shape and bytes to 16 bytes."""
     value = hashlib.blake2b(f"{array.dtype.str}{array.shape}".encode(), digest_size=16)
-    value.update(np.ascontiguousarray(array).tobytes())
+    value.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return value.digest()
 
 
@@ -144,8 +146,8 @@ def _summarise(index: int, item: Item, form: tuple[int, int]) -> ItemSummary:
     array = item.array
     finite = np.isfinite(array)
     is_finite = bool(finite.all())
-    values = (array if is_finite else array[finite]).astype(np.float64)
-    low, high, mean, spread = (values.min(), values.max(), values.mean(), values.std()) if values.size else (math.nan,) * 4
+    values = array.reshape(-1) if is_finite else array[finite]
+    low, high, mean, spread = (values.min(), values.max(), *_moments(values)) if values.size else (math.nan,) * 4
     return ItemSummary(
         index=index,
         digest=digest(array),
@@ -160,6 +162,17 @@ def _summarise(index: int, item: Item, form: tuple[int, int]) -> ItemSummary:
         label=item.label,
         vector=describe(array, channels=form[0], side=form[1]) if is_finite else None,
     )
+
+
+def _moments(values: NDArray[Any]) -> tuple[float, float]:
+    """Return mean and standard deviation in double precision; a large array is not copied as a whole."""
+    if values.size <= CHUNK:
+        exact = values.astype(np.float64)
+        return float(exact.mean()), float(exact.std())
+    chunks = [slice(start, start + CHUNK) for start in range(0, values.size, CHUNK)]
+    mean = sum(float(values[chunk].astype(np.float64).sum()) for chunk in chunks) / values.size
+    squares = sum(float(((values[chunk].astype(np.float64) - mean) ** 2).sum()) for chunk in chunks)
+    return mean, math.sqrt(squares / values.size)
 
 
 def _is_constant(array: NDArray[Any]) -> bool:

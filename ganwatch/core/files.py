@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ MAX_FILES = 2_000_000
 """Most files and folders below a folder."""
 MAX_TEXT_BYTES = 2**20
 """Largest text file with settings, such as a preset, in bytes."""
+MAX_DOTS = 50
+"""Most dots of a key, or of another part of a line, of a TOML file."""
 _KINDS = {
     stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFDIR: "a folder"
 }  # fmt: skip
@@ -72,9 +75,9 @@ def check_regular(path: str | Path, argument: str) -> None:
 def _check_kind(status: os.stat_result, path: str | Path, argument: str, limit: int | None) -> None:
     if not stat.S_ISREG(status.st_mode):
         kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
-        raise UserError(f"{argument} must be a regular file, got {kind}: {str(path)!r}")
+        raise UserError(f"{argument} must be a regular file, got {kind}: {show_value(str(path))}")
     if limit is not None and status.st_size > limit:
-        raise UserError(f"{argument} must be a file of at most {limit:,} bytes, got {status.st_size:,}: {str(path)!r}")
+        raise UserError(f"{argument} must be a file of at most {limit:,} bytes, got {status.st_size:,}: {show_value(str(path))}")
 
 
 def read_toml(path: str | Path, argument: str, rule: str) -> dict[str, Any]:
@@ -87,13 +90,18 @@ def read_toml(path: str | Path, argument: str, rule: str) -> dict[str, Any]:
     """
     try:
         with open_regular(path, argument, limit=MAX_TEXT_BYTES) as file:
-            return tomllib.loads(file.read(MAX_TEXT_BYTES).decode())
+            text = file.read(MAX_TEXT_BYTES).decode()
+        has_long_key = max(part.count(".") for part in re.split(r"[\n,{\[]", text)) > MAX_DOTS  # each part is a table within the last
+        content = {} if has_long_key else tomllib.loads(text)
     except UserError:
         raise
     except RecursionError:
-        raise UserError(f"{argument} must be {rule}, got {str(path)!r}: its values are nested too deeply") from None
+        raise UserError(f"{argument} must be {rule}, got {show_value(str(path))}: its values are nested too deeply") from None
     except (OSError, ValueError) as error:
-        raise UserError(f"{argument} must be {rule}, got {str(path)!r}: {error}") from error
+        raise UserError(f"{argument} must be {rule}, got {show_value(str(path))}: {getattr(error, 'strerror', None) or error}") from error
+    if has_long_key:
+        raise UserError(f"{argument} must be {rule}, got {show_value(str(path))}: a key has more than {MAX_DOTS} parts")
+    return content
 
 
 def is_folder(path: str | Path) -> bool:

@@ -12,14 +12,18 @@ from zipfile import ZipFile, ZipInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from ganwatch.core.errors import UserError, show_names
+from ganwatch.core.errors import UserError, show_names, show_value
 from ganwatch.core.files import open_regular
 from ganwatch.core.zip_archives import check_member, open_archive
 from ganwatch.data.source import ITEM_KEYS, LABEL_KEYS, Item, Source, to_array, to_label
 
 SUFFIXES = (".npy", ".npz")
-MAX_LABELS = 2**24
+MAX_LABELS = 2**21
 """Most labels of an ``.npz`` file."""
+MAX_VALUES = 2**25
+"""Most values of an item."""
+MAX_LABEL_BYTES = 2**27
+"""Largest array of labels of an ``.npz`` file, in bytes."""
 MAX_AXES = 32
 """Most axes of an array."""
 _ARCHIVE = b"PK"
@@ -97,6 +101,9 @@ def _open_archive(file: BinaryIO, name: str, argument: str) -> Source:
             raise UserError(f"{argument} must hold an array named one of {', '.join(ITEM_KEYS)}, got {got} in {name!r}")
         label_key = next((key for key in LABEL_KEYS if key in members), None)
         items = _read_member(archive, members[key], name, argument)
+        if label_key is not None and members[label_key].file_size > MAX_LABEL_BYTES:
+            size = members[label_key].file_size
+            raise UserError(f"{argument} must have labels of at most {MAX_LABEL_BYTES:,} bytes, got {size:,} in {label_key!r} of {name!r}")
         labels = None if label_key is None else _read_member(archive, members[label_key], name, argument)
     if labels is not None and (labels.ndim == 0 or len(labels) > MAX_LABELS):
         got = "a single value" if labels.ndim == 0 else f"{len(labels):,}"
@@ -155,4 +162,6 @@ def _read_header(file: IO[bytes], place: str, argument: str) -> tuple[tuple[int,
     size = math.prod(filter(None, shape)) * dtype.itemsize  # of an empty array too, as numpy counts it
     if any(not 0 <= length <= sys.maxsize for length in shape) or len(shape) > MAX_AXES or size > sys.maxsize:
         raise UserError(f"{argument} must have a shape of at most {MAX_AXES} axes, got {str(shape)[:100]} in {place}")
+    if math.prod(shape[1:]) > MAX_VALUES:
+        raise UserError(f"{argument} must hold items of at most {MAX_VALUES:,} values, got shape {show_value(shape)} in {place}")
     return shape, is_fortran, dtype

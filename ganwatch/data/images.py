@@ -36,6 +36,9 @@ MAX_PIXELS = 2**25
 """Pixels of an image that is read at most."""
 MAX_BYTES = 2**27
 """Bytes of an image file that is read at most."""
+MAX_SCANS = 500
+"""Most scans of a JPEG; progressive ones have about ten, and thumbnails in the metadata their own."""
+_TILE_WIDTH, _TILE_LENGTH, _SCAN = 322, 323, b"\xff\xda"
 _ROWS = 256
 """Rows of an image that are converted at a time."""
 _NATIVE_MODES = frozenset({"L", "RGB", "RGBA", "I;16", "I;16B", "I", "F"})
@@ -60,7 +63,25 @@ def open_image(file: Path | IO[bytes], max_pixels: int = MAX_PIXELS) -> Iterator
         with opened as content, Image.open(content, formats=FORMATS) as image:
             if image.width * image.height > max_pixels:
                 raise ValueError(f"an image must have at most {max_pixels:,} pixels, got {image.width:,} x {image.height:,}")
+            _check_coding(image, content)
             yield image
+
+
+def _check_coding(image: Image.Image, content: IO[bytes]) -> None:
+    """Refuse a TIFF of huge tiles, and a JPEG of very many scans, each of which goes over all pixels."""
+    if image.format == "TIFF":
+        tags: Any = image.tag_v2  # type: ignore[attr-defined]  # of TIFF images
+        tile = int(tags.get(_TILE_WIDTH, 0)) * int(tags.get(_TILE_LENGTH, 0))
+        if tile > MAX_PIXELS:
+            raise ValueError(f"a tile of a TIFF must have at most {MAX_PIXELS:,} pixels, got {tile:,}")
+    elif image.format == "JPEG":
+        position, scans = content.tell(), 0
+        content.seek(0)
+        while chunk := content.read(2**20):
+            scans += chunk.count(_SCAN)
+        content.seek(position)
+        if scans > MAX_SCANS:
+            raise ValueError(f"a JPEG must have at most {MAX_SCANS} scans, got {scans:,}")
 
 
 def read_image(file: Path | IO[bytes], label: int | str | None = None) -> Item:

@@ -21,7 +21,7 @@ MAX_GREETING_LENGTH = 100
 MAX_MESSAGE_LENGTH = 2**24
 """Longest message, in characters. A rank that sends a longer one, or anything but steps, is no longer listened to."""
 MAX_HANDSHAKES = 64
-"""Number of peers whose greeting is awaited at a time. Further ones are refused."""
+"""Number of peers whose greeting is awaited at a time. A further one takes the place of the oldest."""
 
 Address = tuple[str, int, str]
 """Host, port, and a token that shows that a connection belongs to this training."""
@@ -63,7 +63,7 @@ class MessageServer:
         self.address: Address = host, self._socket.getsockname()[1], secrets.token_hex(16)
         self._connections: list[socket.socket] = []
         self._closed = False
-        self._free_handshakes = threading.BoundedSemaphore(MAX_HANDSHAKES)
+        self._strangers: deque[socket.socket] = deque()
         threading.Thread(target=self._accept_ranks, args=(others,), name="ganwatch-ranks", daemon=True).start()
 
     def _accept_ranks(self, others: int) -> None:
@@ -71,10 +71,10 @@ class MessageServer:
             while len(self._connections) < others and not self._closed:
                 with suppress(TimeoutError):
                     connection, _ = self._socket.accept()
-                    if self._free_handshakes.acquire(blocking=False):
-                        threading.Thread(target=self._handshake, args=(connection,), name="ganwatch-handshake", daemon=True).start()
-                    else:
-                        connection.close()
+                    self._strangers.append(connection)
+                    if len(self._strangers) > MAX_HANDSHAKES:
+                        _shut_down(self._strangers.popleft())
+                    threading.Thread(target=self._handshake, args=(connection,), name="ganwatch-handshake", daemon=True).start()
 
     def _handshake(self, connection: socket.socket) -> None:
         """Read the greeting, and receive if the peer is another rank; close the connection if not."""
@@ -90,7 +90,8 @@ class MessageServer:
             threading.Thread(target=self._receive, args=(number, lines), name=f"ganwatch-rank-{number}", daemon=True).start()
         else:
             connection.close()
-        self._free_handshakes.release()
+        with suppress(ValueError):  # it was the oldest of too many
+            self._strangers.remove(connection)
 
     def _receive(self, rank: int, lines: IO[str]) -> None:
         try:

@@ -18,7 +18,9 @@ from ganwatch.core.errors import UserError, show_value
 from ganwatch.core.files import open_regular
 from ganwatch.core.readings import MAX_STEP
 
-MAX_RECORD_BYTES = 2**24
+MAX_AXES = 32
+"""Most axes of a tensor."""
+MAX_RECORD_BYTES = 2**18
 """Largest record that is read. Larger ones hold images or graphs, and are passed over."""
 _LENGTH, _CHECKSUM = struct.Struct("<Q"), struct.Struct("<I")
 _FIELDS = {
@@ -123,7 +125,7 @@ def _to_number(tensor: Any) -> float | None:
     from tensorboard.compat.proto.types_pb2 import DataType
 
     field, packed = _FIELDS.get(DataType.Name(tensor.dtype) if tensor.dtype in DataType.values() else "", ("", ""))
-    if not field or math.prod(axis.size for axis in tensor.tensor_shape.dim) != 1:
+    if not field or len(tensor.tensor_shape.dim) > MAX_AXES or math.prod(axis.size for axis in tensor.tensor_shape.dim) != 1:
         return None
     numbers = list(getattr(tensor, field)) or np.frombuffer(tensor.tensor_content[:8], packed).tolist()
     return float(numbers[0]) if len(numbers) == 1 else None

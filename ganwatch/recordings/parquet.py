@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 MAX_RUN_BYTES = 2**28
 """Largest run, uncompressed, in bytes."""
+MAX_FACTS = 2**20
+"""Longest facts of a run, in characters."""
 COLUMNS = ("run", "facts", "series", "step", "value")
 
 
@@ -177,6 +179,8 @@ def _read_run(file: pq.ParquetFile, position: int) -> Recording:
         raise ValueError(f"it must have 1 to {MAX_READINGS:,} readings of at most {MAX_RUN_BYTES:,} bytes, got {size}")
     table = file.read_row_group(position, use_threads=False)
     name, text = table["run"][0].as_py(), table["facts"][0].as_py()
+    if len(text or "") > MAX_FACTS:
+        raise ValueError(f"its facts must have at most {MAX_FACTS:,} characters, got {len(text):,}")
     facts = json.loads(text) if text is not None else None
     if name is None or not isinstance(facts, dict):
         raise ValueError(f"its first row must have a name and facts as a JSON object, got {show_value(name)} and {show_value(text)}")

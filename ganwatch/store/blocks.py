@@ -24,6 +24,8 @@ class Block:
     ----------
     unsaved : int
         Readings added since the block was last written.
+    counted : int
+        Readings that are counted as written, or that an earlier process wrote.
     is_complete : bool
         True if the store is known to hold no reading of the block that is missing here.
 
@@ -35,13 +37,14 @@ class Block:
     (b'\x01', b'\x00\x00\x00\x00\x00\x00\xe0?')
     """
 
-    __slots__ = ("_committed", "is_complete", "offsets", "unsaved", "values")
+    __slots__ = ("_committed", "counted", "is_complete", "offsets", "unsaved", "values")
 
     def __init__(self) -> None:
         self.offsets = bytearray()
         self.values = array("d")
         self.unsaved = 0
         self.is_complete = False
+        self.counted = 0
         self._committed: tuple[bytearray, array[float]] | None = None
         """Offsets and values before the first reading that is not committed."""
 
@@ -78,6 +81,7 @@ class Block:
             if offset not in present:
                 self.set_reading(offset, value)
         self.unsaved = unsaved
+        self.counted += len(offsets)
 
     def pack(self) -> tuple[bytes, bytes]:
         """Return offsets within the block (uint8) and values (float64, little-endian)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
@@ -28,6 +29,10 @@ from ganwatch.store.rows import parse_json, readable
 
 DEFAULT_STORE = "runs"
 """Folder of the store if none is named."""
+MAX_CELL_BYTES = 2**24
+"""Largest cell of a store that is only read, in bytes."""
+STATEMENT_SECONDS, INSTRUCTIONS = 8.0, 10_000
+"""Longest time of a statement on a store that is only read, and the number of SQLite's instructions between two looks at the clock."""
 _MIGRATION_LOCK = 0x67616E77  # PostgreSQL's advisory lock on the migration: "ganw"
 
 
@@ -197,6 +202,9 @@ def _engine(address: URL, file: Path | None, *, create: bool) -> Engine:
     engine = create_engine(address, **options)
     event.listen(engine, "before_cursor_execute", _clean_parameters, retval=True)
     event.listen(engine, "connect", _sqlite_connect)
+    if not create:
+        event.listen(engine, "connect", _sqlite_bound)
+        event.listen(engine, "before_cursor_execute", _set_deadline)
     event.listen(engine, "begin", _sqlite_begin)
     return engine
 
@@ -217,6 +225,22 @@ def _sqlite_connect(connection: Any, _: object) -> None:
     with closing(connection.cursor()) as cursor:
         cursor.execute("PRAGMA synchronous=NORMAL")
         cursor.execute("PRAGMA foreign_keys=ON")
+
+
+def _set_deadline(connection: Connection, *_: object) -> None:
+    connection.info["deadline"] = time.monotonic() + STATEMENT_SECONDS
+
+
+def _sqlite_bound(connection: Any, record: Any) -> None:
+    """Bound what a store of unknown origin can do to its reader: bytes of a cell, time of a statement, and tables alone."""
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_CELL_BYTES)
+    with closing(connection.cursor()) as cursor:
+        cursor.execute("PRAGMA trusted_schema=OFF")
+        cursor.execute("SELECT name FROM sqlite_master WHERE type NOT IN ('table', 'index') OR sql LIKE 'CREATE VIRTUAL%' LIMIT 1")
+        odd = cursor.fetchone()
+    if odd is not None:
+        raise UserError(f"store must hold tables and indexes only, got {show_value(odd[0])}")
+    connection.set_progress_handler(lambda: time.monotonic() > record.info.get("deadline", math.inf), INSTRUCTIONS)
 
 
 def _sqlite_begin(connection: Connection) -> None:

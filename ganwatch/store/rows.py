@@ -13,7 +13,7 @@ from ganwatch.core.errors import UserError, show_value
 from ganwatch.core.plain_records import read_record
 from ganwatch.store.strict_json import decode
 
-MAX_JSON = 2**24
+MAX_JSON = 2**21
 """Longest JSON of a cell, in characters."""
 _KEYS = ("run_id", "id", "attempt", "series", "block")
 _JSON_COLUMNS = ("provenance", "outcome", "extras", "detail", "verdict")

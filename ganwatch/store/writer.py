@@ -186,9 +186,10 @@ class Writer:
             self._count_losses(0, set())
             raise DamagedStoreError(f"the store cannot be read any more: {error}") from error
         missing = self._written_incidents - incidents
-        if stored[0] < self._written["blocks"] or missing or state != self._written_state:
-            self._count_losses(int(stored[1] or 0), incidents)
-            held = f"{stored[0]:,} of {self._written['blocks']:,} blocks of readings, state {state!r}, {len(missing)} incidents less"
+        readings = int(stored[1] or 0)
+        if stored[0] < self._written["blocks"] or readings < self._written["readings"] or missing or state != self._written_state:
+            self._count_losses(readings, incidents)
+            held = f"{readings:,} of {self._written['readings']:,} readings, state {state!r}, {len(missing)} incidents less"
             raise DamagedStoreError(f"the store has lost what was written: it holds {held}")
 
     def _count_losses(self, readings: int, incidents: set[str]) -> None:
@@ -208,7 +209,7 @@ class Writer:
             self._written_incidents.clear()
             self._last_blocks, self._has_run_row = None, False
             for _, _, block in self._iter_blocks():
-                block.unsaved = len(block.values)
+                block.unsaved, block.counted = len(block.values), 0
 
     def _write_run(self, connection: Connection) -> None:
         status = {"state": self._state, "ended": self._ended, "heartbeat": time.time()}
@@ -279,7 +280,8 @@ class Writer:
     def _discard_committed(self, last_blocks: dict[str, int]) -> None:
         """Remove everything but the newest blocks from memory after a commit."""
         for series, number, block in self._iter_blocks():
-            self._written["readings"] += block.unsaved
+            self._written["readings"] += len(block.values) - block.counted
+            block.counted = len(block.values)
             self._written["blocks"] += number > last_blocks.get(series, -1)
             last_blocks[series] = max(number, last_blocks.get(series, number))
             block.commit()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import pickle
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,10 @@ from ganwatch.isolation.random_state import preserved_random_state
 from ganwatch.trainer.data import SCALES
 from ganwatch.trainer.module import GAN
 from ganwatch.trainer.pickle_bounds import MAX_BYTES, check_pickle
+
+MAX_BATCH_VALUES = 2**24
+"""Most values of a batch that is drawn."""
+_ARCHIVE = b"PK\x03\x04"
 
 
 class GeneratedBatches:
@@ -56,9 +61,10 @@ class GeneratedBatches:
     """
 
     def __init__(self, path: str | Path, *, count: int, seed: int = 0, batch_size: int = 256, argument: str = "checkpoint") -> None:
-        self.name, self.sample_size, self.seed, self.batch_size, self.argument = str(path), count, seed, batch_size, argument
+        self.name, self.sample_size, self.seed, self.argument = str(path), count, seed, argument
         self.gan, self.value_range = _load_gan(path, argument)
         self.averaged = self.gan.average is not None
+        self.batch_size = max(1, min(batch_size, MAX_BATCH_VALUES // math.prod(self.gan.shape)))
 
     def __iter__(self) -> Iterator[Tensor]:
         """Draw batches ``(N, *shape)`` float32."""
@@ -104,13 +110,22 @@ def _load_gan(path: str | Path, argument: str) -> tuple[GAN, tuple[float, float]
 def _load_file(path: str | Path, argument: str) -> tuple[dict[str, Any], int]:
     """Return the tensors and plain types of a checkpoint, and the size of its file in bytes."""
     with open_regular(path, argument) as file:
+        starts_well, size = file.read(len(_ARCHIVE)) == _ARCHIVE, file.seek(0, 2)
         with open_archive(file, argument, str(path)) as archive:
-            for member in archive.infolist():
-                if member.compress_type != zipfile.ZIP_STORED:
-                    raise ValueError(f"its members must not be compressed, got {member.filename!r}")
-                if member.filename.endswith("/data.pkl"):
-                    check_pickle(archive.read(member) if member.file_size <= MAX_BYTES else bytes(MAX_BYTES + 1))
-            size = sum(member.file_size for member in archive.infolist())
+            members = archive.infolist()
+            pickles = [member for member in members if member.filename.lower().endswith("data.pkl")]
+            content = archive.read(pickles[0]) if len(pickles) == 1 and pickles[0].file_size <= MAX_BYTES else b""
+        names = {member.filename.lower() for member in members}
+        rules = {  # torch reads archives less strictly than zipfile, and must not see another one
+            "it must be an archive from its first byte on": starts_well,
+            f"it must have one data.pkl of at most {MAX_BYTES:,} bytes": bool(content) and pickles[0].filename.endswith("/data.pkl"),
+            "its members must have different names": len(names) == len(members),
+            "its members must not be compressed": all(member.compress_type == zipfile.ZIP_STORED for member in members),
+            "its members must not overlap": sum(member.file_size for member in members) <= size,
+        }
+        if broken := [rule for rule, holds in rules.items() if not holds]:
+            raise ValueError(broken[0])
+        check_pickle(content)
         file.seek(0)
         checkpoint: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
         return checkpoint, size

@@ -17,6 +17,7 @@ from ganwatch.core.argument_checks import (
     check_integer,
     check_output_folder,
     check_output_store,
+    check_text,
     shorten,
 )
 from ganwatch.core.errors import UserError
@@ -86,6 +87,8 @@ class TrainCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse ``args``, not the command line of the process; ``resume`` is not part of the configuration."""
+        for word in args:
+            check_text("arguments", word)
         files = {path: read_config(path) for path in config_files(args)}
         for word in args:
             check_yaml(word.partition("=")[2] if word.startswith("-") else word, "on the command line")

@@ -8,6 +8,8 @@ MAX_BYTES = 2**24
 """Largest pickle of a checkpoint, without its tensors, in bytes."""
 MAX_INSTRUCTIONS = 1_000_000
 """Most instructions. A tensor takes about 40."""
+MODULES = frozenset({"collections", "torch", "torch._utils", "torch.storage"})
+"""Modules of what a checkpoint may name. Others hold what allocates as much memory as a number says, such as ``bytearray``."""
 MAX_STACK = 20_000
 """Most values that wait on the stack. A nested value waits there until the inner ones are complete; a flat list adds 1,000 at a time."""
 
@@ -31,7 +33,9 @@ def check_pickle(content: bytes) -> None:
     if len(content) > MAX_BYTES:
         raise ValueError(f"a checkpoint must hold at most {MAX_BYTES:,} bytes beside its tensors, got {len(content):,}")
     height, marks = 0, []
-    for count, (instruction, _, _) in enumerate(pickletools.genops(content)):
+    for count, (instruction, argument, _) in enumerate(pickletools.genops(content)):
+        if instruction.name == "STACK_GLOBAL" or (instruction.name == "GLOBAL" and str(argument).partition(" ")[0] not in MODULES):
+            raise ValueError(f"a checkpoint must name nothing but tensors and dictionaries, got {argument or 'a name put together'}")
         before, after = instruction.stack_before, instruction.stack_after
         if instruction.name == "MARK":
             marks.append(height)

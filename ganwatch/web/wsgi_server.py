@@ -14,7 +14,7 @@ from email.parser import BytesHeaderParser
 from http import HTTPStatus
 from typing import Any
 
-from ganwatch.core.errors import UserError
+from ganwatch.core.errors import UserError, show_error
 from ganwatch.web.allowed_hosts import VARIABLE, AllowedHosts
 
 log = logging.getLogger("ganwatch")
@@ -72,7 +72,7 @@ class WsgiServer:
         self._socket = _listen(address, port)
         self.port = int(self._socket.getsockname()[1])
         self._connections: dict[asyncio.Task[None], bool] = {}  # True once the application was called, oldest first
-        self._has_warned = False
+        self._warned: set[str] = set()
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name=f"ganwatch-{name}", daemon=True)
@@ -151,16 +151,17 @@ class WsgiServer:
         headers = BytesHeaderParser().parsebytes(rest)
         hosts = headers.get_all("host", [])
         if len(hosts) != 1 or not self._hosts.allow(str(hosts[0])):
-            self._warn(str(hosts[0]) if hosts else "")
+            host = str(hosts[0])[:100] if hosts else ""
+            self._warn_once("%s: refused a request for host %r; the environment variable %s allows it", self._name, host, VARIABLE)
             return _plain(HTTPStatus.FORBIDDEN, f"This host name is not allowed: {VARIABLE} takes further names, separated by commas.")
         if method not in {"GET", "HEAD"}:
             return _plain(HTTPStatus.METHOD_NOT_ALLOWED)
         return self._call_application(method, target, headers)
 
-    def _warn(self, host: str) -> None:
-        if not self._has_warned:
-            self._has_warned = True
-            log.warning("%s: refused a request for host %r; the environment variable %s allows it", self._name, host[:100], VARIABLE)
+    def _warn_once(self, text: str, *values: str) -> None:
+        if text not in self._warned:
+            self._warned.add(text)
+            log.warning(text, *values)
 
     def _call_application(self, method: str, target: str, headers: Message) -> bytes:
         path, _, query = target.partition("?")
@@ -170,8 +171,8 @@ class WsgiServer:
         try:
             parts = self._application(environ, lambda status, fields, _error=None: started.append((status, fields)))
             body = b"".join(parts)
-        except Exception:
-            log.exception("%s: a request failed", self._name)
+        except Exception as error:  # noqa: BLE001  # a request that the application cannot read, or a fault of its own
+            self._warn_once("%s: a request failed: %s", self._name, show_error(error))
             return _plain(HTTPStatus.INTERNAL_SERVER_ERROR)
         status, fields = started[-1]
         return _message(status, dict(fields), body, is_head=method == "HEAD")

@@ -16,12 +16,12 @@ from ganwatch.detectors.non_finite import NonFinite
 
 
 def test_a_window_of_a_preset_is_bounded():
-    with pytest.raises(UserError, match=r"preset must give GW501 a whole number of at most 100,000 as window, got 1000000000"):
+    with pytest.raises(UserError, match=r"must give range mismatch \(GW501\) a whole number of at most 100,000 as window, got 1000000000"):
         create_detectors(discover_detectors(), {"GW501": {"window": 10**9}}, "preset")
 
 
 def test_a_ratio_of_a_preset_is_no_divisor_of_zero():
-    with pytest.raises(UserError, match=r"preset must give GW504 .* valid arguments: scale_ratio must be > 0 \(ratio\), got 0"):
+    with pytest.raises(UserError, match=r"must give latent fault \(GW504\) valid arguments: scale_ratio must be > 0 \(ratio\), got 0"):
         create_detectors(discover_detectors(), {"GW504": {"scale_ratio": 0}}, "preset")
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 import tracemalloc
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from ganwatch.core.files import MAX_TEXT_BYTES, open_regular, read_toml, walk_fi
 from ganwatch.core.zip_archives import FREE_BYTES, MAX_MEMBERS
 from ganwatch.data import urls
 from ganwatch.data.batches import SampleBatches
+from ganwatch.data.images import _check_coding
 from ganwatch.data.opening import open_source
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 3, 8, 8), dtype=np.uint8)
@@ -168,6 +171,7 @@ def test_settings_files_are_bounded(tmp_path, endless):
     for path, content, message in (
         (large, None, "at most 1,048,576 bytes, got 1,048,577"),
         (tmp_path / "deep.toml", "a = " + "[" * 100_000, "nested too deeply|must be a TOML file"),
+        (tmp_path / "dots.toml", ".".join("a" * 20_000) + " = 1", "a key has more than 50 parts"),
         (tmp_path / "digits.toml", "a = " + "9" * 5000, "must be a TOML file"),
         (tmp_path / "bytes.toml", "\udcff", "must be a TOML file"),
     ):
@@ -249,3 +253,16 @@ def test_a_folder_without_permission_is_an_error_not_a_gap(tmp_path, monkeypatch
         open_source(tmp_path)
 
 
+
+
+def test_images_that_take_long_to_decode_are_left_out(tmp_path):
+    buffer = io.BytesIO()
+    Image.fromarray(IMAGES[0, 0]).save(buffer, "JPEG", progressive=True)
+    jpeg = buffer.getvalue()
+    (tmp_path / "a.jpg").write_bytes(jpeg)
+    (tmp_path / "b.jpg").write_bytes(jpeg[:-2] + b"\xff\xda\x00\x08\x01\x01\x00\x00\x00\x10" * 2000 + jpeg[-2:])
+    samples = SampleBatches(tmp_path)
+    assert sum(map(len, samples)) == 1
+    assert "a JPEG must have at most 500 scans" in samples.skipped[0].reason
+    with pytest.raises(ValueError, match="a tile of a TIFF must have at most 33,554,432 pixels"):
+        _check_coding(SimpleNamespace(format="TIFF", tag_v2={322: 32_768, 323: 60_000}), None)

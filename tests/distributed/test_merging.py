@@ -172,7 +172,7 @@ def test_strangers_that_are_silent_or_slow_keep_no_rank_waiting():
     server = MessageServer("localhost", 1, lambda *message: heard.append(message), lambda rank: left.set())
     _, port, word = server.address
     with ExitStack() as strangers:
-        for _ in range(MAX_HANDSHAKES - 1):
+        for _ in range(3 * MAX_HANDSHAKES):
             strangers.enter_context(socket.create_connection(("127.0.0.1", port))).sendall(b"g")
         with socket.create_connection(("127.0.0.1", port)) as rank:
             rank.sendall(f'{word} 1\n{{"loss/g": 0.5}}\n'.encode())

@@ -259,3 +259,32 @@ def test_records_before_the_start_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"start\(run\) must come before"):
         sink.readings(batch(1, 2))
     sink.close()
+
+
+def test_an_older_copy_put_in_place_is_a_loss(tmp_path: Path) -> None:
+    inner = SqlSink(tmp_path)
+    sink = BackgroundSink(inner)
+    sink.start(RUN)
+    sink.readings(batch(1, 100))
+    sink.sync()
+    with closing(sqlite3.connect(tmp_path / "ganwatch.db")) as live, closing(sqlite3.connect(tmp_path / "older.db")) as older:
+        live.backup(older)
+    sink.readings(batch(100, 200))
+    sink.finish("finished")
+    sink.sync()
+    with closing(sqlite3.connect(tmp_path / "ganwatch.db")) as live, closing(sqlite3.connect(tmp_path / "older.db")) as older:
+        older.backup(live)
+    sink.close()
+    assert sink.failures == 1
+    assert sink.describe_losses() == "200 written readings"
+
+
+def test_steps_that_are_written_twice_are_no_loss(tmp_path: Path) -> None:
+    sink = BackgroundSink(SqlSink(tmp_path))
+    sink.start(RUN)
+    for start in (1, 5, 3, 200, 150):
+        sink.readings(batch(start, start + 100))
+        sink.sync()
+    sink.finish("finished")
+    sink.close()
+    assert (sink.failures, sink.dropped) == (0, 0)

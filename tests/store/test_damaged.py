@@ -13,12 +13,13 @@ from targets.stores import _content, lay_artifacts, read_store, rows_of, write
 
 from ganwatch import cli
 from ganwatch.core.errors import UserError
-from ganwatch.store import queries
+from ganwatch.store import database, queries
 from ganwatch.store.database import open_store
 from ganwatch.store.rows import UnreadableStoreError
 from ganwatch.store.strict_json import decode, encode
 
 DEEP = "[" * 100_000
+ENDLESS = "WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n) SELECT max(id) AS id FROM n"
 
 
 @pytest.mark.parametrize(
@@ -107,3 +108,25 @@ def test_a_pipe_in_place_of_a_file_of_the_store_is_not_waited_for(tmp_path: Path
     for create in (True, False):
         with pytest.raises(UserError, match=f"store must be a regular file, got a pipe: '.*{name}'"):
             open_store(tmp_path, create=create)
+
+
+@pytest.mark.parametrize(
+    "trap",
+    [
+        "ALTER TABLE run RENAME TO held; CREATE VIEW run AS " + ENDLESS,
+        "CREATE TRIGGER t AFTER INSERT ON run BEGIN DELETE FROM run; END",
+    ],
+)
+def test_a_store_of_views_or_triggers_is_refused(tmp_path: Path, trap: str, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path, rows_of(1)[0])
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(trap)
+    assert cli.main(["runs", "--store", str(tmp_path)]) == 2
+    assert "store must hold tables and indexes only" in capsys.readouterr().err
+
+
+def test_a_statement_that_does_not_end_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, rows_of(1)[0])
+    monkeypatch.setattr(database, "STATEMENT_SECONDS", 0.05)
+    with open_store(tmp_path, create=False) as store, pytest.raises(UnreadableStoreError, match="interrupted"), store.read() as connection:
+        connection.exec_driver_sql(ENDLESS)

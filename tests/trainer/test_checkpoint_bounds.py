@@ -61,6 +61,19 @@ def test_an_endless_pickle_is_refused():
     check_pickle(pickle.dumps([list(range(5000)), {str(number): [number] for number in range(5000)}], 2))
 
 
+def test_what_torch_would_read_and_zipfile_not_is_refused(save, tmp_path):
+    whole = save().read_bytes()
+    with (tmp_path / "legacy.ckpt").open("wb") as file:
+        file.write(b"\x80\x02]q\x00." + whole)
+    refuse(tmp_path / "legacy.ckpt", "an archive from its first byte on")
+    with zipfile.ZipFile(tmp_path / "twice.ckpt", "w") as archive:
+        archive.writestr("a/data.pkl", b"\x80\x02}.")
+        archive.writestr("a/DATA.PKL", b"\x80\x02}.")
+    refuse(tmp_path / "twice.ckpt", "one data.pkl")
+    with pytest.raises(ValueError, match="got builtins bytearray"):
+        check_pickle(b"\x80\x02cbuiltins\nbytearray\nJ\xff\xff\xff\x7f\x85R.")
+
+
 def test_compressed_members_are_refused(save):
     path = save()
     replace_pickle(path, None, zipfile.ZIP_DEFLATED)
@@ -87,4 +100,4 @@ def test_a_pickle_that_would_execute_is_refused(tmp_path):
             return (pytest.fail, ("executed",))
 
     torch.save({"hyper_parameters": Command()}, tmp_path / "last.ckpt")
-    refuse(tmp_path / "last.ckpt", "it holds more than weights")
+    refuse(tmp_path / "last.ckpt", "must name nothing but tensors and dictionaries, got _pytest.outcomes")
