@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING, Any
 
 from ganwatch.commands._terminal import print_text
-from ganwatch.core.errors import UserError
 
 if TYPE_CHECKING:
     from lightning import Callback
@@ -28,9 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train or resume, and print a summary; return 130 after Ctrl-C."""
+    """Train or resume, and print a summary; return 130 after Ctrl-C, 2 without arguments."""
     if not args.arguments:
-        raise UserError(START)
+        print_text(*f"ganwatch train: {START}".split("\n"), file=sys.stderr)
+        return 2
     from ganwatch.session.lightning import GanWatch
     from ganwatch.trainer.cli import TrainCLI
     from ganwatch.trainer.run import silence_lightning

@@ -57,6 +57,7 @@ def write_recordings(path: str | Path, recordings: Iterable[Recording]) -> None:
             use_dictionary=["run", "series"],
             column_encoding={"step": "DELTA_BINARY_PACKED", "value": "BYTE_STREAM_SPLIT"},
             write_statistics=["run"],
+            write_page_checksum=True,
         ) as writer:
             names: set[str] = set()
             for recording in recordings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -137,6 +138,18 @@ def test_a_corrupt_page_costs_its_run_and_is_said(corrupt):
         read.extend(one.name for one in read_recordings(corrupt))
     assert read == ["a", "c"]
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("share", [number / 20 for number in range(1, 14)])
+def test_a_changed_byte_of_a_page_is_never_read_as_another_number(parquet, share):
+    whole = [*read_recordings(parquet)]
+    content = parquet.read_bytes()
+    place = int(share * len(content))
+    parquet.write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
+    read: list[Recording] = []
+    with suppress(UserError):
+        read.extend(read_recordings(parquet))
+    assert [one for one in read if one not in whole] == []
 
 
 def test_the_command_reads_the_rest_and_ends_with_2(corrupt, capsys):
