@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -39,24 +40,23 @@ def describe(item: NDArray[Any], *, channels: int, side: int) -> NDArray[np.floa
     image = to_channels_first(item)
     if image is None:
         return _hash(item.reshape(-1).astype(np.float64))
-    image = image.astype(np.float64)
-    colour = image[:3] if image.shape[0] >= 3 else image[:1].repeat(3, axis=0)  # red, green, blue
-    small = _resize(_resize(colour if channels > 1 else colour.mean(0, keepdims=True), side, 1), side, 2).reshape(-1)
+    averaged = _resize(_resize(image[:3] if image.shape[0] >= 3 else image[:1], side, 1), side, 2)  # red, green, blue
+    colours = averaged.repeat(3, axis=0) if len(averaged) < channels else averaged
+    small = (colours if channels > 1 else colours.mean(0)).reshape(-1)
     small = small - small.mean()
     unit: NDArray[np.float32] = (small / max(float(np.linalg.norm(small)), 1e-12)).astype(np.float32)
     return unit
 
 
-def _resize(image: NDArray[np.float64], size: int, axis: int) -> NDArray[np.float64]:
+def _resize(image: NDArray[Any], size: int, axis: int) -> NDArray[np.float64]:
+    """Average an image along an axis, in double precision; a large one is not converted as a whole."""
     length = image.shape[axis]
-    starts = np.arange(size) * length // size
+    ends = np.arange(size + 1) * length // size
     if length <= size:
-        repeated: NDArray[np.float64] = image.take(starts, axis=axis)
+        repeated: NDArray[np.float64] = image.take(ends[:-1], axis=axis).astype(np.float64)
         return repeated
-    shape = tuple(size if place == axis else 1 for place in range(image.ndim))
-    sums: NDArray[np.float64] = np.add.reduceat(image, starts, axis=axis)
-    sums /= np.diff(np.append(starts, length)).reshape(shape)
-    return sums
+    before = (slice(None),) * axis
+    return np.stack([image[(*before, slice(low, high))].mean(axis, dtype=np.float64) for low, high in pairwise(ends.tolist())], axis)
 
 
 def _hash(vector: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -147,6 +148,10 @@ class ArtifactRoot:
         if len(content) > MAX_BYTES:
             raise UserError(f"an artifact must be a file of at most {MAX_BYTES:,} bytes, got more in {path!r}")
         return content
+
+    def missing(self, paths: Iterable[str]) -> set[str]:
+        """Return the paths without a file; none where each would take a request to a server."""
+        return {path for path in paths if isinstance(self._files, LocalFileSystem) and not self._files.exists(self._full(path))}
 
     def write(self, path: str, content: bytes) -> None:
         """Write a file and create the folders above it."""

@@ -76,6 +76,7 @@ class Writer:
         self._has_run_row = False  # True once the store has the row of the run
         self._written: Counter[str] = Counter()  # readings and blocks in the store
         self._written_incidents: set[str] = set()
+        self._written_sheets: set[str] = set()
         self._written_state = ""
         self.losses: Counter[str] = Counter()
 
@@ -179,22 +180,27 @@ class Writer:
             with self.store.read() as connection:
                 stored = connection.execute(select(func.count(), func.sum(func.length(_BLOCK.c.offsets))).where(*self._owner(_BLOCK))).one()
                 state = connection.execute(select(_ATTEMPT.c.state).where(*self._owner(_ATTEMPT))).scalar()
+                sheets = set(connection.execute(select(_ARTIFACT.c.path).where(_ARTIFACT.c.run_id == self.run.id)).scalars())
                 incidents = set(connection.execute(select(_INCIDENT.c.id).where(_INCIDENT.c.run_id == self.run.id)).scalars())
         except UnreadableStoreError as error:
             if isinstance(error.__cause__, OperationalError) and "no such table" not in str(error):
                 raise  # locked, or gone for now
-            self._count_losses(0, set())
+            self._count_losses(0, set(), set())
             raise DamagedStoreError(f"the store cannot be read any more: {error}") from error
+        sheets &= self._written_sheets - self.store.artifacts.missing(self._written_sheets)
         missing = self._written_incidents - incidents
         readings = int(stored[1] or 0)
-        if stored[0] < self._written["blocks"] or readings < self._written["readings"] or missing or state != self._written_state:
-            self._count_losses(readings, incidents)
-            held = f"{readings:,} of {self._written['readings']:,} readings, state {state!r}, {len(missing)} incidents less"
+        has_readings = stored[0] >= self._written["blocks"] and readings >= self._written["readings"]
+        if not (has_readings and not missing and sheets == self._written_sheets and state == self._written_state):
+            self._count_losses(readings, incidents, sheets)
+            held = f"{readings:,} of {self._written['readings']:,} readings, {len(sheets)} of {len(self._written_sheets)} sets of images"
+            held += f", state {state!r}, {len(missing)} incidents less"
             raise DamagedStoreError(f"the store has lost what was written: it holds {held}")
 
-    def _count_losses(self, readings: int, incidents: set[str]) -> None:
-        """Count what was written, less the readings and incidents that are still there."""
+    def _count_losses(self, readings: int, incidents: set[str], sheets: set[str]) -> None:
+        """Count what was written, less the readings, incidents and contact sheets that are still there."""
         self.losses["readings"] += max(0, self._written["readings"] - readings)
+        self.losses["sets of images"] += len(self._written_sheets - sheets)
         self.losses["incidents"] += len(self._written_incidents - incidents)
         self.losses = +self.losses  # without zeros
 
@@ -202,11 +208,12 @@ class Writer:
         """Create a deleted database again and mark everything in memory as new to it."""
         if self.store.ensure_exists():
             held = sum(len(block.values) - block.unsaved for _, _, block in self._iter_blocks())
-            self._count_losses(held, set())
+            self._count_losses(held, set(), set())
             if self.losses:
                 log.warning("the store was deleted or replaced, and is made anew; lost: %s", dict(self.losses))
             self._written.clear()
             self._written_incidents.clear()
+            self._written_sheets.clear()
             self._last_blocks, self._has_run_row = None, False
             for _, _, block in self._iter_blocks():
                 block.unsaved, block.counted = len(block.values), 0
@@ -275,6 +282,7 @@ class Writer:
             row |= {"incident_id": samples.incident, "created": time.time()}
             with self.store.begin() as connection:
                 _upsert(connection, _ARTIFACT, ("run_id", "path"), row)
+            self._written_sheets.add(sheet.path)
             del self._samples[0]
 
     def _discard_committed(self, last_blocks: dict[str, int]) -> None:

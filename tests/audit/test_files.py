@@ -1,6 +1,7 @@
 """Folders and files, through the command."""
 
 import json
+import tracemalloc
 from functools import partial
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from PIL import Image
 
 from ganwatch.audit import audit as timed_audit
+from ganwatch.audit.descriptor import describe
 from ganwatch.cli import parser
 from ganwatch.core.errors import UserError
 
@@ -93,3 +95,12 @@ def test_what_is_no_data_is_refused(tmp_path):
 def test_an_empty_name_is_not_the_folder_one_is_in():
     with pytest.raises(UserError, match=r"data must be an existing path, .* got an empty text"):
         _run("")
+
+
+def test_a_large_image_is_described_without_a_copy_in_double_precision():
+    image = np.zeros((5000, 5000, 3), np.uint8)
+    tracemalloc.start()
+    describe(image, channels=3, side=12)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < image.nbytes / 2

@@ -279,6 +279,23 @@ def test_an_older_copy_put_in_place_is_a_loss(tmp_path: Path) -> None:
     assert sink.describe_losses() == "200 written readings"
 
 
+@pytest.mark.parametrize("gone", ["files", "rows"])
+def test_images_that_are_gone_are_counted(tmp_path: Path, gone: str) -> None:
+    sink = BackgroundSink(SqlSink(tmp_path))
+    sink.start(RUN)
+    sink.readings(batch(1, 5))
+    sink.samples(IMAGE)
+    sink.finish("finished")
+    sink.sync()
+    if gone == "files":
+        shutil.rmtree(tmp_path / "artifacts")
+    else:
+        with closing(sqlite3.connect(tmp_path / "ganwatch.db")) as connection, connection:
+            connection.execute("DELETE FROM artifact")
+    sink.close()
+    assert (sink.failures, sink.describe_losses()) == (1, "1 written sets of images")
+
+
 def test_steps_that_are_written_twice_are_no_loss(tmp_path: Path) -> None:
     sink = BackgroundSink(SqlSink(tmp_path))
     sink.start(RUN)
