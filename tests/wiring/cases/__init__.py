@@ -1,0 +1,1 @@
+"""Faults of wiring and their healthy look-alikes; a file for each detector."""
