@@ -185,7 +185,7 @@ class Recorder:
     def _plan_step(self, *, is_incomplete: bool = False) -> None:
         """Plan the step that begins; ``is_incomplete`` means that the last sampled one lacked a phase or a network."""
         step, calls = self._step, self.call_recorder
-        step.shift = self.planner.cadence.shift
+        step.shift, step.count_tensors = self.planner.cadence.shift, self.ownership.count_tensors
         self._plan = plan = self.planner.plan(step.index)
         step.due = plan.due
         self.batch_origin.current_step = step.index

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from types import MappingProxyType
 from typing import Any
@@ -121,6 +121,8 @@ class Step:
     """Number of steps by which cadences run ahead of the index."""
     clock: Activity = Activity.GENERATOR_UPDATES
     """Activity of the loop that ended the step."""
+    count_tensors: Callable[[], Mapping[str, tuple[int, int, int, int]]] = dict
+    """Counts the networks' parameter tensors, by role; see ``TensorCounts``."""
 
     @property
     def tick(self) -> int:
@@ -195,6 +197,11 @@ class StepView:
     def logged(self) -> Mapping[str, float | Tensor]:
         """Readings that the loop itself logged, by series."""
         return MappingProxyType(self._record.logged)
+
+    @property
+    def tensor_counts(self) -> Mapping[str, tuple[int, int, int, int]]:
+        """Numbers of each network's parameter tensors as of now: all, trainable, held by an optimizer that has stepped, with a gradient."""
+        return self._record.count_tensors()
 
     @property
     def wall_time(self) -> float:

@@ -58,6 +58,8 @@ class Verdict:
         One sentence for a person.
     onset : int or None, step
         First step of the evidence. None stands for ``window`` steps before now.
+    advice : str
+        What to try first on this evidence; empty for the first remedy of the runbook.
     """
 
     value: float
@@ -67,6 +69,7 @@ class Verdict:
     origin: str
     explanation: str
     onset: int | None = None
+    advice: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,8 @@ class Detector(Stateful, ABC):
     """True if most trainings have no such input. Then it applies only once the input was measured."""
     causal_priority: ClassVar[int] = 0
     """Order among causes of the same kind. A smaller one explains a larger one."""
+    is_fact: ClassVar[bool] = False
+    """True if only a kind that is earlier in the causal order explains it, however long something else has gone on."""
     tunable: ClassVar[Mapping[str, tuple[float, float]]] = {}
     """Arguments that make it more sensitive or stricter: name to most sensitive and strictest value, with the default between them."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache, partial
 from operator import methodcaller
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ganwatch.core.clean_text import clean_text
 from ganwatch.core.coverage import Coverage
 from ganwatch.core.detector import Detector, DetectorResult, NotApplicable, Verdict
+from ganwatch.core.diagnosis import CausalRank
 from ganwatch.core.errors import UserError, show_names
 from ganwatch.core.guard import Guard
-from ganwatch.core.incidents import Incident, IncidentBook, State
+from ganwatch.core.incident_book import IncidentBook
+from ganwatch.core.incidents import Incident, State
 from ganwatch.core.names import name_failure
+from ganwatch.core.onsets import Looks
 from ganwatch.core.outcome import EARLY_STEPS, MIN_IDLE_STEPS, Conclusion, Outcome, find_unjudged
 from ganwatch.core.plain_records import read_record
 from ganwatch.core.probe import Probe
@@ -46,6 +49,7 @@ class _SavedState:
     incidents: Mapping[str, Any]
     coverage: Mapping[str, tuple[int, int, int]]
     last_updates: Mapping[str, int]
+    looks: Mapping[str, tuple[tuple[int, float], ...]] = field(default_factory=dict)
 
 
 class Gatherer(Protocol):
@@ -98,6 +102,7 @@ class Monitor:
         self._entries_for = lru_cache(maxsize=256)(partial(_select_entries, self._entries))
         self._results: dict[str, DetectorResult] = {}
         self._coverage = Coverage()
+        self._looks = Looks({name for _, _, inputs, _ in self._entries for name in inputs if not name.startswith("updates_")})
         self._last_updates = {"g": 0, "d": 0}
         self._sent_outcome = Outcome()
         self._step = 0
@@ -174,6 +179,7 @@ class Monitor:
         changed: list[Incident] = []
         measured, active, names = readings.values, self.incidents.active, tuple(readings.values)
         self._coverage.add(names, readings.step)
+        self._looks.add(readings.step, measured)
         for role in self._last_updates:
             if measured.get(f"updates_performed/{role}"):
                 self._last_updates[role] = readings.step
@@ -181,11 +187,15 @@ class Monitor:
             if not inputs.isdisjoint(measured):
                 self.guard(part, partial(self._update_detector, detector, readings))
             result = self._results.get(code)
+            if isinstance(result, Verdict) and code not in active:
+                result = self._looks.refine(result, readings.step)
             if result is not None or code in active:
                 changed += self.guard(part, partial(self.incidents.update, readings.step, detector, result)) or []
         if changed:
             self.send_readings()
         for incident in changed:
+            if incident.has_just_fired:
+                incident.extras = incident.extras | self._rule_out(incident)
             self._call_sinks("incident", replace(incident))
             for listener in self.listeners:
                 self.guard("listener", partial(listener, incident))
@@ -194,6 +204,14 @@ class Monitor:
     def _update_detector(self, detector: Detector, readings: Readings) -> None:
         self._results[detector.code] = None
         self._results[detector.code] = detector.update(readings)
+
+    def _rule_out(self, incident: Incident) -> dict[str, Any]:
+        """Return which possible causes of an incident are absent, and which could not be judged."""
+        rank = self.incidents.graph.ranks[incident.code]
+        possible = {one.code: one for one in self.detectors if CausalRank.of(one).key < rank.key and one.code not in self.incidents.active}
+        unjudged = {one.code for one in find_unjudged(possible.values(), self._results, self._coverage.spans(), self._step, early_steps=0)}
+        unjudged |= {code for code in possible if isinstance(self._results.get(code), NotApplicable)}
+        return {"ruled_out": sorted(possible.keys() - unjudged), "not_judged": sorted(unjudged)}
 
     def samples(self, samples: SampleImages) -> None:
         """Send images to every sink."""
@@ -251,6 +269,7 @@ class Monitor:
             "incidents": self.incidents.state_dict(),
             "coverage": self._coverage.state_dict(),
             "last_updates": dict(self._last_updates),
+            "looks": self._looks.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -276,6 +295,7 @@ class Monitor:
         for detector in restored:
             detector.load_state_dict(dict(saved.detectors[detector.code]))
         self._step, self._coverage, self._last_updates = saved.step, coverage, dict(saved.last_updates)
+        self._looks.load_state_dict(saved.looks)
         self._results |= {detector.code: results[detector.code] for detector in self.detectors if detector.code in results}
 
     def _call_sinks(self, method: str, *args: Any) -> None:

@@ -68,6 +68,7 @@ class NonFinite(Detector):
         "data_nonfinite/real",
     )
     causal_priority = 2
+    is_fact = True
 
     def __init__(self, *, grace_period: int = 60) -> None:
         self.grace_period = grace_period

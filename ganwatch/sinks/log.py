@@ -26,6 +26,8 @@ class LogSink(Sink):
         self._logged: dict[str, State] = {}
         self._titles: dict[str, str] = {}
         """Titles of the incidents so far, by id."""
+        self._causes: dict[str, str | None] = {}
+        """Cause that was logged for each incident, by id."""
 
     def readings(self, readings: Sequence[Readings]) -> None:
         """Do nothing: a log is no place for series."""
@@ -34,11 +36,17 @@ class LogSink(Sink):
         """Remember that the firing of this incident has been logged."""
         self._titles[incident.id] = incident.title
         self._logged[incident.id] = State.FIRING
+        self._causes[incident.id] = incident.cause
 
     def incident(self, incident: Incident) -> None:
         """Log one line when the incident fires and one when it resolves: errors for pages, warnings for tickets."""
         self._titles[incident.id] = incident.title
-        if incident.state == State.PENDING or self._logged.get(incident.id) == incident.state:
+        if incident.state == State.PENDING:
+            return
+        cause, self._causes[incident.id] = self._causes.get(incident.id), incident.cause
+        if self._logged.get(incident.id) == incident.state:
+            if incident.cause is not None and incident.cause != cause:
+                log.warning("%s is explained by %s now", name_failure(incident.title, incident.id), _name(incident.cause, self._titles))
             return
         self._logged[incident.id] = incident.state
         if incident.state == State.RESOLVED:
@@ -52,19 +60,27 @@ def describe(incident: Incident, titles: Mapping[str, str]) -> str:
 
     ``titles`` are those of the incidents so far, by id.
     """
-    parts = [f"{name_failure(incident.title, incident.id)} since step {incident.onset} (seen at step {incident.seen or incident.opened})"]
+    again = f", again, {incident.recurrences + 1} times in all" if incident.recurrences else ""
+    seen = f"(seen at step {incident.seen or incident.opened}{again})"
+    parts = [f"{name_failure(incident.title, incident.id)} since step {incident.onset} {seen}"]
     if incident.evidence is not None:
         now = incident.evidence
         bound = f" against {now.threshold:.4g}" if math.isfinite(now.value) else ""
         parts.append(f"{now.signal} = {now.value:.4g}{bound} ({now.origin}): {now.explanation.rstrip('.')}")
     if incident.cause is not None:
-        cause = incident.cause
-        parts.append(f"explained by {name_failure(titles[cause], cause) if cause in titles else cause}")
-    if incident.remedies:
-        parts.append(f"try first: {_first_remedy(incident.remedies)}")
+        parts.append(f"explained by {_name(incident.cause, titles)}")
+    elif incident.extras.get("ruled_out"):
+        parts.append(f"cause not found, ruled out: {', '.join(incident.extras['ruled_out'])}")
+    advice = incident.evidence.advice if incident.evidence is not None else ""
+    if advice or incident.remedies:
+        parts.append(f"try first: {advice or _first_remedy(incident.remedies)}")
     if incident.runbook:
         parts.append(f"see {incident.runbook}")
     return "; ".join(parts)
+
+
+def _name(incident: str, titles: Mapping[str, str]) -> str:
+    return name_failure(titles[incident], incident) if incident in titles else incident
 
 
 def _first_remedy(remedies: str) -> str:

@@ -9,7 +9,7 @@ from ganwatch.core.detector import Verdict
 from ganwatch.core.detector_settings import create_detectors, discover_detectors
 from ganwatch.core.errors import UserError, show_names, show_value
 from ganwatch.core.import_path import import_attribute
-from ganwatch.core.incidents import IncidentBook
+from ganwatch.core.incident_book import IncidentBook
 from ganwatch.core.monitor import Monitor
 from ganwatch.core.statistics import HealthyMedian, Plateau, Streak, Window
 from ganwatch.detectors.non_finite import NonFinite

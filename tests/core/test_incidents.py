@@ -8,15 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ganwatch.core.detector import Detector, FailureKind, NotApplicable, Severity, Verdict
-from ganwatch.core.incidents import CAUSAL_WINDOW, ONSET_TOLERANCE, Incident, IncidentBook, State, incident_from_plain, incident_to_plain
+from ganwatch.core.diagnosis import CAUSAL_WINDOW, ONSET_TOLERANCE
+from ganwatch.core.incident_book import MAX_WAIT, RECURRENCE, IncidentBook
+from ganwatch.core.incidents import Incident, State, incident_from_plain, incident_to_plain
 
 KINDS = {"1": FailureKind.DIVERSITY, "2": FailureKind.BALANCE, "3": FailureKind.NUMERICS, "4": FailureKind.QUALITY, "5": FailureKind.DATA}
 
 
-def detector_class(code: str, *, fire_after: int = 0, resolve_after: int = 3, causal_priority: int = 0) -> type[Detector]:
+def detector_class(code: str, *, fire_after: int = 0, resolve_after: int = 3, causal_priority: int = 0, is_fact: bool = False) -> type[Detector]:
     facts = {"code": code, "title": f"failure {code}", "severity": Severity.TICKET, "inputs": ("loss/g",)}
     facts["kind"] = KINDS.get(code[2], FailureKind.OTHER)
-    timing = {"fire_after": fire_after, "resolve_after": resolve_after, "causal_priority": causal_priority}
+    timing = {"fire_after": fire_after, "resolve_after": resolve_after, "causal_priority": causal_priority, "is_fact": is_fact}
     return type(code, (Detector,), facts | timing)
 
 
@@ -49,20 +51,34 @@ def test_a_verdict_that_does_not_last_leaves_nothing() -> None:
     assert [incident.id for incident in book.history] == ["GW101-1"]
 
 
-def test_one_incident_while_verdicts_go_on_and_another_after_it_was_resolved() -> None:
-    book = IncidentBook()
-    reports = []
-    for step in range(1, 31):
-        failing = step in {*range(5, 10), 12, *range(20, 23)}  # a gap of 2 is shorter than resolve_after, one of 7 is longer
-        reports += [(one.id, one.state, step) for one in book.update(step, COLLAPSE, verdict() if failing else None)]
-    assert reports == [
+def reports_of(book: IncidentBook, failing: set[int], last: int) -> list[tuple[str, State, int]]:
+    steps = range(1, last + 1)
+    return [(one.id, one.state, at) for at in steps for one in book.update(at, COLLAPSE, verdict() if at in failing else None)]
+
+
+def test_one_incident_while_verdicts_go_on_and_another_long_after_it_was_resolved() -> None:
+    book, again = IncidentBook(), 16 + RECURRENCE
+    failing = {*range(5, 10), 12, again}  # a gap of 2 is shorter than resolve_after
+    assert reports_of(book, failing, again + 3) == [
         ("GW101-1", State.FIRING, 5),
         ("GW101-1", State.RESOLVED, 15),
-        ("GW101-2", State.FIRING, 20),
-        ("GW101-2", State.RESOLVED, 25),
+        ("GW101-2", State.FIRING, again),
+        ("GW101-2", State.RESOLVED, again + 3),
     ]
-    assert [(one.seen, one.resolved) for one in book.history] == [(12, 15), (22, 25)]
+    assert [(one.seen, one.resolved, one.recurrences) for one in book.history] == [(12, 15, 0), (again, again + 3, 0)]
     assert book.firing == []
+
+
+def test_a_failure_that_comes_back_soon_is_one_incident_that_takes_longer_to_end() -> None:
+    book = IncidentBook()
+    assert reports_of(book, {5, 10, 15, 20}, 40) == [
+        ("GW101-1", State.FIRING, 5),
+        ("GW101-1", State.RESOLVED, 8),
+        ("GW101-1", State.FIRING, 10),
+        ("GW101-1", State.RESOLVED, 26),
+    ]
+    [incident] = book.history
+    assert (incident.onset, incident.fired, incident.seen, incident.resolved, incident.recurrences) == (5, 5, 20, 26, 1)
 
 
 @pytest.mark.parametrize(("given", "expected"), [(verdict(onset=7), 7), (verdict(window=5), 16), (verdict(window=50), 1)])
@@ -90,11 +106,12 @@ def test_the_causal_order_decides_between_onsets_within_the_causal_window() -> N
         assert causes(book) == {f"{cause.code}-1": None, f"{symptom.code}-1": f"{cause.code}-1"}
 
 
-def test_otherwise_the_earlier_onset_is_the_cause() -> None:
-    book = IncidentBook()
-    book.update(1000, COLLAPSE, verdict(onset=1000))
-    book.update(1500, DATA, verdict(onset=1001 + CAUSAL_WINDOW))
-    assert causes(book) == {"GW101-1": None, "GW501-1": "GW101-1"}
+def test_what_goes_on_for_long_explains_what_it_brings_about() -> None:
+    for symptom, cause in ((DOMINATION, "GW101-1"), (GRADIENTS, "GW101-1"), (DATA, None), (detector_class("GW301", is_fact=True), None)):
+        book = IncidentBook()
+        book.update(1000, COLLAPSE, verdict(onset=1000))
+        book.update(1500, symptom, verdict(onset=1001 + CAUSAL_WINDOW))
+        assert causes(book) == {"GW101-1": None, f"{symptom.code}-1": cause}
 
 
 @pytest.mark.parametrize(("late", "cause"), [(0, "GW501-1"), (1, None)])
@@ -134,13 +151,20 @@ def test_a_resolved_incident_explains_nothing() -> None:
     assert causes(book) == {"GW501-1": None, "GW101-1": None}
 
 
-def test_a_pending_incident_explains_nothing_yet() -> None:
+def test_a_symptom_waits_for_a_cause_that_is_pending() -> None:
     book, slow = IncidentBook(), detector_class("GW501", fire_after=5)
     book.update(10, slow, verdict(onset=10))
-    book.update(11, COLLAPSE, verdict(onset=11))
-    assert causes(book) == {"GW101-1": None}
+    assert book.update(11, COLLAPSE, verdict(onset=11)) == []
     book.update(15, slow, verdict(onset=10))
+    assert [one.id for one in book.update(16, COLLAPSE, verdict(onset=11))] == ["GW101-1"]
     assert causes(book) == {"GW501-1": None, "GW101-1": "GW501-1"}
+
+
+def test_a_symptom_does_not_wait_for_ever() -> None:
+    book, slow = IncidentBook(), detector_class("GW501", fire_after=1000)
+    fired = [step for step in range(10, 100) for one in (slow, COLLAPSE) if book.update(step, one, verdict(onset=10))]
+    assert fired == [10 + MAX_WAIT]
+    assert causes(book) == {"GW101-1": None}
 
 
 def test_incidents_as_plain_types() -> None:

@@ -5,12 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import compress
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from ganwatch.capture.step import Update
+
+
+class TensorCounts(NamedTuple):
+    """Numbers of a network's parameter tensors."""
+
+    total: int
+    trainable: int
+    """Those that require a gradient."""
+    held: int
+    """Those that some optimizer holds which has stepped."""
+    with_gradient: int
+    """Those that have a gradient now, be it zero."""
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
-from ganwatch.capture.attribution.owned_parameters import OptimizerFacts, OwnedParameters
+from ganwatch.capture.attribution.owned_parameters import OptimizerFacts, OwnedParameters, TensorCounts
 from ganwatch.capture.taps import forward_calls
 from ganwatch.core.errors import UserError
 
@@ -121,6 +121,20 @@ class Ownership:
                 count = sum(name.partition(" ")[0] == roles for name in named)
                 named[f"{roles} {count + 1}" if count else roles] = optimizer
         return named
+
+    def count_tensors(self) -> dict[str, TensorCounts]:
+        """Count the tensors of each network, by what optimizers and backward passes have done with them."""
+        held = {id(p) for facts in self.known.values() if facts.optimizer() is not None for owned in facts.owned for p in owned.parameters}
+        counts = {}
+        for role, network in self._networks.items():
+            tensors = list(network.parameters())
+            counts[role] = TensorCounts(
+                len(tensors),
+                sum(tensor.requires_grad for tensor in tensors),
+                sum(id(tensor) in held for tensor in tensors),
+                sum(tensor.grad is not None for tensor in tensors),
+            )
+        return counts
 
     def _find_similar_roles(self, parameters: Sequence[nn.Parameter]) -> list[str]:
         shapes = Counter(parameter.shape for parameter in parameters if id(parameter) not in self._names)

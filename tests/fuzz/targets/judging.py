@@ -17,7 +17,7 @@ from ganwatch.calibration.replayed_runs import replay_run
 from ganwatch.core.detector import NotApplicable, Verdict
 from ganwatch.core.detector_settings import discover_detectors
 from ganwatch.core.guard import Guard
-from ganwatch.core.incidents import IncidentBook
+from ganwatch.core.incident_book import IncidentBook
 from ganwatch.core.monitor import Monitor
 from ganwatch.core.readings import Readings
 from ganwatch.core.signals import catalogue

@@ -1,0 +1,113 @@
+"""Which failure explains which: a declared graph between kinds of failures, with conditions in time."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from ganwatch.core.detector import Detector, FailureKind
+from ganwatch.core.incidents import Incident, State
+
+CAUSAL_WINDOW = 300
+"""Steps within which onsets count as simultaneous, so that the causal order decides."""
+ONSET_TOLERANCE = 60
+"""Steps by which the onset of a cause may follow the alarm of its symptom, because onsets are estimated from a window."""
+EXPLAINS_LATE: Mapping[FailureKind, frozenset[FailureKind]] = {
+    FailureKind.NUMERICS: frozenset({FailureKind.DATA}),
+    FailureKind.BALANCE: frozenset({FailureKind.NUMERICS}),
+    FailureKind.DIVERSITY: frozenset({FailureKind.NUMERICS, FailureKind.BALANCE}),
+    FailureKind.QUALITY: frozenset({FailureKind.BALANCE, FailureKind.DIVERSITY}),
+}
+"""Edges against the causal order, from a cause to kinds that it brings about if it goes on: a generator that was lost gives samples out
+of range, one that has collapsed is easy to tell from the data. Nothing brings about a fault of wiring, nor a fact."""
+
+
+class CausalRank(NamedTuple):
+    """Place of a detector in the causal order."""
+
+    kind: int
+    """``FailureKind.order``."""
+    priority: int
+    """``Detector.causal_priority``."""
+    is_fact: bool = False
+    """True if only an earlier place in the order explains it."""
+
+    @classmethod
+    def of(cls, detector: type[Detector] | Detector) -> CausalRank:
+        """Return the place of a detector."""
+        return cls(detector.kind.order, detector.causal_priority, detector.is_fact or detector.kind is FailureKind.WIRING)
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """Order among causes; the smaller one explains the larger one."""
+        return self.kind, self.priority
+
+
+KINDS = tuple(FailureKind)
+
+
+class CausalGraph:
+    """Places of the detectors, and from them the causes of incidents.
+
+    Parameters
+    ----------
+    window : int, steps
+        Distance of onsets within which the causal order decides.
+
+    Examples
+    --------
+    >>> from ganwatch.detectors.mode_collapse import ModeCollapse
+    >>> from ganwatch.detectors.range_mismatch import RangeMismatch
+    >>> graph = CausalGraph()
+    >>> graph.add(ModeCollapse), graph.add(RangeMismatch)
+    (None, None)
+    >>> graph.may_explain("GW501", "GW101"), graph.may_explain("GW101", "GW501"), graph.may_explain("GW101", "GW101")
+    (True, False, False)
+    """
+
+    def __init__(self, window: int = CAUSAL_WINDOW) -> None:
+        self.window = window
+        self.ranks: dict[str, CausalRank] = {}
+        """Place of each detector that had an incident, by code."""
+
+    def add(self, detector: type[Detector] | Detector) -> None:
+        """Add a detector."""
+        if detector.code not in self.ranks:
+            self.ranks[detector.code] = CausalRank.of(detector)
+
+    def may_explain(self, cause: str, symptom: str) -> bool:
+        """Return True if the detector with one code explains that with the other one at simultaneous onsets."""
+        return self.ranks[cause].key < self.ranks[symptom].key
+
+    def explains(self, cause: Incident, symptom: Incident) -> bool:
+        """Return True if one incident explains another one: an edge of the graph whose condition in time holds."""
+        if cause.code == symptom.code or (cause.resolved is not None and cause.resolved < symptom.onset):
+            return False
+        same = self.ranks[cause.code].key == self.ranks[symptom.code].key
+        if self.may_explain(cause.code, symptom.code) or (same and (cause.onset, cause.code) < (symptom.onset, symptom.code)):
+            latest = symptom.onset + self.window
+            if symptom.fired is not None:
+                latest = max(symptom.onset, min(latest, symptom.fired + ONSET_TOLERANCE))  # steps may go back
+            return cause.onset <= latest
+        ranks = self.ranks[cause.code], self.ranks[symptom.code]
+        kinds = [KINDS[rank.kind] for rank in ranks]
+        is_edge = kinds[0] is kinds[1] or kinds[1] in EXPLAINS_LATE.get(kinds[0], ())
+        return is_edge and not ranks[1].is_fact and cause.onset + self.window < symptom.onset
+
+    def find_roots(self, incidents: Collection[Incident]) -> Iterator[tuple[Incident, str | None]]:
+        """Yield each incident with the id of the root of its causes, None if it is a root itself."""
+        causes = {symptom.id: self._best_cause(incidents, symptom) for symptom in incidents}
+        for incident in incidents:
+            root, seen = incident, {incident.id}
+            while (cause := causes[root.id]) is not None and cause.id not in seen:
+                root = cause
+                seen.add(root.id)
+            yield incident, None if root is incident else root.id
+
+    def _best_cause(self, incidents: Iterable[Incident], symptom: Incident) -> Incident | None:
+        candidates = [cause for cause in incidents if self.explains(cause, symptom)]
+        return min(candidates, key=lambda cause: (*self.ranks[cause.code].key, cause.onset, cause.code), default=None)
+
+    def is_waiting(self, symptom: Incident, active: Iterable[Incident]) -> bool:
+        """Return True if an incident that is pending would explain this one."""
+        return any(other.state is State.PENDING and self.may_explain(other.code, symptom.code) for other in active)
