@@ -114,6 +114,12 @@ class Detector(Stateful, ABC):
     """Order among causes of the same kind. A smaller one explains a larger one."""
     is_fact: ClassVar[bool] = False
     """True if only a kind that is earlier in the causal order explains it, however long something else has gone on."""
+    acts_slowly: ClassVar[bool] = False
+    """True if the failure takes long to show in the fakes, so that it does not explain a sudden loss of diversity or quality."""
+    onset_delay: ClassVar[int] = 0
+    """Steps by which its onset may be found late, for a failure that is seen only after some of its course."""
+    explains: ClassVar[tuple[str, ...]] = ()
+    """Codes that it explains against the causal order if it came first."""
     tunable: ClassVar[Mapping[str, tuple[float, float]]] = {}
     """Arguments that make it more sensitive or stricter: name to most sensitive and strictest value, with the default between them."""
 

@@ -23,19 +23,23 @@ of range, one that has collapsed is easy to tell from the data. Nothing brings a
 
 
 class CausalRank(NamedTuple):
-    """Place of a detector in the causal order."""
+    """Place of a detector in the causal order, and what is known of the failure as a cause; see ``Detector`` for the fields."""
 
     kind: int
     """``FailureKind.order``."""
     priority: int
-    """``Detector.causal_priority``."""
     is_fact: bool = False
-    """True if only an earlier place in the order explains it."""
+    acts_slowly: bool = False
+    onset_delay: int = 0
+    explains: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, detector: type[Detector] | Detector) -> CausalRank:
         """Return the place of a detector."""
-        return cls(detector.kind.order, detector.causal_priority, detector.is_fact or detector.kind is FailureKind.WIRING)
+        is_fact = detector.is_fact or detector.kind is FailureKind.WIRING
+        return cls(
+            detector.kind.order, detector.causal_priority, is_fact, detector.acts_slowly, detector.onset_delay, tuple(detector.explains)
+        )
 
     @property
     def key(self) -> tuple[int, int]:
@@ -83,16 +87,31 @@ class CausalGraph:
         """Return True if one incident explains another one: an edge of the graph whose condition in time holds."""
         if cause.code == symptom.code or (cause.resolved is not None and cause.resolved < symptom.onset):
             return False
-        same = self.ranks[cause.code].key == self.ranks[symptom.code].key
-        if self.may_explain(cause.code, symptom.code) or (same and (cause.onset, cause.code) < (symptom.onset, symptom.code)):
-            latest = symptom.onset + self.window
-            if symptom.fired is not None:
-                latest = max(symptom.onset, min(latest, symptom.fired + ONSET_TOLERANCE))  # steps may go back
-            return cause.onset <= latest
-        ranks = self.ranks[cause.code], self.ranks[symptom.code]
-        kinds = [KINDS[rank.kind] for rank in ranks]
+        by, of = self.ranks[cause.code], self.ranks[symptom.code]
+        if of.acts_slowly and self._is_sudden(cause):
+            return symptom.onset >= cause.onset - ONSET_TOLERANCE
+        if by.acts_slowly and self._is_sudden(symptom):
+            return False
+        if symptom.code in by.explains or cause.code in of.explains:
+            is_first = (cause.onset, cause.fired or 0) <= (symptom.onset, symptom.fired or 0)
+            return is_first if symptom.code in by.explains else not self.explains(symptom, cause)
+        is_same = by.key == of.key and (cause.onset, cause.code) < (symptom.onset, symptom.code)
+        if self.may_explain(cause.code, symptom.code) or is_same:
+            return cause.onset <= self._latest_onset(symptom, by.onset_delay)
+        kinds = KINDS[by.kind], KINDS[of.kind]
         is_edge = kinds[0] is kinds[1] or kinds[1] in EXPLAINS_LATE.get(kinds[0], ())
-        return is_edge and not ranks[1].is_fact and cause.onset + self.window < symptom.onset
+        return is_edge and not of.is_fact and cause.onset + self.window < symptom.onset
+
+    def _is_sudden(self, incident: Incident) -> bool:
+        """Return True if the fakes were well shortly before the alarm: a loss of diversity or quality within few steps."""
+        has_lost = KINDS[self.ranks[incident.code].kind] in {FailureKind.DIVERSITY, FailureKind.QUALITY}
+        return has_lost and incident.fired is not None and incident.fired - incident.onset <= ONSET_TOLERANCE
+
+    def _latest_onset(self, symptom: Incident, delay: int) -> int:
+        """Return the latest onset of a cause of this symptom."""
+        if symptom.fired is None:
+            return symptom.onset + self.window
+        return max(symptom.onset, min(symptom.onset + self.window, symptom.fired + ONSET_TOLERANCE + delay))  # steps may go back
 
     def find_roots(self, incidents: Collection[Incident]) -> Iterator[tuple[Incident, str | None]]:
         """Yield each incident with the id of the root of its causes, None if it is a root itself."""

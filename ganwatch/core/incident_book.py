@@ -28,7 +28,6 @@ MAX_PATIENCE = 8
 class _SavedBook:
     incidents: tuple[Incident, ...]
     causal_ranks: Mapping[str, tuple[int, int]]
-    facts: tuple[str, ...] = ()
 
 
 class IncidentBook:
@@ -151,12 +150,8 @@ class IncidentBook:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state as plain types."""
-        ranks = self.graph.ranks.items()
-        return {
-            "incidents": [incident_to_plain(incident) for incident in self._incidents.values()],
-            "causal_ranks": {code: rank.key for code, rank in ranks},
-            "facts": [code for code, rank in ranks if rank.is_fact],
-        }
+        incidents = [incident_to_plain(incident) for incident in self._incidents.values()]
+        return {"incidents": incidents, "causal_ranks": {code: rank.key for code, rank in self.graph.ranks.items()}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a saved state.
@@ -178,4 +173,4 @@ class IncidentBook:
         for incident in self._incidents.values():
             if incident.resolved is not None:
                 self._resolved[incident.code] = max(incident.resolved, self._resolved.get(incident.code, incident.resolved))
-        self.graph.ranks = {code: CausalRank(*key, code in saved.facts) for code, key in saved.causal_ranks.items()}
+        self.graph.ranks = {code: CausalRank(*key) for code, key in saved.causal_ranks.items()} | self.graph.ranks

@@ -100,6 +100,8 @@ class Monitor:
         self.listeners: list[Callable[[Incident], None]] = []
         self._entries = [(detector, detector.code, frozenset(detector.inputs), _name_part(detector)) for detector in self.detectors]
         self._entries_for = lru_cache(maxsize=256)(partial(_select_entries, self._entries))
+        for detector in self.detectors:
+            self.incidents.graph.add(detector)
         self._results: dict[str, DetectorResult] = {}
         self._coverage = Coverage()
         self._looks = Looks({name for _, _, inputs, _ in self._entries for name in inputs if not name.startswith("updates_")})
@@ -188,7 +190,7 @@ class Monitor:
                 self.guard(part, partial(self._update_detector, detector, readings))
             result = self._results.get(code)
             if isinstance(result, Verdict) and code not in active:
-                result = self._looks.refine(result, readings.step)
+                result = self.guard(part, partial(self._looks.refine, result, readings.step)) or result
             if result is not None or code in active:
                 changed += self.guard(part, partial(self.incidents.update, readings.step, detector, result)) or []
         if changed:

@@ -57,6 +57,7 @@ class BadBatch(Detector):
     title = "bad input batch"
     severity = Severity.TICKET
     kind = FailureKind.DATA
+    is_fact = True
     inputs = ("data_nonfinite/real", "data_constant/real", "data_repeated/real")
     required = ("data_nonfinite/real",)
     tunable = {"max_share": (0.1, 0.9), "window": (10, 120)}

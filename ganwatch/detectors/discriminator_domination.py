@@ -70,6 +70,7 @@ class DiscriminatorDomination(Detector):
     title = "discriminator domination"
     severity = Severity.TICKET
     kind = FailureKind.BALANCE
+    acts_slowly = True
     inputs = ("d_auc", "energy_distance", "update_to_weight/g", "update_to_weight/d")
     required = ("d_auc", "energy_distance")
     tunable = {

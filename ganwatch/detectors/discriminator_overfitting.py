@@ -67,6 +67,7 @@ class DiscriminatorOverfitting(Detector):
     title = "discriminator overfitting"
     severity = Severity.TICKET
     kind = FailureKind.BALANCE
+    acts_slowly = True
     inputs = ("d_heldout_auc", "d_heldout_error", "d_heldout_gap", "d_auc")
     required = ("d_heldout_auc",)
     is_optional = True

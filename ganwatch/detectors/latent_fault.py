@@ -65,6 +65,7 @@ class LatentFault(Detector):
     inputs = ("latent_repeated", "latent_scale")
     required = ("latent_repeated",)
     causal_priority = 1
+    is_fact = True
     tunable = {"min_repeated_share": (0.05, 0.95), "scale_ratio": (2.0, 20.0), "window": (20, 160)}
 
     def __init__(self, *, min_repeated_share: float = 0.25, scale_ratio: float = 4.0, window: int = 40) -> None:

@@ -35,14 +35,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severity, Verdict
-from ganwatch.core.readings import Readings
-from ganwatch.core.statistics import HealthyMedian, Stateful
+from ganwatch.core.readings import Readings, is_finite
+from ganwatch.core.statistics import Stateful, Window
 
 FAMILIES = (
     "updates_attempted", "updates_performed", "updates_skipped", "zero_gradient", "output_gradient",
     "tensors", "tensors_trainable", "tensors_held", "tensors_with_gradient",
 )  # fmt: skip
 
+RECENT_STEPS = 100
+"""Steps before a network was left out over which D's usual share of pairs ranked right is taken."""
 MIN_LEAD = 0.05
 """Share of pairs ranked right, above the usual one, from which a loop may be waiting for the other network to catch up."""
 
@@ -65,23 +67,24 @@ class _Network(Stateful):
         self._tensors = [0.0, 0.0, 0.0, 0.0]
         self._idle_looks = 0
         """Looks in a row at which the network had gradients, and no optimizer held it."""
-        self._usual_auc = HealthyMedian(warmup=3)
+        self._usual_auc = Window(RECENT_STEPS)
+        """Shares while the network is stepped."""
         self._auc = -1.0
         """Latest share of pairs that D ranks right since the network was stepped last; negative if there is none."""
 
     def update(self, readings: Readings) -> None:
         """Add the readings of one step."""
         step = readings.step
-        attempted, performed, skipped, zero, at_output, *tensors = readings.select(self.inputs)
-        auc = readings.get("d_auc")
+        selected = readings.select((*self.inputs, f"updates_performed/{self.other}", "d_auc"))
+        attempted, performed, skipped, zero, at_output, *tensors, by_other, auc = (value if is_finite(value) else None for value in selected)
         if attempted is not None:
-            self._add_attempts(step, attempted, performed or 0.0, skipped or 0.0, readings.get(f"updates_performed/{self.other}") or 0.0)
+            self._add_attempts(step, attempted, performed or 0.0, skipped or 0.0, by_other or 0.0)
         if zero is not None:
             self._add_look(step, is_zero=zero == 1.0 and at_output != 0.0)
         if auc is not None:
             self._auc = auc
             if not self._gap:
-                self._usual_auc.update(auc)
+                self._usual_auc.add(step, auc)
         if None not in tensors:
             self._tensors = [count or 0.0 for count in tensors]
             _, _, held, with_gradient = self._tensors
@@ -137,9 +140,9 @@ class _Network(Stateful):
 
     def _falls_behind(self) -> bool:
         """Return True unless D ranks clearly better than usual, or worse, so that the loop may be waiting for the other network."""
-        if self._auc < 0.0 or not self._usual_auc.is_ready:
+        if self._auc < 0.0 or not len(self._usual_auc):
             return True
-        better = self._auc - self._usual_auc.value
+        better = self._auc - self._usual_auc.median
         return (better if self.role == "d" else -better) < MIN_LEAD
 
     @property

@@ -94,6 +94,7 @@ class Oscillation(Detector):
     fire_after = 40
     resolve_after = 200
     causal_priority = 3
+    onset_delay = 120
     tunable = {
         "min_shift": (0.3, 1.5),
         "min_swing": (0.05, 0.4),

@@ -81,6 +81,7 @@ class Stall(Detector):
     inputs = ("update_to_weight/g", "energy_distance", "precision", "coverage", "d_auc")
     required = ("update_to_weight/g", "energy_distance")
     causal_priority = 1
+    explains = ("GW101", "GW102", "GW103")
     tunable = {
         "rest_update_ratio": (1e-5, 1e-7),
         "rest_ratio": (2e-2, 1e-3),

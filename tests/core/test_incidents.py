@@ -198,6 +198,8 @@ def test_a_book_restored_at_any_step_reports_the_same(script: list[tuple[int, li
         if position == at:
             state = json.loads(json.dumps(cut.state_dict()))
             cut = IncidentBook(5)
+            for detector in DETECTORS:
+                cut.graph.add(detector)
             cut.load_state_dict(state)
         for detector, bad in zip(DETECTORS, failing, strict=True):
             result = verdict(window=3) if bad else None
