@@ -81,6 +81,10 @@ def _show(store: Store, incident: queries.IncidentRecord, known: Sequence[querie
         st.markdown(f":material/subdirectory_arrow_right: Explained by **{escape_name(cause)}**: look there first.")
     elif incident.cause:
         st.markdown(f":material/subdirectory_arrow_right: Explained by an incident that is not recorded ({code_span(incident.cause)}).")
+    elif incident.search:
+        st.caption(escape_prose(incident.search))
+    if incident.recurrences:
+        st.markdown(f":material/replay: Came back {incident.recurrences:,} times after its end.")
     symptoms = [f"**{escape_name(incident_name(one))}**" for one in known if one.cause == incident.id]
     if symptoms:
         st.markdown(f":material/account_tree: Explains {', '.join(symptoms)}.")

@@ -71,6 +71,8 @@ def run(args: argparse.Namespace) -> int:
     for one in incidents:
         if one.evidence is not None:
             print_text("", f"{names[one.id]}: {_format_evidence(one.evidence)}", f"  {one.evidence.explanation}")
+            if one.search:
+                print_text(f"  {one.search}")
             if one.runbook:
                 print_text(f"  runbook: {one.runbook}")
     return 0

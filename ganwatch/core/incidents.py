@@ -10,6 +10,7 @@ from typing import Any
 from ganwatch.core.detector import Severity, Verdict
 from ganwatch.core.plain_records import read_record
 
+
 class State(StrEnum):
     """State of an incident."""
 
@@ -47,7 +48,20 @@ class Incident:
     @property
     def recurrences(self) -> int:
         """Number of times that it has come back after its end."""
-        return int(self.extras.get("recurrences", 0))
+        count = self.extras.get("recurrences")
+        return count if isinstance(count, int) else 0
+
+    @property
+    def search(self) -> str:
+        """What is known of causes if none was found; empty if one was, or if none is possible.
+
+        >>> extras = {"ruled_out": ["vanishing gradients (GW301)"], "not_judged": []}
+        >>> Incident("GW101-1", "GW101", "mode collapse", Severity.PAGE, State.FIRING, 5, 9, extras=extras).search
+        'cause not found; ruled out: vanishing gradients (GW301)'
+        """
+        lists = {how: self.extras.get(how) for how in ("ruled_out", "not_judged")}
+        found = [f"{how.replace('_', ' ')}: {', '.join(map(str, names))}" for how, names in lists.items() if names and isinstance(names, list)]
+        return "; ".join(["cause not found", *found]) if found and self.cause is None else ""
 
     @property
     def has_just_fired(self) -> bool:

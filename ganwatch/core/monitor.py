@@ -185,14 +185,8 @@ class Monitor:
         for role in self._last_updates:
             if measured.get(f"updates_performed/{role}"):
                 self._last_updates[role] = readings.step
-        for detector, code, inputs, part in self._entries if active else self._entries_for(names):
-            if not inputs.isdisjoint(measured):
-                self.guard(part, partial(self._update_detector, detector, readings))
-            result = self._results.get(code)
-            if isinstance(result, Verdict) and code not in active:
-                result = self.guard(part, partial(self._looks.refine, result, readings.step)) or result
-            if result is not None or code in active:
-                changed += self.guard(part, partial(self.incidents.update, readings.step, detector, result)) or []
+        for entry in self._entries if active else self._entries_for(names):
+            changed += self._judge(entry, readings, active)
         if changed:
             self.send_readings()
         for incident in changed:
@@ -202,6 +196,18 @@ class Monitor:
             for listener in self.listeners:
                 self.guard("listener", partial(listener, incident))
         return changed
+
+    def _judge(self, entry: _Entry, readings: Readings, active: Mapping[str, Incident]) -> list[Incident]:
+        """Let a detector judge the readings of a step. Return the incidents that changed."""
+        detector, code, inputs, part = entry
+        if not inputs.isdisjoint(readings.values):
+            self.guard(part, partial(self._update_detector, detector, readings))
+        result = self._results.get(code)
+        if result is None and code not in active:
+            return []
+        if isinstance(result, Verdict) and code not in active:
+            result = self.guard(part, partial(self._looks.refine, result, readings.step)) or result
+        return self.guard(part, partial(self.incidents.update, readings.step, detector, result)) or []
 
     def _update_detector(self, detector: Detector, readings: Readings) -> None:
         self._results[detector.code] = None
@@ -213,7 +219,8 @@ class Monitor:
         possible = {one.code: one for one in self.detectors if CausalRank.of(one).key < rank.key and one.code not in self.incidents.active}
         unjudged = {one.code for one in find_unjudged(possible.values(), self._results, self._coverage.spans(), self._step, early_steps=0)}
         unjudged |= {code for code in possible if isinstance(self._results.get(code), NotApplicable)}
-        return {"ruled_out": sorted(possible.keys() - unjudged), "not_judged": sorted(unjudged)}
+        codes = {"ruled_out": possible.keys() - unjudged, "not_judged": unjudged}
+        return {how: [name_failure(possible[code].title, code) for code in sorted(those)] for how, those in codes.items()}
 
     def samples(self, samples: SampleImages) -> None:
         """Send images to every sink."""

@@ -76,7 +76,7 @@ class _Network(Stateful):
         """Add the readings of one step."""
         step = readings.step
         selected = readings.select((*self.inputs, f"updates_performed/{self.other}", "d_auc"))
-        attempted, performed, skipped, zero, at_output, *tensors, by_other, auc = (value if is_finite(value) else None for value in selected)
+        attempted, performed, skipped, zero, at_output, *tensors, by_other, auc = (one if is_finite(one) else None for one in selected)
         if attempted is not None:
             self._add_attempts(step, attempted, performed or 0.0, skipped or 0.0, by_other or 0.0)
         if zero is not None:

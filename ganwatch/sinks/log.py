@@ -69,8 +69,8 @@ def describe(incident: Incident, titles: Mapping[str, str]) -> str:
         parts.append(f"{now.signal} = {now.value:.4g}{bound} ({now.origin}): {now.explanation.rstrip('.')}")
     if incident.cause is not None:
         parts.append(f"explained by {_name(incident.cause, titles)}")
-    elif incident.extras.get("ruled_out"):
-        parts.append(f"cause not found, ruled out: {', '.join(incident.extras['ruled_out'])}")
+    elif incident.search:
+        parts.append(incident.search.partition(";")[0])
     advice = incident.evidence.advice if incident.evidence is not None else ""
     if advice or incident.remedies:
         parts.append(f"try first: {advice or _first_remedy(incident.remedies)}")

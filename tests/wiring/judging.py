@@ -6,10 +6,9 @@ import importlib
 import pkgutil
 from dataclasses import dataclass
 
+from ganwatch.core.incidents import Incident
 from wiring import cases
 from wiring.loops import Loop
-
-from ganwatch.core.incidents import Incident
 
 
 @dataclass(frozen=True)

@@ -140,7 +140,8 @@ class Loop:
         sink = MemorySink()
         options = self.options()
         with ganwatch.watch(**self.networks(), store=None, sinks=[sink], audit_seconds=0.0, **options):  # type: ignore[arg-type]
-            for self.step in range(1, self.steps + 1):
+            for step in range(1, self.steps + 1):
+                self.step = step
                 self.before_step()
                 self.d_phase()
                 self.g_phase()

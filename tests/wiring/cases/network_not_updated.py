@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 from torch.optim import Adam
+
 from wiring.loops import Loop
 
 
