@@ -60,7 +60,8 @@ class Incident:
         'cause not found; ruled out: vanishing gradients (GW301)'
         """
         lists = {how: self.extras.get(how) for how in ("ruled_out", "not_judged")}
-        found = [f"{how.replace('_', ' ')}: {', '.join(map(str, names))}" for how, names in lists.items() if names and isinstance(names, list)]
+        named = {how: ", ".join(map(str, names)) for how, names in lists.items() if names and isinstance(names, list)}
+        found = [f"{how.replace('_', ' ')}: {names}" for how, names in named.items()]
         return "; ".join(["cause not found", *found]) if found and self.cause is None else ""
 
     @property

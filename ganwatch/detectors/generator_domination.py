@@ -22,7 +22,8 @@ What to do
 
 Blind spots
     A discriminator that learns at its usual rate and is fooled all the same, because it is too small or too strongly regularised. One that
-    no optimizer steps gives no reading; `status()` says so. Distances are taken in pixels.
+    no optimizer steps gives no reading; `status()` says so. One whose gradients are all zero since the start is not trained yet, by design, and
+    is left alone. Distances are taken in pixels.
 
 Calibration
     On the final part of the corpus it fired on 24 of the 24 runs whose failure it names, and on 0 of 216 healthy ones
@@ -79,7 +80,7 @@ class GeneratorDomination(Detector):
     title = "generator domination"
     severity = Severity.TICKET
     kind = FailureKind.BALANCE
-    inputs = ("d_auc", "update_to_weight/d", "update_to_weight/g", "pairwise_ratio", "energy_distance")
+    inputs = ("d_auc", "update_to_weight/d", "update_to_weight/g", "pairwise_ratio", "energy_distance", "zero_gradient/d")
     required = ("d_auc", "update_to_weight/d")
     fire_after = 40
     tunable = {
@@ -116,9 +117,15 @@ class GeneratorDomination(Detector):
         self._distance_before = Window(window)
         self._healthy_d_updates = HealthyMedian(warmup=5)
         self._onset: int | None = None
+        self._is_untrained: bool | None = None
+        """True while no gradient has reached D since the start, as where its loss begins later; None as long as nobody knows."""
 
     def update(self, readings: Readings) -> DetectorResult:
-        auc, d_update, g_update, diversity, distance = readings.select(self.inputs)
+        auc, d_update, g_update, diversity, distance, zero_gradient = readings.select(self.inputs)
+        if zero_gradient is not None:
+            self._is_untrained = zero_gradient == 1.0 and self._is_untrained is not False
+        if self._is_untrained:
+            return None
         for window, value in ((self._auc, auc), (self._d_updates, d_update), (self._g_updates, g_update), (self._diversity, diversity)):
             if value is not None:
                 window.add(readings.step, value)

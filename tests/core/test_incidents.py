@@ -15,7 +15,9 @@ from ganwatch.core.incidents import Incident, State, incident_from_plain, incide
 KINDS = {"1": FailureKind.DIVERSITY, "2": FailureKind.BALANCE, "3": FailureKind.NUMERICS, "4": FailureKind.QUALITY, "5": FailureKind.DATA}
 
 
-def detector_class(code: str, *, fire_after: int = 0, resolve_after: int = 3, causal_priority: int = 0, is_fact: bool = False) -> type[Detector]:
+def detector_class(
+    code: str, *, fire_after: int = 0, resolve_after: int = 3, causal_priority: int = 0, is_fact: bool = False
+) -> type[Detector]:
     facts = {"code": code, "title": f"failure {code}", "severity": Severity.TICKET, "inputs": ("loss/g",)}
     facts["kind"] = KINDS.get(code[2], FailureKind.OTHER)
     timing = {"fire_after": fire_after, "resolve_after": resolve_after, "causal_priority": causal_priority, "is_fact": is_fact}
