@@ -81,6 +81,16 @@ class ScalerStepped(NamedTuple):
     facts: OptimizerFacts
 
 
+class GradientsKept(NamedTuple):
+    """An optimizer has stepped whose gradients were watched since its previous step."""
+
+    role: str
+    kept: float | Tensor
+    """1 if it has applied the gradients of its previous step again, 0-d; 0 if they were cleared."""
+    left: float | Tensor
+    """1 if it has applied gradients that the other network's loss left, 0-d."""
+
+
 class BatchLoaded(NamedTuple):
     """The loop has got a batch of real data."""
 
@@ -105,6 +115,7 @@ Event = (
     | OptimizerBegan
     | OptimizerEnded
     | ScalerStepped
+    | GradientsKept
     | BatchLoaded
     | ReadingLogged
 )

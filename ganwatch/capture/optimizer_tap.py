@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from threading import get_ident
 from typing import Any
 
@@ -17,6 +18,7 @@ from ganwatch.capture.attribution.update_losses import PendingLosses
 from ganwatch.capture.event_stream import MAX_EVENTS, EventStream
 from ganwatch.capture.events import OptimizerBegan, OptimizerEnded, ScalerStepped
 from ganwatch.capture.gradient_sampler import GradientSampler, StepArguments
+from ganwatch.capture.kept_gradients import KeptGradients
 from ganwatch.capture.taps import optimizer_steps
 
 _OPTIMIZER_FILE = inspect.getfile(torch.optim.Optimizer)
@@ -36,14 +38,22 @@ class OptimizerTap:
     losses : PendingLosses
         Says if losses need no tracing.
     sampler : GradientSampler
+    kept : KeptGradients
     run : callable
         Runs a function with its arguments as a part of ganwatch, and returns its result, None after an error.
     """
 
     def __init__(
-        self, ownership: Ownership, stream: EventStream, losses: PendingLosses, sampler: GradientSampler, run: Callable[..., Any]
+        self,
+        ownership: Ownership,
+        stream: EventStream,
+        losses: PendingLosses,
+        sampler: GradientSampler,
+        kept: KeptGradients,
+        run: Callable[..., Any],
     ) -> None:
         self._ownership, self._stream, self._losses, self._sampler, self._run = ownership, stream, losses, sampler, run
+        self._kept = kept
         self._running: list[torch.optim.Optimizer] = []
         """Optimizers whose steps have begun and not ended, the innermost last."""
 
@@ -103,7 +113,7 @@ class OptimizerTap:
         try:
             if self._running and self._running[-1] is optimizer:
                 self._running.pop()
-            if stream.is_quiet and stream.thread == get_ident():
+            if stream.is_quiet and stream.thread == get_ident() and not self._kept.watches:
                 facts = self._ownership.known.get(id(optimizer), NO_FACTS)
                 if facts.is_of_one_network and facts.optimizer() is optimizer:
                     owned = facts.owned[0]
@@ -124,6 +134,7 @@ class OptimizerTap:
             return
         self._running = [other for other in self._running if other is not optimizer]
         facts = self._ownership.find(optimizer)
+        self._run(partial(self._kept.end_step, optimizer, facts, watch_next=self._sampler.sampled_index is not None))
         with_gradient = [one for one in facts.owned if one.has_gradient]
         trains_others = len(with_gradient) < len(facts.owned) and _trains_others(optimizer, facts.owned)
         rates = [one.group.get("lr") for one in with_gradient]

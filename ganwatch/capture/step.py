@@ -109,6 +109,8 @@ class Step:
     """Index of the latest step in which the network was updated, 0 for none, by role."""
     learning_rates: dict[str, float | Tensor] = field(default_factory=dict)
     """Learning rates by role, as the optimizers have them."""
+    wiring: dict[str, float | Tensor] = field(default_factory=dict)
+    """Facts about the loop, by series."""
     logged: dict[str, float | Tensor] = field(default_factory=dict)
     """Readings that the loop itself logged, by series."""
     wall_time: float = 0.0
@@ -190,6 +192,11 @@ class StepView:
     def learning_rates(self) -> Mapping[str, float | Tensor]:
         """Learning rates by role, as the optimizers have them."""
         return MappingProxyType(self._record.learning_rates)
+
+    @property
+    def wiring(self) -> Mapping[str, float | Tensor]:
+        """Facts about the loop, by series."""
+        return MappingProxyType(self._record.wiring)
 
     @property
     def logged(self) -> Mapping[str, float | Tensor]:
