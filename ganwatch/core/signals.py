@@ -181,6 +181,12 @@ register(
               group="data"),
     _positive("latent_scale", "Standard deviation of the latents.", group="latents", reduce="rms"),
     _positive("latent_repeated", "Share of latents that repeat another one of the batch.", unit="ratio", high=1.0, group="latents"),
+    _positive("norm_training",
+              "Share of the layers that depend on the mode (normalisation with running statistics, spectral normalisation, dropout) that "
+              "were in training mode in the call that trains the network.",
+              unit="ratio", high=1.0, label="network", group="wiring", reduce="min"),
+    _positive("layers_training", "Share of the network's other layers that were in training mode in the call that trains it.",
+              unit="ratio", high=1.0, label="network", group="wiring", reduce="min"),
     _positive("gradient_kept", "1 if an update applied the gradients of the previous one again, which nothing had cleared.", unit="ratio",
               high=1.0, label="network", group="wiring", reduce="max"),
     _positive("gradient_left", "1 if an update applied gradients that the other network's loss left, which nothing had cleared.",

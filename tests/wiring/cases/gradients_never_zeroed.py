@@ -122,7 +122,7 @@ class Accumulates(Loop):
 class ManyDUpdates(Loop):
     """Updates D five times for each update of G."""
 
-    steps = 300
+    steps, silent = 300, ("GW006",)
 
     def d_phase(self) -> None:
         for _ in range(5):
