@@ -81,14 +81,11 @@ class ScalerStepped(NamedTuple):
     facts: OptimizerFacts
 
 
-class GradientsKept(NamedTuple):
-    """An optimizer has stepped whose gradients were watched since its previous step."""
+class WiringFact(NamedTuple):
+    """A fact about the loop was found at a step of an optimizer."""
 
-    role: str
-    kept: float | Tensor
-    """1 if it has applied the gradients of its previous step again, 0-d; 0 if they were cleared."""
-    left: float | Tensor
-    """1 if it has applied gradients that the other network's loss left, 0-d."""
+    series: str
+    value: float | Tensor
 
 
 class BatchLoaded(NamedTuple):
@@ -115,7 +112,7 @@ Event = (
     | OptimizerBegan
     | OptimizerEnded
     | ScalerStepped
-    | GradientsKept
+    | WiringFact
     | BatchLoaded
     | ReadingLogged
 )

@@ -17,7 +17,7 @@ from torch.utils.weak import TensorWeakRef
 
 from ganwatch.capture.attribution.owned_parameters import OptimizerFacts, OwnedParameters
 from ganwatch.capture.event_stream import EventStream
-from ganwatch.capture.events import GradientsKept
+from ganwatch.capture.events import WiringFact
 from ganwatch.capture.gradient_changes import GradientChanges
 
 
@@ -28,7 +28,7 @@ class KeptGradients:
     ----------
     changes : GradientChanges
     stream : EventStream
-        Gets an event at the next step.
+        Gets the results.
 
     Attributes
     ----------
@@ -57,9 +57,8 @@ class KeptGradients:
         waiting, self.watches = self.watches, []
         for watch in waiting:
             if watch.optimizer() is optimizer:
-                result = watch.build_event()
-                if result is not None:
-                    self._stream.put(result)
+                for fact in watch.find_facts():
+                    self._stream.put(fact)
             elif watch.optimizer() is not None:
                 if facts.owned and watch.role not in facts.roles:
                     watch.add_other_step()
@@ -130,13 +129,13 @@ class Watch:
         """Add a step of the other network's optimizer: what was shared until then was its loss."""
         self._is_left |= self._is_shared
 
-    def build_event(self) -> GradientsKept | None:
-        """Return the result after the optimizer's step; None if no backward pass wrote to the gradient."""
+    def find_facts(self) -> list[WiringFact]:
+        """Return the result after the optimizer's step; none if no backward pass wrote to the gradient."""
         if not self._is_written:
-            return None
+            return []
         is_same = self._noted is not None and self._noted[0]() is self._parameter.grad  # not replaced after the last backward pass
         kept, left = (0.0 if flag is None or not is_same else flag.float() for flag in (self._kept, self._left))
-        return GradientsKept(self.role, kept, left)
+        return [WiringFact(f"gradient_kept/{self.role}", kept), WiringFact(f"gradient_left/{self.role}", left)]
 
 
 def _choose_parameter(owned: OwnedParameters) -> nn.Parameter | None:

@@ -20,6 +20,7 @@ from ganwatch.capture.kept_gradients import KeptGradients
 from ganwatch.capture.optimizer_tap import OptimizerTap
 from ganwatch.capture.step import Update
 from ganwatch.capture.taps import backward_losses
+from ganwatch.capture.undone_updates import UndoneUpdates
 
 
 class TrainingTaps:
@@ -63,8 +64,10 @@ class TrainingTaps:
         self.attribution = UpdateAttribution()
         self.sampler = GradientSampler(networks, self.stream, self.attribution, run=run, before_step=before_step)
         self._changes = GradientChanges(self.ownership)
-        self._kept = KeptGradients(self._changes, self.stream)
-        self._optimizers = OptimizerTap(self.ownership, self.stream, self.attribution.losses, self.sampler, self._kept, run)
+        self._kept, self._undone = KeptGradients(self._changes, self.stream), UndoneUpdates(self.stream)
+        self._optimizers = OptimizerTap(
+            self.ownership, self.stream, self.attribution.losses, self.sampler, kept=self._kept, undone=self._undone, run=run
+        )
         self._losses = backward_losses.Listener(
             self.stream,
             self.attribution.losses,
@@ -86,6 +89,7 @@ class TrainingTaps:
         self.sampler.detach()
         self._optimizers.detach()
         self._kept.clear()
+        self._undone.clear()
 
     def _on_gradient(self, loss: Tensor, parameters: Sequence[Any]) -> None:
         roles = self._changes.find_complete(parameters)
@@ -96,4 +100,5 @@ class TrainingTaps:
         """Drop all that waits for an update that will not come."""
         self.attribution.drop_pending()
         self._kept.clear()
+        self._undone.clear()
         self.sampler.drop_pending()

@@ -191,6 +191,12 @@ register(
               high=1.0, label="network", group="wiring", reduce="max"),
     _positive("gradient_left", "1 if an update applied gradients that the other network's loss left, which nothing had cleared.",
               unit="ratio", high=1.0, label="network", group="wiring", reduce="max"),
+    _positive("update_kept",
+              "Part of an update that is left when the next one begins: 1 if nothing but the optimizer writes weights, 0 if something "
+              "writes back those of before.",
+              unit="ratio", label="network", group="wiring"),
+    _positive("lookalike_updates", "Updates since the previous step of another network that has parameters of the same shapes.",
+              unit="count", label="network", group="wiring"),
     _positive("step_time", "Wall time from one step to the next.", unit="seconds", group="resources", reduce="max"),
     _positive("data_time", "Time spent waiting for data since the previous step.", unit="seconds", group="resources", reduce="max"),
     _positive("observer_time", "ganwatch's own time in the training thread since the previous step.", unit="seconds", group="resources",

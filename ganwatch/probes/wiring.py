@@ -11,10 +11,10 @@ from ganwatch.core.probe import Probe
 
 
 class Wiring(Probe):
-    """Whether updates apply gradients that nothing has cleared, right after sampled updates."""
+    """Gradients that nothing has cleared, and updates that something takes back, right after sampled updates; updates of a lookalike."""
 
     name = "wiring"
-    signals = ("gradient_kept", "gradient_left")
+    signals = ("gradient_kept", "gradient_left", "update_kept", "lookalike_updates")
     needs_calls = False
     deferrable = True
 
