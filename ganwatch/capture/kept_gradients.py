@@ -99,12 +99,14 @@ class Watch:
 
     def _note(self) -> None:
         gradient = self._parameter.grad
-        self._noted = None if gradient is None else (TensorWeakRef(gradient), gradient._version)
+        self._noted = None if gradient is None else (TensorWeakRef(gradient), _count_writes(gradient))
 
     @property
     def _is_as_noted(self) -> bool:
         gradient = self._parameter.grad
-        return gradient is not None and self._noted is not None and self._noted[0]() is gradient and self._noted[1] == gradient._version
+        if gradient is None or self._noted is None:
+            return False
+        return self._noted[0]() is gradient and self._noted[1] == _count_writes(gradient)
 
     def begin_backward(self) -> None:
         """Look at the gradient before a backward pass."""
@@ -136,6 +138,11 @@ class Watch:
         is_same = self._noted is not None and self._noted[0]() is self._parameter.grad  # not replaced after the last backward pass
         kept, left = (0.0 if flag is None or not is_same else flag.float() for flag in (self._kept, self._left))
         return [WiringFact(f"gradient_kept/{self.role}", kept), WiringFact(f"gradient_left/{self.role}", left)]
+
+
+def _count_writes(gradient: Tensor) -> int:
+    """Return the number of writes to a tensor in place so far."""
+    return gradient._version  # noqa: SLF001  # torch has no public name for it
 
 
 def _choose_parameter(owned: OwnedParameters) -> nn.Parameter | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 MODE_BUFFERS = "running_mean", "weight_u", "_u"
@@ -30,18 +31,19 @@ def read_modes(network: nn.Module) -> Modes:
     >>> read_modes(network.eval()), read_modes(nn.Linear(2, 2))
     (Modes(dependent=0.0, others=0.0), Modes(dependent=None, others=1.0))
     """
-    dependent, others = [], []
-    for module in network.modules():
-        if _depends_on_mode(module):
+    dependent, others, waiting = [], [], [network]
+    while waiting:
+        module = waiting.pop()
+        state = vars(module)  # read directly, because torch's iterators are slow
+        children, buffers = state["_modules"], state["_buffers"]
+        waiting += [child for child in children.values() if child is not None] if children else ()
+        if (buffers and _has_mode_buffer(buffers)) or (isinstance(module, _DropoutNd) and module.p > 0.0):
             dependent.append(module.training)
-        elif not module._modules:
+        elif not children:
             others.append(module.training)
     others = others or [network.training]
     return Modes(sum(dependent) / len(dependent) if dependent else None, sum(others) / len(others))
 
 
-def _depends_on_mode(module: nn.Module) -> bool:
-    buffers = module._buffers
-    if buffers and any(buffers.get(name) is not None for name in MODE_BUFFERS):
-        return True
-    return isinstance(module, _DropoutNd) and module.p > 0.0
+def _has_mode_buffer(buffers: Mapping[str, Tensor | None]) -> bool:
+    return any(buffers.get(name) is not None for name in MODE_BUFFERS)

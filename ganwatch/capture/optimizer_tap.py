@@ -72,7 +72,8 @@ class OptimizerTap:
     def _begin(self, optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> StepArguments | None:
         stream = self._stream
         try:
-            if stream.is_quiet and stream.thread == get_ident() and not (self._running or self._undone.waiting):  # the usual case, without further calls
+            # the usual case, without further calls
+            if stream.is_quiet and stream.thread == get_ident() and not (self._running or self._undone.waiting):
                 facts = self._ownership.known.get(id(optimizer), NO_FACTS)
                 is_usual = facts.is_of_one_network and facts.optimizer() is optimizer
                 if is_usual and (stream.has_loss or not self._losses.is_clear) and "found_inf" not in optimizer.__dict__:

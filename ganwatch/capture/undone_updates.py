@@ -1,7 +1,7 @@
 """Finds out whether an update is still there when the next one begins, or something has written the weights of before.
 
-A weight matrix of the network is copied before and after a sampled update and the one that follows, and compared with the weights with which
-the next update begins. Weights at the largest magnitude of the matrix are left out, because the loop may clip weights between updates. Two
+A weight matrix of the network is copied before and after a sampled update and the one that follows, and compared with what the next update
+begins with. Weights at the largest magnitude of the matrix are left out, because the loop may clip weights between updates. Two
 updates in a row are compared, because a method may take every second one back on purpose, as extragradient and unrolled updates do.
 """
 

@@ -74,10 +74,12 @@ class AveragedCopy(Detector):
         self.min_updates, self.max_kept, self.window = min_updates, max_kept, window
         self._lookalikes = dict.fromkeys(_NAMES, 0.0)
         self._first_lookalikes = dict.fromkeys(_NAMES, 0)
+        self._steps = 0
         self._kept = {role: Window(window) for role in _NAMES}
         self._onsets = dict.fromkeys(_NAMES, 0)
 
     def update(self, readings: Readings) -> DetectorResult:
+        self._steps += 1
         for role in _NAMES:
             lookalikes, performed, kept = readings.select(tuple(f"{name}/{role}" for name in _FAMILIES))
             if is_finite(performed) and performed > 0.0:
@@ -105,7 +107,7 @@ class AveragedCopy(Detector):
 
     @property
     def is_ready(self) -> bool:
-        return any(window.is_full for window in self._kept.values())
+        return self._steps >= self.min_updates
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:

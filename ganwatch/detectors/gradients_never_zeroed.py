@@ -67,6 +67,7 @@ class GradientsNeverZeroed(Detector):
     severity = Severity.PAGE
     kind = FailureKind.WIRING
     inputs = tuple(_TEXTS)
+    is_optional = True
     tunable = {"window": (20, 100)}
 
     def __init__(self, *, window: int = 30) -> None:

@@ -43,8 +43,9 @@ class GradientWatch(Protocol):
 class BackwardWatch(Protocol):
     """Looks at gradients before and after a backward pass."""
 
-    watches: Sequence[Any]
-    """What it looks at; it need not be called while there is none."""
+    @property
+    def watches(self) -> Sequence[Any]:
+        """What it looks at; it need not be called while there is none."""
 
     def begin_backward(self) -> Any:
         """Look before it."""

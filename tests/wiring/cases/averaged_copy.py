@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.optim import RMSprop
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
 from wiring.loops import Loop
 
 
@@ -160,7 +161,7 @@ class LooksAhead(Loop):
     def __init__(self, world: str, seed: int) -> None:
         super().__init__(world, seed)
         self.slow = [parameter.detach().clone() for parameter in self.g.parameters()]
-        self.period = (2, 5, 10)["digits ring table".split().index(world)]
+        self.period = {"digits": 2, "ring": 5, "table": 10}[world]
 
     def g_phase(self) -> None:
         super().g_phase()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
+
 from wiring.loops import BATCH, LATENTS, Loop
 
 
