@@ -60,7 +60,7 @@ def build_discriminator_calls(
     in_g_phase = not has_leaf and any(x.requires_grad for x in inputs)
 
     has_graph = any(x.requires_grad for x in [leaf, *find_tensors(output)])
-    modes = read_modes(module) if has_graph and not in_g_phase else None
+    modes = read_modes(module) if has_graph else None
 
     def build(score: Tensor, samples: Tensor, parts: Sequence[tuple[str, Selection]]) -> ScoreCalls:
         whole = (batch_origin.strip_condition(samples), *_find_conditions(inputs, samples))

@@ -54,7 +54,7 @@ class Call:
     family: str | None = None
     """Family of the loss by the operations between the score and it; None if they were not examined or are not conclusive."""
     modes: Modes | None = None
-    """Modes of the network's layers; None for a call without a graph, and for a discriminator's of G's phase."""
+    """Modes of the network's layers; None for a call without a graph."""
     replaced: Call | None = None
     """An earlier call of the same kind, which D's optimizer has followed; it counts again unless D's optimizer follows this one too."""
     arguments: Arguments | None = None
