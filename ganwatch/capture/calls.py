@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ganwatch.capture.attribution.batch_origin import ALL_SAMPLES, BatchOrigin, Selection, storage_address
+from ganwatch.capture.modes import read_modes
 from ganwatch.capture.options import Options
 from ganwatch.capture.step import Arguments, Call, detach_nest, find_score, find_tensors, to_plain
 
@@ -21,6 +22,7 @@ def build_generator_call(
 ) -> Call:
     """Return the record of a generator's call, with its positional and keyword arguments if they are needed."""
     outputs = find_tensors(output)
+    has_graph = any(x.requires_grad for x in outputs)
     return Call(
         "g",
         tuple(map(_detach, _find_inputs(args, kwargs))),
@@ -28,7 +30,8 @@ def build_generator_call(
         "latent",
         module.training,
         index,
-        has_graph=any(x.requires_grad for x in outputs),
+        has_graph=has_graph,
+        modes=read_modes(module) if has_graph else None,
         arguments=_detach_arguments(args, kwargs) if needs_arguments else None,
     )
 
@@ -57,6 +60,7 @@ def build_discriminator_calls(
     in_g_phase = not has_leaf and any(x.requires_grad for x in inputs)
 
     has_graph = any(x.requires_grad for x in [leaf, *find_tensors(output)])
+    modes = read_modes(module) if has_graph else None
 
     def build(score: Tensor, samples: Tensor, parts: Sequence[tuple[str, Selection]]) -> ScoreCalls:
         whole = (batch_origin.strip_condition(samples), *_find_conditions(inputs, samples))
@@ -69,7 +73,7 @@ def build_discriminator_calls(
                 seen = tuple(x[part] if x.ndim else x for x in whole)
                 part = _to_score_index(part, len(samples), scores)  # noqa: PLW2901  # an index of the scores from here on
                 scores = scores[part] if scores.ndim else scores
-            call = Call("d", seen, scores, origin, module.training, index, in_g_phase, has_graph, has_grad_leaf=has_leaf)
+            call = Call("d", seen, scores, origin, module.training, index, in_g_phase, has_graph, has_grad_leaf=has_leaf, modes=modes)
             calls.append((part if channel is None else (part, channel), call))
         return score, calls
 

@@ -81,6 +81,13 @@ class ScalerStepped(NamedTuple):
     facts: OptimizerFacts
 
 
+class WiringFact(NamedTuple):
+    """A fact about the loop was found at a step of an optimizer."""
+
+    series: str
+    value: float | Tensor
+
+
 class BatchLoaded(NamedTuple):
     """The loop has got a batch of real data."""
 
@@ -105,6 +112,7 @@ Event = (
     | OptimizerBegan
     | OptimizerEnded
     | ScalerStepped
+    | WiringFact
     | BatchLoaded
     | ReadingLogged
 )

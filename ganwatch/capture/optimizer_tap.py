@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from threading import get_ident
 from typing import Any
 
@@ -17,7 +18,9 @@ from ganwatch.capture.attribution.update_losses import PendingLosses
 from ganwatch.capture.event_stream import MAX_EVENTS, EventStream
 from ganwatch.capture.events import OptimizerBegan, OptimizerEnded, ScalerStepped
 from ganwatch.capture.gradient_sampler import GradientSampler, StepArguments
+from ganwatch.capture.kept_gradients import KeptGradients
 from ganwatch.capture.taps import optimizer_steps
+from ganwatch.capture.undone_updates import UndoneUpdates
 
 _OPTIMIZER_FILE = inspect.getfile(torch.optim.Optimizer)
 """The file of torch whose code calls the hooks of a step."""
@@ -36,14 +39,25 @@ class OptimizerTap:
     losses : PendingLosses
         Says if losses need no tracing.
     sampler : GradientSampler
+    kept : KeptGradients
+    undone : UndoneUpdates
     run : callable
         Runs a function with its arguments as a part of ganwatch, and returns its result, None after an error.
     """
 
     def __init__(
-        self, ownership: Ownership, stream: EventStream, losses: PendingLosses, sampler: GradientSampler, run: Callable[..., Any]
+        self,
+        ownership: Ownership,
+        stream: EventStream,
+        losses: PendingLosses,
+        sampler: GradientSampler,
+        *,
+        kept: KeptGradients,
+        undone: UndoneUpdates,
+        run: Callable[..., Any],
     ) -> None:
         self._ownership, self._stream, self._losses, self._sampler, self._run = ownership, stream, losses, sampler, run
+        self._kept, self._undone = kept, undone
         self._running: list[torch.optim.Optimizer] = []
         """Optimizers whose steps have begun and not ended, the innermost last."""
 
@@ -58,7 +72,8 @@ class OptimizerTap:
     def _begin(self, optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> StepArguments | None:
         stream = self._stream
         try:
-            if stream.is_quiet and stream.thread == get_ident() and not self._running:  # the usual case, without further calls
+            # the usual case, without further calls
+            if stream.is_quiet and stream.thread == get_ident() and not (self._running or self._undone.waiting):
                 facts = self._ownership.known.get(id(optimizer), NO_FACTS)
                 is_usual = facts.is_of_one_network and facts.optimizer() is optimizer
                 if is_usual and (stream.has_loss or not self._losses.is_clear) and "found_inf" not in optimizer.__dict__:
@@ -77,6 +92,7 @@ class OptimizerTap:
             return None
         before = self._ownership.known.get(id(optimizer))
         facts = self._ownership.find(optimizer)
+        self._run(partial(self._undone.begin_step, optimizer, facts, watch=self._sampler.sampled_index is not None))
         # from here on losses are traced, if a third network is trained or there was no loss, and a new optimizer may replace an old one
         if not (facts.owned and facts is before and (stream.has_loss or not self._losses.is_clear)):
             stream.stop_quiet()
@@ -103,7 +119,7 @@ class OptimizerTap:
         try:
             if self._running and self._running[-1] is optimizer:
                 self._running.pop()
-            if stream.is_quiet and stream.thread == get_ident():
+            if stream.is_quiet and stream.thread == get_ident() and not (self._kept.watches or self._undone.waiting):
                 facts = self._ownership.known.get(id(optimizer), NO_FACTS)
                 if facts.is_of_one_network and facts.optimizer() is optimizer:
                     owned = facts.owned[0]
@@ -124,6 +140,8 @@ class OptimizerTap:
             return
         self._running = [other for other in self._running if other is not optimizer]
         facts = self._ownership.find(optimizer)
+        self._run(self._undone.end_step, optimizer)
+        self._run(partial(self._kept.end_step, optimizer, facts, watch_next=self._sampler.sampled_index is not None))
         with_gradient = [one for one in facts.owned if one.has_gradient]
         trains_others = len(with_gradient) < len(facts.owned) and _trains_others(optimizer, facts.owned)
         rates = [one.group.get("lr") for one in with_gradient]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from ganwatch.capture.attribution.activity_clock import (
     DISCRIMINATOR_CALLS,
@@ -25,7 +25,7 @@ from ganwatch.capture.call_recorder import CallRecorder
 from ganwatch.capture.calls import assign_to_d_phase
 from ganwatch.capture.discriminator_cadence import MAX_CALL_AGE
 from ganwatch.capture.event_stream import MAX_EVENTS, NO_THREAD
-from ganwatch.capture.events import BatchLoaded, Event, NetworkCalled, OptimizerEnded, ReadingLogged, ScalerStepped
+from ganwatch.capture.events import BatchLoaded, Event, NetworkCalled, OptimizerEnded, ReadingLogged, ScalerStepped, WiringFact
 from ganwatch.capture.logged_readings import parse_reading
 from ganwatch.capture.options import NO_OPTIONS, Options
 from ganwatch.capture.own_time import OwnTime
@@ -140,6 +140,7 @@ class Recorder:
             ReadingLogged: self._add_reading,
             OptimizerEnded: self._end_optimizer_step,
             ScalerStepped: self._end_scaled_step,
+            WiringFact: self._add_wiring_fact,
         }
         self.call_recorder = CallRecorder(networks, stream=self.stream, options=options, run=self._run)
         self.batch_origin, self.loop_facts = self.call_recorder.batch_origin, self.call_recorder.loop_facts
@@ -326,6 +327,10 @@ class Recorder:
 
     def _add_reading(self, event: ReadingLogged) -> None:
         self._step.logged[event.series] = event.value
+
+    def _add_wiring_fact(self, event: WiringFact) -> None:
+        if isinstance(event.value, Tensor) or event.series not in self._step.wiring:  # one optimizer of several is enough
+            self._step.wiring[event.series] = event.value
 
     def _end_optimizer_step(self, event: OptimizerEnded) -> None:
         for update in self._taps.sampler.end_step(event):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ganwatch.capture.attribution.activity_clock import Activity
+from ganwatch.capture.modes import Modes
 from ganwatch.core.probe import Probe
 
 COUNTED = ("updates_attempted", "updates_performed", "updates_skipped", "calls")
@@ -52,6 +53,8 @@ class Call:
     """True if several backward passes went through this call; the gradient is that of the last one."""
     family: str | None = None
     """Family of the loss by the operations between the score and it; None if they were not examined or are not conclusive."""
+    modes: Modes | None = None
+    """Modes of the network's layers; None for a call without a graph."""
     replaced: Call | None = None
     """An earlier call of the same kind, which D's optimizer has followed; it counts again unless D's optimizer follows this one too."""
     arguments: Arguments | None = None
@@ -109,6 +112,8 @@ class Step:
     """Index of the latest step in which the network was updated, 0 for none, by role."""
     learning_rates: dict[str, float | Tensor] = field(default_factory=dict)
     """Learning rates by role, as the optimizers have them."""
+    wiring: dict[str, float | Tensor] = field(default_factory=dict)
+    """Facts about the loop, by series."""
     logged: dict[str, float | Tensor] = field(default_factory=dict)
     """Readings that the loop itself logged, by series."""
     wall_time: float = 0.0
@@ -192,6 +197,11 @@ class StepView:
     def learning_rates(self) -> Mapping[str, float | Tensor]:
         """Learning rates by role, as the optimizers have them."""
         return MappingProxyType(self._record.learning_rates)
+
+    @property
+    def wiring(self) -> Mapping[str, float | Tensor]:
+        """Facts about the loop, by series."""
+        return MappingProxyType(self._record.wiring)
 
     @property
     def logged(self) -> Mapping[str, float | Tensor]:

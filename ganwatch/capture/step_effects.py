@@ -12,6 +12,9 @@ def add_effects(step: Step, done: OptimizerStep, last_updates: dict[str, int]) -
         step.counts[f"updates_attempted/{role}"] += 1
         if done.is_skipped:
             step.counts[f"updates_skipped/{role}"] += 1
+    for role in done.similar_roles:
+        series = f"lookalike_updates/{role}"
+        step.wiring[series] = step.wiring.get(series, 0.0) + 1.0
     if done.late_d_loss is not None and "d" in step.losses:
         step.losses["d"] = step.losses["d"] + done.late_d_loss
     for one in done.applied:

@@ -16,9 +16,11 @@ from ganwatch.capture.event_stream import EventStream
 from ganwatch.capture.events import Event, LossDifferentiated
 from ganwatch.capture.gradient_changes import GradientChanges
 from ganwatch.capture.gradient_sampler import GradientSampler
+from ganwatch.capture.kept_gradients import KeptGradients
 from ganwatch.capture.optimizer_tap import OptimizerTap
 from ganwatch.capture.step import Update
 from ganwatch.capture.taps import backward_losses
+from ganwatch.capture.undone_updates import UndoneUpdates
 
 
 class TrainingTaps:
@@ -62,11 +64,15 @@ class TrainingTaps:
         self.attribution = UpdateAttribution()
         self.sampler = GradientSampler(networks, self.stream, self.attribution, run=run, before_step=before_step)
         self._changes = GradientChanges(self.ownership)
-        self._optimizers = OptimizerTap(self.ownership, self.stream, self.attribution.losses, self.sampler, run)
+        self._kept, self._undone = KeptGradients(self._changes, self.stream), UndoneUpdates(self.stream)
+        self._optimizers = OptimizerTap(
+            self.ownership, self.stream, self.attribution.losses, self.sampler, kept=self._kept, undone=self._undone, run=run
+        )
         self._losses = backward_losses.Listener(
             self.stream,
             self.attribution.losses,
             self._changes,
+            self._kept,
             on_gradient=partial(run, self._on_gradient),
             on_scaled_step=partial(run, self._optimizers.end_scaled_step),
         )
@@ -82,6 +88,8 @@ class TrainingTaps:
         backward_losses.remove_listener(self._losses)
         self.sampler.detach()
         self._optimizers.detach()
+        self._kept.clear()
+        self._undone.clear()
 
     def _on_gradient(self, loss: Tensor, parameters: Sequence[Any]) -> None:
         roles = self._changes.find_complete(parameters)
@@ -91,4 +99,6 @@ class TrainingTaps:
     def drop_pending(self) -> None:
         """Drop all that waits for an update that will not come."""
         self.attribution.drop_pending()
+        self._kept.clear()
+        self._undone.clear()
         self.sampler.drop_pending()

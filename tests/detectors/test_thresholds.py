@@ -35,6 +35,9 @@ from ganwatch.detectors.weak_conditioning import WeakConditioning
 FACTS = {  # kind, fire_after, resolve_after, causal_priority, is_optional
     "GW001": ("wiring", 0, 20, 0, True),
     "GW002": ("wiring", 0, 100, 1, True),
+    "GW004": ("wiring", 0, 100, 0, True),
+    "GW006": ("wiring", 0, 100, 0, True),
+    "GW007": ("wiring", 0, 100, 0, False),
     "GW101": ("diversity", 0, 100, 0, False),
     "GW102": ("diversity", 0, 100, 1, False),
     "GW103": ("diversity", 0, 100, 2, True),
@@ -53,11 +56,14 @@ FACTS = {  # kind, fire_after, resolve_after, causal_priority, is_optional
     "GW502": ("data", 0, 100, 0, False),
     "GW504": ("data", 0, 100, 1, False),
 }
-PAGES = {"GW001", "GW101", "GW302", "GW303"}
+PAGES = {"GW001", "GW006", "GW007", "GW101", "GW302", "GW303"}
 """Codes that wake a person."""
 DEFAULTS = {
     "GW001": {"attempts": 20, "gap": 100},
     "GW002": {"max_decay": 1e-3, "max_update_ratio": 5e-5, "min_distance": 0.05, "min_improvement": 0.1, "window": 60},
+    "GW004": {"window": 40},
+    "GW006": {"window": 30},
+    "GW007": {"min_updates": 25, "max_kept": 0.2, "window": 30},
     "GW101": {
         "min_vendi_ratio": 0.35, "min_pairwise_ratio": 0.6, "drop_ratio": 0.6, "min_improvement": 0.25, "min_growth": 1.5, "patience": 400,
         "window": 140, "vendi_drop_ratio": 0.7, "distance_ratio": 8.0,

@@ -40,6 +40,20 @@ class GradientWatch(Protocol):
         """Return the networks that had gradients when ``look`` returned ``before``, and those whose gradients have changed since."""
 
 
+class BackwardWatch(Protocol):
+    """Looks at gradients before and after a backward pass."""
+
+    @property
+    def watches(self) -> Sequence[Any]:
+        """What it looks at; it need not be called while there is none."""
+
+    def begin_backward(self) -> Any:
+        """Look before it."""
+
+    def end_backward(self, before: Any) -> None:
+        """Look after it; ``before`` is what ``begin_backward`` returned."""
+
+
 @dataclass(slots=True)
 class Listener:
     """Receiver of the back-propagation of one thread.
@@ -50,6 +64,7 @@ class Listener:
     stream: EventStream
     losses: LossState
     gradients: GradientWatch
+    kept: BackwardWatch
     on_gradient: Callable[[Tensor, Sequence[Any]], None]
     """Gets every scalar, detached, that ``autograd.grad`` differentiates by parameters, and these parameters."""
     on_scaled_step: Callable[[torch.optim.Optimizer], None]
@@ -82,7 +97,7 @@ _passes: dict[int, tuple[Any, Tensor | None]] = {}
 def _backward(tensors: Any, grad_tensors: Any = None, *args: Any, **kwargs: Any) -> Any:
     thread = get_ident()
     listener = _only_listener
-    if listener is None or grad_tensors is not None or not isinstance(tensors, Tensor):
+    if listener is None or listener.kept.watches or grad_tensors is not None or not isinstance(tensors, Tensor):
         return _backward_any(tensors, grad_tensors, *args, **kwargs)
     stream = listener.stream
     if stream.thread != thread or thread in _passes:
@@ -114,10 +129,13 @@ def _backward_any(tensors: Any, grad_tensors: Any, *args: Any, **kwargs: Any) ->
     originals = [_find_unscaled(loss) for loss in losses]
     _passes[thread] = tensors, next((original[1] for original in originals[:1] if original), None)
     before = [None if listener.losses.is_clear else _look(listener) for listener in listeners]
+    watches = [(kept, _begin(kept)) for listener in listeners if (kept := listener.kept).watches]
     try:
         result = _backward_patch.original(tensors, grad_tensors, *args, **kwargs)
     finally:
         del _passes[thread]
+    for kept, looked in watches:
+        _end(kept, looked)
     scalars = _weigh_scalars([original[0] if original else loss for loss, original in zip(losses, originals, strict=True)], grad_tensors)
     for listener, looked in zip(listeners, before, strict=True):
         _report(listener, scalars, looked)
@@ -146,6 +164,21 @@ def _look(listener: Listener) -> Any:
     except Exception as error:  # noqa: BLE001  # counted and logged
         _backward_patch.fail(error)
         return None
+
+
+def _begin(watch: BackwardWatch) -> Any:
+    try:
+        return watch.begin_backward()
+    except Exception as error:  # noqa: BLE001  # counted and logged
+        _backward_patch.fail(error)
+        return None
+
+
+def _end(watch: BackwardWatch, before: Any) -> None:
+    try:
+        watch.end_backward(before)
+    except Exception as error:  # noqa: BLE001  # counted and logged
+        _backward_patch.fail(error)
 
 
 def _report(listener: Listener, losses: tuple[Tensor, ...], before: Any) -> None:
