@@ -1,4 +1,4 @@
-"""Directions in which the two losses push the discriminator's scores."""
+"""Directions in which the two losses push the discriminator's scores, and the order that its own loss has brought them into."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ganwatch.capture.step import Call, StepView, Update, sum_per_sample
+from ganwatch.capture.step import Call, StepView, Update, reduce_to_scores, sum_per_sample
 from ganwatch.core.probe import Probe
+from ganwatch.probes.discriminator import MAX_RANKED_SAMPLES, auc
 
 
 MIN_GRADIENT_SHARE = 0.1
@@ -16,7 +17,7 @@ MIN_GRADIENT_SHARE = 0.1
 
 
 class ScorePull(Probe):
-    """Pull of D's loss on the scores of reals and fakes, and of G's loss on those of its fakes.
+    """Pull of D's loss on the scores of reals and fakes, of G's loss on those of its fakes, and the order of D's scores.
 
     Batches of unknown origin in D's phase count as the reals if there is one for each update and the fakes are known. Reals with a
     condition are left out, because a conditional D also learns to refuse them with a wrong one. Outputs with several channels and those of
@@ -24,7 +25,7 @@ class ScorePull(Probe):
     """
 
     name = "score_pull"
-    signals = ("score_pull",)
+    signals = ("score_pull", "score_order")
     every = 20
     needs_output_grads = True
 
@@ -41,9 +42,13 @@ class ScorePull(Probe):
         d_fake = _find_batch(d_phase, "fake")
         d_real = _find_batch(d_phase, "real", max_unknown=step.counts["updates_performed/d"] if d_fake else 0)
         g_fake = _find_batch([call for call in scored if call.in_g_phase], "fake", max_unknown=1)
+        scores = [reduce_to_scores(call.output) if call is not None and _has_one_score(call) else None for call in (d_real, d_fake)]
         values = {}
-        for label, call in (("d_real", d_real), ("d_fake", d_fake), ("g_fake", g_fake)):
-            if call is not None and _has_one_score(call) and not call.has_several_backwards and (label != "d_real" or len(call.inputs) == 1):
+        if scores[0] is not None and scores[1] is not None:
+            values["score_order"] = 1.0 - 2.0 * auc(scores[0][:MAX_RANKED_SAMPLES], scores[1][:MAX_RANKED_SAMPLES])
+        is_conditional = d_real is not None and len(d_real.inputs) > 1
+        for label, call in (("d_real", None if is_conditional else d_real), ("d_fake", d_fake), ("g_fake", g_fake)):
+            if call is not None and _has_one_score(call) and not call.has_several_backwards:
                 assert call.output_grad is not None
                 pull = measure_pull(call.output_grad)
                 values[f"score_pull/{label}"] = -pull if self._maximizes.get(label[0]) else pull
@@ -64,10 +69,10 @@ def _has_one_score(call: Call) -> bool:
 
 
 def measure_pull(output_grad: Tensor) -> Tensor:
-    """Return the direction in which descent pushes scores: the mean of its signs, or that weighted by gradients, whichever is nearer to 0.
+    """Return the direction in which descent pushes scores: the mean of its signs and that weighted by gradients, averaged.
 
     A few samples with a large gradient, such as flipped labels, decide the weighted mean alone, and many with a tiny one the other mean.
-    If the two contradict each other the pull is 0. Samples without a gradient, such as those beyond a margin, do not count.
+    Samples without a gradient, such as those beyond a margin, do not count.
 
     Parameters
     ----------
@@ -81,11 +86,10 @@ def measure_pull(output_grad: Tensor) -> Tensor:
 
     Examples
     --------
-    >>> measure_pull(torch.tensor([-1.0, -1.0, -1.0, 1.0, 0.0]))
+    >>> measure_pull(torch.tensor([-3.0, -1.0, -2.0, 2.0, 0.0]))
     tensor(0.5000)
     """
     push = -sum_per_sample(output_grad)
-    signs, has_gradient = push.sign(), push.ne(0).sum()
-    by_sign, by_gradient = signs.sum() / has_gradient.clamp_min(1), push.sum() / push.abs().sum().clamp_min(1e-38)
-    pull = torch.minimum(by_sign.abs(), by_gradient.abs()) * (by_sign.sign() + by_gradient.sign()) / 2.0
-    return pull * (has_gradient >= MIN_GRADIENT_SHARE * len(push))
+    has_gradient = push.ne(0).sum()
+    by_sign, by_gradient = push.sign().sum() / has_gradient.clamp_min(1), push.sum() / push.abs().sum().clamp_min(1e-38)
+    return (by_sign + by_gradient) / 2.0 * (has_gradient >= MIN_GRADIENT_SHARE * len(push))
