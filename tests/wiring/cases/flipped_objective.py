@@ -8,8 +8,7 @@ from wiring.loops import BATCH, Loop
 
 
 class _Flipped(Loop):
-    code = "GW003"
-    within = 150
+    code, within = "GW003", 150
 
 
 class FlippedG(_Flipped):
@@ -179,6 +178,15 @@ class LeastSquaresBothReal(_LeastSquares):
     code, within, targets = "GW003", 150, (1.0, 1.0, 1.0)
 
 
+class LeastSquaresNegatedG(_LeastSquares):
+    """Least squares that G climbs."""
+
+    code, within = "GW003", 150
+
+    def g_loss(self, fake: Tensor) -> Tensor:
+        return -super().g_loss(fake)
+
+
 class MaximizedG(Loop):
     """G's optimizer climbs a loss that is to be descended."""
 
@@ -247,6 +255,17 @@ class LeastSquaresStrongD(_Look, _LeastSquares):
     """Least squares with a D that learns much faster than G."""
 
     rates = 1e-4, 2e-3
+
+
+class LeastSquaresSlowD(_Look, _LeastSquares):
+    """Least squares with a D that learns slowly and whose scores begin below both targets."""
+
+    rates = 5e-4, 2e-5
+
+    def make_discriminator(self) -> nn.Module:
+        d = super().make_discriminator()
+        nn.init.constant_(d[-1].bias, -1.0)
+        return d
 
 
 class RelativisticAverage(_Look, Loop):
