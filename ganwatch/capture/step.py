@@ -79,6 +79,8 @@ class Update:
     """L2 norm of each parameter's gradient before clipping, shape (P,); None if it was not clipped."""
     without_gradient: int = 0
     """Number of parameters of the network that the optimizer has and that have no gradient."""
+    maximizes: bool = False
+    """True if the optimizer climbs the loss instead of descending it."""
     _norms: Tensor | None = None
 
     def gradient_norms(self) -> Tensor:

@@ -129,6 +129,11 @@ register(
     Signal("d_margin", "Difference of the mean outputs on real and fake, in pooled standard deviations.", group="discriminator"),
     Signal("d_saturation", "Share of outputs at which the loss has no gradient left.", unit="ratio", low=0.0, high=1.0, label="batch",
            group="discriminator"),
+    Signal("score_pull", "Direction in which a loss pushes the discriminator's scores, 1 if it raises all of them and -1 if it lowers all: "
+           "its own loss those of reals and fakes (d_real, d_fake), the generator's those of fakes (g_fake).", unit="ratio", low=-1.0,
+           high=1.0, label="batch", group="discriminator"),
+    Signal("score_order", "Share of pairs in which the discriminator scores the fake sample higher, less that in which it scores it lower; "
+           "batches of unknown origin beside known fakes count as real.", unit="ratio", low=-1.0, high=1.0, group="discriminator"),
     Signal("d_heldout_auc", "Probability that the discriminator ranks a training real above a held-out one.", unit="ratio", low=0.0,
            high=1.0, group="overfitting"),
     _positive("d_heldout_error", "Standard error of this probability without overfitting.", unit="ratio", group="overfitting",

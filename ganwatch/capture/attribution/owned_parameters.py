@@ -57,7 +57,8 @@ class OwnedParameters:
         if unclipped_norms:
             norms = [unclipped_norms[id(parameter)] for parameter in parameters if id(parameter) in unclipped_norms]
         unclipped = torch.stack(norms) if len(norms) == len(parameters) else None
-        return Update(network, index, names, parameters, scale, unclipped, len(self.parameters) - len(parameters))
+        without_gradient, maximizes = len(self.parameters) - len(parameters), bool(self.group.get("maximize"))
+        return Update(network, index, names, parameters, scale, unclipped, without_gradient, maximizes)
 
 
 @dataclass(slots=True)
