@@ -20,7 +20,7 @@ What to do
 Blind spots
     The same latents in batch after batch, with no repeat inside one, are another failure (GW005), and the same ones in every process are
     not seen. A scale that is wrong from the first step has nothing to be compared with. Repeats of latents with one value each, or with
-    few different values (bits, whole numbers, half of them zero, bfloat16 in hundreds of dimensions), are taken to be by design. Latents
+    few different values (bits, whole numbers, half precision in hundreds of dimensions), are taken to be by design. Latents
     of an integer type, and generators that are called sample by sample, give no readings.
 
 Calibration

@@ -19,9 +19,9 @@ What to do
 Blind spots
     A batch that is augmented anew each time differs. Data that is read in order over and over counts if it is four batches or fewer, and so
     does a data set that is one batch as a whole and comes from elsewhere than a `DataLoader`; from a `DataLoader`, a data set of one batch
-    or less is the user's own choice. Where D is updated several times a step, its last batch counts, so a data set read in order whose
-    number of batches is a multiple of that looks smaller. A batch of one sample, and one most of whose samples are alike, such as
-    labels, is not judged. Of fewer than eight samples, all batches must be the same.
+    or less is the user's own choice. Where batches have fewer than eight samples, or D is updated several times a step and only the last of
+    its batches is known, all sampled batches must be the same. A batch of one sample, and one most of whose samples are alike, such as
+    labels, is not judged. Of a step that accumulates gradients over several batches, the last one is compared.
 
 Calibration
     It is judged on the trainings of `tests/wiring` (`python tests/wiring/main.py`).
@@ -68,7 +68,7 @@ class RepeatedBatches(Detector):
     title = "repeated batches"
     severity = Severity.PAGE
     kind = FailureKind.WIRING
-    inputs = ("batches_repeated/real", "batches_repeated/latent", "batch_size/real", "dataset_size")
+    inputs = ("batches_repeated/real", "batches_repeated/latent", "batch_size/real", "dataset_size", "updates_performed/d")
     required = ("batches_repeated/real",)
     tunable = {"min_repeats": (6, 11)}
 
@@ -77,31 +77,33 @@ class RepeatedBatches(Detector):
             raise ValueError(f"min_repeats must be 1 to {COMPARED - 1} (batches), got {min_repeats}")
         self.min_repeats = min_repeats
         self._count = 0
+        self._repeats = dict.fromkeys(ORIGINS, 0.0)
         self._onsets = dict.fromkeys(ORIGINS, 1)
         """Last step at which no batch repeated another one, by origin."""
-        self._batch_size, self._dataset_size = math.inf, math.inf
+        self._batch_size, self._dataset_size, self._d_updates = math.inf, math.inf, 1.0
 
     def update(self, readings: Readings) -> DetectorResult:
-        *repeats, batch_size, dataset_size = readings.select(self.inputs)
+        *repeats, batch_size, dataset_size, d_updates = readings.select(self.inputs)
         self._batch_size = batch_size if is_finite(batch_size) else self._batch_size
         self._dataset_size = dataset_size if is_finite(dataset_size) else self._dataset_size
+        self._d_updates = d_updates if is_finite(d_updates) else self._d_updates
         self._count = min(self._count + is_finite(repeats[0]), COMPARED)
-        limit = COMPARED - 1 if self._batch_size < SMALL_BATCH else self.min_repeats
-        verdicts = [self._judge(readings.step, origin, count, limit) for origin, count in zip(ORIGINS, repeats, strict=True)]
-        return verdicts[0] or verdicts[1]
+        for origin, count in zip(ORIGINS, repeats, strict=True):
+            if is_finite(count):
+                self._repeats[origin] = count
+                self._onsets[origin] = self._onsets[origin] if count > 0.0 else readings.step
+        return self._judge(readings.step, "real") or self._judge(readings.step, "latent")
 
-    def _judge(self, step: int, origin: str, repeats: float | None, limit: int) -> Verdict | None:
-        if not is_finite(repeats):
-            return None
-        if repeats <= 0.0:
-            self._onsets[origin] = step
-        is_all_data = origin == "real" and self._dataset_size <= self._batch_size
+    def _judge(self, step: int, origin: str) -> Verdict | None:
+        repeats, onset = self._repeats[origin], self._onsets[origin]
+        has_few_others = self._batch_size < SMALL_BATCH or self._d_updates > 1.0
+        limit = COMPARED - 1 if has_few_others else self.min_repeats
+        is_all_data = origin == "real" and self._dataset_size <= self._batch_size < math.inf
         if repeats < limit or is_all_data:
             return None
-        onset = self._onsets[origin]
         text = f"Of the last {COMPARED} sampled batches of {ORIGINS[origin]}, {repeats:.0f} repeat an earlier one of them, sample by sample."
-        origin_of_limit = "batches that are drawn anew differ"
-        return Verdict(repeats, limit, f"batches_repeated/{origin}", max(1, step - onset + 1), origin_of_limit, text, onset)
+        reason = "batches that are drawn anew differ"
+        return Verdict(repeats, limit, f"batches_repeated/{origin}", max(1, step - onset + 1), reason, text, onset)
 
     @property
     def is_ready(self) -> bool:

@@ -9,7 +9,7 @@ from ganwatch.capture.step import StepView
 from ganwatch.core.probe import Probe
 from ganwatch.probes.row_hashes import hash_rows
 
-MAX_VALUES = 4096
+MAX_VALUES = 2**14
 """Values, about, of a batch of latents among which equal ones are looked for."""
 
 
