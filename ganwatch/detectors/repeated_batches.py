@@ -101,7 +101,7 @@ class RepeatedBatches(Detector):
         is_all_data = origin == "real" and self._dataset_size <= self._batch_size < math.inf
         if repeats < limit or is_all_data:
             return None
-        text = f"Of the last {COMPARED} sampled batches of {ORIGINS[origin]}, {repeats:.0f} repeat an earlier one of them, sample by sample."
+        text = f"Of the last {COMPARED} sampled batches of {ORIGINS[origin]}, {repeats:.0f} have the same samples as an earlier one."
         reason = "batches that are drawn anew differ"
         return Verdict(repeats, limit, f"batches_repeated/{origin}", max(1, step - onset + 1), reason, text, onset)
 
@@ -114,5 +114,6 @@ class RepeatedBatches(Detector):
         """Simulate batches that are the same one from a step on. Return the readings and the onset."""
         onset = 400 + seed % 10
         repeats = ((step, max(0, (step - onset) // SPACING)) for step in range(onset % SPACING + SPACING, 700, SPACING))
-        values = ((step, {"batches_repeated/real": float(min(count, COMPARED - 1)), "batches_repeated/latent": 0.0}) for step, count in repeats)
+        most = float(COMPARED - 1)
+        values = ((step, {"batches_repeated/real": min(count, most), "batches_repeated/latent": 0.0}) for step, count in repeats)
         return (Readings(step, each) for step, each in values), onset

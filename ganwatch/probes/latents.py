@@ -16,9 +16,9 @@ MAX_VALUES = 2**14
 class Latents(Probe):
     """Scale of the latents, the share of them that repeats another one of the batch, and if that could be by chance.
 
-    Continuous random numbers do not repeat; labels, masks and latents of few values do. The values themselves tell which they are, and those
-    of different latents only are compared: each one is new if they are continuous, so that five latents that stand for the whole batch are
-    seen to be continuous too.
+    Continuous random numbers do not repeat; labels, masks and latents of few values do. The values themselves tell which they are. Only
+    those of different latents are compared: each one is new if they are continuous. So five latents that fill the whole batch are seen to
+    be continuous too.
     """
 
     name = "latents"

@@ -20,9 +20,9 @@ BATCHES = 12
 class Repetition(Probe):
     """Number of the last twelve sampled batches that repeat an earlier one of them, for reals and for latents.
 
-    Two batches are the same if they have the same samples in any order; so a small data set, from which each batch is another draw, does not
-    count. Steps are sampled unevenly: data that is read in order, over and over, must not show the same batch at each of them. A batch
-    most of whose samples are alike, such as one of labels, counts as different from all others.
+    Two batches are the same if they have the same samples in any order. So a small data set does not count, because each batch is another
+    draw from it. Steps are sampled unevenly: data that is read in order, over and over, must not show the same batch at each of them. A
+    batch most of whose samples are alike, such as one of labels, counts as different from all others.
     """
 
     name = "repetition"

@@ -293,7 +293,7 @@ class Observer:
             return
         self._run, reported = start_run(step)
         self._monitor.start(self._run, reported)
-        size = (self._run.provenance.get("dataset") or {}).get("size")
+        size = self._run.provenance.get("dataset_size")
         if size is not None:
             self.add_readings({"dataset_size": float(size)})
 

@@ -72,7 +72,8 @@ def test_latents_that_repeat_are_continuous(latents, repeat):
 
 DISCRETE = {
     "bits": draw(64, 4, low=2), "one bit": draw(64, 1, low=2), "one-hot": torch.eye(10)[draw(64, low=10).long()],
-    "one-hot of two": torch.eye(2)[draw(64, low=2).long()], "label": draw(64, 1, low=10) / 9, "map of a label": draw(64, 1, low=10).repeat(1, 99),
+    "one-hot of two": torch.eye(2)[draw(64, low=2).long()], "label": draw(64, 1, low=10) / 9,
+    "map of a label": draw(64, 1, low=10).repeat(1, 99),
     "numbers": draw(64, 2, low=6), "empty masks": torch.zeros(64, 1, 16, 16), "edge maps": few(draw(64, 1, 64, 64, low=256) / 255),
     "corners of a simplex": torch.distributions.Dirichlet(torch.full((8,), 1e-3)).sample((64,)),
 }  # fmt: skip

@@ -4,6 +4,8 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
 from wiring.loops import BATCH, LATENTS, Loop
 
 NOTHING_FOUND = ("GW005", "GW502", "GW504")
@@ -169,6 +171,38 @@ class SeveralUpdatesOnABatch(Loop):
     def d_phase(self) -> None:
         for _ in range(5):
             super().d_phase()
+
+
+class TenBatchesInOrderInSeveralUpdates(TenBatchesInOrder):
+    """The same data in the same order, five batches for each update of G, so that an epoch is two steps."""
+
+    def d_phase(self) -> None:
+        for _ in range(5):
+            super().d_phase()
+
+
+class FiveShotsOfFour(_SmallDataSet):
+    """Five samples in all, four in a batch."""
+
+    rows = 5
+
+    def draw_reals(self) -> Tensor:
+        return self.reals[torch.randperm(5)[:4]]
+
+
+class DataSetOfOneBatch(Loop):
+    """A loader whose data set is one batch: the user's own choice, since nothing else is there to draw."""
+
+    silent = NOTHING_FOUND
+    worlds = ("digits",)
+
+    def __init__(self, world: str, seed: int) -> None:
+        super().__init__(world, seed)
+        self.loader = DataLoader(TensorDataset(self.reals[:60]), BATCH, shuffle=True)
+
+    def draw_reals(self) -> Tensor:
+        real: Tensor = next(iter(self.loader))[0]
+        return real
 
 
 class _DiscreteLatents(Loop):
