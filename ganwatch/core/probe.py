@@ -22,7 +22,9 @@ class Probe(ABC):
     signals: ClassVar[tuple[str, ...]]
     """Signals of the catalogue that it measures."""
     every: int = 1
-    """Steps from one sampled step to the next."""
+    """Steps from one sampled step to the next, or after which ``offsets`` begin again."""
+    offsets: ClassVar[tuple[int, ...]] = (0,)
+    """Sampled steps among each ``every`` ones. Uneven ones keep a pattern of the loop from coinciding with them."""
     needs_output_grads: ClassVar[bool] = False
     """True if it needs dL/d(output) of the discriminator's calls at sampled steps."""
     needs_calls: ClassVar[bool] = True
@@ -36,7 +38,7 @@ class Probe(ABC):
 
     def is_due(self, step: int) -> bool:
         """Return True if the probe samples this step."""
-        return step % self.every == 0
+        return step % self.every in self.offsets
 
     def attach(self, context: EvaluationContext) -> None:  # noqa: B027  # optional hook, empty on purpose
         """Prepare before the first step. Called once; ``context`` calls generator and discriminator outside the training."""

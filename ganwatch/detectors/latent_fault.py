@@ -1,8 +1,10 @@
 """The generator's inputs repeat each other, or their scale has changed.
 
 How it is detected
-    Within a batch of latents, the share that repeat another one exactly; continuous random numbers never do. And the standard deviation
-    of the batch against its own level of before in this run. Either has to hold over a window.
+    Within a batch of latents, the share that repeat another one exactly. It counts if the values are continuous, because then no value
+    ever equals another one: labels, one-hot vectors, masks and edge maps consist of few values and repeat by design. Latents that are one
+    and the same number throughout. And the standard deviation of the batch against its own level of before in this run. Each has to hold
+    over a window.
 
 Why it matters
     The generator is trained on a handful of points and cannot learn what lies between them: samples from fresh latents have
@@ -16,9 +18,10 @@ What to do
     Look at where latents are drawn and seeded. Give each process and worker its own seed, and draw new latents for every batch.
 
 Blind spots
-    The same latents in batch after batch, with no repeat inside one, and the same ones in every process are not seen. A scale that is
-    wrong from the first step has nothing to be compared with. Latents that are integers, and generators whose input is an image or that
-    are called sample by sample, give no readings.
+    The same latents in batch after batch, with no repeat inside one, are another failure (GW005), and the same ones in every process are
+    not seen. A scale that is wrong from the first step has nothing to be compared with. Repeats of latents with one value each, or with
+    few different values (bits, whole numbers, half precision in hundreds of dimensions), are taken to be by design. Latents
+    of an integer type, and generators that are called sample by sample, give no readings.
 
 Calibration
     On the final part of the corpus it fired on 47 of the 47 runs whose failure it names, and on 0 of 216 healthy ones
@@ -38,12 +41,14 @@ from ganwatch.core.statistics import HealthyMedian, Window
 
 
 class LatentFault(Detector):
-    """Fire when latents keep repeating within a batch, or when their scale stays changed.
+    """Fire when continuous latents keep repeating within a batch, when all are one constant, or when their scale stays changed.
 
     Parameters
     ----------
     min_repeated_share : float, in (0, 1]
         Share of latents in a batch that repeat another one from which it counts.
+    min_continuity : float, in (0, 1)
+        Share of the values of different latents that must be new for the latents to count as continuous.
     scale_ratio : float, > 0, ratio
         Factor by which the scale must have grown or shrunk against its own level.
     window : int, steps
@@ -62,26 +67,32 @@ class LatentFault(Detector):
     title = "latent fault"
     severity = Severity.TICKET
     kind = FailureKind.DATA
-    inputs = ("latent_repeated", "latent_scale")
+    inputs = ("latent_repeated", "latent_scale", "latent_continuity")
     required = ("latent_repeated",)
     causal_priority = 1
     is_fact = True
     tunable = {"min_repeated_share": (0.05, 0.95), "scale_ratio": (2.0, 20.0), "window": (20, 160)}
 
-    def __init__(self, *, min_repeated_share: float = 0.25, scale_ratio: float = 4.0, window: int = 40) -> None:
+    def __init__(
+        self, *, min_repeated_share: float = 0.25, min_continuity: float = 0.5, scale_ratio: float = 4.0, window: int = 40
+    ) -> None:
         if not scale_ratio > 0.0:
             raise ValueError(f"scale_ratio must be > 0 (ratio), got {scale_ratio}")
-        self.min_repeated_share, self.scale_ratio, self.window = min_repeated_share, scale_ratio, window
+        self.min_repeated_share, self.min_continuity = min_repeated_share, min_continuity
+        self.scale_ratio, self.window = scale_ratio, window
         self._repeated, self._scale = Window(window), Window(window)
         self._healthy_scale = HealthyMedian(warmup=3)
 
     def update(self, readings: Readings) -> DetectorResult:
-        repeated, scale = readings.select(self.inputs)
+        repeated, scale, continuity = readings.select(self.inputs)
         if is_finite(repeated):
-            self._repeated.add(readings.step, repeated)
+            is_by_design = is_finite(continuity) and continuity <= self.min_continuity
+            self._repeated.add(readings.step, 0.0 if is_by_design else repeated)
         if is_finite(scale):
             self._scale.add(readings.step, scale)
-        if self._repeated.is_full and self._repeated.low >= self.min_repeated_share and self._scale.high != 0.0:
+        if self._scale.is_full and self._scale.high == 0.0:
+            return self._verdict("latent_scale", 0.0, 0.0, "All values of all latents in a batch are the same number.")
+        if self._repeated.is_full and self._repeated.low >= self.min_repeated_share:
             share = self._repeated.low
             text = f"At least {share:.0%} of a batch's latents repeat another one."
             return self._verdict("latent_repeated", share, self.min_repeated_share, text)
@@ -97,7 +108,7 @@ class LatentFault(Detector):
         return None
 
     def _verdict(self, signal: str, value: float, threshold: float, explanation: str) -> Verdict:
-        origin = "repeats do not occur by chance" if signal == "latent_repeated" else "the run's own level before"
+        origin = "the run's own level before" if threshold and signal == "latent_scale" else "repeats do not occur by chance"
         return Verdict(value, threshold, signal, self.window, origin, explanation)
 
     @property

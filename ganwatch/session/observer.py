@@ -293,6 +293,9 @@ class Observer:
             return
         self._run, reported = start_run(step)
         self._monitor.start(self._run, reported)
+        size = self._run.provenance.get("dataset_size")
+        if size is not None:
+            self.add_readings({"dataset_size": float(size)})
 
     def _on_step_values(self, step: int, values: dict[str, float]) -> None:
         self.guard("completion", partial(self._check_real_batch, step, values))

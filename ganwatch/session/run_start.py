@@ -71,7 +71,11 @@ def start_run(
     collected["fingerprint"] = fingerprint(collected)
     run = Run(uuid.uuid4().hex[:12], name, 1, time.time(), collected)
     claimed, reported = _claim(store, run, resumed)
-    about_data = {"dataset": _dataset_identity(data, audit_seconds), "audit": _run_audit(data, generator_range, audit_seconds)}
+    about_data = {
+        "dataset": _dataset_identity(data, audit_seconds),
+        "dataset_size": _count_samples(data),
+        "audit": _run_audit(data, generator_range, audit_seconds),
+    }
     return dataclasses.replace(claimed, provenance=collected | to_plain(about_data)), reported
 
 
@@ -136,3 +140,14 @@ def _dataset_identity(data: Any, seconds: float) -> dict[str, Any] | None:
         return dataset_identity(data)
     except Exception as error:  # noqa: BLE001  # as above
         return {"unknown": f"{type(error).__name__}: {error}"}
+
+
+def _count_samples(data: Any) -> int | None:
+    """Return the number of samples in a data set, or in that of a loader, without reading any; None if it is not known."""
+    dataset = getattr(data, "dataset", data)
+    if isinstance(dataset, str | tuple | list | dict) or not hasattr(dataset, "__getitem__"):
+        return None
+    try:
+        return len(dataset)
+    except Exception:  # noqa: BLE001  # as above
+        return None

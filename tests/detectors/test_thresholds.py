@@ -28,6 +28,7 @@ from ganwatch.detectors.non_finite import NonFinite
 from ganwatch.detectors.oscillation import Oscillation, _measure_swing, count_turns
 from ganwatch.detectors.quality_regression import QualityRegression
 from ganwatch.detectors.range_mismatch import RangeMismatch
+from ganwatch.detectors.repeated_batches import RepeatedBatches
 from ganwatch.detectors.stall import Stall
 from ganwatch.detectors.vanishing_gradients import VanishingGradients
 from ganwatch.detectors.weak_conditioning import WeakConditioning
@@ -38,6 +39,7 @@ FACTS = {  # kind, fire_after, resolve_after, causal_priority, is_optional
     "GW004": ("wiring", 0, 100, 0, True),
     "GW006": ("wiring", 0, 100, 0, True),
     "GW007": ("wiring", 0, 100, 0, False),
+    "GW005": ("wiring", 0, 100, 0, False),
     "GW101": ("diversity", 0, 100, 0, False),
     "GW102": ("diversity", 0, 100, 1, False),
     "GW103": ("diversity", 0, 100, 2, True),
@@ -56,7 +58,7 @@ FACTS = {  # kind, fire_after, resolve_after, causal_priority, is_optional
     "GW502": ("data", 0, 100, 0, False),
     "GW504": ("data", 0, 100, 1, False),
 }
-PAGES = {"GW001", "GW006", "GW007", "GW101", "GW302", "GW303"}
+PAGES = {"GW001", "GW005", "GW006", "GW007", "GW101", "GW302", "GW303"}
 """Codes that wake a person."""
 DEFAULTS = {
     "GW001": {"attempts": 20, "gap": 100},
@@ -64,6 +66,7 @@ DEFAULTS = {
     "GW004": {"window": 40},
     "GW006": {"window": 30},
     "GW007": {"min_updates": 25, "max_kept": 0.2, "window": 30},
+    "GW005": {"min_repeats": 8},
     "GW101": {
         "min_vendi_ratio": 0.35, "min_pairwise_ratio": 0.6, "drop_ratio": 0.6, "min_improvement": 0.25, "min_growth": 1.5, "patience": 400,
         "window": 140, "vendi_drop_ratio": 0.7, "distance_ratio": 8.0,
@@ -103,7 +106,7 @@ DEFAULTS = {
     },
     "GW501": {"reach_ratio": 8.0, "excess_ratio": 0.5, "window": 120},
     "GW502": {"max_share": 0.5, "window": 30},
-    "GW504": {"min_repeated_share": 0.25, "scale_ratio": 4.0, "window": 40},
+    "GW504": {"min_repeated_share": 0.25, "min_continuity": 0.5, "scale_ratio": 4.0, "window": 40},
 }  # fmt: skip
 """Default of every argument; a change of one changes the alarms of every training and is measured on the corpus first."""
 
@@ -318,11 +321,14 @@ LATENTS = [
     Row("latents repeat", LatentFault,
         ((200, DRAWN), (400, {"latent_repeated": 0.26})), (240,), (0.26, 0.25, "latent_repeated", 40, None),
         origin="repeats do not occur by chance", every=10, but=(
-            But(1, {"latent_repeated": 0.24}), But(0, {"latent_scale": 0.0}),
-            But(1, {"latent_repeated": 0.26, "latent_scale": 0.0}, (240,), first=(0.0, 0.25, "latent_scale", 40, None)),
+            But(1, {"latent_repeated": 0.24}), But(1, {"latent_repeated": 0.26, "latent_continuity": 0.5}),
+            But(1, {"latent_repeated": 0.26, "latent_continuity": 0.51}, (240,)),
+            But(1, {"latent_repeated": 0.98, "latent_continuity": 0.0, "latent_scale": 0.0}, (240,),
+                first=(0.0, 0.0, "latent_scale", 40, None)),
         )),
     Row("latents grow", LatentFault, ((200, DRAWN), (400, {"latent_scale": 4.1})), (240,), (4.1, 4.0, "latent_scale", 40, None), every=10,
-        but=(But(1, {"latent_scale": 3.9}), But(0, {"latent_scale": 1.05}), But(0, {"latent_scale": 0.0}))),
+        but=(But(1, {"latent_scale": 3.9}), But(0, {"latent_scale": 1.05}),
+             But(0, {"latent_scale": 0.0}, (40, 200)))),
     Row("latents shrink", LatentFault, ((200, DRAWN), (400, {"latent_scale": 0.24})), (240,), (0.24, 0.25, "latent_scale", 40, None),
         every=10, but=(But(1, {"latent_scale": 0.26}),)),
     Row("three latents are the usual scale", LatentFault, ((20, DRAWN), (200, {"latent_scale": 4.1})), (60,), every=10,
@@ -330,6 +336,22 @@ LATENTS = [
     Row("latents that had shrunk before grow", LatentFault,
         ((30, {**DRAWN, "latent_scale": 2.0}), (200, DRAWN), (400, {"latent_scale": 4.1})), (240,), every=10),
     Row("and three that shrink", LatentFault, ((30, DRAWN), (200, {"latent_scale": 0.24})), (70,), every=10),
+]  # fmt: skip
+
+ANEW = {"batches_repeated/real": 0.0, "batches_repeated/latent": 0.0, "batch_size/real": 64.0, "updates_performed/d": 1.0}
+REPEATS = [
+    Row("a batch comes again", RepeatedBatches, ((200, ANEW), (400, {"batches_repeated/real": 8.0})), (210,),
+        (8.0, 8.0, "batches_repeated/real", 11, 200), origin="batches that are drawn anew differ", every=10, but=(
+            But(1, {"batches_repeated/real": 7.0}),
+            But(1, {"batches_repeated/real": 0.0, "batches_repeated/latent": 8.0}, (210,),
+                first=(8.0, 8.0, "batches_repeated/latent", 11, 200)),
+            But(1, {"batches_repeated/real": 8.0, "dataset_size": 65.0}, (210,)),
+            But(1, {"batches_repeated/real": 8.0, "dataset_size": 64.0}),
+            But(1, {"batches_repeated/latent": 8.0, "dataset_size": 64.0}, (210,)),
+            But(1, {"batches_repeated/real": 10.0, "batch_size/real": 7.0}),
+            But(1, {"batches_repeated/real": 10.0, "updates_performed/d": 2.0}),
+            But(1, {"batches_repeated/real": 11.0, "updates_performed/d": 5.0, "batch_size/real": 4.0}, (210,)),
+        )),
 ]  # fmt: skip
 
 UNSEEN = {"memorisation": 0.5, "memorisation_error": 0.03, "copy_share": 0.01}
@@ -611,7 +633,7 @@ OSCILLATION = [
 
 ROWS = [
     *BAD_BATCH, *DATA_DRIFT, *D_DOMINATION, *OVERFITTING, *explosions("g"), *explosions("d"), *G_DOMINATION, *LATENTS, *MEMORISATION,
-    *COLLAPSE, *DROPPING, *CONDITIONING, *NON_FINITE, *REGRESSION, *RANGES, *STALLS, *VANISHING, *OSCILLATION,
+    *COLLAPSE, *DROPPING, *CONDITIONING, *NON_FINITE, *REGRESSION, *RANGES, *REPEATS, *STALLS, *VANISHING, *OSCILLATION,
 ]  # fmt: skip
 
 
@@ -637,6 +659,7 @@ READY = [  # readings, steps between them, first step at which it can judge, an 
     (WeakConditioning, LABELLED, 100, 300, "label_agreement/real"),
     (QualityRegression, GOOD, 100, 300, "frechet_error"),
     (RangeMismatch, UNBOUNDED, 20, 120, "data_max/fake"),
+    (RepeatedBatches, ANEW, 10, 90, "batches_repeated/real"),
     (Stall, MOVES, 20, 200, "energy_distance"),
     (VanishingGradients, LEARNS, 20, 60, "grad_norm/g"),
     (Oscillation, SETTLED, 20, 200, "fake_shift"),

@@ -173,7 +173,7 @@ def test_latents_by_hand():
     latent = draw(10, 4, seed=10, scale=3.0)
     latent[1] = latent[0]
     assert floats(Latents().read(seen(latent=latent))) == pytest.approx(
-        {"latent_scale": latent.double().numpy().std(), "latent_repeated": 0.1}, rel=1e-5
+        {"latent_scale": latent.double().numpy().std(), "latent_repeated": 0.1, "latent_continuity": 1.0}, rel=1e-5
     )
     assert Latents().read(seen(latent=torch.zeros(3, 4, dtype=torch.int64))) == {}
 
