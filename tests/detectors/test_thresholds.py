@@ -56,7 +56,7 @@ PAGES = {"GW101", "GW302", "GW303"}
 DEFAULTS = {
     "GW101": {
         "min_vendi_ratio": 0.35, "min_pairwise_ratio": 0.6, "drop_ratio": 0.6, "min_improvement": 0.25, "min_growth": 1.5, "patience": 400,
-        "window": 140, "vendi_drop_ratio": 0.7, "distance_ratio": 8.0,
+        "window": 140, "vendi_drop_ratio": 0.7, "distance_ratio": 8.0, "max_early_vendi_ratio": 0.25, "early_window": 80,
     },
     "GW102": {
         "min_missing_share": 0.12, "min_improvement": 0.1, "patience": 5, "confirmations": 3, "recovery_ratio": 0.35,
