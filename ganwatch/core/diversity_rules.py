@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from typing import NamedTuple
 
@@ -13,8 +12,6 @@ NEAR_DISTANCE = 0.1
 """Energy distance below which fakes are near the real data. Only their diversity counts as the run's own best."""
 FAR_DISTANCE = 0.15
 """Energy distance above which one sampled step is enough, if the fakes had settled before."""
-MIN_DISTANCE = 0.005
-"""Floor, in energy distance, of the lowest level that a growth is measured against."""
 CONFIRMATIONS = 2
 """Consecutive sampled steps that confirm a drop before the medians of a window show it."""
 SETTLED_STEPS = 60
@@ -153,10 +150,9 @@ def _trend(window: Window) -> float:
 class DiversityDrop(Stateful):
     """Diversity that has fallen below a share of the run's own best, over a window or at a few sampled steps."""
 
-    def __init__(self, *, drop_ratio: float, vendi_drop_ratio: float, distance_ratio: float) -> None:
-        self.drop_ratio, self.vendi_drop_ratio, self.distance_ratio = drop_ratio, vendi_drop_ratio, distance_ratio
+    def __init__(self, *, drop_ratio: float) -> None:
+        self.drop_ratio = drop_ratio
         self._best_pairwise = self._best_vendi = 0.0
-        self._lowest_distance = math.inf
         self._settled_step: int | None = None
         self._streak = Streak(CONFIRMATIONS)
         self._is_confirmed = False
@@ -173,7 +169,6 @@ class DiversityDrop(Stateful):
         if levels.distance < NEAR_DISTANCE:
             self._best_pairwise = max(self._best_pairwise, min(levels.pairwise, 1.0))
             self._best_vendi = max(self._best_vendi, min(levels.vendi, 1.0))
-            self._lowest_distance = min(self._lowest_distance, levels.distance)
 
     def update(self, step: int, levels: DiversityLevels, *, is_settled: bool) -> None:
         """Take one sampled step. ``is_settled`` is True if the fakes were near the real data for a window before it."""
@@ -189,14 +184,10 @@ class DiversityDrop(Stateful):
         fallen = levels.vendi < self.drop_ratio * self._best_vendi and levels.pairwise < self.drop_ratio * self._best_pairwise
         return fallen and levels.distance > NEAR_DISTANCE
 
-    def is_vendi_drop(self, levels: DiversityLevels) -> bool:
-        """Return True if the Vendi score has fallen and the energy distance has grown, as when few of very many modes remain."""
-        moved = levels.distance > self.distance_ratio * max(self._lowest_distance, MIN_DISTANCE)
-        return levels.vendi < self.vendi_drop_ratio * self._best_vendi and moved
-
-    def threshold(self, *, is_vendi_drop: bool) -> float:
-        """Return the Vendi score below which the diversity has dropped."""
-        return (self.vendi_drop_ratio if is_vendi_drop else self.drop_ratio) * self._best_vendi
+    @property
+    def threshold(self) -> float:
+        """Vendi score below which the diversity has dropped."""
+        return self.drop_ratio * self._best_vendi
 
     def _is_jump_away(self, step: int, levels: DiversityLevels) -> bool:
         """Return True if the Vendi score has fallen and the fakes went from near the real data to far within ``SETTLED_STEPS``.

@@ -41,6 +41,7 @@ from collections.abc import Iterator
 
 from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severity, Verdict
 from ganwatch.core.diversity_rules import NEAR_DISTANCE, DiversityDrop, DiversityLevels, EarlyCollapse, LowDiversity
+from ganwatch.core.own_best import OwnBest
 from ganwatch.core.readings import Readings, is_finite
 from ganwatch.core.statistics import Window
 
@@ -95,8 +96,10 @@ class ModeCollapse(Detector):
         "min_growth": (3.0, 1.15),
         "patience": (150, 1000),
         "window": (60, 320),
-        "vendi_drop_ratio": (0.85, 0.3),
-        "distance_ratio": (4.0, 30.0),
+        "vendi_drop_ratio": (0.95, 0.3),
+        "vendi_sigmas": (2.0, 8.0),
+        "distance_ratio": (3.0, 30.0),
+        "distance_sigmas": (3.0, 12.0),
         "max_early_vendi_ratio": (0.35, 0.1),
         "early_window": (60, 160),
     }
@@ -111,14 +114,16 @@ class ModeCollapse(Detector):
         min_growth: float = 1.5,
         patience: int = 400,
         window: int = 140,
-        vendi_drop_ratio: float = 0.7,
-        distance_ratio: float = 8.0,
+        vendi_drop_ratio: float = 0.85,
+        vendi_sigmas: float = 3.0,
+        distance_ratio: float = 6.0,
+        distance_sigmas: float = 4.0,
         max_early_vendi_ratio: float = 0.25,
         early_window: int = 80,
     ) -> None:
         self.min_vendi_ratio, self.min_pairwise_ratio, self.drop_ratio = min_vendi_ratio, min_pairwise_ratio, drop_ratio
         self.min_improvement, self.min_growth, self.patience, self.window = min_improvement, min_growth, patience, window
-        self.vendi_drop_ratio, self.distance_ratio = vendi_drop_ratio, distance_ratio
+        self.vendi_drop_ratio, self.vendi_sigmas = vendi_drop_ratio, vendi_sigmas
         self._pairwise, self._vendi, self._distance = Window(window), Window(window), Window(window)
         self._low_diversity = LowDiversity(
             min_vendi_ratio=min_vendi_ratio,
@@ -127,7 +132,8 @@ class ModeCollapse(Detector):
             min_growth=min_growth,
             patience=patience,
         )
-        self._diversity_drop = DiversityDrop(drop_ratio=drop_ratio, vendi_drop_ratio=vendi_drop_ratio, distance_ratio=distance_ratio)
+        self._diversity_drop = DiversityDrop(drop_ratio=drop_ratio)
+        self._best = OwnBest(distance_ratio=distance_ratio, distance_sigmas=distance_sigmas, window=window, recent=early_window)
         self.max_early_vendi_ratio, self.early_window = max_early_vendi_ratio, early_window
         self._early = EarlyCollapse(max_vendi_ratio=max_early_vendi_ratio, window=early_window)
         self._low_since: int | None = None
@@ -142,6 +148,7 @@ class ModeCollapse(Detector):
             is_settled = self._distance.is_full and self._distance.high < NEAR_DISTANCE
             drop.update(readings.step, DiversityLevels(pairwise, vendi, distance), is_settled=is_settled)
             early.update(readings.step, DiversityLevels(pairwise, vendi, distance))
+            self._best.update(readings.step, distance, vendi)
         for window, value in ((self._pairwise, pairwise), (self._vendi, vendi), (self._distance, distance)):
             if value is not None:
                 window.add(readings.step, value)
@@ -151,20 +158,18 @@ class ModeCollapse(Detector):
         low_diversity.update(readings, levels)
         is_low = low_diversity.is_low(levels)
         is_stuck_low = is_low and low_diversity.has_stalled(readings.step, levels, is_firing=self._onset is not None)
-        is_vendi_drop = drop.is_vendi_drop(levels)
-        is_drop = drop.is_drop(levels) or is_vendi_drop
+        is_drop = drop.is_drop(levels)
         self._low_since = (self._low_since or max(1, readings.step - self.window // 2)) if is_low or is_drop else None
         if not (is_stuck_low or is_drop) and drop.confirmed_drop is None:
-            if early.since is not None:
-                return self._early_verdict()
-            self._onset = None
-            drop.update_best(levels)
-            return None
+            drop_or_none = self._partial_verdict() or self._early_verdict()
+            if drop_or_none is None:
+                drop.update_best(levels)
+            return drop_or_none
         pairwise, vendi = levels.pairwise, levels.vendi
         if not (is_stuck_low or is_drop) and drop.confirmed_drop is not None:
             pairwise, vendi, self._low_since = drop.confirmed_drop[0], drop.confirmed_drop[1], int(drop.confirmed_drop[2])
         self._onset = self._onset or self._low_since
-        threshold = self.min_vendi_ratio if is_stuck_low else drop.threshold(is_vendi_drop=is_vendi_drop)
+        threshold = self.min_vendi_ratio if is_stuck_low else drop.threshold
         origin = "real data at the same sample size" if is_stuck_low else "the run's own best level"
         return self._verdict(pairwise, vendi, threshold, origin, self.window)
 
@@ -175,6 +180,12 @@ class ModeCollapse(Detector):
         self._onset = self._onset or self._early.since
         levels = self._early.levels
         return self._verdict(levels.pairwise, levels.vendi, self.max_early_vendi_ratio, "real data at the same sample size", self.early_window)
+
+    def _partial_verdict(self) -> Verdict | None:
+        if not self._best.has_grown or self._best.vendi >= (bound := self._best.min_vendi(self.vendi_drop_ratio, self.vendi_sigmas)):
+            return None
+        self._onset = self._onset or self._best.since
+        return self._verdict(self._pairwise.median, self._best.vendi, bound, "the run's own best level", self.early_window)
 
     def _verdict(self, pairwise: float, vendi: float, threshold: float, origin: str, window: int) -> Verdict:
         return Verdict(
