@@ -27,7 +27,7 @@ class OwnBest(Stateful):
     window, recent : int, steps
         Length of the best state, and of the state that is compared with it.
     quantile : float, ratio
-        Order statistic of the recent distances: their median, or a lower one for a growth from which they do not come back.
+        Order statistic of the recent distances; a low one for a growth from which they hardly ever come back.
 
     Examples
     --------
@@ -38,7 +38,7 @@ class OwnBest(Stateful):
     (True, 500, 140)
     """
 
-    def __init__(self, *, distance_ratio: float, distance_sigmas: float, window: int, recent: int, quantile: float = 0.5) -> None:
+    def __init__(self, *, distance_ratio: float, distance_sigmas: float, window: int, recent: int, quantile: float = 0.25) -> None:
         self.distance_ratio, self.distance_sigmas, self.quantile = distance_ratio, distance_sigmas, quantile
         self._distances, self._vendis = Window(window), Window(window)
         self._recent_distances, self._recent_vendis = Window(recent), Window(recent)
@@ -84,8 +84,11 @@ class OwnBest(Stateful):
         return self._since
 
     def min_vendi(self, ratio: float, sigmas: float) -> float:
-        """Return the Vendi score below which it has fallen: under a share of its level, and by several times its scatter."""
-        level, scatter = self._best[2], max(self._best[3], self._usual_vendi_scatter.value, MIN_VENDI_SCATTER)
+        """Return the Vendi score below which it has fallen: under a share of its level, and by several times its scatter.
+
+        A level beyond that of the reals counts as theirs, as noise is diverse too.
+        """
+        level, scatter = min(self._best[2], 1.0), max(self._best[3], self._usual_vendi_scatter.value, MIN_VENDI_SCATTER)
         return min(ratio * level, level - sigmas * scatter)
 
     def forget(self) -> None:

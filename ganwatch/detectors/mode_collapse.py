@@ -2,15 +2,22 @@
 
 How it is detected
     Two measures compare fakes with reals of the same sample size within one batch: the mean pairwise distance, and the Vendi score
-    (effective number of distinct samples). Two rules read them, as medians over a window.
+    (effective number of distinct samples). Four rules read them, as medians over a window.
 
-    Low diversity: both measures are below a fixed share of the reals' value, and neither the Vendi score nor the energy distance to the
-    real data improves any more. An untrained generator has low diversity as well, so the rule waits while it improves.
+    Lost variety: the Vendi score is far below that of the reals, the run itself had a multiple of its variety in its first steps, and
+    neither a measure nor the energy distance to the real data improves within the window. It needs five sampled steps. An untrained
+    generator has low diversity as well, but keeps it or gains some.
+
+    Low diversity: both measures are below a fixed share of the reals' value, and neither they nor the energy distance improve any more.
+    The rule waits until the generator has had its chance: `patience` steps, and updates that add up to a quarter of its weights.
 
     A drop of diversity: both measures have fallen below a share of the run's own best. Only fakes near the real data set that best,
     because noise is diverse too. The drop is confirmed by two sampled steps in a row, and by one if the fakes were near the real data
-    until then and are far from it now. A drop of the Vendi score alone is enough if the energy distance has grown to a multiple of its
-    lowest level: a few of very many modes are spread as widely as all of them. The verdict lasts until the fakes are back.
+    until then and are far from it now. The verdict lasts until the fakes are back.
+
+    A loss of some kinds: against the state in which the fakes were nearest to the real data, the energy distance has grown to a multiple
+    and the Vendi score has fallen, both by several times their usual scatter. A few of many kinds are spread as widely as all of them, so
+    the pairwise distance does not count here.
 
 Why it matters
     Losses and gradients look ordinary. Whatever is trained, sampled or published from here on has a handful of images.
@@ -25,7 +32,9 @@ What to do
 
 Blind spots
     A generator that hops between modes shows one at a time and is found; one that loses a few modes out of many keeps its
-    diversity and is not. The distance is taken in pixels, so photographs that differ in background alone look diverse.
+    diversity and is not. One that never had variety waits for `patience`, as some healthy ones begin so. Kinds that are lost before the
+    fakes came near the real data move the distance little. The distance is taken in pixels, so photographs that differ in background alone
+    look diverse.
 
 Calibration
     On the final part of the corpus it fired on 22 of the 22 runs whose failure it names, and on 0 of 216 healthy ones
@@ -49,7 +58,8 @@ from ganwatch.core.statistics import Window
 class ModeCollapse(Detector):
     """Fire when fakes stay far less diverse than reals and get no closer to them.
 
-    Two rules find it: diversity that is low against real data, and diversity that has fallen below a share of the run's own best.
+    Four rules find it: variety of the first steps that is lost, diversity that is low against real data, diversity that has fallen below
+    a share of the run's own best, and a loss of some kinds against the state that was nearest to the real data.
 
     Parameters
     ----------
@@ -60,18 +70,26 @@ class ModeCollapse(Detector):
     drop_ratio : float, ratio
         Share of the run's own best level, of both measures, below which diversity has dropped. Smaller is stricter.
     min_improvement : float, ratio
-        Reduction of the energy distance against its highest level of the last ``patience`` steps that counts as improvement.
+        Reduction of the energy distance against its highest level of the last ``patience`` steps that counts as improvement. Here and
+        below less is enough while the medians go back less far.
     min_growth : float, ratio
-        Vendi score against its lowest level of the last ``patience`` steps above which it improves.
+        A measure of diversity against its lowest level of the last ``patience`` steps above which it improves.
     patience : int, steps
         Steps from the start in which low diversity is normal, and over which improvement is measured.
     window : int, steps
         Steps over which medians are taken.
     vendi_drop_ratio : float, ratio
-        Share of the run's own best Vendi score below which diversity has dropped whatever the pairwise distance, if the energy distance
-        has grown.
+        Vendi score against that of the state nearest to the real data below which kinds are lost, if the energy distance has grown.
+    vendi_sigmas : float, scatters
+        Fall of the Vendi score from that state, at the least.
     distance_ratio : float, ratio
-        Energy distance against its lowest level above which it has grown.
+        Energy distance against that of the state above which it has grown.
+    distance_sigmas : float, scatters
+        Growth of the energy distance, at the least.
+    max_early_vendi_ratio : float, ratio
+        Vendi score of fakes against reals below which the variety of the first steps is lost.
+    early_window : int, steps
+        Steps over which medians are taken for the loss of variety and of kinds.
 
     Examples
     --------

@@ -7,6 +7,10 @@ How it is detected
     watched for the first alone. A `budget` may be given that the distance must not exceed. Where the resolution of the data grows, the
     best value starts from the beginning.
 
+    The energy distance of the loop's own fakes is read more often. It counts where nearly all of its last values are a multiple of that of
+    the run's best state and lie many times its usual scatter above it, and the fakes do not wander: those that do oscillate or have
+    collapsed, which has an incident of its own.
+
 Why it matters
     The best weights are lost: the current weights are worse than a checkpoint that exists.
 
@@ -20,7 +24,7 @@ What to do
 
 Blind spots
     Evaluations are few, as they may take 1 % of the training's time, and a verdict needs three. A defect that the features do not
-    represent is not found.
+    represent is not found. The energy distance shows gross changes alone, and none of fakes that never came near the real data.
 
 Calibration
     No failure of the corpus is named by it. Of the runs of the final part it fired on 0 of 216 healthy ones (`make corpus-table`). Tests
@@ -64,6 +68,10 @@ class QualityRegression(Detector):
         Difference to the best value from which a value counts as worse.
     budget : float or None
         Fréchet distance that must not be exceeded once it was met.
+    energy_ratio : float, ratio
+        Energy distance against that of the best state from which it counts as worse.
+    energy_sigmas : float, scatters
+        Difference to the best state from which it counts as worse.
 
     Examples
     --------

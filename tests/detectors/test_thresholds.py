@@ -56,7 +56,8 @@ PAGES = {"GW101", "GW302", "GW303"}
 DEFAULTS = {
     "GW101": {
         "min_vendi_ratio": 0.35, "min_pairwise_ratio": 0.6, "drop_ratio": 0.6, "min_improvement": 0.25, "min_growth": 1.5, "patience": 400,
-        "window": 140, "vendi_drop_ratio": 0.7, "distance_ratio": 8.0, "max_early_vendi_ratio": 0.25, "early_window": 80,
+        "window": 140, "vendi_drop_ratio": 0.85, "vendi_sigmas": 3.0, "distance_ratio": 6.0, "distance_sigmas": 4.0,
+        "max_early_vendi_ratio": 0.25, "early_window": 80,
     },
     "GW102": {
         "min_missing_share": 0.12, "min_improvement": 0.1, "patience": 5, "confirmations": 3, "recovery_ratio": 0.35,
@@ -85,7 +86,7 @@ DEFAULTS = {
         "min_shift": 0.4, "min_swing": 0.075, "min_turns": 2, "min_distance": 0.045, "min_auc": 0.4, "min_diversity": 0.15,
         "min_improvement": 0.25, "max_pace_ratio": 5.0, "settled_distance": 0.03, "shift_ratio": 4.0, "window": 400, "min_steps": 800,
     },
-    "GW401": {"distance_ratio": 2.0, "min_sigmas": 4.0, "budget": None},
+    "GW401": {"distance_ratio": 2.0, "min_sigmas": 4.0, "budget": None, "energy_ratio": 10.0, "energy_sigmas": 8.0},
     "GW402": {},
     "GW403": {
         "rest_update_ratio": 1e-6, "rest_ratio": 5e-3, "min_distance_at_rest": 0.05, "min_distance": 0.1, "max_precision": 0.25,

@@ -19,6 +19,7 @@ class CollapseFromStart(Loop):
     """The generator learns fifty times faster than it should, and the discriminator ten times slower."""
 
     code = "GW101"
+    worlds = ("ring",)
     within = 320
     rates = 2.5e-2, 5e-5
 
@@ -51,18 +52,21 @@ class FewKinds(Loop):
 
 
 class WorseFakes(Loop):
-    """From a step on, the generator is not updated, and its weights are those of an early step: the wrong checkpoint was loaded."""
+    """From a step on, the generator rests, and its last layer is twice as large: weights of another scale were loaded."""
 
     code = "GW401"
-    worlds = ("ring",)
-    start, steps, within = 500, 900, 300
+    worlds = ("ring", "table")
+    start, steps, within = 500, 800, 250
     rates = 1e-3, 1e-3
 
     def before_step(self) -> None:
-        if self.step == 60:
-            self.early = {name: value.clone() for name, value in self.g.state_dict().items()}
-        if self.is_on:
-            self.g.load_state_dict(self.early)
+        if self.step == self.start:
+            with torch.no_grad():
+                self.g[-2].weight.mul_(2.0)
+
+    def g_phase(self) -> None:
+        if not self.is_on:
+            super().g_phase()
 
 
 class SlowStart(Loop):
