@@ -25,6 +25,12 @@ ONE_SAMPLE = 0.02
 LOST_VENDI, LOST_PAIRWISE = 0.5, 0.1
 """Shares of the highest Vendi score and pairwise distance of all sampled steps so far below which variety is lost. One sample has a
 Vendi score too, so that one falls less."""
+IDENTICAL = 1e-4
+"""Pairwise distance against that of reals below which all fakes are the same; those of an untrained generator differ."""
+MAX_EARLY_PAIRWISE = 0.3
+"""Pairwise distance against that of reals above which fakes that are few are not narrow yet, and may still spread."""
+EARLY_CONFIRMATIONS = 3
+"""Consecutive sampled steps whose windows confirm that the variety of the first steps is lost."""
 MIN_RECOVERY = 1.25
 """Growth of a measure of diversity, second half of a window against the first, from which it recovers."""
 MAX_APPROACH = 0.9
@@ -83,7 +89,7 @@ class LowDiversity(Stateful):
 
         While the medians go back less than ``patience`` steps, less improvement is enough. While the detector fires, none counts.
         """
-        had_chance = self._path_step is None or self._path > MIN_PATH
+        had_chance = self._path_step is None or self._path > MIN_PATH or levels.pairwise < IDENTICAL
         if step <= self.patience or not had_chance:
             return False
         share = min(1.0, (step - (self._first_step or step)) / self.patience)
@@ -110,7 +116,7 @@ class EarlyCollapse(Stateful):
         self.max_vendi_ratio, self.window = max_vendi_ratio, window
         self._vendis, self._pairwise, self._distances = Window(window), Window(window), Window(window)
         self._highest_vendi = self._highest_pairwise = 0.0
-        self._streak = Streak(CONFIRMATIONS)
+        self._streak = Streak(EARLY_CONFIRMATIONS)
         self._since: int | None = None
         self._is_confirmed = False
 
@@ -132,10 +138,12 @@ class EarlyCollapse(Stateful):
         if not self._vendis.is_full:
             return
         now = self.levels
-        is_lost = now.vendi < LOST_VENDI * self._highest_vendi or now.pairwise < LOST_PAIRWISE * self._highest_pairwise
-        is_low = (is_lost or self._is_confirmed) and now.vendi < self.max_vendi_ratio and now.distance > NEAR_DISTANCE
+        is_same = now.pairwise < IDENTICAL
+        is_lost = is_same or now.vendi < LOST_VENDI * self._highest_vendi or now.pairwise < LOST_PAIRWISE * self._highest_pairwise
+        is_narrow = now.vendi < self.max_vendi_ratio and now.pairwise < MAX_EARLY_PAIRWISE
+        is_low = (is_lost or self._is_confirmed) and is_narrow and now.distance > NEAR_DISTANCE
         recovers = max(_trend(self._vendis), _trend(self._pairwise)) > MIN_RECOVERY or _trend(self._distances) < MAX_APPROACH
-        is_confirmed = self._streak.update(is_low and (self._is_confirmed or not recovers))
+        is_confirmed = self._streak.update(is_low and (self._is_confirmed or is_same or not recovers))
         self._since = (self._since or max(1, step - self.window // 2)) if is_low else None
         self._is_confirmed = is_confirmed
 

@@ -4,9 +4,9 @@ How it is detected
     Two measures compare fakes with reals of the same sample size within one batch: the mean pairwise distance, and the Vendi score
     (effective number of distinct samples). Four rules read them, as medians over a window.
 
-    Lost variety: the Vendi score is far below that of the reals, the run itself had a multiple of its variety in its first steps, and
-    neither a measure nor the energy distance to the real data improves within the window. It needs five sampled steps. An untrained
-    generator has low diversity as well, but keeps it or gains some.
+    Lost variety: both measures are far below those of the reals, the run itself had a multiple of its variety in its first steps, and
+    neither they nor the energy distance to the real data improve within the window. It needs six sampled steps. An untrained generator
+    has low diversity as well, but keeps it or gains some. Fakes that are all the same need no better past.
 
     Low diversity: both measures are below a fixed share of the reals' value, and neither they nor the energy distance improve any more.
     The rule waits until the generator has had its chance: `patience` steps, and updates that add up to a quarter of its weights.
@@ -132,9 +132,9 @@ class ModeCollapse(Detector):
         min_growth: float = 1.5,
         patience: int = 400,
         window: int = 140,
-        vendi_drop_ratio: float = 0.85,
+        vendi_drop_ratio: float = 0.8,
         vendi_sigmas: float = 3.0,
-        distance_ratio: float = 6.0,
+        distance_ratio: float = 8.0,
         distance_sigmas: float = 4.0,
         max_early_vendi_ratio: float = 0.25,
         early_window: int = 80,
@@ -197,7 +197,8 @@ class ModeCollapse(Detector):
             return None
         self._onset = self._onset or self._early.since
         levels = self._early.levels
-        return self._verdict(levels.pairwise, levels.vendi, self.max_early_vendi_ratio, "real data at the same sample size", self.early_window)
+        origin = "real data at the same sample size"
+        return self._verdict(levels.pairwise, levels.vendi, self.max_early_vendi_ratio, origin, self.early_window)
 
     def _partial_verdict(self) -> Verdict | None:
         if not self._best.has_grown or self._best.vendi >= (bound := self._best.min_vendi(self.vendi_drop_ratio, self.vendi_sigmas)):

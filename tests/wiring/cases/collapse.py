@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
+
 from wiring.loops import Loop
 
 
