@@ -1,4 +1,4 @@
-"""Collapses from the start and of half of the kinds, a generator that gets worse, and trainings that only look like them."""
+"""Collapses from the start and of half of the kinds, and trainings that only look like them."""
 
 from __future__ import annotations
 
@@ -50,24 +50,6 @@ class FewKinds(Loop):
         loss = self.g_loss(self.d(fake)) + self.weight * kinds[:, len(self.centres) // 2 :].sum(1).mean()
         loss.backward()
         self.g_optimizer.step()
-
-
-class WorseFakes(Loop):
-    """From a step on, the generator rests, and its last layer is twice as large: weights of another scale were loaded."""
-
-    code = "GW401"
-    worlds = ("ring", "table")
-    start, steps, within = 500, 800, 250
-    rates = 1e-3, 1e-3
-
-    def before_step(self) -> None:
-        if self.step == self.start:
-            with torch.no_grad():
-                self.g[-2].weight.mul_(2.0)
-
-    def g_phase(self) -> None:
-        if not self.is_on:
-            super().g_phase()
 
 
 class SlowStart(Loop):
