@@ -169,6 +169,10 @@ class Window(Stateful):
             steps.pop(0)
             del self.sorted_values[bisect.bisect_left(self.sorted_values, values.pop(0))]
 
+    def clear(self) -> None:
+        """Forget all values."""
+        self._steps, self._values, self._gap, self.sorted_values = [], [], 0, []
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a saved state."""
         super().load_state_dict(state)

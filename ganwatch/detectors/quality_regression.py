@@ -7,6 +7,10 @@ How it is detected
     watched for the first alone. A `budget` may be given that the distance must not exceed. Where the resolution of the data grows, the
     best value starts from the beginning.
 
+    The energy distance of the loop's own fakes is read more often. It counts where nearly all of its last values are a multiple of that of
+    the run's best state and lie many times its usual scatter above it, and the fakes do not wander: those that do oscillate or have
+    collapsed, which has an incident of its own.
+
 Why it matters
     The best weights are lost: the current weights are worse than a checkpoint that exists.
 
@@ -20,7 +24,7 @@ What to do
 
 Blind spots
     Evaluations are few, as they may take 1 % of the training's time, and a verdict needs three. A defect that the features do not
-    represent is not found.
+    represent is not found. The energy distance shows gross changes alone, and none of fakes that never came near the real data.
 
 Calibration
     No failure of the corpus is named by it. Of the runs of the final part it fired on 0 of 216 healthy ones (`make corpus-table`). Tests
@@ -37,12 +41,20 @@ import math
 from collections.abc import Iterator
 
 from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severity, Verdict
+from ganwatch.core.own_best import OwnBest
 from ganwatch.core.readings import Readings, is_finite
+from ganwatch.core.statistics import Window
 
 BETTER_SIGNS = {"frechet": -1.0, "cost": -1.0, "score": 1.0}
 """Families of signals that are evaluated, with the sign of an improvement."""
 CONFIRMATIONS = 3
 """Consecutive evaluations that must agree."""
+WINDOW, RECENT = 140, 160
+"""Steps of the best state of the energy distance, and of the state that is compared with it."""
+LOW = 0.15
+"""Order statistic of the recent energy distances that must be too large: a distance that swings comes back in between."""
+MAX_SHIFT = 0.4
+"""Shift of the fakes, in spreads of the reals, above which they wander; that is an oscillation or a collapse."""
 
 
 class QualityRegression(Detector):
@@ -56,6 +68,10 @@ class QualityRegression(Detector):
         Difference to the best value from which a value counts as worse.
     budget : float or None
         Fréchet distance that must not be exceeded once it was met.
+    energy_ratio : float, ratio
+        Energy distance against that of the best state from which it counts as worse.
+    energy_sigmas : float, scatters
+        Difference to the best state from which it counts as worse.
 
     Examples
     --------
@@ -70,12 +86,22 @@ class QualityRegression(Detector):
     title = "quality regression"
     severity = Severity.TICKET
     kind = FailureKind.QUALITY
-    inputs = ("frechet", "frechet_error", "reference")
+    inputs = ("frechet", "frechet_error", "reference", "energy_distance", "fake_shift")
     required = ("frechet",)
-    tunable = {"distance_ratio": (1.2, 4.0), "min_sigmas": (2.0, 10.0)}
+    tunable = {"distance_ratio": (1.2, 4.0), "min_sigmas": (2.0, 10.0), "energy_ratio": (5.0, 40.0), "energy_sigmas": (4.0, 20.0)}
 
-    def __init__(self, *, distance_ratio: float = 2.0, min_sigmas: float = 4.0, budget: float | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        distance_ratio: float = 2.0,
+        min_sigmas: float = 4.0,
+        budget: float | None = None,
+        energy_ratio: float = 10.0,
+        energy_sigmas: float = 8.0,
+    ) -> None:
         self.distance_ratio, self.min_sigmas, self.budget = distance_ratio, min_sigmas, budget
+        self._energy = OwnBest(distance_ratio=energy_ratio, distance_sigmas=energy_sigmas, window=WINDOW, recent=RECENT, quantile=LOW)
+        self._shifts = Window(RECENT)
         self._recent: dict[str, list[list[float]]] = {}
         """The latest evaluations by series: value, standard error and step."""
         self._best: dict[str, list[float]] = {}
@@ -86,8 +112,28 @@ class QualityRegression(Detector):
         reference = readings.values.get("reference")
         if reference is not None and reference != self._reference:
             self._recent, self._best, self._reference = {}, {}, reference
+            self._energy.forget()
         verdicts = [self._evaluate(series, readings) for series in readings.values if series.partition("/")[0] in BETTER_SIGNS]
-        return next((verdict for verdict in verdicts if verdict is not None), None)
+        return next((verdict for verdict in verdicts if verdict is not None), self._evaluate_energy(readings))
+
+    def _evaluate_energy(self, readings: Readings) -> Verdict | None:
+        (value, shift), best = readings.select(("energy_distance", "fake_shift")), self._energy
+        if is_finite(value):
+            best.update(readings.step, value)
+        if is_finite(shift):
+            self._shifts.add(readings.step, shift)
+        if not best.has_grown or self._shifts.median > MAX_SHIFT:
+            return None
+        return Verdict(
+            value=best.distance,
+            threshold=best.max_distance,
+            signal="energy_distance",
+            window=RECENT,
+            origin=f"the run's best state, up to step {best.best_step}",
+            explanation=f"The energy distance of fakes to real data is {best.distance:.2g} or more over {RECENT} steps and was "
+            f"{best.best_distance:.2g} up to step {best.best_step}.",
+            onset=best.since,
+        )
 
     def _evaluate(self, series: str, readings: Readings) -> Verdict | None:
         family, _, name = series.partition("/")

@@ -69,7 +69,8 @@ DEFAULTS = {
     "GW005": {"min_repeats": 8},
     "GW101": {
         "min_vendi_ratio": 0.35, "min_pairwise_ratio": 0.6, "drop_ratio": 0.6, "min_improvement": 0.25, "min_growth": 1.5, "patience": 400,
-        "window": 140, "vendi_drop_ratio": 0.7, "distance_ratio": 8.0,
+        "window": 140, "vendi_drop_ratio": 0.8, "vendi_sigmas": 3.0, "distance_ratio": 8.0, "distance_sigmas": 4.0,
+        "max_early_vendi_ratio": 0.25, "early_window": 80,
     },
     "GW102": {
         "min_missing_share": 0.12, "min_improvement": 0.1, "patience": 5, "confirmations": 3, "recovery_ratio": 0.35,
@@ -98,7 +99,7 @@ DEFAULTS = {
         "min_shift": 0.4, "min_swing": 0.075, "min_turns": 2, "min_distance": 0.045, "min_auc": 0.4, "min_diversity": 0.15,
         "min_improvement": 0.25, "max_pace_ratio": 5.0, "settled_distance": 0.03, "shift_ratio": 4.0, "window": 400, "min_steps": 800,
     },
-    "GW401": {"distance_ratio": 2.0, "min_sigmas": 4.0, "budget": None},
+    "GW401": {"distance_ratio": 2.0, "min_sigmas": 4.0, "budget": None, "energy_ratio": 10.0, "energy_sigmas": 8.0},
     "GW402": {},
     "GW403": {
         "rest_update_ratio": 1e-6, "rest_ratio": 5e-3, "min_distance_at_rest": 0.05, "min_distance": 0.1, "max_precision": 0.25,
@@ -370,15 +371,49 @@ VARIED = {"pairwise_ratio": 0.9, "vendi_ratio": 0.9, "energy_distance": 0.02}
 LOW = {"pairwise_ratio": 0.59, "vendi_ratio": 0.34, "energy_distance": 0.2}
 DROPPED = {"pairwise_ratio": 0.53, "vendi_ratio": 0.53, "energy_distance": 0.101}
 JUMPED = {"pairwise_ratio": 0.8, "vendi_ratio": 0.53, "energy_distance": 0.151}
-FEWER = {"pairwise_ratio": 1.0, "vendi_ratio": 0.62, "energy_distance": 0.161}
+FEWER = {"pairwise_ratio": 1.0, "vendi_ratio": 0.71, "energy_distance": 0.161}
+HAD = {"pairwise_ratio": 0.5, "vendi_ratio": 0.5, "energy_distance": 0.4}
+LOST = {"pairwise_ratio": 0.29, "vendi_ratio": 0.24, "energy_distance": 0.4}
+
+
+def rises(start: float, factor: float) -> Callable[[int], float]:
+    """Return a value that is multiplied by a factor at each sampled step."""
+    return lambda step: start * factor ** (step / 20)
+
+
+def swings(low: float, high: float) -> Callable[[int], float]:
+    """Return a value that alternates from one sampled step to the next."""
+    return lambda step: high if step // 20 % 2 else low
+
+
 COLLAPSE = [
     Row("low from the start", ModeCollapse,
         ((1000, LOW),), (420,), (0.34, 0.35, "vendi_ratio", 140, 70), (0.34, 0.35, "vendi_ratio", 140, 70),
         but=(But(0, {"vendi_ratio": 0.36}), But(0, {"pairwise_ratio": 0.61}))),
     Row("low, while it comes nearer", ModeCollapse, ((300, LOW), (1000, {"energy_distance": 0.149})), (760,),
-        but=(But(1, {"energy_distance": 0.151}, (420,)),)),
+        but=(But(1, {"energy_distance": 0.151}, (540,)), But(1, {"energy_distance": 0.163}, (440,)),
+             But(1, {"energy_distance": 0.164}, (420,)))),
     Row("low, while it gets more diverse", ModeCollapse, ((300, {**LOW, "vendi_ratio": 0.2}), (1000, {"vendi_ratio": 0.301})), (760,),
-        but=(But(1, {"vendi_ratio": 0.299}, (420,)),)),
+        but=(But(1, {"vendi_ratio": 0.299}, (540,)), But(1, {"vendi_ratio": 0.266}, (440,)), But(1, {"vendi_ratio": 0.265}, (420,)))),
+    Row("low, while it gets wider", ModeCollapse, ((300, {**LOW, "pairwise_ratio": 0.2}), (1000, {"pairwise_ratio": 0.301})), (760,),
+        but=(But(1, {"pairwise_ratio": 0.299}, (540,)),)),
+    Row("low, while one sample gets wider", ModeCollapse, ((300, {**LOW, "pairwise_ratio": 0.01}), (1000, {"pairwise_ratio": 0.0199})),
+        (420,), but=(But(1, {"pairwise_ratio": 0.0201}, (760,)),)),
+    Row("low, with few updates", ModeCollapse, ((1000, {**LOW, "update_to_weight/g": 5.96e-4}),), (420,),
+        but=(But(0, {**LOW, "update_to_weight/g": 5.95e-4}, (440,)),)),
+    Row("variety of the first steps is lost", ModeCollapse, ((40, HAD), (1000, LOST)), (140,), (0.24, 0.25, "vendi_ratio", 80, 60),
+        (0.24, 0.35, "vendi_ratio", 140, 60), "real data at the same sample size", but=(
+            But(1, {**LOST, "vendi_ratio": 0.26}, (420,)), But(0, {**HAD, "vendi_ratio": 0.47}, (420,)),
+            But(0, {**HAD, "vendi_ratio": 0.47, "pairwise_ratio": 3.1}, (140,)),
+            But(0, {**HAD, "vendi_ratio": 0.47, "pairwise_ratio": 2.9}, (420,)),
+            But(1, {**LOST, "energy_distance": 0.099}, (420,)), But(1, LOST, until=120),
+        )),
+    Row("variety is lost for a while", ModeCollapse, ((40, HAD), (200, LOST), (400, {"vendi_ratio": 0.26})), (140, 220)),
+    Row("variety is lost, and comes back", ModeCollapse, ((20, HAD), (300, {**LOST, "vendi_ratio": rises(0.02, 1.12)})),
+        but=(But(1, {**LOST, "vendi_ratio": rises(0.02, 1.11)}, (120,)), But(1, {**LOST, "pairwise_ratio": rises(0.02, 1.12)}),
+             But(1, {**LOST, "pairwise_ratio": rises(0.02, 1.11)}, (120,)))),
+    Row("variety is lost, and they come nearer", ModeCollapse, ((20, HAD), (300, {**LOST, "energy_distance": rises(0.8, 0.948)})),
+        but=(But(1, {**LOST, "energy_distance": rises(0.8, 0.95)}, (120,)),)),
     Row("low, and nearer after the alarm", ModeCollapse, ((500, LOW), (1000, {"energy_distance": 0.11})), (420,)),
     Row("low for one step", partial(ModeCollapse, window=1, patience=1), ((5, LOW),), (2,), (0.34, 0.35, "vendi_ratio", 1, 1), every=1),
     Row("a drop at two steps", ModeCollapse, ((700, VARIED), (900, DROPPED)), (740,), (0.53, 0.54, "vendi_ratio", 140, 720),
@@ -399,12 +434,23 @@ COLLAPSE = [
         )),
     Row("a leap soon after they had settled", ModeCollapse, ((700, VARIED), (760, {"energy_distance": 0.11}), (800, JUMPED)), (761,),
         every=1, but=(But(1, {"energy_distance": 0.11}, until=761),)),
-    Row("few of many kinds", ModeCollapse, ((700, VARIED), (900, FEWER)), (780,), (0.62, 0.63, "vendi_ratio", 140, 710), but=(
-        But(1, {**FEWER, "vendi_ratio": 0.64}), But(1, {**FEWER, "energy_distance": 0.159}),
-    )),
+    Row("few of many kinds", ModeCollapse, ((700, VARIED), (900, FEWER)), (760,), (0.71, 0.72, "vendi_ratio", 80, 720),
+        (0.71, 0.72, "vendi_ratio", 80, 720), "the run's own best level", but=(
+            But(1, {**FEWER, "vendi_ratio": 0.73}), But(1, {**FEWER, "energy_distance": 0.159}), But(1, FEWER, until=740),
+            But(0, {**VARIED, "energy_distance": 0.101}),
+        )),
     Row("few of many kinds, very near before", ModeCollapse,
-        ((700, {**VARIED, "energy_distance": 0.001}), (900, {**FEWER, "energy_distance": 0.041})), (780,),
+        ((700, {**VARIED, "energy_distance": 0.001}), (900, {**FEWER, "energy_distance": 0.041})), (760,),
         but=(But(1, {**FEWER, "energy_distance": 0.039}),)),
+    Row("few of many kinds, of a noisy distance", ModeCollapse,
+        ((700, {**VARIED, "energy_distance": swings(0.0, 0.08)}), (900, {**FEWER, "energy_distance": 0.161})), (760,),
+        but=(But(1, {**FEWER, "energy_distance": 0.159}),)),
+    Row("few of many kinds, of a noisy variety", ModeCollapse,
+        ((700, {**VARIED, "vendi_ratio": swings(0.8, 1.0)}), (900, {**FEWER, "vendi_ratio": 0.69})), (760,),
+        but=(But(1, {**FEWER, "vendi_ratio": 0.71}),)),
+    Row("few of many kinds, of more than the reals", ModeCollapse,
+        ((700, {**VARIED, "vendi_ratio": 1.5}), (900, {**FEWER, "vendi_ratio": 0.79})), (760,),
+        but=(But(1, {**FEWER, "vendi_ratio": 0.81}),)),
     Row("a drop that goes on", ModeCollapse, ((700, VARIED), (780, DROPPED), (800, {"vendi_ratio": 0.3})), (740,),
         last=(0.53, 0.54, "vendi_ratio", 140, 720)),
     Row("variety beyond that of the reals", ModeCollapse,
@@ -487,6 +533,12 @@ REGRESSION = [
         )),
     Row("over a large budget", partial(QualityRegression, budget=1.9), ((500, GOOD), (1000, {"frechet": 2.01})), (800,),
         (2.01, 2.0, "frechet", 201, None), every=100, but=(But(1, {"frechet": 1.99}),)),
+    Row("far from the real data", QualityRegression, ((500, {"energy_distance": 0.01}), (900, {"energy_distance": 0.101})), (640,),
+        (0.101, 0.1, "energy_distance", 160, 520), but=(
+            But(1, {"energy_distance": 0.099}), But(0, {"energy_distance": 0.101}), But(1, {"energy_distance": 0.101}, until=620),
+            But(1, {"energy_distance": 0.101, "fake_shift": 0.41}), But(1, {"energy_distance": 0.101, "fake_shift": 0.39}, (640,)),
+            But(1, {"energy_distance": 0.101, "reference": 2.0}), But(1, {"energy_distance": swings(0.2, 0.02)}),
+        )),
     Row("a lower score", QualityRegression, ((500, SCORED), (1000, {"score/a": 0.68})), (800,),
         (0.68, 0.8 - 1.6 * ERRORS, "score/a", 201, None), every=100, but=(
             But(1, {"score/a": 0.69}), But(1, {"score/a": 0.92}), But(1, {"score/a": series(*[0.0] * 5, 0.6, 0.6, 0.7, 0.6)}),
