@@ -67,6 +67,7 @@ class AveragedCopy(Detector):
     title = "averaged copy"
     severity = Severity.PAGE
     kind = FailureKind.WIRING
+    is_optional = True
     inputs = tuple(f"{family}/{role}" for role in _NAMES for family in _FAMILIES)
     tunable = {"min_updates": (10, 100), "max_kept": (0.5, 0.05), "window": (20, 100)}
 

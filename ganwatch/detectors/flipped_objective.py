@@ -99,6 +99,7 @@ class FlippedObjective(Detector):
     kind = FailureKind.WIRING
     inputs = (D_REAL, D_FAKE, G_FAKE, ORDER)
     required = (D_FAKE, G_FAKE)
+    is_optional = True
     fire_after = 40
     resolve_after = 200
     tunable = {"min_pull": (0.3, 0.9), "n_samples": (1, 6)}

@@ -1,7 +1,7 @@
 """The training sees the same batch of real data, or of latents, step after step.
 
 How it is detected
-    Of the last twelve sampled batches, eight or more have exactly the samples of an earlier one of them, in any order.
+    Of the last twelve sampled batches, ten or more have exactly the samples of an earlier one of them, in any order.
     Batches that are drawn anew differ, also those of a data set of a hundred samples that come again in every epoch, because each is
     another choice. Steps are sampled unevenly, so that data that is read in a fixed order does not show the same place at each of them.
 
@@ -17,8 +17,8 @@ What to do
     Draw the batch and the latents inside the loop: `for real in loader:` and `torch.randn(…)`. Seed once, before the loop.
 
 Blind spots
-    A batch that is augmented anew each time differs. Data that is read in order over and over counts if it is four batches or fewer, and so
-    does a data set that is one batch as a whole and comes from elsewhere than a `DataLoader`; from a `DataLoader`, a data set of one batch
+    A batch that is augmented anew each time differs. Data that is read in order over and over counts if it is two or four batches, and so does
+    a data set that is one batch as a whole and comes from elsewhere than a `DataLoader`; from a `DataLoader`, a data set of one batch
     or less is the user's own choice. Where batches have fewer than eight samples, or D is updated several times a step and only the last of
     its batches is known, all sampled batches must be the same. A batch of one sample, and one most of whose samples are alike, such as
     labels, is not judged. Of a step that accumulates gradients over several batches, the last one is compared.
@@ -41,7 +41,7 @@ from ganwatch.core.readings import Readings, is_finite
 ORIGINS = {"real": "real data", "latent": "latents"}
 COMPARED = 12
 """Batches that a reading compares."""
-SPACING = 11
+SPACING = 14
 """Steps between two sampled batches, on average."""
 SMALL_BATCH = 8
 """Samples of a batch below which even a data set of a few samples more has few different batches."""
@@ -60,7 +60,7 @@ class RepeatedBatches(Detector):
     >>> readings, onset = RepeatedBatches.demo(seed=0)
     >>> detector = RepeatedBatches()
     >>> fired = next(r.step for r in readings if detector.update(r))
-    >>> onset <= fired <= onset + 100
+    >>> onset <= fired <= onset + 160
     True
     """
 
@@ -70,9 +70,10 @@ class RepeatedBatches(Detector):
     kind = FailureKind.WIRING
     inputs = ("batches_repeated/real", "batches_repeated/latent", "batch_size/real", "dataset_size", "updates_performed/d")
     required = ("batches_repeated/real",)
-    tunable = {"min_repeats": (6, 11)}
+    is_optional = True
+    tunable = {"min_repeats": (8, 11)}
 
-    def __init__(self, *, min_repeats: int = 8) -> None:
+    def __init__(self, *, min_repeats: int = 10) -> None:
         if not 1 <= min_repeats < COMPARED:
             raise ValueError(f"min_repeats must be 1 to {COMPARED - 1} (batches), got {min_repeats}")
         self.min_repeats = min_repeats

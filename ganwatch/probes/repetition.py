@@ -29,7 +29,7 @@ class Repetition(Probe):
     signals = ("batches_repeated",)
     needs_output_grads = True  # without a loader, reals are recognised by them
     every = 100
-    offsets = (0, 11, 20, 33, 40, 57, 60, 79, 80)
+    offsets = (0, 20, 33, 40, 57, 60, 80)
 
     def __init__(self) -> None:
         self._recent: dict[str, deque[Tensor]] = {origin: deque(maxlen=BATCHES) for origin in ("real", "latent")}

@@ -36,10 +36,11 @@ from ganwatch.detectors.weak_conditioning import WeakConditioning
 FACTS = {  # kind, fire_after, resolve_after, causal_priority, is_optional
     "GW001": ("wiring", 0, 20, 0, True),
     "GW002": ("wiring", 0, 100, 1, True),
+    "GW003": ("wiring", 40, 200, 0, True),
     "GW004": ("wiring", 0, 100, 0, True),
+    "GW005": ("wiring", 0, 100, 0, True),
     "GW006": ("wiring", 0, 100, 0, True),
-    "GW007": ("wiring", 0, 100, 0, False),
-    "GW005": ("wiring", 0, 100, 0, False),
+    "GW007": ("wiring", 0, 100, 0, True),
     "GW101": ("diversity", 0, 100, 0, False),
     "GW102": ("diversity", 0, 100, 1, False),
     "GW103": ("diversity", 0, 100, 2, True),
@@ -58,15 +59,16 @@ FACTS = {  # kind, fire_after, resolve_after, causal_priority, is_optional
     "GW502": ("data", 0, 100, 0, False),
     "GW504": ("data", 0, 100, 1, False),
 }
-PAGES = {"GW001", "GW005", "GW006", "GW007", "GW101", "GW302", "GW303"}
+PAGES = {"GW001", "GW003", "GW005", "GW006", "GW007", "GW101", "GW302", "GW303"}
 """Codes that wake a person."""
 DEFAULTS = {
     "GW001": {"attempts": 20, "gap": 100},
     "GW002": {"max_decay": 1e-3, "max_update_ratio": 5e-5, "min_distance": 0.05, "min_improvement": 0.1, "window": 60},
+    "GW003": {"min_pull": 0.5, "n_samples": 2},
     "GW004": {"window": 40},
+    "GW005": {"min_repeats": 10},
     "GW006": {"window": 30},
     "GW007": {"min_updates": 25, "max_kept": 0.2, "window": 30},
-    "GW005": {"min_repeats": 8},
     "GW101": {
         "min_vendi_ratio": 0.35, "min_pairwise_ratio": 0.6, "drop_ratio": 0.6, "min_improvement": 0.25, "min_growth": 1.5, "patience": 400,
         "window": 140, "vendi_drop_ratio": 0.8, "vendi_sigmas": 3.0, "distance_ratio": 8.0, "distance_sigmas": 4.0,

@@ -42,18 +42,6 @@ class SameBatchInAnotherOrder(_RepeatedReals):
         return super().draw_reals()[torch.randperm(BATCH)]
 
 
-class SameThreeBatchesFromSomeStep(_RepeatedReals):
-    """A cache serves three batches in turn from step 150 on."""
-
-    start, batches = 150, 3
-
-
-class SameFourBatches(_RepeatedReals):
-    """Four batches in turn from the start."""
-
-    batches = 4
-
-
 class _RepeatedLatents(Loop):
     """Draws the same latents at every step."""
 
