@@ -343,14 +343,14 @@ LATENTS = [
 
 ANEW = {"batches_repeated/real": 0.0, "batches_repeated/latent": 0.0, "batch_size/real": 64.0, "updates_performed/d": 1.0}
 REPEATS = [
-    Row("a batch comes again", RepeatedBatches, ((200, ANEW), (400, {"batches_repeated/real": 8.0})), (210,),
-        (8.0, 8.0, "batches_repeated/real", 11, 200), origin="batches that are drawn anew differ", every=10, but=(
-            But(1, {"batches_repeated/real": 7.0}),
-            But(1, {"batches_repeated/real": 0.0, "batches_repeated/latent": 8.0}, (210,),
-                first=(8.0, 8.0, "batches_repeated/latent", 11, 200)),
-            But(1, {"batches_repeated/real": 8.0, "dataset_size": 65.0}, (210,)),
-            But(1, {"batches_repeated/real": 8.0, "dataset_size": 64.0}),
-            But(1, {"batches_repeated/latent": 8.0, "dataset_size": 64.0}, (210,)),
+    Row("a batch comes again", RepeatedBatches, ((200, ANEW), (400, {"batches_repeated/real": 10.0})), (210,),
+        (10.0, 10.0, "batches_repeated/real", 11, 200), origin="batches that are drawn anew differ", every=10, but=(
+            But(1, {"batches_repeated/real": 9.0}),
+            But(1, {"batches_repeated/real": 0.0, "batches_repeated/latent": 10.0}, (210,),
+                first=(10.0, 10.0, "batches_repeated/latent", 11, 200)),
+            But(1, {"batches_repeated/real": 10.0, "dataset_size": 65.0}, (210,)),
+            But(1, {"batches_repeated/real": 10.0, "dataset_size": 64.0}),
+            But(1, {"batches_repeated/latent": 10.0, "dataset_size": 64.0}, (210,)),
             But(1, {"batches_repeated/real": 10.0, "batch_size/real": 7.0}),
             But(1, {"batches_repeated/real": 10.0, "updates_performed/d": 2.0}),
             But(1, {"batches_repeated/real": 11.0, "updates_performed/d": 5.0, "batch_size/real": 4.0}, (210,)),
@@ -713,7 +713,7 @@ READY = [  # readings, steps between them, first step at which it can judge, an 
     (WeakConditioning, LABELLED, 100, 300, "label_agreement/real"),
     (QualityRegression, GOOD, 100, 300, "frechet_error"),
     (RangeMismatch, UNBOUNDED, 20, 120, "data_max/fake"),
-    (RepeatedBatches, ANEW, 10, 90, "batches_repeated/real"),
+    (RepeatedBatches, ANEW, 10, 110, "batches_repeated/real"),
     (Stall, MOVES, 20, 200, "energy_distance"),
     (VanishingGradients, LEARNS, 20, 60, "grad_norm/g"),
     (Oscillation, SETTLED, 20, 200, "fake_shift"),
