@@ -528,9 +528,9 @@ LEARNS = {
 }  # fmt: skip
 FAINT = {"grad_norm/g": 0.0199, "update_to_weight/g": 0.9e-5}
 SWALLOWED = {"grad_first_to_last/g": 0.9e-3, "update_to_weight/g": 0.9e-5}
-LOW_NORM = (0.0199, 0.02, "grad_norm/g", 60, None)
+LOW_NORM = (0.0199, 0.02, "grad_norm/g", 60, 720)
 VANISHING = [
-    Row("faint and still", VanishingGradients, ((700, LEARNS), (900, FAINT)), (740,), LOW_NORM, LOW_NORM, but=(
+    Row("faint and still", VanishingGradients, ((700, LEARNS), (900, FAINT)), (740,), LOW_NORM, (0.0199, 0.02, "grad_norm/g", 60, 860), but=(
         But(1, {**FAINT, "grad_norm/g": 0.0201}), But(1, {**FAINT, "update_to_weight/g": 1.1e-5}), But(0, {"d_auc": 0.981}),
         But(0, {"d_auc": None}, (740,)), But(0, {"grad_norm/g": 1.9}), But(0, {"update_to_weight/g": 0.9e-5}),
         But(0, {}, (460,), until=420),
@@ -538,15 +538,15 @@ VANISHING = [
         But(1, {**FAINT, "weight_norm/g": 24.9}, (740,)), But(1, {**FAINT, "weight_norm/g": 25.1}),
     )),
     Row("swallowed and still", VanishingGradients,
-        ((700, LEARNS), (900, SWALLOWED)), (740,), (0.9e-3, 1e-3, "grad_first_to_last/g", 60, None),
+        ((700, LEARNS), (900, SWALLOWED)), (740,), (0.9e-3, 1e-3, "grad_first_to_last/g", 60, 720),
         but=(But(1, {**SWALLOWED, "grad_first_to_last/g": 1.1e-3}), But(0, {"d_auc": 0.981}, (740,)),
              But(0, {"grad_first_to_last/g": 0.9e-3}, (740,)), But(1, {"grad_norm/g": 0.0199, "update_to_weight/g": 2e-3}, (740,)))),
     Row("swallowed since the start", VanishingGradients,
         ((700, {**LEARNS, "grad_first_to_last/g": 0.9e-3}), (900, {"grad_norm/g": 0.0199}))),
     Row("a dead first layer", VanishingGradients, ((700, LEARNS), (900, {"grad_first_to_last/g": 0.99e-5})), (740,),
-        (0.99e-5, 1e-3, "grad_first_to_last/g", 60, None), but=(But(1, {"grad_first_to_last/g": 1.01e-5}),)),
+        (0.99e-5, 1e-3, "grad_first_to_last/g", 60, 720), but=(But(1, {"grad_first_to_last/g": 1.01e-5}),)),
     Row("no weights are left", VanishingGradients, ((700, LEARNS), (900, {"weight_norm/g": 0.0199})), (740,),
-        (0.000995, 1e-3, "weight_norm/g", 60, None), but=(But(1, {"weight_norm/g": 0.0201}), But(0, {"d_auc": 0.981}, (740,)))),
+        (0.000995, 1e-3, "weight_norm/g", 60, 720), but=(But(1, {"weight_norm/g": 0.0201}), But(0, {"d_auc": 0.981}, (740,)))),
     Row("leapt after two readings", VanishingGradients, ((40, LEARNS), (900, {"weight_norm/g": 25.1}), (1200, FAINT))),
     Row("thrown about by one step", VanishingGradients, ((700, LEARNS), (720, {"update_to_weight/g": 0.0151}), (900, FAINT)), but=(
         But(1, {"update_to_weight/g": 0.0149}, (760,)), But(1, {"update_to_weight/g": 0.0151, "weight_norm/g": 8.9}, (760,)),
@@ -555,9 +555,12 @@ VANISHING = [
         But(2, {**FAINT, "energy_distance": 0.099}, (760,)), But(2, {**FAINT, "energy_distance": 0.101}),
     )),
     Row("thrown about by the first step", VanishingGradients,
-        ((20, {**LEARNS, "weight_norm/g": 0.5, "weight_norm/d": 1.0, "update_to_weight/g": 0.0151}), (700, {"update_to_weight/g": 2e-3}),
-         (900, FAINT)),
-        but=(But(0, {"weight_norm/g": 0.005, "weight_norm/d": None}), But(0, {"weight_norm/g": None}, (740,)))),
+        ((20, {**LEARNS, "weight_norm/g": 0.5, "weight_norm/d": 1.0, "update_to_weight/g": 0.0151}), (100, {"update_to_weight/g": 2e-3}),
+         (900, SWALLOWED)), (520,), (0.9e-3, 1e-3, "grad_first_to_last/g", 60, 480),
+        but=(
+            But(0, {"weight_norm/g": 0.005, "weight_norm/d": None}, (520,)), But(0, {"weight_norm/g": None}, (140,)),
+            But(0, {"grad_first_to_last/g": 0.9e-3}, (140,)), But(1, {"update_to_weight/g": 2e-3}, (180,), until=140),
+        )),
 ]  # fmt: skip
 
 SETTLED = {"fake_shift": 0.15, "energy_distance": 0.005, "d_auc": 0.41, "pairwise_ratio": 0.16}
