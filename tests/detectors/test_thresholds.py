@@ -412,6 +412,7 @@ DROPPING = [
 ]  # fmt: skip
 
 LABELLED = {"label_agreement/fake": 0.9, "label_agreement_error/fake": 0.01, "label_agreement/real": 0.9, "frechet": 1.0}
+IGNORED = {**LABELLED, "label_agreement/fake": 0.1, "frechet": FALLS, "modes": 10.0, "modes_missing": 5.0}
 CONDITIONING = [
     Row("labels are not those requested", WeakConditioning, ((1000, LABELLED), (1500, {"label_agreement/fake": 0.58})), (1300,),
         (0.58, 0.63, "label_agreement/fake", 201, None), (0.58, 0.63, "label_agreement/fake", 201, None), every=100, but=(
@@ -419,6 +420,16 @@ CONDITIONING = [
             But(0, {"frechet": FALLS}), But(0, {"label_agreement/fake": 0.58}, (800,)),
             But(1, {"label_agreement/fake": 0.62, "label_agreement_error/fake": 0.002}, (1300,)),
         )),
+    Row("labels are ignored while the fakes improve", WeakConditioning, ((1500, IGNORED),), (500,),
+        (0.1, 0.3, "label_agreement/fake", 401, 100), (0.1, 0.3, "label_agreement/fake", 401, 600), every=100, but=(
+            But(0, {"label_agreement/fake": 0.29}), But(0, {"label_agreement/fake": 0.28}, (500,)),
+            But(0, {"label_agreement_error/fake": 0.12}), But(0, {"label_agreement/real": 0.12}),
+            But(0, {"modes_missing": 6.0}, (1000,)), But(0, {"modes": None}, (1000,)),
+            But(0, {"label_agreement/fake": lambda step: min(0.9, step / 3000)}, (500, 800)),
+        )),
+    Row("labels are ignored from a step on", WeakConditioning,
+        ((600, {**IGNORED, "label_agreement/fake": 0.7}), (1500, {"label_agreement/fake": 0.1})), (900,),
+        (0.1, 0.3, "label_agreement/fake", 201, 700), every=100, but=(But(0, {"label_agreement/fake": 0.6}, (1100,)),)),
 ]  # fmt: skip
 
 FINITE = {"loss/g": 0.7, "loss/d": 1.2, "data_nonfinite/fake": 0.0, "data_nonfinite/real": 0.0}
@@ -471,28 +482,41 @@ def ranges(real: tuple[float, float], fake: tuple[float, float]) -> dict[str, fl
 
 UNBOUNDED = ranges((-1.0, 1.0), (-1.3, 1.4))
 RANGES = [
-    Row("reals out of reach", RangeMismatch, ((200, ranges((-1.0, 7.3), (-0.9, 0.9))),), (120,), (7.3, 7.2, "data_max/real", 120, None),
+    Row("reals out of reach", RangeMismatch, ((200, ranges((-1.0, 7.3), (-0.9, 0.9))),), (120,), (7.3, 7.2, "data_max/real", 120, 20),
         but=(
             But(0, {"data_max/real": 7.1}), But(0, ranges((-1.0, 4.2), (-0.51, 0.51)), (120,)), But(0, ranges((-1.0, 4.2), (-0.49, 0.49))),
             But(0, ranges((-1.0, 8.2), (-0.5, 1.01))), But(0, ranges((-1.0, 8.1), (-0.5, 1.0)), (120,)),
-            But(0, ranges((-7.3, 1.0), (-0.9, 0.9)), (120,), first=(-7.3, -7.2, "data_min/real", 120, None)),
+            But(0, ranges((-7.3, 1.0), (-0.9, 0.9)), (120,), first=(-7.3, -7.2, "data_min/real", 120, 20)),
             But(0, ranges((-1.0, 7.3), (0.9, 0.9))), But(0, {"data_min/fake": math.nan}),
+            But(0, {**ranges((-1.0, 7.3), (-0.9, 0.91)), "data_reach/real": 7.29}, (20,)),
+            But(0, {**ranges((-1.0, 7.3), (-0.9, 0.91)), "data_reach/real": 7.27}, (120,)),
+            But(0, {"data_reach/real": 7.3}, (120,)),
         )),
     Row("reals that have grown", RangeMismatch,
-        ((300, UNBOUNDED), (600, {"data_max/real": 8.1})), (420,), (8.1, 8.0, "data_max/real", 120, None),
-        (8.1, 8.0, "data_max/real", 120, None), but=(
-            But(1, {"data_max/real": 7.9}), But(1, {"data_min/real": -8.1, "data_max/real": 1.0}, (420,),
-                first=(-8.1, -8.0, "data_min/real", 120, None)),
-            But(0, {"data_min/real": -0.5, "data_max/real": 1.1}), But(0, {}, (180,), until=60), But(0, {}, (180,), until=40),
-            But(0, {}, until=20),
+        ((300, {**UNBOUNDED, "data_reach/real": 1.0}), (600, {"data_max/real": 8.1})), (340,), (8.1, 8.0, "data_max/real", 120, 320),
+        (8.1, 8.0, "data_max/real", 120, 320), but=(
+            But(1, {"data_max/real": 7.9}), But(1, {"data_min/real": -8.1, "data_max/real": 1.0}, (340,),
+                first=(-8.1, -8.0, "data_min/real", 120, 320)),
+            But(0, {"data_min/real": -0.5, "data_max/real": 1.1}), But(0, {}, (80,), until=40), But(0, {}, until=20),
+            But(1, {"data_max/real": 8.1}, until=320), But(1, {"data_max/real": 8.1, "data_reach/real": 7.9}, until=320),
+            But(1, {"data_max/real": 8.1, "data_reach/real": 8.1}, (320,)),
+        )),
+    Row("reals that have shrunk", RangeMismatch, ((300, UNBOUNDED), (600, {"data_min/real": -0.12, "data_max/real": 0.12})), (340,),
+        (0.12, 0.125, "data_max/real", 120, 320), but=(
+            But(1, {"data_min/real": -0.12, "data_max/real": 0.13}), But(1, {"data_min/real": 0.0, "data_max/real": 0.0}),
+        )),
+    Row("fakes that have left their bounds", RangeMismatch,
+        ((60, ranges((-1.0, 1.0), (-0.91, 0.5))), (600, {"data_max/fake": 8.1})), (80,), (8.1, 8.0, "data_max/fake", 120, 80), but=(
+            But(1, {"data_max/fake": 7.9}), But(0, ranges((-1.0, 1.0), (-1.1, 0.5))), But(0, ranges((-1.0, 1.0), (-0.89, 0.5))),
+            But(0, {}, until=40), But(1, {"data_min/fake": -8.2}, (80,), first=(-8.2, -8.0, "data_min/fake", 120, 80)),
         )),
     Row("a bounded generator below the reals", RangeMismatch, ((200, ranges((0.0, 0.8), (-0.41, 1.0))),), (120,),
-        (-0.41, -0.4, "data_min/fake", 120, None), but=(
+        (-0.41, -0.4, "data_min/fake", 120, 20), but=(
             But(0, {"data_min/fake": -0.39}), But(0, {"data_max/fake": 0.91}, (120,)), But(0, {"data_max/fake": 0.89}),
             But(0, {"data_max/fake": 1.01}), But(0, {"data_min/fake": lambda step: -0.41 if step > 40 else 0.0}, (140,)),
         )),
-    Row("above narrow reals", RangeMismatch, ((200, ranges((-0.4, 0.4), (-0.45, 0.95))),), (120,), (0.95, 0.8, "data_max/fake", 120, None)),
-    Row("above constant reals", RangeMismatch, ((200, ranges((0.2, 0.2), (0.1, 0.95))),), (120,), (0.95, 0.2, "data_max/fake", 120, None)),
+    Row("above narrow reals", RangeMismatch, ((200, ranges((-0.4, 0.4), (-0.45, 0.95))),), (120,), (0.95, 0.8, "data_max/fake", 120, 20)),
+    Row("above constant reals", RangeMismatch, ((200, ranges((0.2, 0.2), (0.1, 0.95))),), (120,), (0.95, 0.2, "data_max/fake", 120, 20)),
 ]  # fmt: skip
 
 MOVES = {"update_to_weight/g": 1e-3, "energy_distance": 0.051, "d_auc": 0.979}
