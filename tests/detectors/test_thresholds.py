@@ -708,3 +708,14 @@ def test_the_demo_of_oscillation_swings_once_in_120_steps() -> None:
     distances = {one.step: one.values["energy_distance"] for one in readings if one.step >= onset}
     wanted = {510: 0.6, 520: 0.35 + 0.25 * math.sin(2.0 * math.pi / 3.0), 540: 0.35, 570: 0.1, 630: 0.6}
     assert {step: distances[step] for step in wanted} == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("factor", [2.0, 100.0])
+def test_the_explanation_names_a_learning_rate_that_jumped(factor: float) -> None:
+    detector, verdict = ExplodingGradients(), None
+    for step in range(1, 200):
+        has_jumped = step > 100
+        values = {"grad_norm/g": 2.0, "grad_norm/d": 200.0 if has_jumped else 2.0, "learning_rate/d": factor if has_jumped else 1.0}
+        verdict = detector.update(Readings(step, values)) or verdict
+    assert isinstance(verdict, Verdict)
+    assert ("its learning rate is 1e+02, 100 times the usual one" in verdict.explanation) == (factor > 3.0)

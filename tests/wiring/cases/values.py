@@ -138,3 +138,42 @@ class DimmedReals(Loop):
     def draw_reals(self) -> Tensor:
         """Return a batch of another contrast each time."""
         return super().draw_reals() * (1.0 if self.step % 3 else 0.33)
+
+
+class NonFiniteLoss(Loop):
+    """A loss of the generator that is not finite from a step on."""
+
+    code = "GW303"
+    start = 153
+    within = 20
+
+    def g_loss(self, fake: Tensor) -> Tensor:
+        """Return the logarithm of a probability that underflows."""
+        return super().g_loss(fake) if not self.is_on else torch.log(torch.zeros_like(fake) * fake).mean()
+
+
+class NonFiniteWeight(Loop):
+    """A weight of D that is not finite from a step on."""
+
+    code = "GW303"
+    start = 153
+    within = 20
+
+    def before_step(self) -> None:
+        """Spoil a weight."""
+        if self.step == self.start:
+            next(self.d.parameters()).data[0, 0] = float("nan")
+
+
+class RateJump(Loop):
+    """A learning rate of both networks that is a hundred times as high from a step on."""
+
+    code = "GW302"
+    start = 150
+    within = 200
+
+    def before_step(self) -> None:
+        """Raise the rate."""
+        if self.step == self.start:
+            for optimizer in (self.g_optimizer, self.d_optimizer):
+                optimizer.param_groups[0]["lr"] *= 100.0
