@@ -184,6 +184,7 @@ register(
     _positive("drift_effect", "Distance of fresh real data from the baseline, 0 for none.", group="drift"),
     Signal("data_min", "Smallest value in the batch.", label="batch", group="data", reduce="min"),
     Signal("data_max", "Largest value in the batch.", label="batch", group="data", reduce="max"),
+    _positive("data_reach", "Median over the batch's samples of their largest absolute value.", label="batch", group="data"),
     Signal("data_mean", "Mean value of the batch.", label="batch", group="data"),
     _positive("data_std", "Standard deviation of the batch's values.", label="batch", group="data", reduce="rms"),
     _positive("data_constant", "Share of samples in the batch that are constant.", unit="ratio", high=1.0, label="batch", group="data"),

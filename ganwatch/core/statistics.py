@@ -200,6 +200,22 @@ class Window(Stateful):
         """The first value; NaN while empty."""
         return self._values[0] if self._values else math.nan
 
+    def first_below(self, limit: float) -> int | None:
+        """Return the step since which every value is below a limit; None if the latest one is not.
+
+        >>> window = Window(20)
+        >>> for step, value in ((5, 9.0), (10, 1.0), (15, 2.0)):
+        ...     window.add(step, value)
+        >>> window.first_below(3.0), window.first_below(2.0)
+        (10, None)
+        """
+        first = None
+        for step, value in zip(reversed(self._steps), reversed(self._values), strict=True):
+            if value >= limit:
+                break
+            first = step
+        return first
+
     def quantile(self, q: float) -> float:
         """Return the order statistic at share ``q`` in [0, 1]; NaN while empty."""
         return self.sorted_values[min(int(q * len(self.sorted_values)), len(self.sorted_values) - 1)] if self.sorted_values else math.nan

@@ -5,7 +5,8 @@ How it is detected
     against the run's own level, that of its first updates or its healthy median, whichever is lower. Where it can be seen, the
     gradient against the loss's gradient at the discriminator's output must have risen too, because a discriminator that was
     certain and no longer is gets its gradient back and explodes nothing; and neither network may be frozen, because against one that is
-    gradients grow without end as well. And the update against the weights, unless these have shrunk.
+    gradients grow without end as well. And the update against the weights, unless these have shrunk. The explanation says so where the
+    network's learning rate is several times its usual one.
 
 Why it matters
     Adam hides it for a while. Then weights, outputs and losses leave the range in which floating point is exact, and the run ends
@@ -16,8 +17,8 @@ Likely causes
     are far too large.
 
 What to do
-    Look for outliers and unscaled values in the data first. Then a gradient penalty or spectral normalisation, clipping, a lower
-    learning rate.
+    Put back a learning rate that has changed, if the explanation names one. If none has, look for outliers and unscaled values in the
+    data. Then a lower learning rate, clipping, a gradient penalty or spectral normalisation.
 
 Blind spots
     A loop that clips shows the clip value at most: the norm then says nothing, and the update-to-weight ratio has to speak. Updates
@@ -40,6 +41,8 @@ from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severi
 from ganwatch.core.readings import Readings
 from ganwatch.core.statistics import HealthyMedian, Window
 
+MIN_RATE_RATIO = 3.0
+"""Learning rate against its own usual one from which it is named as a likely cause."""
 MAX_SHRUNK_RATIO = 0.1
 """Weight norm against its own usual norm below which weights have shrunk."""
 MAX_SHRUNK_RATIO_TO_OTHER = 0.01
@@ -80,7 +83,7 @@ class ExplodingGradients(Detector):
     kind = FailureKind.NUMERICS
     inputs = (
         "grad_norm/g", "grad_norm/d", "update_to_weight/g", "update_to_weight/d", "grad_to_output/g", "grad_to_output/d",
-        "weight_norm/g", "weight_norm/d",
+        "weight_norm/g", "weight_norm/d", "learning_rate/g", "learning_rate/d",
     )  # fmt: skip
     required = ("grad_norm/g", "grad_norm/d")
     tunable = {"norm_ratio": (5.0, 500.0), "gain_ratio": (2.0, 50.0), "max_update_ratio": (0.1, 0.9), "window": (10, 80)}
@@ -103,6 +106,7 @@ class ExplodingGradients(Detector):
         self._healthy_norms = [HealthyMedian(warmup=warmup), HealthyMedian(warmup=warmup)]
         self._healthy_gains = [HealthyMedian(warmup=3), HealthyMedian(warmup=3)]
         self._healthy_weights = [HealthyMedian(warmup=3), HealthyMedian(warmup=3)]
+        self._rates, self._healthy_rates = [0.0, 0.0], [HealthyMedian(warmup=1), HealthyMedian(warmup=1)]
         self._early_norms: list[float | None] = [None, None]
         self._early_gains: list[float | None] = [None, None]
         self._weights = [0.0, 0.0]
@@ -111,11 +115,12 @@ class ExplodingGradients(Detector):
     def update(self, readings: Readings) -> DetectorResult:
         values = readings.select(self.inputs)
         for index, network in enumerate("gd"):
-            norm, update, gain, weight = values[index::2]
+            norm, update, gain, weight, rate = values[index::2]
             for window, value in ((self._norms[index], norm), (self._updates[index], update), (self._gains[index], gain)):
                 if value is not None:
                     window.add(readings.step, value)
             self._update_weight(index, weight)
+            self._update_rate(index, rate)
             self._early_norms[index] = self._early_norms[index] or self._healthy_norms[index].ready_value
             self._early_gains[index] = self._early_gains[index] or self._healthy_gains[index].ready_value
             verdict = self._evaluate(network, index)
@@ -142,7 +147,7 @@ class ExplodingGradients(Detector):
                 signal=f"update_to_weight/{network}",
                 window=self.window,
                 origin="the weights of the same step",
-                explanation=f"One update changes the {NAMES[network]}'s weights by {updates.median:.0%} of their norm.",
+                explanation=f"One update changes the {NAMES[network]}'s weights by {updates.median:.0%} of their norm{self._name_rate(index)}.",
             )
         early_norm, early_gain = self._early_norms[index], self._early_gains[index]
         frozen = any(window.is_full and window.high < self.frozen_update_ratio for window in self._updates)
@@ -160,9 +165,21 @@ class ExplodingGradients(Detector):
                 window=self.window,
                 origin="the run's own healthy median",
                 explanation=f"The {NAMES[network]}'s gradient norm is {norms.median:.3g}, "
-                f"{norms.median / max(level, 1e-30):.3g} times its healthy level.",
+                f"{norms.median / max(level, 1e-30):.3g} times its healthy level{self._name_rate(index)}.",
             )
         return None
+
+    def _update_rate(self, index: int, rate: float | None) -> None:
+        """Record the learning rate, and the usual one as long as it is that."""
+        if rate is not None:
+            healthy, self._rates[index] = self._healthy_rates[index], rate
+            healthy.update(rate, exclude=healthy.is_ready and rate > MIN_RATE_RATIO * healthy.value)
+
+    def _name_rate(self, index: int) -> str:
+        """Describe a learning rate that has risen; empty if it has not."""
+        rate, usual = self._rates[index], self._healthy_rates[index].ready_value
+        has_risen = usual is not None and 0.0 < usual < rate / MIN_RATE_RATIO
+        return f", and its learning rate is {rate:.2g}, {rate / usual:.3g} times the usual one" if has_risen and usual else ""
 
     @property
     def is_ready(self) -> bool:

@@ -4,7 +4,9 @@ How it is detected
     The range of the generated batch against that of the real batch of the same step, in units of the real range. Either the real
     values reach several times further than anything that a generator has ever given which stays within -1…1 (0…255 against a tanh), or
     several times further than they did in this run, or the generator fills -1…1 exactly, as a tanh does, and goes on leaving the real
-    range by half of it (0…1 against a tanh).
+    range by half of it (0…1 against a tanh). Real values that leave the range of the run's own past by a factor of eight, up or down, are
+    found at the second look, and at the first one if at least half of the samples of the batch have jumped. So are real values of 0…255 against
+    generated ones that fill -1…1, and generated values that leave -1…1 by a factor of eight after they had kept to it.
 
 Why it matters
     The discriminator needs no more than the brightness to win, and the generator spends its capacity on an offset. Everything that
@@ -20,7 +22,7 @@ What to do
 
 Blind spots
     A generator with an unbounded output overshoots for a while and learns the right range by itself; it is let alone, and so is one that
-    is bounded elsewhere than at -1…1, unless the real values change on the way. Differences in mean and spread within the same range
+    is bounded elsewhere than at -1…1, unless the real values change on the way. A single batch with outliers is let alone. Differences in mean and spread within the same range
     are not this fault.
 
 Calibration
@@ -38,7 +40,34 @@ from collections.abc import Iterator
 
 from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severity, Verdict
 from ganwatch.core.readings import Readings, is_finite
-from ganwatch.core.statistics import HealthyMedian, Window
+from ganwatch.core.statistics import HealthyMedian, Stateful, Window
+
+
+MIN_LOOKS = 2
+"""Looks in a row at which real values are elsewhere than they were; one alone may be an outlier."""
+MIN_BOUNDED_LOOKS = 3
+"""Looks at which generated values must have filled -1…1 before values beyond it are a change."""
+
+
+class _Looks(Stateful):
+    """Looks in a row at which a condition holds: their number and the step of the first one."""
+
+    def __init__(self) -> None:
+        self._first: int | None = None
+        self._count = 0
+
+    def update(self, step: int, holds: bool) -> None:
+        """Take a look."""
+        self._first = (self._first or step) if holds else None
+        self._count = self._count + 1 if holds else 0
+
+    @property
+    def first(self) -> int | None:
+        return self._first
+
+    @property
+    def count(self) -> int:
+        return self._count
 
 
 class RangeMismatch(Detector):
@@ -67,57 +96,77 @@ class RangeMismatch(Detector):
     title = "range mismatch"
     severity = Severity.TICKET
     kind = FailureKind.DATA
-    inputs = ("data_min/real", "data_max/real", "data_min/fake", "data_max/fake")
-    required = inputs
+    inputs = ("data_min/real", "data_max/real", "data_min/fake", "data_max/fake", "data_reach/real")
+    required = inputs[:4]
     tunable = {"reach_ratio": (2.0, 30.0), "excess_ratio": (0.1, 2.0), "window": (40, 400)}
 
     def __init__(self, *, reach_ratio: float = 8.0, excess_ratio: float = 0.5, window: int = 120) -> None:
         self.reach_ratio, self.excess_ratio, self.window = reach_ratio, excess_ratio, window
-        self._reach_ratios = Window(window)
-        self._excess_ratios = Window(window)
-        self._has_grown = Window(window)
+        self._reach_ratios, self._excess_ratios = Window(window), Window(window)
         self._largest_fake = 0.0
-        self._healthy_reach = HealthyMedian(warmup=3)
+        self._healthy_reach, self._healthy_usual = HealthyMedian(warmup=2), HealthyMedian(warmup=2)
+        self._bounded_looks = 0
+        self._beyond, self._exceeds, self._jumped, self._fakes_jumped = _Looks(), _Looks(), _Looks(), _Looks()
 
     def update(self, readings: Readings) -> DetectorResult:
-        real_low, real_high, fake_low, fake_high = readings.select(self.inputs)
+        real_low, real_high, fake_low, fake_high, usual = readings.select(self.inputs)
         if not (is_finite(real_low) and is_finite(real_high) and is_finite(fake_low) and is_finite(fake_high)):
             return None
         if fake_low == fake_high:  # a single value: a dead or non-finite generator has no range
             return None
-        self._largest_fake = max(self._largest_fake, abs(fake_low), abs(fake_high))
-        real_range = max(real_high - real_low, 1e-30)
-        reach = max(abs(real_low), abs(real_high))
-        self._reach_ratios.add(readings.step, reach / max(self._largest_fake, 1e-30))
-        grown = reach > self.reach_ratio * self._healthy_reach.value if self._healthy_reach.is_ready else False
-        self._has_grown.add(readings.step, float(grown))
-        self._healthy_reach.update(reach, exclude=grown)
-        self._excess_ratios.add(readings.step, max(real_low - fake_low, fake_high - real_high) / real_range)
-        if not self._reach_ratios.is_full:
-            return None
-        reals_grew = self._has_grown.is_full and self._has_grown.low > 0.0
-        out_of_reach = 0.5 < self._largest_fake <= 1.0 and self._reach_ratios.low > self.reach_ratio
-        exceeds = 0.9 < self._largest_fake <= 1.0 and self._excess_ratios.quantile(0.25) > self.excess_ratio
-        if not (out_of_reach or exceeds or reals_grew):
-            return None
-        origin = "the real batch of the same step"
-        if out_of_reach or reals_grew:
-            signal = "data_max/real" if abs(real_high) >= abs(real_low) else "data_min/real"
-            level = self._largest_fake if out_of_reach else self._healthy_reach.value
-            threshold = math.copysign(self.reach_ratio * level, readings.values[signal])
-            origin = "generated values so far" if out_of_reach else "the run's own real batches"
-        elif real_low - fake_low >= fake_high - real_high:
-            signal, threshold = "data_min/fake", real_low - self.excess_ratio * real_range
+        step, real_range = readings.step, max(real_high - real_low, 1e-30)
+        reach, fake_reach = max(abs(real_low), abs(real_high)), max(abs(fake_low), abs(fake_high))
+        self._fakes_jumped.update(step, self._bounded_looks >= MIN_BOUNDED_LOOKS and fake_reach > self.reach_ratio)
+        if not self._fakes_jumped.count:
+            self._largest_fake = max(self._largest_fake, fake_reach)
+            self._bounded_looks = self._bounded_looks + 1 if self._is_bounded else 0
+        self._reach_ratios.add(step, reach / max(self._largest_fake, 1e-30))
+        self._excess_ratios.add(step, max(real_low - fake_low, fake_high - real_high) / real_range)
+        self._beyond.update(step, reach > self.reach_ratio * self._largest_fake)
+        self._exceeds.update(step, self._excess_ratios.values[-1] > self.excess_ratio)
+        is_plain_jump = self._update_reals(step, reach, usual)
+        is_plain = is_finite(usual) and self._is_bounded and usual > self.reach_ratio * self._largest_fake
+        is_full, signal = self._reach_ratios.is_full, "data_max/real" if abs(real_high) >= abs(real_low) else "data_min/real"
+        if self._fakes_jumped.count:
+            signal = "data_max/fake" if abs(fake_high) >= abs(fake_low) else "data_min/fake"
+            threshold, origin, onset = self.reach_ratio, "generated values so far", self._fakes_jumped.first
+        elif 0.5 < self._largest_fake <= 1.0 and self._reach_ratios.low > self.reach_ratio and (is_full or is_plain):
+            threshold, origin, onset = self.reach_ratio * self._largest_fake, "generated values so far", self._beyond.first
+        elif self._jumped.count >= MIN_LOOKS or (self._jumped.count and is_plain_jump):
+            level = self._healthy_reach.value
+            threshold = level * self.reach_ratio if reach > level else level / self.reach_ratio
+            origin, onset = "the run's own real batches", self._jumped.first
+        elif is_full and self._is_bounded and self._excess_ratios.quantile(0.25) > self.excess_ratio:
+            is_below, margin = real_low - fake_low >= fake_high - real_high, self.excess_ratio * real_range
+            signal, threshold = ("data_min/fake", real_low - margin) if is_below else ("data_max/fake", real_high + margin)
+            origin, onset = "the real batch of the same step", self._exceeds.first
         else:
-            signal, threshold = "data_max/fake", real_high + self.excess_ratio * real_range
+            return None
         return Verdict(
             value=readings.values[signal],
-            threshold=threshold,
+            threshold=threshold if "real batch of" in origin else math.copysign(threshold, readings.values[signal]),
             signal=signal,
             window=self.window,
             origin=origin,
             explanation=f"Real values lie in {real_low:.3g}…{real_high:.3g}, generated ones in {fake_low:.3g}…{fake_high:.3g}.",
+            onset=onset or step,
         )
+
+    @property
+    def _is_bounded(self) -> bool:
+        """True if generated values fill -1…1 and never left it, as those of a tanh do."""
+        return 0.9 < self._largest_fake <= 1.0
+
+    def _update_reals(self, step: int, reach: float, usual: float | None) -> bool:
+        """Compare real values with those of the run so far. Return True if one look is enough: most of the batch has jumped."""
+        healthy, healthy_usual = self._healthy_reach, self._healthy_usual
+        factor = reach / max(healthy.value, 1e-30) if healthy.is_ready else 1.0
+        has_jumped = factor > self.reach_ratio or 0.0 < factor < 1.0 / self.reach_ratio
+        self._jumped.update(step, has_jumped)
+        healthy.update(reach, exclude=has_jumped)
+        is_plain = is_finite(usual) and healthy_usual.is_ready and usual > self.reach_ratio * healthy_usual.value
+        healthy_usual.update(usual, exclude=has_jumped)
+        return is_plain
 
     @property
     def is_ready(self) -> bool:

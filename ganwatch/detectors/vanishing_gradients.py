@@ -8,8 +8,10 @@ How it is detected
 
     Where the gradient falls only because the loss has no gradient left at the output of a discriminator that ranks everything right, the
     generator is healthy: that is `discriminator_domination`, and this verdict is withheld. It is withheld too where the weights have
-    leapt to several times their norm, or were thrown about by updates of more than a per cent of them and the fakes have not come near
-    the real data since: such a generator has thrown itself there, which is `mode_collapse` by a learning rate that is too high.
+    leapt to several times their norm, or were thrown about by updates of more than a per cent of them just before the gradient died:
+    such a generator has thrown itself there, which is `mode_collapse` by a learning rate that is too high. A large update explains
+    nothing if the first layer got no gradient before it, if the generator learned for a window after it or its fakes have come near the
+    real data since, or if the gradient is still dead 500 steps later.
 
 Why it matters
     Nothing else changes on the dashboard: losses look settled while the generator has stopped learning.
@@ -47,6 +49,10 @@ MIN_RATIO_TO_D = 0.01
 """Generator's weight norm against the discriminator's below which weights shrink rather than being thrown about."""
 MIN_RATIO_TO_PREVIOUS = 0.9
 """Weight norm against that of the sampled step before below which weights shrink rather than being thrown about."""
+THROW_STEPS = 500
+"""Steps after the latest large update for which it explains a gradient that has been dead ever since."""
+WINDOWS_OF_LEARNING = 2
+"""Windows without a sign of a dead gradient after which a large update was survived."""
 DEAD_DEPTH_RATIO = 0.01
 """Part of ``min_depth_ratio`` below which the first layer's gradient is enough evidence alone."""
 
@@ -125,14 +131,17 @@ class VanishingGradients(Detector):
         self._healthy_weight = HealthyMedian(warmup=3)
         self._previous_weight = 0.0
         self._has_leapt = False
-        self._was_thrown = False
+        self._thrown: int | None = None
+        """Step of the latest update that threw the weights about, while it explains a dead gradient."""
+        self._latest_sign = 0
 
     def update(self, readings: Readings) -> DetectorResult:
         norm, depth, update, auc, weight, d_weight, distance = readings.select(self.inputs)
         if is_finite(weight):
-            self._update_weight(readings.step, weight, d_weight, update)
+            self._update_weight(readings.step, weight, d_weight)
+            self._update_thrown(readings.step, weight, d_weight, update, depth)
         if distance is not None and distance < self.near_distance:
-            self._was_thrown = False
+            self._thrown = None
         for window, value in ((self._norm, norm), (self._depth, depth), (self._updates, update), (self._auc, auc)):
             if value is not None:
                 window.add(readings.step, value)
@@ -144,35 +153,47 @@ class VanishingGradients(Detector):
         is_still = self._updates.is_full and self._updates.median < self.min_update_ratio
         healthy.update(norm, exclude=is_low or is_swallowed or is_still)
         is_gone = self._weight_to_d.is_full and self._weight_to_d.median < self.min_weight_ratio
+        has_signs = is_low or is_swallowed or is_still or is_gone
+        if has_signs:
+            self._latest_sign = readings.step
+        if self._thrown is not None:
+            learned = readings.step - max(self._thrown, self._latest_sign) >= WINDOWS_OF_LEARNING * self.window
+            self._thrown = None if learned or readings.step - self._thrown >= THROW_STEPS else self._thrown
         is_dead = is_gone or (is_swallowed and self._depth.median < DEAD_DEPTH_RATIO * self.min_depth_ratio)
         is_explained = not (is_swallowed or is_gone) and self._auc.median >= self.max_auc
-        if self._has_leapt or self._was_thrown or is_explained or (is_low + is_swallowed + is_still < 2 and not is_dead):
+        if self._has_leapt or self._thrown is not None or is_explained or (is_low + is_swallowed + is_still < 2 and not is_dead):
             return None
-        value, threshold, signal, origin = (
-            (self._depth.median, self.min_depth_ratio, "grad_first_to_last/g", "first layer against last layer of the same step")
+        window, threshold, signal, origin = (
+            (self._depth, self.min_depth_ratio, "grad_first_to_last/g", "first layer against last layer of the same step")
             if is_swallowed
-            else (self._weight_to_d.median, self.min_weight_ratio, "weight_norm/g", "the discriminator's weights")
+            else (self._weight_to_d, self.min_weight_ratio, "weight_norm/g", "the discriminator's weights")
             if is_gone
-            else (level, self.min_norm_ratio * healthy.value, "grad_norm/g", "the run's own healthy median")
+            else (self._norm, self.min_norm_ratio * healthy.value, "grad_norm/g", "the run's own healthy median")
         )
         return Verdict(
-            value=value,
+            value=window.median,
             threshold=threshold,
             signal=signal,
             window=self.window,
             origin=origin,
-            explanation=f"The generator's gradient norm is {level:.2g}, {signal} is {value:.2g}, and one update changes "
+            explanation=f"The generator's gradient norm is {level:.2g}, {signal} is {window.median:.2g}, and one update changes "
             f"{self._updates.median:.1g} of the weights.",
+            onset=window.first_below(threshold),
         )
 
-    def _update_weight(self, step: int, weight: float, d_weight: float | None, update: float | None) -> None:
-        """Record whether the weights have leapt away, are gone, or are being thrown about by large updates."""
+    def _update_weight(self, step: int, weight: float, d_weight: float | None) -> None:
+        """Record whether the weights have leapt away or are gone."""
         self._has_leapt = self._healthy_weight.is_ready and weight > self.weight_growth_ratio * self._healthy_weight.value
         self._healthy_weight.update(weight, exclude=self._has_leapt)
         if is_finite(d_weight):
             self._weight_to_d.add(step, weight / max(d_weight, 1e-38))
+
+    def _update_thrown(self, step: int, weight: float, d_weight: float | None, update: float | None, depth: float | None) -> None:
+        """Record a large update that throws the weights about; it does not explain a gradient that was swallowed before."""
         keeps_norm = weight > MIN_RATIO_TO_D * (d_weight or 0.0) and weight > MIN_RATIO_TO_PREVIOUS * self._previous_weight
-        self._was_thrown = self._was_thrown or (keeps_norm and update is not None and update > self.max_update_ratio)
+        was_alive = self._thrown is not None or depth is None or depth >= self.min_depth_ratio
+        if keeps_norm and was_alive and update is not None and update > self.max_update_ratio:
+            self._thrown = step
         self._previous_weight = weight
 
     @property

@@ -3,7 +3,8 @@
 How it is detected
     Generated samples are classified by the labels of the nearest real ones, and real samples by those of the others. The share of generated
     samples that have the requested label is compared with that of the real ones, over three evaluations in a row, once the Fréchet distance
-    has ceased to fall.
+    has ceased to fall. Agreement no better than chance counts while the distance still falls: over five evaluations in a row whose samples
+    show at least half of the labels, over three if the labels were obeyed before, and over ten in any case.
 
 Why it matters
     A request for one label gives samples of another; balanced conditions give no balanced samples.
@@ -17,7 +18,8 @@ What to do
     projection), or an auxiliary loss on the label.
 
 Blind spots
-    Needs labels from the loop, as integers next to latents and real samples. Where real samples cannot be classified by their features
+    Needs labels from the loop, as integers next to latents and real samples. Chance is one in as many labels as there are; where one
+    label is far more frequent than the others, it is more, and only the end of the improvement counts. Where real samples cannot be classified by their features
     either, no alarm is raised.
 
 Calibration
@@ -36,6 +38,10 @@ from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severi
 from ganwatch.core.readings import Readings, is_finite
 from ganwatch.core.statistics import Plateau, Streak
 
+CHANCE_SHARE = 0.25
+"""Part of the way from chance to the agreement of real samples below which agreement is no better than chance."""
+MAX_MISSING_SHARE = 0.5
+"""Share of the labels without samples up to which the samples are good enough for their labels to be judged."""
 
 class WeakConditioning(Detector):
     """Fire when generated samples have the requested label far more seldom than real ones have theirs.
@@ -66,7 +72,7 @@ class WeakConditioning(Detector):
     severity = Severity.TICKET
     kind = FailureKind.DIVERSITY
     is_optional = True
-    inputs = ("label_agreement/fake", "label_agreement_error/fake", "label_agreement/real", "frechet")
+    inputs = ("label_agreement/fake", "label_agreement_error/fake", "label_agreement/real", "frechet", "modes", "modes_missing")
     required = ("label_agreement/fake",)
     tunable = {
         "agreement_ratio": (0.9, 0.4),
@@ -90,25 +96,48 @@ class WeakConditioning(Detector):
         self._plateau = Plateau(patience, min_improvement)
         self._steps: list[int] = []
         self._weak_streak = Streak(confirmations)
+        self._was_obeyed = False
+        self._chance_steps: list[int] = []
+        """Steps of the evaluations in a row at which agreement was no better than chance."""
+        self._shown_streak = 0
+        """Evaluations among them, the latest in a row, whose samples show most of the labels."""
 
     def update(self, readings: Readings) -> DetectorResult:
-        fake, error, real, distance = readings.select(self.inputs)
+        fake, error, real, distance, modes, missing = readings.select(self.inputs)
         if not (is_finite(fake) and is_finite(error) and is_finite(real) and is_finite(distance)):
             return None
         self._steps = [*self._steps, readings.step][-self.confirmations :]
         has_plateaued = self._plateau.update(distance)
         threshold = self.agreement_ratio * real
         is_weak = fake + self.min_sigmas * max(error, math.ulp(1.0)) < threshold
-        if not self._weak_streak.update(has_plateaued and is_weak):
+        weak_for_long = self._weak_streak.update(has_plateaued and is_weak)
+        chance = 1.0 / modes if modes else 0.0
+        chance_bound = chance + CHANCE_SHARE * (real - chance)
+        self._update_chance(
+            readings.step,
+            is_chance=fake + self.min_sigmas / math.sqrt(self.patience) * error < chance_bound,
+            shows_labels=bool(modes) and missing is not None and missing <= MAX_MISSING_SHARE * (modes or 0.0),
+        )
+        self._was_obeyed = self._was_obeyed or fake >= threshold
+        needed = self.confirmations if self._was_obeyed else self.patience
+        is_ignored = self._shown_streak >= needed or len(self._chance_steps) >= 2 * self.patience
+        if not (weak_for_long or is_ignored):
             return None
+        first = self._chance_steps[-needed:][0] if is_ignored else self._steps[0]
         return Verdict(
             value=fake,
-            threshold=threshold,
+            threshold=chance_bound if is_ignored else threshold,
             signal="label_agreement/fake",
-            window=self._steps[-1] - self._steps[0] + 1,
+            window=readings.step - first + 1,
             origin="the agreement of real samples",
+            onset=self._chance_steps[0] if is_ignored else None,
             explanation=f"{fake:.0%} of the generated samples have the requested label, {real:.0%} of the real ones theirs.",
         )
+
+    def _update_chance(self, step: int, *, is_chance: bool, shows_labels: bool) -> None:
+        """Take an evaluation into the streak of those at which agreement is no better than chance."""
+        self._chance_steps = [*self._chance_steps, step][-2 * self.patience :] if is_chance else []
+        self._shown_streak = self._shown_streak + 1 if is_chance and shows_labels else 0
 
     @property
     def is_ready(self) -> bool:

@@ -11,10 +11,10 @@ from ganwatch.probes.row_hashes import count_repeats, hash_rows
 
 
 class Data(Probe):
-    """Range, mean, spread, and the shares of constant samples, exact repeats and non-finite values."""
+    """Range, usual largest value of a sample, mean, spread, and the shares of constant samples, exact repeats and non-finite values."""
 
     name = "data"
-    signals = ("data_min", "data_max", "data_mean", "data_std", "data_constant", "data_repeated", "data_nonfinite")
+    signals = ("data_min", "data_max", "data_reach", "data_mean", "data_std", "data_constant", "data_repeated", "data_nonfinite")
     every = 40
 
     def read(self, step: StepView) -> dict[str, Tensor]:
@@ -32,7 +32,7 @@ def describe_batches(batches: Tensor) -> dict[str, Tensor]:
     """Return facts about batches (B, N, …), each of shape (B,); range, mean and spread are over the samples without a non-finite value.
 
     >>> {name: fact.tolist() for name, fact in describe_batches(torch.tensor([[[0.0, 2.0], [0.0, 2.0]]])).items()}
-    {'min': [0.0], 'max': [2.0], 'mean': [1.0], 'std': [1.0], 'constant': [0.0], 'repeated': [0.5], 'nonfinite': [0.0]}
+    {'min': [0.0], 'max': [2.0], 'reach': [2.0], 'mean': [1.0], 'std': [1.0], 'constant': [0.0], 'repeated': [0.5], 'nonfinite': [0.0]}
     """
     flat = batches.detach().float().flatten(2)
     samples, features = flat.shape[1:]
@@ -45,6 +45,7 @@ def describe_batches(batches: Tensor) -> dict[str, Tensor]:
     return {
         "min": low.where(finite, torch.inf).amin(1).where(~empty, torch.nan),
         "max": high.where(finite, -torch.inf).amax(1).where(~empty, torch.nan),
+        "reach": torch.maximum(low.abs(), high.abs()).where(finite, torch.nan).nanmedian(1).values,
         "mean": mean,
         "std": square.sqrt(),
         "constant": (low == high).float().mean(1) if features > 1 else torch.zeros_like(mean),

@@ -492,6 +492,7 @@ DROPPING = [
 ]  # fmt: skip
 
 LABELLED = {"label_agreement/fake": 0.9, "label_agreement_error/fake": 0.01, "label_agreement/real": 0.9, "frechet": 1.0}
+IGNORED = {**LABELLED, "label_agreement/fake": 0.1, "frechet": FALLS, "modes": 10.0, "modes_missing": 5.0}
 CONDITIONING = [
     Row("labels are not those requested", WeakConditioning, ((1000, LABELLED), (1500, {"label_agreement/fake": 0.58})), (1300,),
         (0.58, 0.63, "label_agreement/fake", 201, None), (0.58, 0.63, "label_agreement/fake", 201, None), every=100, but=(
@@ -499,6 +500,16 @@ CONDITIONING = [
             But(0, {"frechet": FALLS}), But(0, {"label_agreement/fake": 0.58}, (800,)),
             But(1, {"label_agreement/fake": 0.62, "label_agreement_error/fake": 0.002}, (1300,)),
         )),
+    Row("labels are ignored while the fakes improve", WeakConditioning, ((1500, IGNORED),), (500,),
+        (0.1, 0.3, "label_agreement/fake", 401, 100), (0.1, 0.3, "label_agreement/fake", 401, 600), every=100, but=(
+            But(0, {"label_agreement/fake": 0.29}), But(0, {"label_agreement/fake": 0.28}, (500,)),
+            But(0, {"label_agreement_error/fake": 0.12}), But(0, {"label_agreement/real": 0.12}),
+            But(0, {"modes_missing": 6.0}, (1000,)), But(0, {"modes": None}, (1000,)),
+            But(0, {"label_agreement/fake": lambda step: min(0.9, step / 3000)}, (500, 800)),
+        )),
+    Row("labels are ignored from a step on", WeakConditioning,
+        ((600, {**IGNORED, "label_agreement/fake": 0.7}), (1500, {"label_agreement/fake": 0.1})), (900,),
+        (0.1, 0.3, "label_agreement/fake", 201, 700), every=100, but=(But(0, {"label_agreement/fake": 0.6}, (1100,)),)),
 ]  # fmt: skip
 
 FINITE = {"loss/g": 0.7, "loss/d": 1.2, "data_nonfinite/fake": 0.0, "data_nonfinite/real": 0.0}
@@ -557,28 +568,41 @@ def ranges(real: tuple[float, float], fake: tuple[float, float]) -> dict[str, fl
 
 UNBOUNDED = ranges((-1.0, 1.0), (-1.3, 1.4))
 RANGES = [
-    Row("reals out of reach", RangeMismatch, ((200, ranges((-1.0, 7.3), (-0.9, 0.9))),), (120,), (7.3, 7.2, "data_max/real", 120, None),
+    Row("reals out of reach", RangeMismatch, ((200, ranges((-1.0, 7.3), (-0.9, 0.9))),), (120,), (7.3, 7.2, "data_max/real", 120, 20),
         but=(
             But(0, {"data_max/real": 7.1}), But(0, ranges((-1.0, 4.2), (-0.51, 0.51)), (120,)), But(0, ranges((-1.0, 4.2), (-0.49, 0.49))),
             But(0, ranges((-1.0, 8.2), (-0.5, 1.01))), But(0, ranges((-1.0, 8.1), (-0.5, 1.0)), (120,)),
-            But(0, ranges((-7.3, 1.0), (-0.9, 0.9)), (120,), first=(-7.3, -7.2, "data_min/real", 120, None)),
+            But(0, ranges((-7.3, 1.0), (-0.9, 0.9)), (120,), first=(-7.3, -7.2, "data_min/real", 120, 20)),
             But(0, ranges((-1.0, 7.3), (0.9, 0.9))), But(0, {"data_min/fake": math.nan}),
+            But(0, {**ranges((-1.0, 7.3), (-0.9, 0.91)), "data_reach/real": 7.29}, (20,)),
+            But(0, {**ranges((-1.0, 7.3), (-0.9, 0.91)), "data_reach/real": 7.27}, (120,)),
+            But(0, {"data_reach/real": 7.3}, (120,)),
         )),
     Row("reals that have grown", RangeMismatch,
-        ((300, UNBOUNDED), (600, {"data_max/real": 8.1})), (420,), (8.1, 8.0, "data_max/real", 120, None),
-        (8.1, 8.0, "data_max/real", 120, None), but=(
-            But(1, {"data_max/real": 7.9}), But(1, {"data_min/real": -8.1, "data_max/real": 1.0}, (420,),
-                first=(-8.1, -8.0, "data_min/real", 120, None)),
-            But(0, {"data_min/real": -0.5, "data_max/real": 1.1}), But(0, {}, (180,), until=60), But(0, {}, (180,), until=40),
-            But(0, {}, until=20),
+        ((300, {**UNBOUNDED, "data_reach/real": 1.0}), (600, {"data_max/real": 8.1})), (340,), (8.1, 8.0, "data_max/real", 120, 320),
+        (8.1, 8.0, "data_max/real", 120, 320), but=(
+            But(1, {"data_max/real": 7.9}), But(1, {"data_min/real": -8.1, "data_max/real": 1.0}, (340,),
+                first=(-8.1, -8.0, "data_min/real", 120, 320)),
+            But(0, {"data_min/real": -0.5, "data_max/real": 1.1}), But(0, {}, (80,), until=40), But(0, {}, until=20),
+            But(1, {"data_max/real": 8.1}, until=320), But(1, {"data_max/real": 8.1, "data_reach/real": 7.9}, until=320),
+            But(1, {"data_max/real": 8.1, "data_reach/real": 8.1}, (320,)),
+        )),
+    Row("reals that have shrunk", RangeMismatch, ((300, UNBOUNDED), (600, {"data_min/real": -0.12, "data_max/real": 0.12})), (340,),
+        (0.12, 0.125, "data_max/real", 120, 320), but=(
+            But(1, {"data_min/real": -0.12, "data_max/real": 0.13}), But(1, {"data_min/real": 0.0, "data_max/real": 0.0}),
+        )),
+    Row("fakes that have left their bounds", RangeMismatch,
+        ((60, ranges((-1.0, 1.0), (-0.91, 0.5))), (600, {"data_max/fake": 8.1})), (80,), (8.1, 8.0, "data_max/fake", 120, 80), but=(
+            But(1, {"data_max/fake": 7.9}), But(0, ranges((-1.0, 1.0), (-1.1, 0.5))), But(0, ranges((-1.0, 1.0), (-0.89, 0.5))),
+            But(0, {}, until=40), But(1, {"data_min/fake": -8.2}, (80,), first=(-8.2, -8.0, "data_min/fake", 120, 80)),
         )),
     Row("a bounded generator below the reals", RangeMismatch, ((200, ranges((0.0, 0.8), (-0.41, 1.0))),), (120,),
-        (-0.41, -0.4, "data_min/fake", 120, None), but=(
+        (-0.41, -0.4, "data_min/fake", 120, 20), but=(
             But(0, {"data_min/fake": -0.39}), But(0, {"data_max/fake": 0.91}, (120,)), But(0, {"data_max/fake": 0.89}),
             But(0, {"data_max/fake": 1.01}), But(0, {"data_min/fake": lambda step: -0.41 if step > 40 else 0.0}, (140,)),
         )),
-    Row("above narrow reals", RangeMismatch, ((200, ranges((-0.4, 0.4), (-0.45, 0.95))),), (120,), (0.95, 0.8, "data_max/fake", 120, None)),
-    Row("above constant reals", RangeMismatch, ((200, ranges((0.2, 0.2), (0.1, 0.95))),), (120,), (0.95, 0.2, "data_max/fake", 120, None)),
+    Row("above narrow reals", RangeMismatch, ((200, ranges((-0.4, 0.4), (-0.45, 0.95))),), (120,), (0.95, 0.8, "data_max/fake", 120, 20)),
+    Row("above constant reals", RangeMismatch, ((200, ranges((0.2, 0.2), (0.1, 0.95))),), (120,), (0.95, 0.2, "data_max/fake", 120, 20)),
 ]  # fmt: skip
 
 MOVES = {"update_to_weight/g": 1e-3, "energy_distance": 0.051, "d_auc": 0.979}
@@ -614,9 +638,9 @@ LEARNS = {
 }  # fmt: skip
 FAINT = {"grad_norm/g": 0.0199, "update_to_weight/g": 0.9e-5}
 SWALLOWED = {"grad_first_to_last/g": 0.9e-3, "update_to_weight/g": 0.9e-5}
-LOW_NORM = (0.0199, 0.02, "grad_norm/g", 60, None)
+LOW_NORM = (0.0199, 0.02, "grad_norm/g", 60, 720)
 VANISHING = [
-    Row("faint and still", VanishingGradients, ((700, LEARNS), (900, FAINT)), (740,), LOW_NORM, LOW_NORM, but=(
+    Row("faint and still", VanishingGradients, ((700, LEARNS), (900, FAINT)), (740,), LOW_NORM, (0.0199, 0.02, "grad_norm/g", 60, 860), but=(
         But(1, {**FAINT, "grad_norm/g": 0.0201}), But(1, {**FAINT, "update_to_weight/g": 1.1e-5}), But(0, {"d_auc": 0.981}),
         But(0, {"d_auc": None}, (740,)), But(0, {"grad_norm/g": 1.9}), But(0, {"update_to_weight/g": 0.9e-5}),
         But(0, {}, (460,), until=420),
@@ -624,15 +648,15 @@ VANISHING = [
         But(1, {**FAINT, "weight_norm/g": 24.9}, (740,)), But(1, {**FAINT, "weight_norm/g": 25.1}),
     )),
     Row("swallowed and still", VanishingGradients,
-        ((700, LEARNS), (900, SWALLOWED)), (740,), (0.9e-3, 1e-3, "grad_first_to_last/g", 60, None),
+        ((700, LEARNS), (900, SWALLOWED)), (740,), (0.9e-3, 1e-3, "grad_first_to_last/g", 60, 720),
         but=(But(1, {**SWALLOWED, "grad_first_to_last/g": 1.1e-3}), But(0, {"d_auc": 0.981}, (740,)),
              But(0, {"grad_first_to_last/g": 0.9e-3}, (740,)), But(1, {"grad_norm/g": 0.0199, "update_to_weight/g": 2e-3}, (740,)))),
     Row("swallowed since the start", VanishingGradients,
         ((700, {**LEARNS, "grad_first_to_last/g": 0.9e-3}), (900, {"grad_norm/g": 0.0199}))),
     Row("a dead first layer", VanishingGradients, ((700, LEARNS), (900, {"grad_first_to_last/g": 0.99e-5})), (740,),
-        (0.99e-5, 1e-3, "grad_first_to_last/g", 60, None), but=(But(1, {"grad_first_to_last/g": 1.01e-5}),)),
+        (0.99e-5, 1e-3, "grad_first_to_last/g", 60, 720), but=(But(1, {"grad_first_to_last/g": 1.01e-5}),)),
     Row("no weights are left", VanishingGradients, ((700, LEARNS), (900, {"weight_norm/g": 0.0199})), (740,),
-        (0.000995, 1e-3, "weight_norm/g", 60, None), but=(But(1, {"weight_norm/g": 0.0201}), But(0, {"d_auc": 0.981}, (740,)))),
+        (0.000995, 1e-3, "weight_norm/g", 60, 720), but=(But(1, {"weight_norm/g": 0.0201}), But(0, {"d_auc": 0.981}, (740,)))),
     Row("leapt after two readings", VanishingGradients, ((40, LEARNS), (900, {"weight_norm/g": 25.1}), (1200, FAINT))),
     Row("thrown about by one step", VanishingGradients, ((700, LEARNS), (720, {"update_to_weight/g": 0.0151}), (900, FAINT)), but=(
         But(1, {"update_to_weight/g": 0.0149}, (760,)), But(1, {"update_to_weight/g": 0.0151, "weight_norm/g": 8.9}, (760,)),
@@ -641,9 +665,12 @@ VANISHING = [
         But(2, {**FAINT, "energy_distance": 0.099}, (760,)), But(2, {**FAINT, "energy_distance": 0.101}),
     )),
     Row("thrown about by the first step", VanishingGradients,
-        ((20, {**LEARNS, "weight_norm/g": 0.5, "weight_norm/d": 1.0, "update_to_weight/g": 0.0151}), (700, {"update_to_weight/g": 2e-3}),
-         (900, FAINT)),
-        but=(But(0, {"weight_norm/g": 0.005, "weight_norm/d": None}), But(0, {"weight_norm/g": None}, (740,)))),
+        ((20, {**LEARNS, "weight_norm/g": 0.5, "weight_norm/d": 1.0, "update_to_weight/g": 0.0151}), (100, {"update_to_weight/g": 2e-3}),
+         (900, SWALLOWED)), (520,), (0.9e-3, 1e-3, "grad_first_to_last/g", 60, 480),
+        but=(
+            But(0, {"weight_norm/g": 0.005, "weight_norm/d": None}, (520,)), But(0, {"weight_norm/g": None}, (140,)),
+            But(0, {"grad_first_to_last/g": 0.9e-3}, (140,)), But(1, {"update_to_weight/g": 2e-3}, (180,), until=140),
+        )),
 ]  # fmt: skip
 
 SETTLED = {"fake_shift": 0.15, "energy_distance": 0.005, "d_auc": 0.41, "pairwise_ratio": 0.16}
@@ -768,3 +795,14 @@ def test_the_demo_of_oscillation_swings_once_in_120_steps() -> None:
     distances = {one.step: one.values["energy_distance"] for one in readings if one.step >= onset}
     wanted = {510: 0.6, 520: 0.35 + 0.25 * math.sin(2.0 * math.pi / 3.0), 540: 0.35, 570: 0.1, 630: 0.6}
     assert {step: distances[step] for step in wanted} == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("factor", [2.0, 100.0])
+def test_the_explanation_names_a_learning_rate_that_jumped(factor: float) -> None:
+    detector, verdict = ExplodingGradients(), None
+    for step in range(1, 200):
+        has_jumped = step > 100
+        values = {"grad_norm/g": 2.0, "grad_norm/d": 200.0 if has_jumped else 2.0, "learning_rate/d": factor if has_jumped else 1.0}
+        verdict = detector.update(Readings(step, values)) or verdict
+    assert isinstance(verdict, Verdict)
+    assert ("its learning rate is 1e+02, 100 times the usual one" in verdict.explanation) == (factor > 3.0)
