@@ -13,8 +13,8 @@ Why it matters
     Losses fall and look like progress.
 
 Likely causes
-    Swapped labels or targets in one of the losses, the same label for both batches, a minus that is missing or doubled (hinge and Wasserstein
-    losses of G are `-D(fake).mean()`), `maximize=True` in one of the optimizers.
+    Swapped labels or targets in one of the losses, the same label for both batches, a minus that is missing or doubled (hinge and
+    Wasserstein losses of G are `-D(fake).mean()`), `maximize=True` in one of the optimizers.
 
 What to do
     Compare the two losses on fakes: D's and G's have opposite labels or opposite signs. Then compare D's loss on reals with that on fakes:
@@ -30,8 +30,8 @@ Calibration
     (`python tests/wiring/main.py --only GW003`) and on healthy ones with ten losses beside them.
 
 References
-    Goodfellow et al., 2014, arXiv:1406.2661 (the two objectives are opposite); Salimans et al., 2016, arXiv:1606.03498, and Chintala et al.,
-    How to train a GAN (ganhacks), 2016 (labels that are smoothed or flipped now and then are no fault).
+    Goodfellow et al., 2014, arXiv:1406.2661 (the two objectives are opposite); Salimans et al., 2016, arXiv:1606.03498, and Chintala et
+    al., How to train a GAN (ganhacks), 2016 (labels that are smoothed or flipped now and then are no fault).
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ class FlippedObjective(Detector):
     def _helps_d(self, of_g: float, fake: float, order: float) -> bool:
         """Return True if G's loss asks for what D's asks for, or for what D has reached if it asks for nothing any more."""
         if abs(of_g) < self.min_pull:  # at rest between samples that are too low and too high, which is D's own aim if D is at rest too
-            return 0.0 < abs(of_g) and 0.0 < abs(fake) < self.min_pull
+            return abs(of_g) > 0.0 and 0.0 < abs(fake) < self.min_pull
         return self._is_same(of_g, fake if abs(fake) >= self.min_pull else order)
 
     def _is_same(self, one: float, other: float) -> bool:

@@ -22,8 +22,8 @@ What to do
 
 Blind spots
     A discriminator that learns at its usual rate and is fooled all the same, because it is too small or too strongly regularised. One that
-    no optimizer steps gives no reading; `status()` says so. One whose gradients are all zero since the start is not trained yet, by design, and
-    is left alone. Distances are taken in pixels.
+    no optimizer steps gives no reading; `status()` says so. One whose gradients are all zero since the start is not trained yet, by design,
+    and is left alone. Distances are taken in pixels.
 
 Calibration
     On the final part of the corpus it fired on 24 of the 24 runs whose failure it names, and on 0 of 216 healthy ones

@@ -182,6 +182,7 @@ class NetworkNotUpdated(Detector):
     inputs = (*(f"{family}/{role}" for role in ("g", "d") for family in FAMILIES), "d_auc")
     required = ("updates_attempted/g", "updates_performed/g")
     is_optional = True
+    causal_priority = 1
     resolve_after = 20
 
     def __init__(self, *, attempts: int = 20, gap: int = 100) -> None:

@@ -17,8 +17,8 @@ What to do
     Draw the batch and the latents inside the loop: `for real in loader:` and `torch.randn(…)`. Seed once, before the loop.
 
 Blind spots
-    A batch that is augmented anew each time differs. Data that is read in order over and over counts if it is two or four batches, and so does
-    a data set that is one batch as a whole and comes from elsewhere than a `DataLoader`; from a `DataLoader`, a data set of one batch
+    A batch that is augmented anew each time differs. Data that is read in order over and over counts if it is two or four batches, and so
+    does a data set that is one batch as a whole and comes from elsewhere than a `DataLoader`; from a `DataLoader`, a data set of one batch
     or less is the user's own choice. Where batches have fewer than eight samples, or D is updated several times a step and only the last of
     its batches is known, all sampled batches must be the same. A batch of one sample, and one most of whose samples are alike, such as
     labels, is not judged. Of a step that accumulates gradients over several batches, the last one is compared.

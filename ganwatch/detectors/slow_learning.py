@@ -130,7 +130,7 @@ class SlowLearning(Detector):
     inputs = (*(f"{family}/{role}" for role in ("g", "d") for family in FAMILIES), "energy_distance", "d_auc")
     required = ("learning_rate/g", "update_to_weight/g")
     is_optional = True
-    causal_priority = 1
+    causal_priority = 2
 
     def __init__(
         self,

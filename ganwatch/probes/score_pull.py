@@ -11,7 +11,6 @@ from ganwatch.capture.step import Call, StepView, Update, reduce_to_scores, sum_
 from ganwatch.core.probe import Probe
 from ganwatch.probes.discriminator import MAX_RANKED_SAMPLES, auc
 
-
 MIN_GRADIENT_SHARE = 0.1
 """Smallest share of samples that must have a gradient; fewer may be the ones with a flipped label."""
 
@@ -48,7 +47,7 @@ class ScorePull(Probe):
         g_fake = _find_batch([call for call in scored if call.in_g_phase], "fake", max_unknown=1)
         calls = {"d_real": d_real, "d_fake": d_fake, "g_fake": g_fake}
         usable = {label: call for label, call in calls.items() if call and _has_one_score(call) and not call.has_several_backwards}
-        values = {f"score_pull/{label}": measure_pull(_gradient(call, maximizes=self._maximizes[label[0]])) for label, call in usable.items()}
+        values = {f"score_pull/{name}": measure_pull(_gradient(call, maximizes=self._maximizes[name[0]])) for name, call in usable.items()}
         if {"d_real", "d_fake"} <= set(usable):
             real, fake = usable["d_real"], usable["d_fake"]
             scores = [_scores(call)[:MAX_RANKED_SAMPLES] for call in (real, fake)]
@@ -61,7 +60,7 @@ class ScorePull(Probe):
 
 
 def _find_batch(calls: Sequence[Call], origin: str, *, max_unknown: int = 0) -> Call | None:
-    """Return the latest call on a batch of an origin, or else the latest one of unknown origin if there are no more of them than allowed."""
+    """Return the latest call on a batch of an origin, or else the latest of unknown origin if there are no more of them than allowed."""
     known = [call for call in calls if call.origin == origin]
     unknown = [call for call in calls if call.origin == "unknown"]
     return known[-1] if known else unknown[-1] if 0 < len(unknown) <= max_unknown else None
@@ -70,7 +69,9 @@ def _find_batch(calls: Sequence[Call], origin: str, *, max_unknown: int = 0) -> 
 def _has_one_score(call: Call) -> bool:
     """Return True if the output is one score for each sample or place, rather than classes, features or a reconstruction."""
     score = call.output
-    return score.ndim == 1 or (score.ndim > 1 and score.shape[1] == 1 and (score[0].numel() == 1 or score.shape != call.inputs[0].shape))
+    if score.ndim <= 1:
+        return bool(score.ndim)
+    return bool(score.shape[1] == 1 and (score[0].numel() == 1 or score.shape != call.inputs[0].shape))
 
 
 def _gradient(call: Call, *, maximizes: bool = False) -> Tensor:
@@ -87,13 +88,13 @@ def _compare_goals(real: Call, fake: Call) -> Tensor:
     ratio of the distances.
     """
     (real_goal, real_pull), (fake_goal, fake_pull) = ((_measure_distance(call), _gradient(call).mean()) for call in (real, fake))
-    farthest = MAX_DISTANCE_RATIO * sum(_scores(call).std(correction=0) for call in (real, fake))
+    farthest = MAX_DISTANCE_RATIO * (_scores(real).std(correction=0) + _scores(fake).std(correction=0))
     near, far = torch.minimum(real_goal, fake_goal), torch.minimum(torch.maximum(real_goal, fake_goal), farthest).clamp_min(1e-30)
     return torch.where(real_pull * fake_pull > 0, (near / far).clamp_max(1.0), 1.0)
 
 
 def _measure_distance(call: Call) -> Tensor:
-    """Return the distance from the mean score to where the gradient would be zero if it went on as a line, infinite without such a place."""
+    """Return the distance from the mean score to where the gradient would be zero if it went on as a line, infinite without one."""
     score, gradient = _scores(call), _gradient(call)
     deviation = score - score.mean()
     slope = (deviation * gradient).sum() / deviation.square().sum().clamp_min(1e-30)

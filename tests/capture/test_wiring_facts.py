@@ -16,7 +16,8 @@ class Loop:
 
     def __init__(self, *, clear="before", accumulate=1, clip=False, scaled=False, closure=False, d_updates=1, freeze=False):
         torch.manual_seed(0)
-        self.g, self.d = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2)), nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1))
+        self.g = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2))
+        self.d = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1))
         self.optimizers = {role: torch.optim.Adam(getattr(self, role).parameters()) for role in ("g", "d")}
         self.clear, self.accumulate, self.clip, self.closure, self.freeze = clear, accumulate, clip, closure, freeze
         self.d_updates = d_updates
@@ -101,7 +102,9 @@ def test_gradients_that_are_cleared_in_any_way_are_not_kept(how):
     assert [values(sink, f"gradient_{what}/{role}") for what in ("kept", "left") for role in ("g", "d")] == [{0.0}] * 4
 
 
-@pytest.mark.parametrize("how", [{}, {"clip": True}, {"scaled": True, "clip": True}, {"closure": True}, {"accumulate": 2, "d_updates": 3}], ids=str)
+@pytest.mark.parametrize(
+    "how", [{}, {"clip": True}, {"scaled": True, "clip": True}, {"closure": True}, {"accumulate": 2, "d_updates": 3}], ids=str
+)
 def test_gradients_that_nothing_clears_are_kept(how):
     sink = Loop(clear="g only", **how).run()
     assert (values(sink, "gradient_kept/d"), values(sink, "gradient_kept/g")) == ({1.0}, {0.0})

@@ -34,8 +34,8 @@ from ganwatch.detectors.vanishing_gradients import VanishingGradients
 from ganwatch.detectors.weak_conditioning import WeakConditioning
 
 FACTS = {  # kind, fire_after, resolve_after, causal_priority, is_optional
-    "GW001": ("wiring", 0, 20, 0, True),
-    "GW002": ("wiring", 0, 100, 1, True),
+    "GW001": ("wiring", 0, 20, 1, True),
+    "GW002": ("wiring", 0, 100, 2, True),
     "GW003": ("wiring", 40, 200, 0, True),
     "GW004": ("wiring", 0, 100, 0, True),
     "GW005": ("wiring", 0, 100, 0, True),
@@ -640,7 +640,8 @@ FAINT = {"grad_norm/g": 0.0199, "update_to_weight/g": 0.9e-5}
 SWALLOWED = {"grad_first_to_last/g": 0.9e-3, "update_to_weight/g": 0.9e-5}
 LOW_NORM = (0.0199, 0.02, "grad_norm/g", 60, 720)
 VANISHING = [
-    Row("faint and still", VanishingGradients, ((700, LEARNS), (900, FAINT)), (740,), LOW_NORM, (0.0199, 0.02, "grad_norm/g", 60, 860), but=(
+    Row("faint and still", VanishingGradients, ((700, LEARNS), (900, FAINT)), (740,), LOW_NORM,
+        (0.0199, 0.02, "grad_norm/g", 60, 860), but=(
         But(1, {**FAINT, "grad_norm/g": 0.0201}), But(1, {**FAINT, "update_to_weight/g": 1.1e-5}), But(0, {"d_auc": 0.981}),
         But(0, {"d_auc": None}, (740,)), But(0, {"grad_norm/g": 1.9}), But(0, {"update_to_weight/g": 0.9e-5}),
         But(0, {}, (460,), until=420),

@@ -10,9 +10,9 @@ N = 40
 SCORES = torch.linspace(-1.0, 1.0, N)[:, None]
 
 
-def call(origin, output_grad, *, score=SCORES, in_g_phase=False, index=20, inputs=(torch.zeros(N, 2),), **facts):
+def call(origin, output_grad, *, score=SCORES, in_g_phase=False, index=20, inputs=None, **facts):
     output_grad = output_grad.expand_as(score) if output_grad is not None else None
-    return Call("d", inputs, score, origin, True, index, in_g_phase, output_grad=output_grad, **facts)
+    return Call("d", inputs or (torch.zeros(N, 2),), score, origin, True, index, in_g_phase, output_grad=output_grad, **facts)
 
 
 def read(*calls, updates=1, probe=None):

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  # as everybody calls it
 from torch.optim import Adam, Optimizer
+
 from wiring.loops import BATCH, Loop
 
 

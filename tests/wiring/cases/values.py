@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+
 from wiring.loops import LATENTS, Loop
 
 
