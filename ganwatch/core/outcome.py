@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from ganwatch.core.coverage import Span
-from ganwatch.core.detector import Detector, DetectorResult, NotApplicable
+from ganwatch.core.detector import Detector, DetectorResult, NotApplicable, Verdict
 from ganwatch.core.names import name_failure
 from ganwatch.core.plain_records import read_record
 
@@ -179,7 +179,7 @@ def find_unjudged(
             last = min(spans[name].last for name in ended)
             last_step = last if detector.is_ready else None
             reason = f"no {' and '.join(ended)} since" + ("" if detector.is_ready else f" step {last}")
-        elif not detector.is_ready:
+        elif not detector.is_ready and not isinstance(results.get(detector.code), Verdict):
             reason = TOO_EARLY
         else:
             continue
