@@ -31,6 +31,8 @@ MAX_EARLY_PAIRWISE = 0.3
 """Pairwise distance against that of reals above which fakes that are few are not narrow yet, and may still spread."""
 EARLY_CONFIRMATIONS = 3
 """Consecutive sampled steps whose windows confirm that the variety of the first steps is lost."""
+CLEARLY = 1.1
+"""Ratio of two levels from which the better one is an improvement."""
 MIN_RECOVERY = 1.25
 """Growth of a measure of diversity, second half of a window against the first, from which it recovers."""
 MAX_APPROACH = 0.9
@@ -59,6 +61,14 @@ class LowDiversity(Stateful):
         self._path = 0.0
         """Way of the generator's weights so far, in norms of them; infinite while no update was measured."""
         self._path_step: int | None = None
+        self._best = [0.0, 0.0, 2.0]
+        """Highest Vendi score and pairwise distance, and lowest energy distance, each moved by clear improvements only."""
+        self._improved_step = 0
+
+    @property
+    def improved_step(self) -> int:
+        """Latest step at which some measure was clearly better than ever before; 0 for none."""
+        return self._improved_step
 
     @property
     def is_ready(self) -> bool:
@@ -79,6 +89,10 @@ class LowDiversity(Stateful):
         for value, (history, level) in zip(measured, histories, strict=True):
             if value is not None:
                 history.add(readings.step, level)
+        vendi, pairwise, distance = self._best
+        if levels.vendi > CLEARLY * vendi or levels.pairwise > CLEARLY * pairwise or CLEARLY * levels.distance < distance:
+            self._best = [max(levels.vendi, vendi), max(levels.pairwise, pairwise), min(levels.distance, distance)]
+            self._improved_step = readings.step
 
     def is_low(self, levels: DiversityLevels) -> bool:
         """Return True if both measures of diversity are below their shares of the reals' value."""

@@ -186,6 +186,8 @@ class ModeCollapse(Detector):
         pairwise, vendi = levels.pairwise, levels.vendi
         if not (is_stuck_low or is_drop) and drop.confirmed_drop is not None:
             pairwise, vendi, self._low_since = drop.confirmed_drop[0], drop.confirmed_drop[1], int(drop.confirmed_drop[2])
+        if is_stuck_low and self._low_since is not None:
+            self._low_since = max(self._low_since, low_diversity.improved_step + 1)
         self._onset = self._onset or self._low_since
         threshold = self.min_vendi_ratio if is_stuck_low else drop.threshold
         origin = "real data at the same sample size" if is_stuck_low else "the run's own best level"
