@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("ganwatch")
 
 EVALUATION_MODULES = (
-    "ganwatch.evaluation.reference", "ganwatch.metrics.memorisation", "ganwatch.metrics.shares", "ganwatch.features.registry",
-    "ganwatch.features.random_conv", "scipy.special",
+    "ganwatch.evaluation.reference", "ganwatch.metrics.memorisation", "ganwatch.metrics.mismatch", "ganwatch.metrics.shares",
+    "ganwatch.features.registry", "ganwatch.features.random_conv", "scipy.special",
 )  # fmt: skip
 """Modules that an evaluation imports."""
 
@@ -85,6 +85,7 @@ class Quality(Probe):
         "frechet", "frechet_error", "kernel_distance", "kernel_distance_error", "precision", "recall", "density", "coverage", "modes",
         "modes_missing", "label_agreement", "label_agreement_error", "label_distance", "group_share", "groups_off_target", "score", "cost",
         "measure", "measure_error", "memorisation", "memorisation_error", "copy_share", "reference",
+        "heldout_far", "heldout_far_error", "heldout_lacking",
     )  # fmt: skip
     every = 20
     needs_arguments = True
@@ -191,6 +192,7 @@ class Quality(Probe):
             values |= {"modes": float(len(modes)), "modes_missing": float(len(missing))}
             values |= quality_values.read_conditioning(reference, fake, self._inputs.labels())
             values |= self._read_groups(labels) | quality_values.read_memorisation(reals, fake)
+            values |= quality_values.read_kinds(reals)
             for measure in self.measures:
                 values |= self._call_safely(f"measure {measure.name}", partial(quality_values.read_measure, measure, samples))
         return values

@@ -63,6 +63,18 @@ def read_memorisation(reals: RealFeatures, fake: Tensor) -> dict[str, float]:
     return {"memorisation": share, "memorisation_error": error, "copy_share": compare_to_training(training, reals.heldout, fake).share}
 
 
+def read_kinds(reals: RealFeatures) -> dict[str, float]:
+    """Return how many held-out reals are of kinds that the training reals lack; nothing without held-out reals."""
+    if reals.heldout is None:
+        return {}
+    from ganwatch.metrics.mismatch import compare_kinds
+
+    if min(len(torch.unique(one, dim=0)) for one in (reals.features, reals.heldout)) < MIN_DISTINCT_REALS:
+        return {}
+    kinds = compare_kinds(reals.features, reals.heldout)
+    return {"heldout_far": kinds.far_share, "heldout_far_error": kinds.error, "heldout_lacking": kinds.lacking_share}
+
+
 def read_measure(measure: Any, samples: Tensor) -> dict[str, float]:
     """Return an own measure of generated samples and its standard error."""
     measure.reset()

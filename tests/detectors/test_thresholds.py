@@ -22,6 +22,7 @@ from ganwatch.detectors.exploding_gradients import ExplodingGradients
 from ganwatch.detectors.generator_domination import GeneratorDomination
 from ganwatch.detectors.latent_fault import LatentFault
 from ganwatch.detectors.memorisation import CopiedSamples
+from ganwatch.detectors.mismatched_reals import MismatchedReals
 from ganwatch.detectors.mode_collapse import ModeCollapse
 from ganwatch.detectors.mode_dropping import ModeDropping
 from ganwatch.detectors.non_finite import NonFinite
@@ -41,6 +42,7 @@ FACTS = {  # kind, fire_after, resolve_after, causal_priority, is_optional
     "GW005": ("wiring", 0, 100, 0, True),
     "GW006": ("wiring", 0, 100, 0, True),
     "GW007": ("wiring", 0, 100, 0, True),
+    "GW008": ("wiring", 0, 100, 8, True),
     "GW101": ("diversity", 0, 100, 0, False),
     "GW102": ("diversity", 0, 100, 1, False),
     "GW103": ("diversity", 0, 100, 2, True),
@@ -69,6 +71,7 @@ DEFAULTS = {
     "GW005": {"min_repeats": 10},
     "GW006": {"window": 30},
     "GW007": {"min_updates": 25, "max_kept": 0.2, "window": 30},
+    "GW008": {"min_far_share": 0.15, "min_lacking_share": 0.25, "min_sigmas": 4.0},
     "GW101": {
         "min_vendi_ratio": 0.35, "min_pairwise_ratio": 0.6, "drop_ratio": 0.6, "min_improvement": 0.25, "min_growth": 1.5, "patience": 400,
         "window": 140, "vendi_drop_ratio": 0.8, "vendi_sigmas": 3.0, "distance_ratio": 8.0, "distance_sigmas": 4.0,
@@ -366,6 +369,18 @@ MEMORISATION = [
             But(1, {"memorisation": 0.79, "copy_share": 0.09}), But(1, {"copy_share": math.nan}),
             But(1, {"memorisation": 0.66, "copy_share": 0.11, "memorisation_error": 0.051}, (600,),
                 first=(0.66, 0.653, "memorisation", 201, 400)),
+        )),
+]  # fmt: skip
+
+ONE_SOURCE = {"heldout_far": 0.05, "heldout_far_error": 0.02, "heldout_lacking": 0.0}
+MISMATCH = [
+    Row("held-out reals of other kinds", MismatchedReals,
+        ((300, ONE_SOURCE), (900, {"heldout_far": 0.16, "heldout_lacking": 0.25})), (400,),
+        (0.16, 0.15, "heldout_far", 1, None), every=100, but=(
+            But(1, {"heldout_far": 0.14, "heldout_lacking": 0.25}), But(1, {"heldout_far": 0.4, "heldout_lacking": 0.24}),
+            But(1, {"heldout_far": 0.24, "heldout_lacking": 0.3, "heldout_far_error": 0.05}),
+            But(1, {"heldout_far": 0.26, "heldout_lacking": 0.3, "heldout_far_error": 0.05}, (400,),
+                first=(0.26, 0.25, "heldout_far", 1, None)),
         )),
 ]  # fmt: skip
 
@@ -716,6 +731,7 @@ OSCILLATION = [
 ROWS = [
     *BAD_BATCH, *DATA_DRIFT, *D_DOMINATION, *OVERFITTING, *explosions("g"), *explosions("d"), *G_DOMINATION, *LATENTS, *MEMORISATION,
     *COLLAPSE, *DROPPING, *CONDITIONING, *NON_FINITE, *REGRESSION, *RANGES, *REPEATS, *STALLS, *VANISHING, *OSCILLATION,
+    *COLLAPSE, *DROPPING, *CONDITIONING, *MISMATCH, *NON_FINITE, *REGRESSION, *RANGES, *STALLS, *VANISHING, *OSCILLATION,
 ]  # fmt: skip
 
 
@@ -736,6 +752,7 @@ READY = [  # readings, steps between them, first step at which it can judge, an 
     (GeneratorDomination, CHANCE, 10, 100, "update_to_weight/d"),
     (LatentFault, DRAWN, 10, 40, "latent_repeated"),
     (CopiedSamples, UNSEEN, 100, 300, "copy_share"),
+    (MismatchedReals, ONE_SOURCE, 100, 100, "heldout_lacking"),
     (ModeCollapse, VARIED, 20, 420, "energy_distance"),
     (ModeDropping, STAYS, 100, 300, "modes"),
     (WeakConditioning, LABELLED, 100, 300, "label_agreement/real"),

@@ -3,6 +3,9 @@
 import torch
 from torch import Tensor, nn
 
+from ganwatch.probes.quality import Quality
+from ganwatch.session.defaults import default_probes
+from ganwatch.trainer.data import load_digits
 from wiring.loops import LATENTS, Loop
 
 
@@ -178,3 +181,79 @@ class RateJump(Loop):
         if self.step == self.start:
             for optimizer in (self.g_optimizer, self.d_optimizer):
                 optimizer.param_groups[0]["lr"] *= 100.0
+
+
+class _WithHeldout(Loop):
+    """A training with held-out reals."""
+
+    worlds = ("digits",)
+    steps = 600
+    within = 600
+
+    def __init__(self, world: str, seed: int) -> None:
+        super().__init__(world, seed)
+        order = torch.randperm(len(self.reals), generator=torch.Generator().manual_seed(seed))
+        self.heldout, self.reals = self.choose(order[:300], order[300:])
+
+    def choose(self, unseen: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """Return held-out and training reals of these places."""
+        return self.reals[unseen], self.reals[seen]
+
+    def options(self) -> dict[str, object]:
+        """Return the held-out reals, and quality that may take its time."""
+        return {"heldout": self.heldout, "probes": default_probes(Quality(share=0.9))}
+
+
+class MissingKinds(_WithHeldout):
+    """Training data with the digits 0…4 only, held-out data with all ten."""
+
+    code = "GW008"
+
+    def choose(self, unseen: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """Return all held-out reals, and training reals of five kinds."""
+        return self.reals[unseen], self.reals[seen[load_digits().tensors[1][seen] < 5]]
+
+
+class SameKinds(_WithHeldout):
+    """Held-out data of the same source."""
+
+    silent = ("GW008",)
+
+
+class FewHeldout(_WithHeldout):
+    """Forty held-out samples of the same source, three of them outliers."""
+
+    silent = ("GW008",)
+
+    def choose(self, unseen: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """Return few held-out reals with outliers."""
+        few = self.reals[unseen[:40]].clone()
+        few[:3] = few[:3].flip(2)
+        return few, self.reals[seen]
+
+
+class AugmentedReals(_WithHeldout):
+    """Training reals that are flipped and shifted at random, by design; held-out ones are not."""
+
+    silent = ("GW008",)
+
+    def draw_reals(self) -> Tensor:
+        """Return an augmented batch."""
+        reals = super().draw_reals()
+        flipped = torch.where(torch.rand(len(reals), 1, 1, 1) < 0.5, reals.flip(3), reals)
+        return torch.stack([one.roll(int(torch.randint(-1, 2, (1,))), 2) for one in flipped])
+
+
+class FewReals(_WithHeldout):
+    """A hundred training reals of the same source, with noise."""
+
+    silent = ("GW008",)
+
+    def choose(self, unseen: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """Return few training reals."""
+        return self.reals[unseen], self.reals[seen[:100]]
+
+    def draw_reals(self) -> Tensor:
+        """Return a batch with noise."""
+        reals = super().draw_reals()
+        return reals + 0.1 * torch.randn_like(reals)
