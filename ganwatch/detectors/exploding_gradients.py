@@ -147,7 +147,8 @@ class ExplodingGradients(Detector):
                 signal=f"update_to_weight/{network}",
                 window=self.window,
                 origin="the weights of the same step",
-                explanation=f"One update changes the {NAMES[network]}'s weights by {updates.median:.0%} of their norm{self._name_rate(index)}.",
+                explanation=f"One update changes the {NAMES[network]}'s weights by {updates.median:.0%} of their norm"
+                f"{self._name_rate(index)}.",
             )
         early_norm, early_gain = self._early_norms[index], self._early_gains[index]
         frozen = any(window.is_full and window.high < self.frozen_update_ratio for window in self._updates)

@@ -21,8 +21,8 @@ What to do
 Blind spots
     Needs held-out reals of the same mean and spread as the training's; ganwatch warns and compares nothing where these differ. Only the
     first training reals are compared (512 unless `Quality(reals=…)` says otherwise), so data in a fixed order look as if kinds were
-    missing. One or two missing kinds of ten are too few, as are fewer than a hundred held-out reals, and the features must separate the kinds. Kinds that only the training has
-    are not looked for.
+    missing. One or two missing kinds of ten are too few, as are fewer than a hundred held-out reals, and the features must separate the
+    kinds. Kinds that only the training has are not looked for.
 
 Calibration
     It is judged on the trainings of `tests/wiring` (`python tests/wiring/main.py`).

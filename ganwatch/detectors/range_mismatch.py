@@ -1,12 +1,12 @@
 """Real and generated samples live in different value ranges.
 
 How it is detected
-    The range of the generated batch against that of the real batch of the same step, in units of the real range. Either the real
-    values reach several times further than anything that a generator has ever given which stays within -1…1 (0…255 against a tanh), or
-    several times further than they did in this run, or the generator fills -1…1 exactly, as a tanh does, and goes on leaving the real
-    range by half of it (0…1 against a tanh). Real values that leave the range of the run's own past by a factor of eight, up or down, are
-    found at the second look, and at the first one if at least half of the samples of the batch have jumped. So are real values of 0…255 against
-    generated ones that fill -1…1, and generated values that leave -1…1 by a factor of eight after they had kept to it.
+    The range of the generated batch against that of the real batch of the same step, in units of the real range. Either the real values
+    reach several times further than anything that a generator has ever given which stays within -1…1 (0…255 against a tanh), or several
+    times further than they did in this run, or the generator fills -1…1 exactly, as a tanh does, and goes on leaving the real range by
+    half of it (0…1 against a tanh). Real values that leave the range of the run's own past by a factor of eight, up or down, are found
+    at the second look, and at the first one if at least half of the samples of the batch have jumped. So are real values of 0…255
+    against generated ones that fill -1…1, and generated values that leave -1…1 by a factor of eight after they had kept to it.
 
 Why it matters
     The discriminator needs no more than the brightness to win, and the generator spends its capacity on an offset. Everything that
@@ -21,9 +21,9 @@ What to do
     is applied to real samples to generated ones too.
 
 Blind spots
-    A generator with an unbounded output overshoots for a while and learns the right range by itself; it is let alone, and so is one that
-    is bounded elsewhere than at -1…1, unless the real values change on the way. A single batch with outliers is let alone. Differences in mean and spread within the same range
-    are not this fault.
+    A generator with an unbounded output overshoots for a while and learns the right range by itself; it is let alone, and so is one
+    that is bounded elsewhere than at -1…1, unless the real values change on the way. A single batch with outliers is let alone.
+    Differences in mean and spread within the same range are not this fault.
 
 Calibration
     On the final part of the corpus it fired on 18 of the 18 runs whose failure it names, and on 0 of 216 healthy ones
@@ -41,7 +41,6 @@ from collections.abc import Iterator
 from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severity, Verdict
 from ganwatch.core.readings import Readings, is_finite
 from ganwatch.core.statistics import HealthyMedian, Stateful, Window
-
 
 MIN_LOOKS = 2
 """Looks in a row at which real values are elsewhere than they were; one alone may be an outlier."""

@@ -19,8 +19,8 @@ What to do
 
 Blind spots
     Needs labels from the loop, as integers next to latents and real samples. Chance is one in as many labels as there are; where one
-    label is far more frequent than the others, it is more, and only the end of the improvement counts. Where real samples cannot be classified by their features
-    either, no alarm is raised.
+    label is far more frequent than the others, it is more, and only the end of the improvement counts. Where real samples cannot be
+    classified by their features either, no alarm is raised.
 
 Calibration
     Not measured yet: no published runs have this failure.

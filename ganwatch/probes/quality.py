@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("ganwatch")
 
 EVALUATION_MODULES = (
-    "ganwatch.evaluation.reference", "ganwatch.metrics.memorisation", "ganwatch.metrics.mismatch", "ganwatch.metrics.shares", "ganwatch.features.registry",
-    "ganwatch.features.random_conv", "scipy.special",
+    "ganwatch.evaluation.reference", "ganwatch.metrics.memorisation", "ganwatch.metrics.mismatch", "ganwatch.metrics.shares",
+    "ganwatch.features.registry", "ganwatch.features.random_conv", "scipy.special",
 )  # fmt: skip
 """Modules that an evaluation imports."""
 

@@ -339,8 +339,8 @@ MEMORISATION = [
 
 ONE_SOURCE = {"heldout_far": 0.05, "heldout_far_error": 0.02, "heldout_lacking": 0.0}
 MISMATCH = [
-    Row("held-out reals of other kinds", MismatchedReals, ((300, ONE_SOURCE), (900, {"heldout_far": 0.16, "heldout_lacking": 0.25})), (400,),
-        (0.16, 0.15, "heldout_far", 1, None), every=100, but=(
+    Row("held-out reals of other kinds", MismatchedReals, ((300, ONE_SOURCE), (900, {"heldout_far": 0.16, "heldout_lacking": 0.25})),
+        (400,), (0.16, 0.15, "heldout_far", 1, None), every=100, but=(
             But(1, {"heldout_far": 0.14, "heldout_lacking": 0.25}), But(1, {"heldout_far": 0.4, "heldout_lacking": 0.24}),
             But(1, {"heldout_far": 0.24, "heldout_lacking": 0.3, "heldout_far_error": 0.05}),
             But(1, {"heldout_far": 0.26, "heldout_lacking": 0.3, "heldout_far_error": 0.05}, (400,),
@@ -568,7 +568,7 @@ FAINT = {"grad_norm/g": 0.0199, "update_to_weight/g": 0.9e-5}
 SWALLOWED = {"grad_first_to_last/g": 0.9e-3, "update_to_weight/g": 0.9e-5}
 LOW_NORM = (0.0199, 0.02, "grad_norm/g", 60, 720)
 VANISHING = [
-    Row("faint and still", VanishingGradients, ((700, LEARNS), (900, FAINT)), (740,), LOW_NORM, (0.0199, 0.02, "grad_norm/g", 60, 860), but=(
+    Row("faint and still", VanishingGradients, ((700, LEARNS), (900, FAINT)), (740,), LOW_NORM, (*LOW_NORM[:4], 860), but=(
         But(1, {**FAINT, "grad_norm/g": 0.0201}), But(1, {**FAINT, "update_to_weight/g": 1.1e-5}), But(0, {"d_auc": 0.981}),
         But(0, {"d_auc": None}, (740,)), But(0, {"grad_norm/g": 1.9}), But(0, {"update_to_weight/g": 0.9e-5}),
         But(0, {}, (460,), until=420),

@@ -2,11 +2,11 @@
 
 import torch
 from torch import Tensor, nn
-from wiring.loops import LATENTS, Loop
 
 from ganwatch.probes.quality import Quality
 from ganwatch.session.defaults import default_probes
 from ganwatch.trainer.data import load_digits
+from wiring.loops import LATENTS, Loop
 
 
 class DeepSigmoids(Loop):
