@@ -51,7 +51,7 @@ MIN_RATIO_TO_PREVIOUS = 0.9
 """Weight norm against that of the sampled step before below which weights shrink rather than being thrown about."""
 THROW_STEPS = 500
 """Steps after the latest large update for which it explains a gradient that has been dead ever since."""
-WINDOWS_OF_LEARNING = 2
+WINDOWS_OF_LEARNING = 4
 """Windows without a sign of a dead gradient after which a large update was survived."""
 DEAD_DEPTH_RATIO = 0.01
 """Part of ``min_depth_ratio`` below which the first layer's gradient is enough evidence alone."""

@@ -685,7 +685,7 @@ VANISHING = [
          (900, SWALLOWED)), (520,), (0.9e-3, 1e-3, "grad_first_to_last/g", 60, 480),
         but=(
             But(0, {"weight_norm/g": 0.005, "weight_norm/d": None}, (520,)), But(0, {"weight_norm/g": None}, (140,)),
-            But(0, {"grad_first_to_last/g": 0.9e-3}, (140,)), But(1, {"update_to_weight/g": 2e-3}, (180,), until=140),
+            But(0, {"grad_first_to_last/g": 0.9e-3}, (140,)), But(1, {"update_to_weight/g": 2e-3}, (300,), until=260),
         )),
 ]  # fmt: skip
 

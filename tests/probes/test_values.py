@@ -113,6 +113,7 @@ def test_data_by_hand():
     assert got == pytest.approx({
         "data_min/real": finite.min(), "data_max/real": finite.max(), "data_constant/real": 0.2, "data_repeated/real": 0.2,
         "data_nonfinite/real": 0.1, "data_mean/real": finite.mean(), "data_std/real": finite.std(),
+        "data_reach/real": np.median(np.abs(finite).max((1, 2, 3))),
     }, rel=1e-5)  # fmt: skip
 
 

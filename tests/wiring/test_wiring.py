@@ -1,6 +1,7 @@
 """Faults of wiring are found and named, and their look-alikes are left alone. ``main.py`` has all seeds and prints the delays."""
 
 import pytest
+
 from wiring.judging import find_cases, judge
 from wiring.loops import Loop
 
