@@ -2,7 +2,7 @@
 
 How it is detected
     A fact: the learning rate has been zero, or a thousandth of its own highest value, for a window. Or else one update changes so little
-    of the weights that it would take tens of thousands to replace them, the gradient reaches them, and the fakes are far from
+    of the weights that it would take tens of thousands to replace them, as much as ever for this rate, and the fakes are far from
     the real data and come no nearer. For the discriminator it must also be unable to tell the two apart.
 
 Why it matters
@@ -40,6 +40,8 @@ from ganwatch.core.statistics import Stateful, Window
 FAMILIES = "learning_rate", "update_to_weight", "grad_to_output"
 MIN_REACHING_GRADIENT = 1e-2
 """Gradient norm against that at D's output from which it reaches the weights; below it the gradient is at fault and not the rate."""
+MIN_SPEED_SHARE = 0.5
+"""Update for a given rate, against the largest one so far, from which the rate is at fault; below it the gradient has become smaller."""
 MAX_AUC = 0.9
 """Share of pairs that D ranks right up to which small updates keep it from learning; above it there is little left to learn."""
 
@@ -51,6 +53,9 @@ class _Network(Stateful):
         self.role, self.name = role, role.upper()
         self.inputs = tuple(f"{family}/{role}" for family in FAMILIES)
         self._rates, self._updates, self._gradients = Window(window), Window(window), Window(window)
+        self._speeds = Window(window)
+        """Update-to-weight norms, divided by the rate."""
+        self._highest_speed = 0.0
         self._highest_rate = 0.0
         self._decayed_since = 0
         """First step of the looks in a row at which the rate had decayed to nothing; 0 if it has not."""
@@ -67,6 +72,9 @@ class _Network(Stateful):
             self._decayed_since = (self._decayed_since or readings.step) if has_decayed else 0
         if is_finite(update):
             self._updates.add(readings.step, update)
+        if is_finite(rate) and is_finite(update) and rate > 0.0:
+            self._speeds.add(readings.step, update / rate)
+            self._highest_speed = max(self._highest_speed, update / rate)
         if is_finite(gradient):
             self._gradients.add(readings.step, gradient)
 
@@ -82,6 +90,7 @@ class _Network(Stateful):
     def is_slow(self, max_update_ratio: float) -> bool:
         """Return True if updates are small for a window though gradients reach the weights."""
         reaches = not len(self._gradients) or self._gradients.median >= MIN_REACHING_GRADIENT
+        reaches = reaches and self._speeds.median >= MIN_SPEED_SHARE * self._highest_speed
         return self.is_ready and self._updates.high < max_update_ratio and self._updates.median > 0.0 and reaches
 
     @property
