@@ -1,4 +1,4 @@
-"""Which failure explains which: a declared graph between kinds of failures, with conditions in time."""
+"""Declared graph of which failure explains which, between kinds of failures, with conditions in time."""
 
 from __future__ import annotations
 

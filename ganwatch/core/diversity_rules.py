@@ -61,8 +61,8 @@ class LowDiversity(Stateful):
         self._path = 0.0
         """Way of the generator's weights so far, in norms of them; infinite while no update was measured."""
         self._path_step: int | None = None
-        self._best = [0.0, 0.0, 2.0]
-        """Highest Vendi score and pairwise distance, and lowest energy distance, each moved by clear improvements only."""
+        self._best: list[float] = []
+        """Highest pairwise distance and Vendi score, and lowest energy distance, at sampled steps that were clearly better."""
         self._improved_step = 0
 
     @property
@@ -80,6 +80,16 @@ class LowDiversity(Stateful):
         self._path += update_to_weight * (step - (self._path_step or 0))
         self._path_step = step
 
+    def add_look(self, step: int, levels: DiversityLevels) -> None:
+        """Note whether a sampled step is clearly better than all before it."""
+        if not self._best:
+            self._best = list(levels)
+            return
+        pairwise, vendi, distance = self._best
+        if levels.vendi > CLEARLY * vendi or levels.pairwise > CLEARLY * pairwise or CLEARLY * levels.distance < distance:
+            self._best = [max(levels.pairwise, pairwise), max(levels.vendi, vendi), min(levels.distance, distance)]
+            self._improved_step = step
+
     def update(self, readings: Readings, levels: DiversityLevels) -> None:
         """Add the medians of a step to the history that improvement is measured against."""
         self._step = readings.step
@@ -89,10 +99,6 @@ class LowDiversity(Stateful):
         for value, (history, level) in zip(measured, histories, strict=True):
             if value is not None:
                 history.add(readings.step, level)
-        vendi, pairwise, distance = self._best
-        if levels.vendi > CLEARLY * vendi or levels.pairwise > CLEARLY * pairwise or CLEARLY * levels.distance < distance:
-            self._best = [max(levels.vendi, vendi), max(levels.pairwise, pairwise), min(levels.distance, distance)]
-            self._improved_step = readings.step
 
     def is_low(self, levels: DiversityLevels) -> bool:
         """Return True if both measures of diversity are below their shares of the reals' value."""

@@ -53,7 +53,7 @@ class Incident:
 
     @property
     def search(self) -> str:
-        """What is known of causes if none was found; empty if one was, or if none is possible.
+        """Knowledge of causes if none was found; empty if one was, or if none is possible.
 
         >>> extras = {"ruled_out": ["vanishing gradients (GW301)"], "not_judged": []}
         >>> Incident("GW101-1", "GW101", "mode collapse", Severity.PAGE, State.FIRING, 5, 9, extras=extras).search

@@ -210,9 +210,9 @@ register(
               unit="ratio", high=1.0, label="network", group="wiring", reduce="min"),
     _positive("layers_training", "Share of the network's other layers that were in training mode in the call that trains it.",
               unit="ratio", high=1.0, label="network", group="wiring", reduce="min"),
-    _positive("gradient_kept", "1 if an update applied the gradients of the previous one again, which nothing had cleared.", unit="ratio",
+    _positive("gradient_kept", "Whether an update applied the gradients of the previous one again, which nothing cleared.", unit="ratio",
               high=1.0, label="network", group="wiring", reduce="max"),
-    _positive("gradient_left", "1 if an update applied gradients that the other network's loss left, which nothing had cleared.",
+    _positive("gradient_left", "Whether an update applied gradients that the other network's loss left, which nothing had cleared.",
               unit="ratio", high=1.0, label="network", group="wiring", reduce="max"),
     _positive("update_kept",
               "Part of an update that is left when the next one begins: 1 if nothing but the optimizer writes weights, 0 if something "

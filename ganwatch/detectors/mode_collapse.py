@@ -118,7 +118,7 @@ class ModeCollapse(Detector):
         "vendi_sigmas": (2.0, 8.0),
         "distance_ratio": (3.0, 30.0),
         "distance_sigmas": (3.0, 12.0),
-        "max_early_vendi_ratio": (0.35, 0.1),
+        "max_early_vendi_ratio": (0.35, 0.02),
         "early_window": (60, 160),
     }
 
@@ -166,6 +166,7 @@ class ModeCollapse(Detector):
             is_settled = self._distance.is_full and self._distance.high < NEAR_DISTANCE
             drop.update(readings.step, DiversityLevels(pairwise, vendi, distance), is_settled=is_settled)
             early.update(readings.step, DiversityLevels(pairwise, vendi, distance))
+            low_diversity.add_look(readings.step, DiversityLevels(pairwise, vendi, distance))
             self._best.update(readings.step, distance, vendi)
         for window, value in ((self._pairwise, pairwise), (self._vendi, vendi), (self._distance, distance)):
             if value is not None:

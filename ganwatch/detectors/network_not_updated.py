@@ -50,7 +50,7 @@ MIN_LEAD = 0.05
 
 
 class _Network(Stateful):
-    """What is known of one network's updates."""
+    """Record of one network's updates."""
 
     def __init__(self, role: str, other: str) -> None:
         self.role, self.other, self.name = role, other, role.upper()

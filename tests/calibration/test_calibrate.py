@@ -190,7 +190,7 @@ def test_a_preset_sets_the_detectors_of_both_front_ends(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[detectors.GW999]\nmin_vendi_ratio = 1.0", "must name existing detectors, got GW999; there are mode collapse (GW101), "),
+        ("[detectors.GW999]\nmin_vendi_ratio = 1.0", "must name existing detectors, got GW999; there are network not updated (GW001), "),
         ("[detectors.GW101]\nvendi = 0.2", "must give mode collapse (GW101) existing arguments (min_vendi_ratio, "),
         ("[detectors.GW101]\nmin_vendi_ratio = 'low'", "a finite number of at most 1e+09 as min_vendi_ratio, got 'low'"),
         ("[detectors.GW101]\nmin_vendi_ratio = nan", "a finite number of at most 1e+09 as min_vendi_ratio, got nan"),

@@ -54,8 +54,8 @@ def test_the_report_has_the_counts_behind_its_rates(capsys, tmp_path):
     assert main(["replay", str(tmp_path), "--detectors", "GW101", "--detectors", "ganwatch.detectors.non_finite:NonFinite"]) == 0
     lines = [line.split("  ") for line in capsys.readouterr().out.splitlines()]
     rows = [[cell.strip() for cell in line if cell.strip()] for line in lines]
-    assert ["late", "mode-collapse", "1000", "GW101-1", "mode collapse", "90", "540", "-", "100"] in rows
-    assert ["early", "mode-collapse", "1000", "GW101-1", "mode collapse", "90", "540", "-", "-260"] in rows
+    assert ["late", "mode-collapse", "1000", "GW101-1", "mode collapse", "240", "520", "-", "80"] in rows
+    assert ["early", "mode-collapse", "1000", "GW101-1", "mode collapse", "240", "520", "-", "-280"] in rows
     assert ["who knows", "-", "1200", "none"] in rows
     assert ["mode-collapse", "2", "1", "0.09 to 0.91", "2", "540", "100"] in rows
     assert ["false alarms: 1 on 1 of 1 healthy runs, 10 in 10,000 steps (95% interval 0.253 to 55.7; 1,000 steps watched)"] in rows
@@ -133,7 +133,7 @@ def test_a_failure_is_found_by_a_correct_code_that_does_not_come_too_early():
     ("args", "message"),
     [
         (["nowhere.parquet"], "SOURCE must be a store, a Parquet file of recordings"),
-        ([RECORDED, "--detectors", "GW999"], "got 'GW999'; the codes are those of mode collapse (GW101), mode dropping (GW102), "),
+        ([RECORDED, "--detectors", "GW999"], "got 'GW999'; the codes are those of network not updated (GW001), slow learning (GW002), "),
         ([RECORDED, "--detectors", "ganwatch.none:X"], "must name an importable package.module:attribute, got 'ganwatch.none:X'"),
         ([RECORDED, "--detectors", "ganwatch.core.statistics:Window"], "must be Detector classes or a sequence of them"),
         (

@@ -18,11 +18,11 @@ class TensorCounts(NamedTuple):
 
     total: int
     trainable: int
-    """Those that require a gradient."""
+    """Tensors that require a gradient."""
     held: int
-    """Those that some optimizer holds which has stepped."""
+    """Tensors that some optimizer holds which has stepped."""
     with_gradient: int
-    """Those that have a gradient now, be it zero."""
+    """Tensors that have a gradient now, be it zero."""
 
 
 @dataclass(slots=True)

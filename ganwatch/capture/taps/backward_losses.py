@@ -45,7 +45,7 @@ class BackwardWatch(Protocol):
 
     @property
     def watches(self) -> Sequence[Any]:
-        """What it looks at; it need not be called while there is none."""
+        """Object that it looks at; it need not be called while there is none."""
 
     def begin_backward(self) -> Any:
         """Look before it."""
