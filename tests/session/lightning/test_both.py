@@ -60,7 +60,7 @@ def kept(sink):
         (reading.step, name): repr(value)
         for reading in sink.steps
         for name, value in reading.values.items()
-        if find_signal(name).group != "resources"
+        if find_signal(name).group != "resources" and name != "dataset_size"  # a loop without a trainer shows its loader alone
     }
     return readings, [(image.step, image.kind, image.shape, image.pixels) for image in sink.images], sink.reports
 

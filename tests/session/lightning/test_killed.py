@@ -16,6 +16,8 @@ pytestmark = pytest.mark.xdist_group("killed")  # one worker builds what they sh
 
 SCRIPT = Path(__file__).with_name("killed_run.py")
 TIMES = {"step_time", "data_time", "observer_time", "process_memory", "wall_time"}
+TIMES |= {f"{family}/{role}" for family in ("gradient_kept", "gradient_left", "update_kept") for role in ("g", "d")}
+"""Series that differ from start to start: times, and those that compare an update with the one before it, across the kill."""
 
 
 @pytest.fixture(scope="module")
