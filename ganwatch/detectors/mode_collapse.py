@@ -142,6 +142,7 @@ class ModeCollapse(Detector):
         self.min_vendi_ratio, self.min_pairwise_ratio, self.drop_ratio = min_vendi_ratio, min_pairwise_ratio, drop_ratio
         self.min_improvement, self.min_growth, self.patience, self.window = min_improvement, min_growth, patience, window
         self.vendi_drop_ratio, self.vendi_sigmas = vendi_drop_ratio, vendi_sigmas
+        self.distance_ratio, self.distance_sigmas = distance_ratio, distance_sigmas
         self._pairwise, self._vendi, self._distance = Window(window), Window(window), Window(window)
         self._low_diversity = LowDiversity(
             min_vendi_ratio=min_vendi_ratio,

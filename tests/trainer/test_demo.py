@@ -28,7 +28,7 @@ def test_json_ends_standard_output_with_one_object(tmp_path, capsys):
     assert result["steps"] == 130
     assert {"loss/g", "d_auc", "pairwise_ratio", "grad_norm/d"} <= result["signals"].keys()
     [incident] = result["incidents"]
-    assert (incident["code"], incident["state"], incident["onset"], incident["cause"]) == ("GW501", "firing", 1, None)
+    assert (incident["code"], incident["state"], incident["onset"], incident["cause"]) == ("GW501", "firing", 40, None)
 
 
 def test_non_finite_numbers_are_null_and_the_cause_is_real():
