@@ -100,6 +100,7 @@ class QualityRegression(Detector):
         energy_sigmas: float = 8.0,
     ) -> None:
         self.distance_ratio, self.min_sigmas, self.budget = distance_ratio, min_sigmas, budget
+        self.energy_ratio, self.energy_sigmas = energy_ratio, energy_sigmas
         self._energy = OwnBest(distance_ratio=energy_ratio, distance_sigmas=energy_sigmas, window=WINDOW, recent=RECENT, quantile=LOW)
         self._shifts = Window(RECENT)
         self._recent: dict[str, list[list[float]]] = {}
