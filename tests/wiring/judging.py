@@ -13,7 +13,7 @@ from wiring.loops import Loop
 
 @dataclass(frozen=True)
 class Result:
-    """What a case showed.
+    """Verdict on one training of a case.
 
     Attributes
     ----------

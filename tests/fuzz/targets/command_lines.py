@@ -23,7 +23,7 @@ from targets.stores import rows_of, template, write
 PATHS = (
     "", "nothing", "real.npy", "other.npy", "images.npy", "run.csv", "runs", "runs/ganwatch.db", "preset.toml", "broken.ckpt", ".",
     "/dev/zero", "/dev/stdin", "pipe", "loop", "x" * 5000, "x/" * 3000, "a\nb", "\x1b[31m", "\udcff", "\0", "a\0b",
-    "/proc/self/mem", "/root/../../etc", "nosuch://x", "memory://nothing", "file://", "http://127.0.0.1:9/x", "http://[::1", "sqlite://",
+    "/proc/self/mem", "/usr/../../etc", "nosuch://x", "memory://nothing", "file://", "http://127.0.0.1:9/x", "http://[::1", "sqlite://",
     "sqlite:///:memory:", "postgresql://u:secret@127.0.0.1:1/x", "mysql://x", "://", "digits", "digits:1/2", "digits:9/3",
     "digits:" + "9" * 5000 + "/3", "ring", "a.b:c", "math:pi", ".:.", "os:getcwd", "latest", "run-5", "name 5", "r", "~nobody/x", "~", "*",
     "%s",
