@@ -1,11 +1,11 @@
 """A network is not updated, while the other one is or while its own optimizer steps.
 
 How it is detected
-    Facts, without a threshold on any measured value. A network's optimizer steps 20 times in a row and updates nothing, because no
-    tensor has a gradient or because a scaler skips the updates. Or all gradients are exactly zero from some step on, though
-    the discriminator's output has a gradient. Or no optimizer that steps holds any of the network's tensors, though they have gradients.
-    Or a network that was updated before is no longer stepped for 100 updates of the other one, five times as long as ever before,
-    and falls behind in what the discriminator ranks right.
+    Facts, without a threshold on any measured value. A network's optimizer steps 20 times in a row and updates nothing, because no tensor
+    has a gradient or because a scaler skips the updates. Or all gradients are exactly zero from some step on, and the network's loss no
+    longer passes through the discriminator's output. Or no optimizer that steps holds any of the network's tensors, though they have
+    gradients. Or a network that was updated before is no longer stepped for 100 updates of the other one, five times as long as ever
+    before, and falls behind in what the discriminator ranks right.
 
 Why it matters
     One of the players stands still. The other one wins or wanders off, and everything that is measured afterwards is a symptom.
@@ -64,6 +64,8 @@ class _Network(Stateful):
         """Updates of the other network since this one was stepped, and the most there have been."""
         self._gap_since = 1
         self._had_gradient = False
+        self._is_cut = False
+        """True if the network's loss had no gradient at D's output at one of these looks, where the other network's had one."""
         self._tensors = [0.0, 0.0, 0.0, 0.0]
         self._idle_looks = 0
         """Looks in a row at which the network had gradients, and no optimizer held it."""
@@ -75,12 +77,13 @@ class _Network(Stateful):
     def update(self, readings: Readings) -> None:
         """Add the readings of one step."""
         step = readings.step
-        selected = readings.select((*self.inputs, f"updates_performed/{self.other}", "d_auc"))
-        attempted, performed, skipped, zero, at_output, *tensors, by_other, auc = (one if is_finite(one) else None for one in selected)
+        selected = readings.select((*self.inputs, f"updates_performed/{self.other}", f"output_gradient/{self.other}", "d_auc"))
+        values = (one if is_finite(one) else None for one in selected)
+        attempted, performed, skipped, zero, at_output, *tensors, by_other, at_output_of_other, auc = values
         if attempted is not None:
             self._add_attempts(step, attempted, performed or 0.0, skipped or 0.0, by_other or 0.0)
         if zero is not None:
-            self._add_look(step, is_zero=zero == 1.0 and at_output != 0.0)
+            self._add_look(step, is_zero=zero == 1.0, is_cut=at_output is None and at_output_of_other is not None)
         if auc is not None:
             self._auc = auc
             if not self._gap:
@@ -107,8 +110,9 @@ class _Network(Stateful):
             self._in_vain += int(attempted)
             self._skipped += int(skipped)
 
-    def _add_look(self, step: int, *, is_zero: bool) -> None:
+    def _add_look(self, step: int, *, is_zero: bool, is_cut: bool) -> None:
         self._had_gradient = self._had_gradient or not is_zero
+        self._is_cut = is_zero and (is_cut or self._is_cut)
         if not is_zero:
             self._zero_looks = 0
         elif self._had_gradient:
@@ -127,8 +131,8 @@ class _Network(Stateful):
                 why = f"none of its {total:.0f} tensors requires a gradient"
             text = f"{self._in_vain:,} updates of {name} in a row did nothing: {why}."
             return self._verdict(step, ("updates_performed", 0.0, 1.0), self._since, text)
-        if self._zero_looks >= 2:
-            text = f"All gradients of {name} are exactly zero since step {self._zero_since}, and were not before."
+        if self._zero_looks >= 2 and self._is_cut:
+            text = f"All gradients of {name} are exactly zero since step {self._zero_since}: its loss does not reach it any more."
             return self._verdict(step, ("zero_gradient", 1.0, 1.0), self._zero_since, text)
         if self._idle_looks >= 2:
             text = f"No optimizer that steps holds any of {name}'s {total:.0f} tensors, though they have gradients."

@@ -158,8 +158,27 @@ class LateDiscriminator(Loop):
         return super().d_loss(real, fake) * (0.0 if self.step < 300 else 1.0)
 
 
+class DeadUnits(Loop):
+    """Rates a hundred times too large kill the units of both networks, so that gradients are exactly zero though everything is wired."""
+
+    silent = ("GW001",)
+    rates = (0.05, 0.05)
+    steps = 300
+
+
+class SmallScore(Loop):
+    """G's loss is multiplied by zero now and then, as a trainer does that skips a term."""
+
+    silent = ("GW001",)
+
+    def g_loss(self, fake):
+        return super().g_loss(fake) * (0.0 if self.step % 3 == 0 else 1.0)
+
+
 class ManyDiscriminatorUpdates(Loop):
     """Five updates of D for each of G."""
+
+    silent = ("GW001",)
 
     def d_phase(self):
         for _ in range(5):
