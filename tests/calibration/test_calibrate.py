@@ -114,7 +114,7 @@ def test_a_sweep_for_people_has_a_row_for_each_setting(capsys, noisy):
     assert head[:3] == ["DETECTOR", "STRICTNESS", "FOUND"]
     assert [row[:4] for row in rows[:9]] == [["range", "mismatch", "(GW501)", f"{position / 4:+g}"] for position in range(-4, 5)]
     assert rows[4][-3:] == ["reach_ratio=8", "excess_ratio=0.5", "window=120"]
-    assert "quality regression (GW401) could not evaluate 4 runs: needs frechet" in " ".join(rows[-1])
+    assert "quality regression (GW401) could not evaluate 4 runs: no frechet since step 200" in " ".join(rows[-1])
     assert not any(code in row for row in rows[:-1] for code in ("(GW401)", "(GW402)"))
 
 
