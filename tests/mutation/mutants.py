@@ -28,7 +28,9 @@ TARGETS = {
         "tests/detectors/test_rules.py", "tests/detectors/test_thresholds.py", CONTRACT, "tests/detectors/test_recorded.py",
         "tests/regression/test_corpus_incidents.py",
     ),
-    "ganwatch/core/incident*.py": ("tests/core/test_incidents.py", "tests/core/test_monitor.py", "tests/regression/test_corpus_incidents.py"),
+    "ganwatch/core/incident*.py": (
+        "tests/core/test_incidents.py", "tests/core/test_monitor.py", "tests/regression/test_corpus_incidents.py",
+    ),
     "ganwatch/core/diagnosis.py": ("tests/core/test_incidents.py", "tests/regression/test_corpus_incidents.py"),
     "ganwatch/core/onsets.py": ("tests/core/test_onsets.py", "tests/regression/test_corpus_incidents.py"),
     "ganwatch/core/diversity_rules.py": ("tests/detectors/test_rules.py", "tests/detectors/test_thresholds.py"),
