@@ -43,10 +43,10 @@ class UndoneUpdates:
         previous = next((update for update in self.waiting if update.optimizer() is optimizer), None)
         self.waiting = [update for update in self.waiting if update is not previous and update.optimizer() is not None]
         kept = None if previous is None else previous.compare()
+        is_second = previous is not None and previous.kept_before is not None
         if kept is not None and previous is not None and previous.kept_before is not None:
             self._stream.put(WiringFact(f"update_kept/{previous.role}", torch.maximum(kept, previous.kept_before)))
-            kept = None
-        if (watch or kept is not None) and len(facts.owned) == 1:
+        if (watch or (kept is not None and not is_second)) and len(facts.owned) == 1:
             self.waiting.append(_Update(optimizer, facts.roles[0], _choose_parameter(facts.owned[0].parameters), kept))
 
     def end_step(self, optimizer: torch.optim.Optimizer) -> None:

@@ -91,6 +91,47 @@ class Streak(Stateful):
         return self._count >= self.length
 
 
+class Lasting(Stateful):
+    """A condition that has held at every reading of the last ``size`` steps, and since when.
+
+    Parameters
+    ----------
+    size : int, steps
+
+    Examples
+    --------
+    >>> lasting = Lasting(20)
+    >>> for step in range(5, 45, 5):
+    ...     lasting.update(step, step > 15)
+    >>> lasting.holds, lasting.since
+    (True, 20)
+    """
+
+    def __init__(self, size: int) -> None:
+        self._window = Window(size)
+        self._since = 0
+
+    def update(self, step: int, condition: bool) -> None:
+        """Take the condition of a step."""
+        self._window.add(step, float(condition))
+        self._since = (self._since or step) if condition else 0
+
+    @property
+    def is_ready(self) -> bool:
+        """True if there are readings of ``size`` steps."""
+        return self._window.is_full
+
+    @property
+    def holds(self) -> bool:
+        """True if it has held at all of them."""
+        return self._window.is_full and self._window.low > 0.0
+
+    @property
+    def since(self) -> int:
+        """First step since which it holds at every reading; 0 if it does not."""
+        return self._since
+
+
 class Plateau(Stateful):
     """Detects that a value has stopped falling.
 

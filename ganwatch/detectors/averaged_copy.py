@@ -36,7 +36,7 @@ from collections.abc import Iterator
 
 from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severity, Verdict
 from ganwatch.core.readings import Readings, is_finite
-from ganwatch.core.statistics import Window
+from ganwatch.core.statistics import Lasting
 
 _NAMES = {"g": "G", "d": "D"}
 _FAMILIES = "lookalike_updates", "updates_performed", "update_kept"
@@ -76,8 +76,9 @@ class AveragedCopy(Detector):
         self._lookalikes = dict.fromkeys(_NAMES, 0.0)
         self._first_lookalikes = dict.fromkeys(_NAMES, 0)
         self._steps = 0
-        self._kept = {role: Window(window) for role in _NAMES}
-        self._onsets = dict.fromkeys(_NAMES, 0)
+        self._undone = {role: Lasting(window) for role in _NAMES}
+        self._kept = dict.fromkeys(_NAMES, 1.0)
+        """Part of the latest update that was left."""
 
     def update(self, readings: Readings) -> DetectorResult:
         self._steps += 1
@@ -89,21 +90,20 @@ class AveragedCopy(Detector):
                 self._lookalikes[role] += lookalikes
                 self._first_lookalikes[role] = self._first_lookalikes[role] or readings.step
             if is_finite(kept):
-                is_undone = kept <= self.max_kept
-                if not (is_undone and self._onsets[role]):
-                    self._onsets[role] = readings.step if is_undone else 0
-                self._kept[role].add(readings.step, kept)
+                self._undone[role].update(readings.step, kept <= self.max_kept)
+                self._kept[role] = kept
         return next((verdict for role in _NAMES if (verdict := self._judge(role, readings.step)) is not None), None)
 
     def _judge(self, role: str, step: int) -> Verdict | None:
-        name, origin, kept = _NAMES[role], "fact about the loop", self._kept[role]
+        name, origin = _NAMES[role], "a fact of the loop"
         if self._lookalikes[role] >= self.min_updates:
             count, onset = self._lookalikes[role], self._first_lookalikes[role]
             text = f"Another network, shaped like {name}, got {count:.0f} updates while {name} got none: {name} is a copy, or was replaced."
             return Verdict(count, self.min_updates, f"lookalike_updates/{role}", step - onset + 1, origin, text, onset=onset)
-        if kept.is_full and kept.high <= self.max_kept:
-            text = f"Of an update of {name} at most {kept.high:.1%} is left when the next one begins: something writes weights of before."
-            return Verdict(kept.high, self.max_kept, f"update_kept/{role}", self.window, origin, text, onset=self._onsets[role])
+        if self._undone[role].holds:
+            kept, onset = self._kept[role], self._undone[role].since
+            text = f"Of an update of {name}, {kept:.1%} is left when the next one begins: something writes weights of before."
+            return Verdict(kept, self.max_kept, f"update_kept/{role}", self.window, origin, text, onset=onset)
         return None
 
     @property

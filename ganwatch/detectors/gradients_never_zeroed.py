@@ -35,7 +35,7 @@ from collections.abc import Iterator
 
 from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severity, Verdict
 from ganwatch.core.readings import Readings, is_finite
-from ganwatch.core.statistics import Window
+from ganwatch.core.statistics import Lasting
 
 _TEXTS = {
     "gradient_kept/g": "Updates of G apply the gradients of earlier updates again, because nothing clears them.",
@@ -72,24 +72,20 @@ class GradientsNeverZeroed(Detector):
 
     def __init__(self, *, window: int = 30) -> None:
         self.window = window
-        self._windows = {series: Window(window) for series in self.inputs}
-        self._onsets = dict.fromkeys(self.inputs, 0)
+        self._kept = {series: Lasting(window) for series in self.inputs}
 
     def update(self, readings: Readings) -> DetectorResult:
         for series, value in zip(self.inputs, readings.select(self.inputs), strict=True):
             if is_finite(value):
-                if value <= 0.0 or not self._onsets[series]:
-                    self._onsets[series] = readings.step if value > 0.0 else 0
-                self._windows[series].add(readings.step, value)
-        for series, window in self._windows.items():
-            if window.is_full and window.low > 0.0:
-                text, onset = _TEXTS[series], self._onsets[series]
-                return Verdict(window.low, 0.0, series, self.window, "fact about the loop", text, onset=onset)
+                self._kept[series].update(readings.step, value > 0.0)
+        for series, kept in self._kept.items():
+            if kept.holds:
+                return Verdict(1.0, 0.0, series, self.window, "a fact of the loop", _TEXTS[series], onset=kept.since)
         return None
 
     @property
     def is_ready(self) -> bool:
-        return any(window.is_full for window in self._windows.values())
+        return any(kept.is_ready for kept in self._kept.values())
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:

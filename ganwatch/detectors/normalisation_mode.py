@@ -35,7 +35,7 @@ from collections.abc import Iterator
 
 from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severity, Verdict
 from ganwatch.core.readings import Readings, is_finite
-from ganwatch.core.statistics import Window
+from ganwatch.core.statistics import Lasting
 
 _NAMES = {"g": "G", "d": "D"}
 
@@ -67,32 +67,28 @@ class NormalisationMode(Detector):
 
     def __init__(self, *, window: int = 40) -> None:
         self.window = window
-        self._windows = {role: Window(window) for role in _NAMES}
+        self._evaluating = {role: Lasting(window) for role in _NAMES}
         self._healthy = dict.fromkeys(_NAMES, 0.0)
-        self._onsets = dict.fromkeys(_NAMES, 0)
 
     def update(self, readings: Readings) -> DetectorResult:
-        for role, window in self._windows.items():
+        for role, evaluating in self._evaluating.items():
             dependent, others = readings.select((f"norm_training/{role}", f"layers_training/{role}"))
             if not (is_finite(dependent) and is_finite(others)):
                 continue
             if dependent > 0.0:
                 self._healthy[role] = dependent
-            is_evaluating = dependent <= 0.0 and others <= 0.0
-            if not (is_evaluating and self._onsets[role]):
-                self._onsets[role] = readings.step if is_evaluating else 0
-            window.add(readings.step, float(is_evaluating))
-        for role, window in self._windows.items():
-            if self._healthy[role] > 0.0 and window.is_full and window.low > 0.0:
+            evaluating.update(readings.step, dependent <= 0.0 and others <= 0.0)
+        for role, evaluating in self._evaluating.items():
+            if self._healthy[role] > 0.0 and evaluating.holds:
                 text = f"{_NAMES[role]} is trained in evaluation mode; before, {self._healthy[role]:.0%} of its layers that depend on the "
                 text += "mode were in training mode."
-                origin, onset = "the run's own mode before", self._onsets[role]
-                return Verdict(0.0, self._healthy[role], f"norm_training/{role}", self.window, origin, text, onset=onset)
+                origin = "the run's own mode before"
+                return Verdict(0.0, self._healthy[role], f"norm_training/{role}", self.window, origin, text, onset=evaluating.since)
         return None
 
     @property
     def is_ready(self) -> bool:
-        return any(window.is_full for window in self._windows.values())
+        return any(evaluating.is_ready for evaluating in self._evaluating.values())
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:

@@ -87,6 +87,7 @@ class Observer:
         options: Options = NO_OPTIONS,
     ) -> None:
         self._run, self._start_run = run, start_run
+        self._has_dataset_size = False
         self.ranks = RankExchange(Gatherer(), self._on_step_values)
         self.guard = Guard()
         self._monitor = Monitor(detectors=detectors, sinks=sinks, gatherer=self.ranks, guard=self.guard)
@@ -251,6 +252,8 @@ class Observer:
                 self.guard("ranks", self._join_ranks)
             if self._run is None and self._start_run is not None:
                 self.guard("start", lambda: self._start(step))
+            if not self._has_dataset_size:
+                self.guard("start", self._add_dataset_size)
             self._announce_clock(step)
             if step.index % OBSERVER_EVERY == 0:
                 self.count_tap_failures()
@@ -293,7 +296,11 @@ class Observer:
             return
         self._run, reported = start_run(step)
         self._monitor.start(self._run, reported)
-        size = self._run.provenance.get("dataset_size")
+
+    def _add_dataset_size(self) -> None:
+        """Add the number of training samples as a reading, once."""
+        self._has_dataset_size = True
+        size = None if self._run is None else self._run.provenance.get("dataset_size")
         if size is not None:
             self.add_readings({"dataset_size": float(size)})
 

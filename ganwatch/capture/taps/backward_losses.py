@@ -45,7 +45,7 @@ class BackwardWatch(Protocol):
 
     @property
     def watches(self) -> Sequence[Any]:
-        """Object that it looks at; it need not be called while there is none."""
+        """Gradients that it looks at; while there are none, it need not be called."""
 
     def begin_backward(self) -> Any:
         """Look before it."""
