@@ -19,6 +19,8 @@ SCRIPT = Path(__file__).with_name("training.py")
 TIMEOUT = 120
 STEPS, BATCH = 40, 16
 
+ACROSS_UPDATES = {"gradient_kept", "gradient_left", "update_kept"}
+"""Families of readings that compare an update with the next one, which a restart separates."""
 EQUAL = {
     "loss", "grad_norm", "layer_grad_norm", "grad_first_to_last", "weight_norm", "update_to_weight", "learning_rate", "updates",
     "batch_size", "d_output", "output_gradient", "data_min", "data_max", "data_mean", "data_constant", "data_repeated", "data_nonfinite",
@@ -89,8 +91,12 @@ def test_two_ranks_read_what_one_process_reads(mode, launched, alone, request):
     assert (run.state, run.last_step) == ("finished", STEPS)
     assert series["ranks"][0].tolist() == list(range(1, STEPS + 1))
     assert set(series["ranks"][1].tolist()) == {2.0}
-    assert set(series) - {"ranks"} == set(alone)
-    for name, (steps, values) in alone.items():
+    is_restarted = mode == "lightning"  # half-way, and its loader is a list of batches, which has no number of samples
+    assert set(series) - {"ranks"} == set(alone) - ({"dataset_size"} if is_restarted else set())
+    for name in set(alone) & set(series):
+        is_cut = name.partition("/")[0] in ACROSS_UPDATES and is_restarted
+        kept = [not is_cut or step not in {STEPS // 2 + 1, STEPS // 2 + 2} for step in alone[name][0]]
+        steps, values = (column[kept] for column in alone[name])
         assert series[name][0].tolist() == steps.tolist(), name
         if name.partition("/")[0] in EQUAL:
             assert series[name][1] == pytest.approx(values, rel=1e-4, abs=1e-6), name
