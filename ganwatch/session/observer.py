@@ -87,7 +87,6 @@ class Observer:
         options: Options = NO_OPTIONS,
     ) -> None:
         self._run, self._start_run = run, start_run
-        self._has_dataset_size = False
         self.ranks = RankExchange(Gatherer(), self._on_step_values)
         self.guard = Guard()
         self._monitor = Monitor(detectors=detectors, sinks=sinks, gatherer=self.ranks, guard=self.guard)
@@ -252,7 +251,7 @@ class Observer:
                 self.guard("ranks", self._join_ranks)
             if self._run is None and self._start_run is not None:
                 self.guard("start", lambda: self._start(step))
-            if not self._has_dataset_size:
+            if step.index == 1:
                 self.guard("start", self._add_dataset_size)
             self._announce_clock(step)
             if step.index % OBSERVER_EVERY == 0:
@@ -298,8 +297,7 @@ class Observer:
         self._monitor.start(self._run, reported)
 
     def _add_dataset_size(self) -> None:
-        """Add the number of training samples as a reading, once."""
-        self._has_dataset_size = True
+        """Add the number of training samples as a reading."""
         size = None if self._run is None else self._run.provenance.get("dataset_size")
         if size is not None:
             self.add_readings({"dataset_size": float(size)})

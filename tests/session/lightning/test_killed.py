@@ -16,8 +16,8 @@ pytestmark = pytest.mark.xdist_group("killed")  # one worker builds what they sh
 
 SCRIPT = Path(__file__).with_name("killed_run.py")
 TIMES = {"step_time", "data_time", "observer_time", "process_memory", "wall_time"}
-TIMES |= {f"{family}/{role}" for family in ("gradient_kept", "gradient_left", "update_kept") for role in ("g", "d")}
-"""Series that differ from start to start: times, and those that compare an update with the one before it, across the kill."""
+ACROSS_UPDATES = {"gradient_kept", "gradient_left", "update_kept"}
+"""Families of readings that compare an update with the next one, which a restart separates."""
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +60,12 @@ def test_uninterrupted(folder):
     assert alarms(folder, "whole") == [1, 1, 1]
 
 
+def is_all_of(readings, kept, series):
+    """Return True if readings were kept and no others, but for those that a restart separates."""
+    lost = readings.keys() - kept.keys()
+    return kept.items() <= readings.items() and len(lost) <= 2 * (series.partition("/")[0] in ACROSS_UPDATES)
+
+
 @pytest.mark.parametrize("name", ["with checkpoint", "before the first checkpoint"])
 def test_killed_and_resumed_is_one_run_with_the_same_incidents(name, folder):
     [whole] = everything(folder, "whole").values()
@@ -70,7 +76,7 @@ def test_killed_and_resumed_is_one_run_with_the_same_incidents(name, folder):
     assert alarms(folder, name) == [1, 1, 1]
     assert run["series"].keys() == whole["series"].keys()
     for series in run["series"].keys() - TIMES:
-        assert run["series"][series] == whole["series"][series], series
+        assert is_all_of(whole["series"][series], run["series"][series], series), series
 
 
 @pytest.mark.parametrize("name", ["with checkpoint", "before the first checkpoint"])
@@ -80,7 +86,7 @@ def test_no_reading_that_was_committed_is_lost(name, folder):
     [run] = everything(folder, name).values()
     for series in committed.keys() - TIMES:
         kept = run["series"][series]
-        assert {step: kept[step] for step, _ in committed[series]} == dict(committed[series]), series
+        assert is_all_of(dict(committed[series]), {step: kept[step] for step, _ in committed[series] if step in kept}, series), series
 
 
 def test_a_finished_run_is_not_continued_by_another_start(folder):
