@@ -117,15 +117,18 @@ class CausalGraph:
         """Yield each incident with the id of the root of its causes, None if it is a root itself."""
         causes = {symptom.id: self._best_cause(incidents, symptom) for symptom in incidents}
         for incident in incidents:
-            root, seen = incident, {incident.id}
-            while (cause := causes[root.id]) is not None and cause.id not in seen:
-                root = cause
-                seen.add(root.id)
+            chain = [incident]
+            while (cause := causes[chain[-1].id]) is not None and cause not in chain:
+                chain.append(cause)
+            circle = [] if cause is None else chain[chain.index(cause) :]  # each of which would explain the next one
+            root = min(circle, key=self._causal_key, default=chain[-1])
             yield incident, None if root is incident else root.id
 
     def _best_cause(self, incidents: Iterable[Incident], symptom: Incident) -> Incident | None:
-        candidates = [cause for cause in incidents if self.explains(cause, symptom)]
-        return min(candidates, key=lambda cause: (*self.ranks[cause.code].key, cause.onset, cause.code), default=None)
+        return min((cause for cause in incidents if self.explains(cause, symptom)), key=self._causal_key, default=None)
+
+    def _causal_key(self, incident: Incident) -> tuple[int, int, int, str]:
+        return (*self.ranks[incident.code].key, incident.onset, incident.id)
 
     def is_waiting(self, symptom: Incident, active: Iterable[Incident]) -> bool:
         """Return True if an incident that is pending would explain this one."""

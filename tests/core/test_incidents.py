@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ganwatch.core.detector import Detector, FailureKind, NotApplicable, Severity, Verdict
-from ganwatch.core.diagnosis import CAUSAL_WINDOW, ONSET_TOLERANCE
+from ganwatch.core.diagnosis import CAUSAL_WINDOW, ONSET_TOLERANCE, CausalGraph
 from ganwatch.core.incident_book import MAX_WAIT, RECURRENCE, IncidentBook
 from ganwatch.core.incidents import Incident, State, incident_from_plain, incident_to_plain
 
@@ -167,6 +167,21 @@ def test_a_symptom_does_not_wait_for_ever() -> None:
     fired = [step for step in range(10, 100) for one in (slow, COLLAPSE) if book.update(step, one, verdict(onset=10))]
     assert fired == [10 + MAX_WAIT]
     assert causes(book) == {"GW101-1": None}
+
+
+def test_of_incidents_that_would_explain_each_other_in_a_circle_the_first_kind_is_the_root() -> None:
+    first, second, third = (
+        Incident(f"{code}-1", code, "t", Severity.TICKET, State.FIRING, onset, fired, fired=fired)
+        for code, onset, fired in (("GW501", 900, 900), ("GW302", 500, 510), ("GW101", 1, 300))
+    )
+    graph = CausalGraph()
+    for detector in (DATA, detector_class("GW302"), COLLAPSE):
+        graph.add(detector)
+    circle = {(first.id, third.id), (second.id, first.id), (third.id, second.id)}
+    graph.explains = lambda cause, symptom: (cause.id, symptom.id) in circle
+    assert {one.id: cause for one, cause in graph.find_roots([third, second, first])} == {
+        "GW501-1": None, "GW302-1": "GW501-1", "GW101-1": "GW501-1",
+    }  # fmt: skip
 
 
 def test_incidents_as_plain_types() -> None:
