@@ -31,7 +31,7 @@ MAX_EARLY_PAIRWISE = 0.3
 """Pairwise distance against that of reals above which fakes that are few are not narrow yet, and may still spread."""
 EARLY_CONFIRMATIONS = 3
 """Consecutive sampled steps whose windows confirm that the variety of the first steps is lost."""
-CLEARLY = 1.05
+CLEARLY = 1.01
 """Ratio of two levels from which the better one is an improvement."""
 MIN_RECOVERY = 1.25
 """Growth of a measure of diversity, second half of a window against the first, from which it recovers."""

@@ -2,7 +2,8 @@
 
 How it is detected
     Gradient norm of each network, as a median over a short window (so that lazy regularisation every 16th step does not count),
-    against the run's own level, that of its first updates or its healthy median, whichever is lower. Where it can be seen, the
+    against the run's own level, that of its first updates or its healthy median, whichever is lower, but no lower than the lowest norm of
+    the last 300 steps: one that grows slowly, as those of some networks do while they learn, is no explosion. Where it can be seen, the
     gradient against the loss's gradient at the discriminator's output must have risen too, because a discriminator that was
     certain and no longer is gets its gradient back and explodes nothing; and neither network may be frozen, because against one that is
     gradients grow without end as well. And the update against the weights, unless these have shrunk. The explanation says so where the
@@ -47,6 +48,8 @@ MAX_SHRUNK_RATIO = 0.1
 """Weight norm against its own usual norm below which weights have shrunk."""
 MAX_SHRUNK_RATIO_TO_OTHER = 0.01
 """Weight norm against that of the other network below which weights have shrunk."""
+GROWTH_STEPS = 300
+"""Steps within which a norm must have grown so much."""
 NAMES = {"g": "generator", "d": "discriminator"}
 
 
@@ -107,6 +110,7 @@ class ExplodingGradients(Detector):
         self._healthy_gains = [HealthyMedian(warmup=3), HealthyMedian(warmup=3)]
         self._healthy_weights = [HealthyMedian(warmup=3), HealthyMedian(warmup=3)]
         self._rates, self._healthy_rates = [0.0, 0.0], [HealthyMedian(warmup=1), HealthyMedian(warmup=1)]
+        self._recent_norms = [Window(GROWTH_STEPS), Window(GROWTH_STEPS)]
         self._early_norms: list[float | None] = [None, None]
         self._early_gains: list[float | None] = [None, None]
         self._weights = [0.0, 0.0]
@@ -126,6 +130,8 @@ class ExplodingGradients(Detector):
             verdict = self._evaluate(network, index)
             self._healthy_norms[index].update(norm, exclude=verdict is not None or not norm)
             self._healthy_gains[index].update(gain, exclude=verdict is not None)
+            if norm and verdict is None:
+                self._recent_norms[index].add(readings.step, norm)
             if verdict is not None:
                 return verdict
         return None
@@ -154,7 +160,8 @@ class ExplodingGradients(Detector):
         frozen = any(window.is_full and window.high < self.frozen_update_ratio for window in self._updates)
         if early_norm is None or not norms.is_full or frozen:
             return None
-        level = min(early_norm, self._healthy_norms[index].value)
+        recent = self._recent_norms[index]
+        level = max(min(early_norm, self._healthy_norms[index].value), recent.low if recent.is_full else 0.0)
         amplified = (
             early_gain is None or self._gains[index].median > self.gain_ratio * min(early_gain, self._healthy_gains[index].value)
         )  # fmt: skip

@@ -43,10 +43,54 @@ FAMILIES = (
     "tensors", "tensors_trainable", "tensors_held", "tensors_with_gradient",
 )  # fmt: skip
 
+LEAD_INPUTS = "d_auc", "d_output/real", "d_output/fake"
+
 RECENT_STEPS = 100
-"""Steps before a network was left out over which D's usual share of pairs ranked right is taken."""
+"""Steps before a network was left out over which D's usual share of pairs ranked right is taken, and its usual scores."""
+MAX_AGE = 60
+"""Steps for which a share of pairs ranked right is known."""
 MIN_LEAD = 0.05
 """Share of pairs ranked right, above the usual one, from which a loop may be waiting for the other network to catch up."""
+
+
+class _Lead(Stateful):
+    """Whether a loop that leaves out one network may be waiting for the other one to catch up."""
+
+    def __init__(self, role: str) -> None:
+        self.role = role
+        self._usual_auc, self._usual_real, self._usual_fake = Window(RECENT_STEPS), Window(RECENT_STEPS), Window(RECENT_STEPS)
+        """Shares of pairs that D ranks right, and its mean scores, while the network is stepped."""
+        self._auc, self._auc_step = 0.0, 0
+        """Latest share since the network was stepped last, and its step; 0 if there is none."""
+        self._fake: float | None = None
+        """Latest mean score of fakes since then."""
+
+    def update(self, readings: Readings, *, is_stepped: bool) -> None:
+        """Add the readings of one step."""
+        auc, real, fake = readings.select(LEAD_INPUTS)
+        if is_stepped:
+            self._auc_step, self._fake = 0, None
+            for window, value in ((self._usual_auc, auc), (self._usual_real, real), (self._usual_fake, fake)):
+                if is_finite(value):
+                    window.add(readings.step, value)
+            return
+        if is_finite(auc):
+            self._auc, self._auc_step = auc, readings.step
+        if is_finite(fake):
+            self._fake = fake
+
+    def is_clear(self, step: int) -> bool:
+        """Return True if D ranks clearly better than usual while it is left out, or clearly worse while G is.
+
+        Where a loop scores no reals any more, D has kept its lead until the score of fakes is half way to that of reals.
+        """
+        if self._auc_step and step - self._auc_step <= MAX_AGE and len(self._usual_auc):
+            better = self._auc - self._usual_auc.median
+            return (better if self.role == "d" else -better) >= MIN_LEAD
+        if self.role == "g" or self._fake is None or not len(self._usual_real) or not len(self._usual_fake):
+            return False
+        real, fake = self._usual_real.median, self._usual_fake.median
+        return abs(self._fake - fake) < abs(real - fake) / 2.0
 
 
 class _Network(Stateful):
@@ -69,25 +113,19 @@ class _Network(Stateful):
         self._tensors = [0.0, 0.0, 0.0, 0.0]
         self._idle_looks = 0
         """Looks in a row at which the network had gradients, and no optimizer held it."""
-        self._usual_auc = Window(RECENT_STEPS)
-        """Shares while the network is stepped."""
-        self._auc = -1.0
-        """Latest share of pairs that D ranks right since the network was stepped last; negative if there is none."""
+        self._lead = _Lead(role)
 
     def update(self, readings: Readings) -> None:
         """Add the readings of one step."""
         step = readings.step
-        selected = readings.select((*self.inputs, f"updates_performed/{self.other}", f"output_gradient/{self.other}", "d_auc"))
+        selected = readings.select((*self.inputs, f"updates_performed/{self.other}", f"output_gradient/{self.other}"))
         values = (one if is_finite(one) else None for one in selected)
-        attempted, performed, skipped, zero, at_output, *tensors, by_other, at_output_of_other, auc = values
+        attempted, performed, skipped, zero, at_output, *tensors, by_other, at_output_of_other = values
         if attempted is not None:
             self._add_attempts(step, attempted, performed or 0.0, skipped or 0.0, by_other or 0.0)
         if zero is not None:
             self._add_look(step, is_zero=zero == 1.0, is_cut=at_output is None and at_output_of_other is not None)
-        if auc is not None:
-            self._auc = auc
-            if not self._gap:
-                self._usual_auc.add(step, auc)
+        self._lead.update(readings, is_stepped=not self._gap)
         if None not in tensors:
             self._tensors = [count or 0.0 for count in tensors]
             _, _, held, with_gradient = self._tensors
@@ -96,7 +134,7 @@ class _Network(Stateful):
     def _add_attempts(self, step: int, attempted: float, performed: float, skipped: float, by_other: float) -> None:
         if attempted:
             self._longest_gap = max(self._longest_gap, self._gap)
-            self._gap, self._auc = 0, -1.0 if self._gap else self._auc
+            self._gap = 0
             self._first_attempt = self._first_attempt or step
         elif self._first_update:
             self._gap_since = self._gap_since if self._gap else step
@@ -137,17 +175,10 @@ class _Network(Stateful):
         if self._idle_looks >= 2:
             text = f"No optimizer that steps holds any of {name}'s {total:.0f} tensors, though they have gradients."
             return self._verdict(step, ("tensors_held", 0.0, 1.0), 1, text)
-        if self._gap >= max(gap, 5 * max(self._longest_gap, other_gap)) and self._falls_behind():
+        if self._gap >= max(gap, 5 * max(self._longest_gap, other_gap)) and not self._lead.is_clear(step):
             text = f"{name} was not stepped during the last {self._gap:,} updates of {self.other.upper()}, and was before."
             return self._verdict(step, ("updates_attempted", 0.0, 1.0), self._gap_since, text)
         return None
-
-    def _falls_behind(self) -> bool:
-        """Return True unless D ranks clearly better than usual, or worse, so that the loop may be waiting for the other network."""
-        if self._auc < 0.0 or not len(self._usual_auc):
-            return True
-        better = self._auc - self._usual_auc.median
-        return (better if self.role == "d" else -better) < MIN_LEAD
 
     @property
     def longest_gap(self) -> int:
@@ -183,7 +214,7 @@ class NetworkNotUpdated(Detector):
     title = "network not updated"
     severity = Severity.PAGE
     kind = FailureKind.WIRING
-    inputs = (*(f"{family}/{role}" for role in ("g", "d") for family in FAMILIES), "d_auc")
+    inputs = (*(f"{family}/{role}" for role in ("g", "d") for family in FAMILIES), *LEAD_INPUTS)
     required = ("updates_attempted/g", "updates_performed/g")
     is_optional = True
     causal_priority = 1

@@ -14,9 +14,11 @@ from ganwatch.probes.discriminator import MAX_RANKED_SAMPLES, auc
 MIN_GRADIENT_SHARE = 0.1
 """Smallest share of samples that must have a gradient; fewer may be the ones with a flipped label."""
 
-
 MAX_DISTANCE_RATIO = 100.0
 """Distance of a goal from the scores, in their standard deviations, from which it counts as infinite."""
+
+MAX_LABEL_SPREAD = 0.05
+"""Largest spread of the ratio of gradient and probability, relative to that of the probability, at which the two are proportional."""
 
 
 class ScorePull(Probe):
@@ -94,11 +96,25 @@ def _compare_goals(real: Call, fake: Call) -> Tensor:
 
 
 def _measure_distance(call: Call) -> Tensor:
-    """Return the distance from the mean score to where the gradient would be zero if it went on as a line, infinite without one."""
+    """Return the distance from the mean score to where the gradient is zero: infinite for a label of 0 or 1 of a cross-entropy.
+
+    Other gradients are taken to go on as a line.
+    """
     score, gradient = _scores(call), _gradient(call)
     deviation = score - score.mean()
     slope = (deviation * gradient).sum() / deviation.square().sum().clamp_min(1e-30)
-    return torch.where(slope > 0, gradient.mean().abs() / slope, torch.inf)
+    is_endless = (slope <= 0) | _has_hard_label(call)
+    return torch.where(is_endless, torch.inf, gradient.mean().abs() / slope)
+
+
+def _has_hard_label(call: Call) -> Tensor:
+    """Return True if the gradient is that of a cross-entropy with a label of 0 or 1: proportional to the probability of the other one."""
+    assert call.output_grad is not None
+    score, gradient = call.output.flatten().float(), call.output_grad.flatten().float()
+    probability = torch.sigmoid(score * gradient.sum().sign())
+    ratio = gradient / probability.clamp_min(1e-30)
+    spread, usual = (values.std(correction=0) / values.mean().abs().clamp_min(1e-30) for values in (ratio, probability))
+    return spread < MAX_LABEL_SPREAD * usual
 
 
 def _scores(call: Call) -> Tensor:

@@ -38,7 +38,8 @@ class OriginFromLoss:
 
     A single step does not distinguish flipped labels from others, if neither origin is recognised. Then calls at the same position in the
     discriminator's phase must nearly always have had the same origin. If one origin is recognised, no other batch gets it: that batch may
-    be a real one with a wrong condition, or one with a flipped label.
+    be a real one with a wrong condition, or one with a flipped label. Where the gradient tells nothing, because a discriminator is so sure
+    that it is zero, a call keeps the origin that calls at its position always had.
 
     Examples
     --------
@@ -59,33 +60,50 @@ class OriginFromLoss:
     """
 
     def __init__(self) -> None:
-        self._history: dict[int, deque[str]] = {}
-        """Origins of calls by their gradients alone, by position from the end of the phase."""
+        self._history: dict[tuple[int, int, frozenset[str]], deque[str]] = {}
+        """Origins of calls by their gradients alone, by number of unknown calls, position from their end, and origins that are known."""
         self.needs_more_steps = False
         """True if further steps can resolve what is unknown in the last one."""
 
     def assign_origins(self, calls: Sequence[Call]) -> None:
-        """Set the origin of unknown batches in the discriminator's own phase, if the gradients give it without a contradiction."""
+        """Set the origin of unknown batches in the discriminator's own phase, if the gradients give it without a contradiction.
+
+        In a step without an update of the discriminator, calls keep the origin that they had at their position.
+        """
         self.needs_more_steps = False
         with_gradient = _select_trained(calls)
         d_phase = [call for call in with_gradient if _is_d_phase(call)]
+        is_idle = not d_phase
+        d_phase = d_phase or with_gradient
         recognised = {call.origin for call in d_phase} - {"unknown"}
         unknown = [call for call in d_phase if call.origin == "unknown"]
         if not unknown:
             return
-        inferred = {id(call): origin for call, origin in _infer_origins(with_gradient, recognised) if origin not in recognised}
+        inferred = {id(call): origin for call, origin in _infer_origins(with_gradient, recognised)}
         for position, call in enumerate(reversed(unknown)):
             origin = inferred.get(id(call), "unknown")
-            call.origin = origin if recognised or origin == "unknown" else self._confirm(position, origin)
+            history = self._history.setdefault((len(unknown), position, frozenset(recognised)), deque(maxlen=HISTORY_LENGTH))
+            assert call.output_grad is not None
+            if is_idle or not call.output_grad.any():
+                call.origin = _usual_origin(history)
+            elif recognised:
+                call.origin = "unknown" if origin in recognised else origin
+                history.append(call.origin)
+            elif origin != "unknown":
+                call.origin = self._confirm(history, origin)
 
-    def _confirm(self, position: int, origin: str) -> str:
+    def _confirm(self, history: deque[str], origin: str) -> str:
         """Return the origin if calls at that position nearly always had it."""
-        history = self._history.setdefault(position, deque(maxlen=HISTORY_LENGTH))
         history.append(origin)
         if len(history) < MIN_HISTORY:
             self.needs_more_steps = True
             return "unknown"
         return origin if history.count(origin) >= MIN_CONSISTENCY * len(history) else "unknown"
+
+
+def _usual_origin(history: Collection[str]) -> str:
+    """Return the origin that all calls at a position had, ``unknown`` if there is none."""
+    return next(iter(history)) if len(history) >= MIN_HISTORY and len(set(history)) == 1 else "unknown"
 
 
 def _select_trained(calls: Sequence[Call]) -> list[Call]:
