@@ -10,6 +10,8 @@ from ganwatch.core.incidents import Incident, State
 
 CAUSAL_WINDOW = 300
 """Steps within which onsets count as simultaneous, so that the causal order decides."""
+SUDDEN_STEPS = 80
+"""Steps from onset to alarm up to which a loss of diversity or quality is sudden; the window of the fastest rule."""
 ONSET_TOLERANCE = 60
 """Steps by which the onset of a cause may follow the alarm of its symptom, because onsets are estimated from a window."""
 EXPLAINS_LATE: Mapping[FailureKind, frozenset[FailureKind]] = {
@@ -105,7 +107,7 @@ class CausalGraph:
     def _is_sudden(self, incident: Incident) -> bool:
         """Return True if the fakes were well shortly before the alarm: a loss of diversity or quality within few steps."""
         has_lost = KINDS[self.ranks[incident.code].kind] in {FailureKind.DIVERSITY, FailureKind.QUALITY}
-        return has_lost and incident.fired is not None and incident.fired - incident.onset <= ONSET_TOLERANCE
+        return has_lost and incident.fired is not None and incident.fired - incident.onset <= SUDDEN_STEPS
 
     def _latest_onset(self, symptom: Incident, delay: int) -> int:
         """Return the latest onset of a cause of this symptom."""

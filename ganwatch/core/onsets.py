@@ -52,7 +52,7 @@ class Looks:
         sign = 1.0 if verdict.value > verdict.threshold else -1.0
         first_bad, healthy = None, 0
         for at, value in reversed(self._readings.get(verdict.signal, ())):
-            if at < onset or at > step:
+            if at > step or (at < onset and not healthy):
                 break
             if sign * value > sign * verdict.threshold:
                 first_bad, healthy = at, 0

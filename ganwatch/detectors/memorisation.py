@@ -5,7 +5,8 @@ How it is detected
     as many that were held out. Without memorisation it is one half, however good or bad the samples are. And the share of near copies,
     which lie closer to a training sample, in units of the distance to the tenth nearest, than all but one in a hundred held-out samples
     do. A verdict needs, three evaluations in a row, a share that sampling error does not explain together with either copies or a share
-    near 1.
+    near 1. Samples must have at least half of the variety of real ones: few different ones are all near the same few real samples, on
+    whichever side these are.
 
 Why it matters
     Published samples are then training samples, with whatever is private or protected in them, and their variety is that of a small data
@@ -54,6 +55,8 @@ class CopiedSamples(Detector):
         Excess of the share over one half.
     min_copy_share : float, ratio
         Share of near copies that counts; one in a hundred is so by chance.
+    min_vendi_ratio : float, ratio
+        Vendi score of generated samples against real ones below which they are too few to say anything.
     confirmations : int, evaluations
         Consecutive evaluations that must agree.
 
@@ -70,7 +73,7 @@ class CopiedSamples(Detector):
     title = "memorisation"
     severity = Severity.TICKET
     kind = FailureKind.DIVERSITY
-    inputs = ("memorisation", "memorisation_error", "copy_share", "frechet")
+    inputs = ("memorisation", "memorisation_error", "copy_share", "frechet", "vendi_ratio")
     required = ("memorisation",)
     is_optional = True
     causal_priority = 2
@@ -89,21 +92,25 @@ class CopiedSamples(Detector):
         min_share: float = 0.8,
         min_sigmas: float = 3.0,
         min_copy_share: float = 0.1,
+        min_vendi_ratio: float = 0.5,
         confirmations: int = 3,
     ) -> None:
         self.min_share_with_copies, self.min_share, self.min_sigmas = min_share_with_copies, min_share, min_sigmas
-        self.min_copy_share, self.confirmations = min_copy_share, confirmations
+        self.min_copy_share, self.min_vendi_ratio, self.confirmations = min_copy_share, min_vendi_ratio, confirmations
         self._streak = Streak(confirmations)
         self._steps: list[int] = []
+        self._vendi = 1.0
 
     def update(self, readings: Readings) -> DetectorResult:
-        share, error, copy_share, _ = readings.select(self.inputs)
+        share, error, copy_share, _, vendi = readings.select(self.inputs)
+        if is_finite(vendi):
+            self._vendi = vendi
         if not (is_finite(share) and is_finite(error) and is_finite(copy_share)):
             return None if self._steps else NotApplicable("needs held-out reals: heldout=… of watch() or GanWatch")
         self._steps = [*self._steps, readings.step][-self.confirmations :]
         min_share = self.min_share_with_copies if copy_share >= self.min_copy_share else self.min_share
         bound = max(min_share, 0.5 + self.min_sigmas * error)
-        if not self._streak.update(share >= bound):
+        if not self._streak.update(share >= bound and self._vendi >= self.min_vendi_ratio):
             return None
         return Verdict(
             value=share,

@@ -142,6 +142,8 @@ class VanishingGradients(Detector):
             self._update_thrown(readings.step, weight, d_weight, update, depth)
         if distance is not None and distance < self.near_distance:
             self._thrown = None
+        if norm == 0.0:  # nothing reaches the last layer either, as behind an output that is saturated: no ratio of layers
+            depth = None
         for window, value in ((self._norm, norm), (self._depth, depth), (self._updates, update), (self._auc, auc)):
             if value is not None:
                 window.add(readings.step, value)
