@@ -5,7 +5,8 @@ How it is detected
     good part of the spread of the real data; the energy distance between fakes and reals swings widely, up and down again several times,
     between the lower and the upper third of its range; its level stays large and does not fall. Where fakes had settled near the real
     data, two thirds of that swing and half of the time are enough, if their mean moves several times as far as it did then, and the
-    level may fall.
+    level may fall. There the variety of the fakes can swing in place of their distance: it is several times as large at one sampled step
+    as it is at another, up and down again.
 
     In either case the discriminator keeps pace. A generator that hops about before one that it outruns (by what is ranked right, or by
     updates that are several times as large as usual against those of the discriminator) is `mode_collapse` or `generator_domination`;
@@ -71,6 +72,8 @@ class Oscillation(Detector):
         Median energy distance below which fakes have settled near the real data.
     shift_ratio : float, ratio
         Median distance of means against its lowest value while fakes were settled.
+    min_variety_ratio : float, ratio
+        High Vendi score against a low one within half a window, of fakes that had settled, from which variety swings.
     window : int, steps
         Length of the evidence.
     min_steps : int, steps
@@ -89,7 +92,7 @@ class Oscillation(Detector):
     title = "oscillation"
     severity = Severity.TICKET
     kind = FailureKind.NUMERICS
-    inputs = ("fake_shift", "energy_distance", "d_auc", "pairwise_ratio", "update_to_weight/g", "update_to_weight/d")
+    inputs = ("fake_shift", "energy_distance", "d_auc", "pairwise_ratio", "vendi_ratio", "update_to_weight/g", "update_to_weight/d")
     required = ("fake_shift", "energy_distance")
     fire_after = 40
     resolve_after = 200
@@ -116,17 +119,18 @@ class Oscillation(Detector):
         max_pace_ratio: float = 5.0,
         settled_distance: float = 0.03,
         shift_ratio: float = 4.0,
+        min_variety_ratio: float = 2.5,
         window: int = 400,
         min_steps: int = 800,
     ) -> None:
         self.min_shift, self.min_swing, self.min_turns, self.min_distance = min_shift, min_swing, min_turns, min_distance
         self.min_auc, self.min_diversity, self.min_improvement = min_auc, min_diversity, min_improvement
         self.max_pace_ratio, self.settled_distance, self.shift_ratio = max_pace_ratio, settled_distance, shift_ratio
-        self.window, self.min_steps = window, min_steps
+        self.min_variety_ratio, self.window, self.min_steps = min_variety_ratio, window, min_steps
         half, quarter = window // 2, window // 4
         self._shift, self._half_shift, self._quarter_shift = Window(window), Window(half), Window(quarter)
         self._distance, self._half_distance, self._distance_before = Window(window), Window(half), Window(half)
-        self._auc, self._pairwise = Window(half), Window(half)
+        self._auc, self._pairwise, self._vendi = Window(half), Window(half), Window(half)
         self._updates = [Window(half), Window(half)]
         self._wandering_since: int | None = None
         self._settled_shift: float | None = None
@@ -134,7 +138,7 @@ class Oscillation(Detector):
 
     def update(self, readings: Readings) -> DetectorResult:
         shift, distance, *others = readings.select(self.inputs)
-        for window, value in zip((self._auc, self._pairwise, *self._updates), others, strict=True):
+        for window, value in zip((self._auc, self._pairwise, self._vendi, *self._updates), others, strict=True):
             if is_finite(value):
                 window.add(readings.step, value)
         if is_finite(shift):
@@ -162,7 +166,7 @@ class Oscillation(Detector):
         swing, turns = _measure_swing(distances)
         return Verdict(
             value=shifts.median,
-            threshold=self.min_shift if never_settled or self._settled_shift is None else self.shift_ratio * self._settled_shift,
+            threshold=self.min_shift if never_settled or self._settled_shift is None else self._least_moves * self._settled_shift,
             signal="fake_shift",
             window=length,
             origin="the spread of the real data of the same steps" if never_settled else "the run's own level while settled",
@@ -188,12 +192,23 @@ class Oscillation(Detector):
 
     def _swings_after_settling(self) -> bool:
         """Return True if networks that had settled swing."""
-        if self._settled_shift is None or self._half_shift.median < self.shift_ratio * self._settled_shift:
+        if self._settled_shift is None or self._half_distance.median < self.settled_distance:
             return False
-        if self._half_distance.median < self.settled_distance:
-            return False
+        if self._least_moves < self.shift_ratio:
+            return self._half_shift.median >= self._least_moves * self._settled_shift and self._variety_swings()
         swing, turns = _measure_swing(self._half_distance)
         return swing >= self.min_swing / 1.5 and turns >= self.min_turns
+
+    @property
+    def _least_moves(self) -> float:
+        """Distance of means that is needed against the settled one: half of the ratio if the fakes move less, so that variety must swing."""
+        is_far = self._settled_shift is not None and self._half_shift.median >= self.shift_ratio * self._settled_shift
+        return self.shift_ratio if is_far else self.shift_ratio / 2.0
+
+    def _variety_swings(self) -> bool:
+        """Return True if the variety of the fakes goes up and down by a factor."""
+        low, high = self._vendi.quantile(0.1), self._vendi.quantile(0.9)
+        return high > self.min_variety_ratio * low and count_turns(self._vendi.values, low, high) > self.min_turns
 
     @property
     def is_ready(self) -> bool:
