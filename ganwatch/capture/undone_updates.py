@@ -42,6 +42,7 @@ class UndoneUpdates:
         """Compare with the optimizer's update of before, and look at its next one if asked to or if that was the first of two."""
         previous = next((update for update in self.waiting if update.optimizer() is optimizer), None)
         self.waiting = [update for update in self.waiting if update is not previous and update.optimizer() is not None]
+        self.waiting = [update for update in self.waiting if update.role not in facts.roles]  # another optimizer moves the same weights
         kept = None if previous is None else previous.compare()
         is_second = previous is not None and previous.kept_before is not None
         if kept is not None and previous is not None and previous.kept_before is not None:

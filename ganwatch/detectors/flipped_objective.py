@@ -6,7 +6,7 @@ How it is detected
     loss and D's push fakes the same way, or if D's pushes reals and fakes the same way, over several sampled steps. A batch counts if most
     of its samples agree. A D that asks for nothing any more, beyond the margins of a hinge loss or at the targets of least squares, has
     brought its scores into the order that it asked for; that order counts then. A G and a D that are both at rest on the same fakes have
-    the same target. Streaks that end by themselves, such as those by flipped labels, make the detector wait for one twice as long.
+    the same target. A loss that is not finite asks for nothing. Streaks that end by themselves, such as those by flipped labels, make the detector wait for one twice as long.
 
 Why it matters
     The networks no longer compete. G learns to be found out, or D not to see a difference, and nothing later in the training corrects it.
@@ -36,6 +36,7 @@ References
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severity, Verdict
@@ -43,6 +44,7 @@ from ganwatch.core.readings import Readings, is_finite
 from ganwatch.core.statistics import Stateful
 
 D_REAL, D_FAKE, G_FAKE, ORDER = "score_pull/d_real", "score_pull/d_fake", "score_pull/g_fake", "score_order"
+LOSSES = "loss/g", "loss/d"
 
 
 MAX_LENGTH = 8
@@ -97,7 +99,7 @@ class FlippedObjective(Detector):
     title = "flipped objective"
     severity = Severity.PAGE
     kind = FailureKind.WIRING
-    inputs = (D_REAL, D_FAKE, G_FAKE, ORDER)
+    inputs = (D_REAL, D_FAKE, G_FAKE, ORDER, *LOSSES)
     required = (D_FAKE, G_FAKE)
     is_optional = True
     fire_after = 40
@@ -110,8 +112,8 @@ class FlippedObjective(Detector):
         self._n_readings = 0
 
     def update(self, readings: Readings) -> DetectorResult:
-        real, fake, of_g, order = readings.select(self.inputs)
-        if not is_finite(fake):
+        real, fake, of_g, order, *losses = readings.select(self.inputs)
+        if not is_finite(fake) or any(loss is not None and not math.isfinite(loss) for loss in losses):
             return None
         if is_finite(of_g):
             self._n_readings += 1

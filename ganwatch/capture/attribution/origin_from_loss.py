@@ -39,7 +39,8 @@ class OriginFromLoss:
     A single step does not distinguish flipped labels from others, if neither origin is recognised. Then calls at the same position in the
     discriminator's phase must nearly always have had the same origin. If one origin is recognised, no other batch gets it: that batch may
     be a real one with a wrong condition, or one with a flipped label. Where the gradient tells nothing, because a discriminator is so sure
-    that it is zero, a call keeps the origin that calls at its position always had.
+    that it is zero, a call keeps the origin that calls at its position always had. And batches that the loss always pushes the other
+    way than fakes are reals.
 
     Examples
     --------
@@ -62,6 +63,8 @@ class OriginFromLoss:
     def __init__(self) -> None:
         self._history: dict[tuple[int, int, frozenset[str]], deque[str]] = {}
         """Origins of calls by their gradients alone, by number of unknown calls, position from their end, and origins that are known."""
+        self._opposites: deque[bool] = deque(maxlen=HISTORY_LENGTH)
+        """True for each sampled step that pushes all unknown batches the other way than fakes."""
         self.needs_more_steps = False
         """True if further steps can resolve what is unknown in the last one."""
 
@@ -80,17 +83,25 @@ class OriginFromLoss:
         if not unknown:
             return
         inferred = {id(call): origin for call, origin in _infer_origins(with_gradient, recognised)}
+        opposite = self._find_opposite(unknown, [call for call in d_phase if call.origin == "fake"]) if recognised == {"fake"} else "unknown"
         for position, call in enumerate(reversed(unknown)):
             origin = inferred.get(id(call), "unknown")
             history = self._history.setdefault((len(unknown), position, frozenset(recognised)), deque(maxlen=HISTORY_LENGTH))
             assert call.output_grad is not None
             if is_idle or not call.output_grad.any():
-                call.origin = _usual_origin(history)
+                usual = _usual_origin(history)
+                call.origin = opposite if usual == "unknown" else usual
             elif recognised:
-                call.origin = "unknown" if origin in recognised else origin
+                call.origin = "unknown" if origin in recognised else origin if origin != "unknown" else opposite
                 history.append(call.origin)
             elif origin != "unknown":
                 call.origin = self._confirm(history, origin)
+
+    def _find_opposite(self, unknown: Sequence[Call], fakes: Sequence[Call]) -> str:
+        """Return ``real`` if the losses on all unknown batches always push scores the other way than those on the fakes beside them do."""
+        directions, of_fakes = ({_direction(call.output_grad) for call in calls if call.output_grad is not None} for calls in (unknown, fakes))
+        self._opposites.append(directions in ({1.0}, {-1.0}) and of_fakes == {-direction for direction in directions})
+        return "real" if len(self._opposites) >= MIN_HISTORY and all(self._opposites) else "unknown"
 
     def _confirm(self, history: deque[str], origin: str) -> str:
         """Return the origin if calls at that position nearly always had it."""

@@ -63,7 +63,7 @@ class OptimizerStep:
     late_d_loss: Tensor | None = None
     """A loss of the discriminator that was taken for the generator's until now."""
     similar_roles: Sequence[str] = ()
-    """Networks with parameters like its own, if it has none of theirs."""
+    """Networks with parameters like its own, if it has none of theirs and its own have gradients."""
     is_skipped: bool = False
     """True if gradients were not finite and a scaler skipped it."""
     activity: Activity | None = None
@@ -161,7 +161,8 @@ class UpdateAttribution:
             self.update_kinds.end_phase(one.owned for one in applied)
             if len(facts.owned) == 1:
                 self._separate_roles.add(facts.roles[0])
-        return OptimizerStep(facts.owned, roles, applied, step.late_d_loss, () if facts.owned else facts.similar_roles, activity=activity)
+        similar_roles = facts.similar_roles if not facts.owned and _has_gradient(event.optimizer) else ()
+        return OptimizerStep(facts.owned, roles, applied, step.late_d_loss, similar_roles, activity=activity)
 
     def _find_applied(self, event: OptimizerEnded, attempted: Sequence[OwnedParameters], loss: Tensor | None) -> list[AppliedUpdate]:
         rates = {one.role: rate for one, rate in zip(event.with_gradient, event.learning_rates, strict=True)}
@@ -230,3 +231,8 @@ def name_network(owned: OwnedParameters, kind: UpdateKind) -> str:
 def _attempt_activity(roles: Collection[str]) -> Activity | None:
     """Return the activity that attempted updates of these networks show."""
     return None if not roles else GENERATOR_ATTEMPTS if "g" in roles else DISCRIMINATOR_ATTEMPTS
+
+
+def _has_gradient(optimizer: torch.optim.Optimizer) -> bool:
+    """Return True if a parameter of an optimizer has a gradient."""
+    return any(parameter.grad is not None for group in optimizer.param_groups for parameter in group["params"])
