@@ -6,7 +6,9 @@ How it is detected
     times further than they did in this run, or the generator fills -1…1 exactly, as a tanh does, and goes on leaving the real range by half
     of it (0…1 against a tanh). Real values that leave the range of the run's own past by a factor of eight, up or down, are found at the
     second look, and at the first one if at least half of the samples of the batch have jumped. So are real values of 0…255 against
-    generated ones that fill -1…1, and generated values that leave -1…1 by a factor of eight after they had kept to it.
+    generated ones that fill -1…1, and generated values that leave -1…1 by a factor of eight after they had kept to it. A generator that
+    fills its range and never leaves it is bounded: it is a fault if most real samples reach beyond -1…1 by a quarter (values that were
+    standardised against a tanh), or if real values are below 0 where it never is (a sigmoid or a ReLU at its end).
 
 Why it matters
     The discriminator needs no more than the brightness to win, and the generator spends its capacity on an offset. Everything that
@@ -22,7 +24,7 @@ What to do
 
 Blind spots
     A generator with an unbounded output overshoots for a while and learns the right range by itself; it is let alone, and so is one that is
-    bounded elsewhere than at -1…1, unless the real values change on the way. A single batch with outliers is let alone. Differences in mean
+    bounded elsewhere than at -1, 0 or 1, unless the real values change on the way. A single batch with outliers is let alone. Differences in mean
     and spread within the same range are not this fault.
 
 Calibration
@@ -47,6 +49,15 @@ MIN_LOOKS = 2
 MIN_BOUNDED_LOOKS = 3
 """Looks at which generated values must have filled -1…1 before values beyond it are a change."""
 
+MIN_FILLED = 0.97
+"""Largest absolute generated value from which a tanh is full."""
+MAX_USUAL_REACH = 1.25
+"""Largest absolute value of the usual real sample, against the bound of the generator, up to which that reaches nearly all values."""
+MAX_LOWEST = 0.05
+"""Lowest generated value ever, against the range of reals, up to which values of 0 and above end at 0."""
+MIN_NEGATIVE = 0.2
+"""Lowest real value below 0, against the range of reals, from which a generator without negative values misses part of it."""
+
 
 class _Looks(Stateful):
     """Looks in a row at which a condition holds: their number and the step of the first one."""
@@ -63,6 +74,10 @@ class _Looks(Stateful):
     @property
     def first(self) -> int | None:
         return self._first
+
+    def spans(self, step: int, window: int) -> bool:
+        """Return True if it has held for a window up to a step."""
+        return self._first is not None and step - self._first >= window
 
     @property
     def count(self) -> int:
@@ -105,6 +120,8 @@ class RangeMismatch(Detector):
         self._largest_fake = 0.0
         self._healthy_reach, self._healthy_usual = HealthyMedian(warmup=2), HealthyMedian(warmup=2)
         self._bounded_looks = 0
+        self._lowest_fake = math.inf
+        self._unreached, self._negative = _Looks(), _Looks()
         self._beyond, self._exceeds, self._jumped, self._fakes_jumped = _Looks(), _Looks(), _Looks(), _Looks()
 
     def update(self, readings: Readings) -> DetectorResult:
@@ -124,6 +141,7 @@ class RangeMismatch(Detector):
         self._beyond.update(step, reach > self.reach_ratio * self._largest_fake)
         self._exceeds.update(step, self._excess_ratios.values[-1] > self.excess_ratio)
         is_plain_jump = self._update_reals(step, reach, usual)
+        self._update_bounds(step, (real_low, real_range, fake_low), usual)
         is_plain = is_finite(usual) and self._is_bounded and usual > self.reach_ratio * self._largest_fake
         is_full, signal = self._reach_ratios.is_full, "data_max/real" if abs(real_high) >= abs(real_low) else "data_min/real"
         if self._fakes_jumped.count:
@@ -139,6 +157,12 @@ class RangeMismatch(Detector):
             is_below, margin = real_low - fake_low >= fake_high - real_high, self.excess_ratio * real_range
             signal, threshold = ("data_min/fake", real_low - margin) if is_below else ("data_max/fake", real_high + margin)
             origin, onset = "the real batch of the same step", self._exceeds.first
+        elif is_full and self._unreached.spans(step, self.window) and is_finite(usual):
+            signal, threshold = "data_reach/real", MAX_USUAL_REACH * self._largest_fake
+            origin, onset = "generated values so far", self._unreached.first
+        elif is_full and self._negative.spans(step, self.window):
+            signal, threshold = "data_min/real", self._lowest_fake - MIN_NEGATIVE * real_range
+            origin, onset = "generated values so far", self._negative.first
         else:
             return None
         return Verdict(
@@ -155,6 +179,15 @@ class RangeMismatch(Detector):
     def _is_bounded(self) -> bool:
         """True if generated values fill -1…1 and never left it, as those of a tanh do."""
         return 0.9 < self._largest_fake <= 1.0
+
+    def _update_bounds(self, step: int, values: tuple[float, float, float], usual: float | None) -> None:
+        """Compare real values with the bounds that the generator seems to have."""
+        real_low, real_range, fake_low = values
+        self._lowest_fake = min(self._lowest_fake, fake_low)
+        is_tanh = MIN_FILLED < self._largest_fake <= 1.0 and self._bounded_looks >= MIN_BOUNDED_LOOKS
+        self._unreached.update(step, is_tanh and is_finite(usual) and usual > MAX_USUAL_REACH * self._largest_fake)
+        ends_at_zero = 0.0 <= self._lowest_fake < MAX_LOWEST * real_range
+        self._negative.update(step, ends_at_zero and real_low < -MIN_NEGATIVE * real_range)
 
     def _update_reals(self, step: int, reach: float, usual: float | None) -> bool:
         """Compare real values with those of the run so far. Return True if one look is enough: most of the batch has jumped."""
