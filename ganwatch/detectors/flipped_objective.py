@@ -36,7 +36,6 @@ References
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severity, Verdict
@@ -44,7 +43,6 @@ from ganwatch.core.readings import Readings, is_finite
 from ganwatch.core.statistics import Stateful
 
 D_REAL, D_FAKE, G_FAKE, ORDER = "score_pull/d_real", "score_pull/d_fake", "score_pull/g_fake", "score_order"
-LOSSES = "loss/g", "loss/d"
 
 
 MAX_LENGTH = 8
@@ -99,7 +97,7 @@ class FlippedObjective(Detector):
     title = "flipped objective"
     severity = Severity.PAGE
     kind = FailureKind.WIRING
-    inputs = (D_REAL, D_FAKE, G_FAKE, ORDER, *LOSSES)
+    inputs = (D_REAL, D_FAKE, G_FAKE, ORDER)
     required = (D_FAKE, G_FAKE)
     is_optional = True
     fire_after = 40
@@ -112,8 +110,8 @@ class FlippedObjective(Detector):
         self._n_readings = 0
 
     def update(self, readings: Readings) -> DetectorResult:
-        real, fake, of_g, order, *losses = readings.select(self.inputs)
-        if not is_finite(fake) or any(loss is not None and not math.isfinite(loss) for loss in losses):
+        real, fake, of_g, order = readings.select(self.inputs)
+        if not is_finite(fake):
             return None
         if is_finite(of_g):
             self._n_readings += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from ganwatch.capture.step import Call, StepView, Update, reduce_to_scores, sum_per_sample
 from ganwatch.core.probe import Probe
 from ganwatch.probes.discriminator import MAX_RANKED_SAMPLES, auc
+from ganwatch.probes.score_targets import compare_targets, fit_target
 
 MIN_GRADIENT_SHARE = 0.1
 """Smallest share of samples that must have a gradient; fewer may be the ones with a flipped label."""
@@ -26,7 +27,8 @@ class ScorePull(Probe):
 
     Batches of unknown origin in D's phase count as the reals if there is one for each update and the fakes are known. Reals with a
     condition are left out, because a conditional D also learns to refuse them with a wrong one. Outputs with several channels and those of
-    an auto-encoder are left out too, because they are neither high nor low. An optimizer that maximises its loss turns the pull round.
+    an auto-encoder are left out too, because they are neither high nor low. A loss that is not finite asks for nothing. Least
+    squares pull towards their targets, wherever the scores are: these are compared. An optimizer that maximises its loss turns the pull round.
     """
 
     name = "score_pull"
@@ -56,9 +58,14 @@ class ScorePull(Probe):
             certainty = _compare_goals(real, fake)
             values["score_pull/d_fake"] = values["score_pull/d_fake"] * certainty
             values["score_order"] = (1.0 - 2.0 * auc(*scores)) * certainty
+            targets = {name: fit_target(call.output.flatten(), _all_gradients(call, self._maximizes)) for name, call in usable.items()}
+            for name, direction in compare_targets(targets).items():
+                pull = values[f"score_pull/{name}"]
+                values[f"score_pull/{name}"] = torch.where(direction.isnan(), pull, direction.to(pull))
             if len(real.inputs) > 1:
                 del values["score_pull/d_real"]
-        return values
+        is_sound = {role: torch.isfinite(loss) for role, loss in step.losses.items()}
+        return {name: value * is_sound.get("g" if name == "score_pull/g_fake" else "d", 1.0) for name, value in values.items()}
 
 
 def _find_batch(calls: Sequence[Call], origin: str, *, max_unknown: int = 0) -> Call | None:
@@ -81,6 +88,13 @@ def _gradient(call: Call, *, maximizes: bool = False) -> Tensor:
     assert call.output_grad is not None
     gradient = sum_per_sample(call.output_grad)
     return -gradient if maximizes else gradient
+
+
+def _all_gradients(call: Call, maximizes: Mapping[str, bool]) -> Tensor:
+    """Return the gradient of each output that the optimizer descends, shape (N,)."""
+    assert call.output_grad is not None
+    gradients = call.output_grad.flatten()
+    return -gradients if maximizes["g" if call.in_g_phase else "d"] else gradients
 
 
 def _compare_goals(real: Call, fake: Call) -> Tensor:
