@@ -257,6 +257,14 @@ def reduce_to_scores(output: Any) -> Tensor | None:
     return leaf.float() if leaf.ndim == 1 else leaf.float().flatten(1).mean(1)
 
 
+def has_one_score(call: Call) -> bool:
+    """Return True if the output is one score for each sample or place, rather than classes, features or a reconstruction."""
+    score = call.output
+    if not isinstance(score, Tensor) or score.ndim <= 1:
+        return isinstance(score, Tensor) and bool(score.ndim)
+    return bool(score.shape[1] == 1 and (score[0].numel() == 1 or score.shape != call.inputs[0].shape))
+
+
 def sum_per_sample(output_grad: Tensor) -> Tensor:
     """Return dL/d(output) summed over everything but the batch: shape (N,), float32."""
     return output_grad.float().flatten(1).sum(1) if output_grad.ndim > 1 else output_grad.float()

@@ -124,7 +124,7 @@ register(
     _positive("tensors_with_gradient", "Parameter tensors of the network that have a gradient, be it zero.", unit="count",
               label="network", group="activity", exported=False),
     Signal("d_output", "Mean output of the discriminator.", label="batch", group="discriminator"),
-    Signal("d_auc", "Probability that the discriminator ranks a real sample above a fake one.", unit="ratio", low=0.0, high=1.0,
+    Signal("d_auc", "Probability that the discriminator ranks a real and a fake sample as its loss asks.", unit="ratio", low=0.0, high=1.0,
            group="discriminator"),
     Signal("d_margin", "Difference of the mean outputs on real and fake, in pooled standard deviations.", group="discriminator"),
     Signal("d_saturation", "Share of outputs at which the loss has no gradient left.", unit="ratio", low=0.0, high=1.0, label="batch",

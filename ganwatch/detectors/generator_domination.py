@@ -6,7 +6,8 @@ How it is detected
     while it was ahead. And either it ranks no more pairs right than chance does while the fakes are diverse, since a collapsed generator
     fools one that is merely slow; or it has stopped altogether and is losing its lead while the generator goes on. At a good optimum chance
     is all that a discriminator reaches too, but the fakes are near the real data then. Where its weights do not move at all while the
-    generator's do, the distance is not waited for.
+    generator's do, the distance is not waited for. Where nearly all pairs are ranked wrong for a whole window, it does not count how much
+    the discriminator moves.
 
 Why it matters
     The generator is pushed wherever a blind discriminator gives high scores. Its loss falls and looks like progress while samples get
@@ -21,7 +22,7 @@ What to do
     discriminator or a lower one for the generator; more discriminator updates; more capacity for the discriminator.
 
 Blind spots
-    A discriminator that learns at its usual rate and is fooled all the same, because it is too small or too strongly regularised. One that
+    A discriminator that learns at its usual rate and still ranks by chance, because it is too small or too strongly regularised. One that
     no optimizer steps gives no reading; `status()` says so. One whose gradients are all zero since the start is not trained yet, by design,
     and is left alone. Distances are taken in pixels.
 
@@ -43,6 +44,10 @@ from ganwatch.core.readings import Readings
 from ganwatch.core.statistics import HealthyMedian, Window
 
 
+MIN_SPREAD = 0.2
+"""Pairwise distance of fakes against reals below which a discriminator that is fooled has a collapsed generator before it."""
+
+
 class GeneratorDomination(Detector):
     """Fire when D ranks like chance and does not learn while fakes come no nearer to reals.
 
@@ -52,6 +57,8 @@ class GeneratorDomination(Detector):
         Share of pairs that D ranks right below which it counts as blind.
     max_auc_stopped : float, in [0.5, 1)
         The same for a D that has stopped.
+    max_auc_fooled : float, in (0, 0.5)
+        The same for a D that is fooled whatever it learns, in nine of ten sampled steps.
     slow_update_ratio : float, ratio
         Update-to-weight norm of D below which it learns too slowly.
     slow_ratio : float, ratio
@@ -99,6 +106,7 @@ class GeneratorDomination(Detector):
         *,
         max_auc: float = 0.55,
         max_auc_stopped: float = 0.9,
+        max_auc_fooled: float = 0.1,
         slow_update_ratio: float = 2e-4,
         slow_ratio: float = 0.15,
         stopped_ratio: float = 0.05,
@@ -107,7 +115,7 @@ class GeneratorDomination(Detector):
         min_improvement: float = 0.1,
         window: int = 100,
     ) -> None:
-        self.max_auc, self.max_auc_stopped = max_auc, max_auc_stopped
+        self.max_auc, self.max_auc_stopped, self.max_auc_fooled = max_auc, max_auc_stopped, max_auc_fooled
         self.slow_update_ratio, self.slow_ratio, self.stopped_ratio = slow_update_ratio, slow_ratio, stopped_ratio
         self.min_diversity, self.min_distance, self.min_improvement, self.window = min_diversity, min_distance, min_improvement, window
         self._auc = Window(window)
@@ -143,15 +151,16 @@ class GeneratorDomination(Detector):
         diverse = self._diversity.is_full and self._diversity.low >= self.min_diversity
         blind = g_learns and ranked < self.max_auc and d_change < limit and diverse
         stopped = g_learns and ranked < self.max_auc_stopped and d_change < self.stopped_ratio * limit
-        self._onset = (self._onset or max(1, readings.step - self.window // 2)) if blind or stopped else None
+        fooled = g_learns and self._auc.quantile(0.9) < self.max_auc_fooled and self._diversity.median >= MIN_SPREAD
+        self._onset = (self._onset or max(1, readings.step - self.window // 2)) if blind or stopped or fooled else None
         now, before = self._distance.median, self._distance_before.median
         at_rest = stopped and self._d_updates.high < 0.01 * self.stopped_ratio * limit
         poor = self._distance_before.is_full and now >= self.min_distance and now >= (1.0 - self.min_improvement) * before
-        if not (at_rest or (poor and (blind or stopped))):
+        if not (at_rest or (poor and (blind or stopped or fooled))):
             return None
         return Verdict(
             value=ranked,
-            threshold=self.max_auc_stopped if stopped else self.max_auc,
+            threshold=self.max_auc_stopped if stopped else self.max_auc if blind else self.max_auc_fooled,
             signal="d_auc",
             window=self.window,
             origin="ranking by chance; D's updates against its weights",

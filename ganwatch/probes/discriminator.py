@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ganwatch.capture.step import StepView, reduce_to_scores, sum_per_sample
+from ganwatch.capture.step import Call, StepView, Update, has_one_score, reduce_to_scores, sum_per_sample
 from ganwatch.core.probe import Probe
 
 MIN_RANKED_SAMPLES, MAX_RANKED_SAMPLES = 2, 256
@@ -13,11 +13,24 @@ MIN_RANKED_SAMPLES, MAX_RANKED_SAMPLES = 2, 256
 
 
 class Discriminator(Probe):
-    """Outputs on real and fake samples in the discriminator's own phase: means, margin, and share of pairs ranked right."""
+    """Outputs on real and fake samples in the discriminator's own phase: means, margin, and share of pairs ranked right.
+
+    Right is what D's loss asks for. A loss that asks for low scores of reals has fakes on the high side; the gradients at the scores tell.
+    """
 
     name = "discriminator"
     signals = ("d_output", "d_auc", "d_margin")
     every = 20
+    needs_output_grads = True
+
+    def __init__(self) -> None:
+        self._maximizes = False
+        self._votes: Tensor | float = 0.0
+        """Sampled steps whose loss raised the scores of reals against those of fakes, less those that lowered them."""
+
+    def before_update(self, update: Update) -> None:
+        if update.network == "d":
+            self._maximizes = update.maximizes
 
     def read(self, step: StepView) -> dict[str, Tensor]:
         real_call = step.last_call("d", "real")
@@ -29,12 +42,21 @@ class Discriminator(Probe):
             values["d_output/real"] = real.mean()
         if fake is not None:
             values["d_output/fake"] = fake.mean()
-        if real is None or fake is None or min(len(real), len(fake)) < MIN_RANKED_SAMPLES:
+        if real_call is None or fake_call is None or real is None or fake is None or min(len(real), len(fake)) < MIN_RANKED_SAMPLES:
             return values
-        values["d_auc"] = auc(real[:MAX_RANKED_SAMPLES], fake[:MAX_RANKED_SAMPLES])
+        side = self._find_side(real_call, fake_call)
+        values["d_auc"] = auc(side * real[:MAX_RANKED_SAMPLES], side * fake[:MAX_RANKED_SAMPLES])
         pooled = ((real.var(correction=0) + fake.var(correction=0)) / 2).sqrt()
         values["d_margin"] = (values["d_output/real"] - values["d_output/fake"]) / pooled.clamp_min(1e-12)
         return values
+
+    def _find_side(self, real: Call, fake: Call) -> Tensor | float:
+        """Return 1 if D's loss asks for high scores of reals, -1 if for low ones, by all sampled steps so far."""
+        is_usable = has_one_score(real) and has_one_score(fake) and not (real.in_g_phase or fake.in_g_phase)
+        if is_usable and real.output_grad is not None and fake.output_grad is not None:
+            raises_reals = sum_per_sample(fake.output_grad).mean() - sum_per_sample(real.output_grad).mean()
+            self._votes = self._votes + torch.nan_to_num(torch.sign(-raises_reals if self._maximizes else raises_reals))
+        return torch.where(self._votes < 0, -1.0, 1.0) if isinstance(self._votes, Tensor) else 1.0
 
 
 class Saturation(Probe):

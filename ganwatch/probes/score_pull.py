@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from ganwatch.capture.step import Call, StepView, Update, reduce_to_scores, sum_per_sample
+from ganwatch.capture.step import Call, StepView, Update, has_one_score, reduce_to_scores, sum_per_sample
 from ganwatch.core.probe import Probe
 from ganwatch.probes.discriminator import MAX_RANKED_SAMPLES, auc
 from ganwatch.probes.score_targets import compare_targets, fit_target
@@ -50,7 +50,7 @@ class ScorePull(Probe):
         d_real = _find_batch(d_phase, "real", max_unknown=step.counts["updates_performed/d"] if d_fake else 0)
         g_fake = _find_batch([call for call in scored if call.in_g_phase], "fake", max_unknown=1)
         calls = {"d_real": d_real, "d_fake": d_fake, "g_fake": g_fake}
-        usable = {label: call for label, call in calls.items() if call and _has_one_score(call) and not call.has_several_backwards}
+        usable = {label: call for label, call in calls.items() if call and has_one_score(call) and not call.has_several_backwards}
         values = {f"score_pull/{name}": measure_pull(_gradient(call, maximizes=self._maximizes[name[0]])) for name, call in usable.items()}
         if {"d_real", "d_fake"} <= set(usable):
             real, fake = usable["d_real"], usable["d_fake"]
@@ -73,14 +73,6 @@ def _find_batch(calls: Sequence[Call], origin: str, *, max_unknown: int = 0) -> 
     known = [call for call in calls if call.origin == origin]
     unknown = [call for call in calls if call.origin == "unknown"]
     return known[-1] if known else unknown[-1] if 0 < len(unknown) <= max_unknown else None
-
-
-def _has_one_score(call: Call) -> bool:
-    """Return True if the output is one score for each sample or place, rather than classes, features or a reconstruction."""
-    score = call.output
-    if score.ndim <= 1:
-        return bool(score.ndim)
-    return bool(score.shape[1] == 1 and (score[0].numel() == 1 or score.shape != call.inputs[0].shape))
 
 
 def _gradient(call: Call, *, maximizes: bool = False) -> Tensor:
