@@ -19,6 +19,10 @@ class State(StrEnum):
     RESOLVED = "resolved"
 
 
+SEARCHED = {"ruled_out": "no sign of", "not_judged": "not judged:"}
+"""Words for what is known of possible causes, by its name among the extras."""
+
+
 @dataclass(slots=True)
 class Incident:
     """Verdicts of one detector over time.
@@ -57,11 +61,11 @@ class Incident:
 
         >>> extras = {"ruled_out": ["vanishing gradients (GW301)"], "not_judged": []}
         >>> Incident("GW101-1", "GW101", "mode collapse", Severity.PAGE, State.FIRING, 5, 9, extras=extras).search
-        'cause not found; ruled out: vanishing gradients (GW301)'
+        'cause not found; no sign of vanishing gradients (GW301)'
         """
         lists = {how: self.extras.get(how) for how in ("ruled_out", "not_judged")}
         named = {how: ", ".join(map(str, names)) for how, names in lists.items() if names and isinstance(names, list)}
-        found = [f"{how.replace('_', ' ')}: {names}" for how, names in named.items()]
+        found = [f"{SEARCHED[how]} {names}" for how, names in named.items()]
         return "; ".join(["cause not found", *found]) if found and self.cause is None else ""
 
     @property

@@ -206,6 +206,8 @@ class Monitor:
         if result is None and code not in active:
             return []
         if isinstance(result, Verdict) and code not in active:
+            if self._looks.is_old(result, readings.step):
+                return []
             result = self.guard(part, partial(self._looks.refine, result, readings.step)) or result
         return self.guard(part, partial(self.incidents.update, readings.step, detector, result)) or []
 

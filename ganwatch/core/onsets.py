@@ -64,6 +64,11 @@ class Looks:
                     return onset if first_bad is None else max(onset, last_healthy + 1)
         return onset
 
+    def is_old(self, verdict: Verdict, step: int) -> bool:
+        """Return True if the signal of a verdict was measured last before its window, so that nothing is known of now."""
+        looks = self._readings.get(verdict.signal)
+        return bool(looks) and step - looks[-1][0] > verdict.window
+
     def refine(self, verdict: Verdict, step: int) -> Verdict:
         """Return the verdict with that onset."""
         return replace(verdict, onset=self.find_onset(verdict, step))

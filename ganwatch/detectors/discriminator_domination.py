@@ -37,6 +37,11 @@ from ganwatch.core.readings import Readings
 from ganwatch.core.statistics import HealthyMedian, Window
 
 
+MAX_USUAL_UPDATE = 0.025
+"""Usual update of D against its weights above which its learning rate is the first thing to change; below 0.022 in all healthy recorded
+runs."""
+
+
 class DiscriminatorDomination(Detector):
     """Fire when D separates almost perfectly while fakes come no nearer to reals.
 
@@ -133,6 +138,7 @@ class DiscriminatorDomination(Detector):
                 f"in {self.window} steps{detail}."
             ),
             onset=max(1, readings.step - self.window + 1),
+            advice=_advise(g_update, d_update, slow=slow),
         )
 
     def _generator_is_slow(self) -> bool:
@@ -159,3 +165,12 @@ class DiscriminatorDomination(Detector):
             noise=0.001,
         )
         return readings, 500
+
+
+def _advise(g_update: float, d_update: float, *, slow: bool) -> str:
+    """Return what to do first if the updates show it."""
+    if slow:
+        return f"raise the generator's learning rate, or find out what holds it back: one update changes {g_update:.1g} of its weights"
+    if d_update > MAX_USUAL_UPDATE:
+        return f"lower the discriminator's learning rate: one update changes {d_update:.1%} of its weights"
+    return ""

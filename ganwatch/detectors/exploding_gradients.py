@@ -7,7 +7,8 @@ How it is detected
     gradient against the loss's gradient at the discriminator's output must have risen too, because a discriminator that was
     certain and no longer is gets its gradient back and explodes nothing; and neither network may be frozen, because against one that is
     gradients grow without end as well. And the update against the weights, unless these have shrunk. The explanation says so where the
-    network's learning rate is several times its usual one.
+    network's learning rate is several times its usual one. A rate that jumps far above any before it is found at once, if updates that grow
+    by the same factor would change the weights by a twentieth: the networks may be dead before a norm is measured.
 
 Why it matters
     Adam hides it for a while. Then weights, outputs and losses leave the range in which floating point is exact, and the run ends
@@ -40,7 +41,7 @@ from collections.abc import Iterator
 
 from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severity, Verdict
 from ganwatch.core.readings import Readings
-from ganwatch.core.statistics import HealthyMedian, Window
+from ganwatch.core.statistics import HealthyMedian, Stateful, Window
 
 MIN_RATE_RATIO = 3.0
 """Learning rate against its own usual one from which it is named as a likely cause."""
@@ -51,6 +52,53 @@ MAX_SHRUNK_RATIO_TO_OTHER = 0.01
 GROWTH_STEPS = 300
 """Steps within which a norm must have grown so much."""
 NAMES = {"g": "generator", "d": "discriminator"}
+
+
+MIN_JUMP = 5.0
+"""Learning rate against the highest one before it from which it has jumped."""
+MAX_UPDATE_AFTER = 0.05
+"""Usual update times the jump of the rate above which the weights are thrown about."""
+JUMP_STEPS = 300
+"""Steps after which a rate that has jumped is the usual one."""
+
+
+class _RateJump(Stateful):
+    """Jump of one network's learning rate above any before it."""
+
+    def __init__(self) -> None:
+        self._rate = self._highest = 0.0
+        self._update = HealthyMedian(warmup=3)
+        self._since: int | None = None
+
+    def update(self, step: int, rate: float | None, update: float | None) -> None:
+        """Add the readings of a step."""
+        if rate is not None:
+            self._rate = rate
+            has_jumped = self._highest > 0.0 and self.factor > MIN_JUMP and self.update_after > MAX_UPDATE_AFTER
+            self._since = (self._since or step) if has_jumped else None
+            if self._since is None or step - self._since >= JUMP_STEPS:
+                self._since, self._highest = None, max(self._highest, rate)
+        self._update.update(update, exclude=self._since is not None)
+
+    @property
+    def since(self) -> int | None:
+        """Step at which the jump was seen; None without one."""
+        return self._since
+
+    @property
+    def rate(self) -> float:
+        """Latest learning rate."""
+        return self._rate
+
+    @property
+    def factor(self) -> float:
+        """Learning rate against the highest one before it."""
+        return self._rate / self._highest
+
+    @property
+    def update_after(self) -> float:
+        """Update against the weights that would follow from the usual one; 0 as long as that is unknown."""
+        return self.factor * (self._update.ready_value or 0.0)
 
 
 class ExplodingGradients(Detector):
@@ -113,6 +161,7 @@ class ExplodingGradients(Detector):
         self._recent_norms = [Window(GROWTH_STEPS), Window(GROWTH_STEPS)]
         self._early_norms: list[float | None] = [None, None]
         self._early_gains: list[float | None] = [None, None]
+        self._jumps = [_RateJump(), _RateJump()]
         self._weights = [0.0, 0.0]
         self._has_shrunk = [False, False]
 
@@ -125,6 +174,7 @@ class ExplodingGradients(Detector):
                     window.add(readings.step, value)
             self._update_weight(index, weight)
             self._update_rate(index, rate)
+            self._jumps[index].update(readings.step, rate, update)
             self._early_norms[index] = self._early_norms[index] or self._healthy_norms[index].ready_value
             self._early_gains[index] = self._early_gains[index] or self._healthy_gains[index].ready_value
             verdict = self._evaluate(network, index)
@@ -145,7 +195,18 @@ class ExplodingGradients(Detector):
             healthy.update(weight, exclude=shrunk)
 
     def _evaluate(self, network: str, index: int) -> Verdict | None:
-        norms, updates = self._norms[index], self._updates[index]
+        norms, updates, jump = self._norms[index], self._updates[index], self._jumps[index]
+        if jump.since is not None:
+            return Verdict(
+                value=jump.rate,
+                threshold=MIN_JUMP * jump.rate / jump.factor,
+                signal=f"learning_rate/{network}",
+                window=self.window,
+                origin="its highest learning rate before",
+                explanation=f"The {NAMES[network]}'s learning rate is {jump.rate:.2g}, {jump.factor:.3g} times the highest one before.",
+                onset=jump.since,
+                advice=f"put back the {NAMES[network]}'s learning rate",
+            )
         if updates.is_full and updates.low > self.max_update_ratio and not self._has_shrunk[index]:
             return Verdict(
                 value=updates.median,

@@ -15,7 +15,8 @@ Why it matters
 
 Likely causes
     A discriminator that is frozen, whose learning rate is far too low or has fallen to nothing, or whose optimizer has other parameters; a
-    generator that is updated much more often or at a much higher learning rate.
+    generator that is updated much more often or at a much higher learning rate; a gradient penalty or clipping that leaves the
+    discriminator no slope.
 
 What to do
     Check that the discriminator's parameters require gradients and that its optimizer has them. Then a higher learning rate for the
@@ -169,6 +170,11 @@ class GeneratorDomination(Detector):
                 f"{g_change:.1g}, and the distance of fakes to reals went from {before:.2f} to {now:.2f} in {self.window} steps."
             ),
             onset=self._onset,
+            advice=(
+                "raise the discriminator's learning rate, or find out what holds its updates back"
+                if blind or stopped
+                else "weaken what regularises the discriminator, such as the weight of a gradient penalty"
+            ),
         )
 
     @property

@@ -55,6 +55,12 @@ from ganwatch.core.readings import Readings, is_finite
 from ganwatch.core.statistics import Window
 
 
+UPDATE_STEPS = 100
+"""Steps over which the usual update of the generator is taken."""
+MAX_USUAL_UPDATE = 0.015
+"""Usual update against weights above which the learning rate is the first thing to change; below 0.01 in all healthy recorded runs."""
+
+
 class ModeCollapse(Detector):
     """Fire when fakes stay far less diverse than reals and get no closer to them.
 
@@ -155,6 +161,7 @@ class ModeCollapse(Detector):
         self._best = OwnBest(distance_ratio=distance_ratio, distance_sigmas=distance_sigmas, window=window, recent=early_window)
         self.max_early_vendi_ratio, self.early_window = max_early_vendi_ratio, early_window
         self._early = EarlyCollapse(max_vendi_ratio=max_early_vendi_ratio, window=early_window)
+        self._updates = Window(UPDATE_STEPS)
         self._low_since: int | None = None
         self._onset: int | None = None
 
@@ -163,6 +170,7 @@ class ModeCollapse(Detector):
         low_diversity, drop, early = self._low_diversity, self._diversity_drop, self._early
         if is_finite(update):
             low_diversity.add_update(readings.step, update)
+            self._updates.add(readings.step, update)
         if is_finite(pairwise) and is_finite(vendi) and is_finite(distance):
             is_settled = self._distance.is_full and self._distance.high < NEAR_DISTANCE
             drop.update(readings.step, DiversityLevels(pairwise, vendi, distance), is_settled=is_settled)
@@ -220,7 +228,13 @@ class ModeCollapse(Detector):
             explanation=f"Fakes show {vendi:.0%} of the effective variety and {pairwise:.0%} of the spread of real samples, "
             "and get no closer.",
             onset=self._onset,
+            advice=self._advise(),
         )
+
+    def _advise(self) -> str:
+        """Return what to do first if the updates show it."""
+        usual = self._updates.median
+        return f"lower the generator's learning rate: one update changes {usual:.1%} of its weights" if usual > MAX_USUAL_UPDATE else ""
 
     @property
     def is_ready(self) -> bool:

@@ -76,14 +76,14 @@ def status(observer: Observer, hints: CodeHints) -> str:
     early = ", ".join(name_failure(one.title, one.code) for one in unjudged if one.reason == TOO_EARLY)
     lines += [f"too early to judge: {early}"] if early else []
     lines += [f"cannot judge: {one}" for one in unjudged if one.reason != TOO_EARLY]
-    lines += observer.problems.values()
     lines += [f"errors of ganwatch itself in {part}: {count}; the training goes on" for part, count in observer.guard.errors.items()]
     lines += [
         f"sink {sink.name}: {sink.failures} errors, lost: {sink.describe_losses() or 'nothing'}"
         for sink in observer.sinks
         if sink.failures or sink.dropped
     ]
-    return "\n".join([*lines, *setup_problems(observer, hints).values()])
+    problems = observer.problems | setup_problems(observer, hints)
+    return "\n".join([*lines, *problems.values()])
 
 
 def _signal_lines(observer: Observer) -> list[str]:
