@@ -7,8 +7,8 @@ How it is detected
     gradient against the loss's gradient at the discriminator's output must have risen too, because a discriminator that was
     certain and no longer is gets its gradient back and explodes nothing; and neither network may be frozen, because against one that is
     gradients grow without end as well. And the update against the weights, unless these have shrunk. The explanation says so where the
-    network's learning rate is several times its usual one. A rate that jumps far above any before it is found at once, if updates that grow
-    by the same factor would change the weights by a twentieth: the networks may be dead before a norm is measured.
+    network's learning rate is several times its usual one. A rate that jumps far above any before it has thrown the weights about if
+    updates fall to a fraction of their usual size at that rate: the network is dead before its norm is measured.
 
 Why it matters
     Adam hides it for a while. Then weights, outputs and losses leave the range in which floating point is exact, and the run ends
@@ -56,8 +56,10 @@ NAMES = {"g": "generator", "d": "discriminator"}
 
 MIN_JUMP = 5.0
 """Learning rate against the highest one before it from which it has jumped."""
-MAX_UPDATE_AFTER = 0.05
-"""Usual update times the jump of the rate above which the weights are thrown about."""
+MIN_UPDATE_AFTER = 0.3
+"""Update at that rate against the usual one from before below which the network is dead."""
+MIN_DEAD_LOOKS = 2
+"""Sampled updates in a row that must be so small."""
 JUMP_STEPS = 300
 """Steps after which a rate that has jumped is the usual one."""
 
@@ -69,21 +71,25 @@ class _RateJump(Stateful):
         self._rate = self._highest = 0.0
         self._update = HealthyMedian(warmup=3)
         self._since: int | None = None
+        self._dead_looks = 0
 
     def update(self, step: int, rate: float | None, update: float | None) -> None:
         """Add the readings of a step."""
         if rate is not None:
             self._rate = rate
-            has_jumped = self._highest > 0.0 and self.factor > MIN_JUMP and self.update_after > MAX_UPDATE_AFTER
+            has_jumped = self._highest > 0.0 and self.factor > MIN_JUMP
             self._since = (self._since or step) if has_jumped else None
             if self._since is None or step - self._since >= JUMP_STEPS:
                 self._since, self._highest = None, max(self._highest, rate)
+        usual = self._update.ready_value
+        if update is not None and usual is not None and self._since is not None:
+            self._dead_looks = self._dead_looks + 1 if update < MIN_UPDATE_AFTER * usual else 0
         self._update.update(update, exclude=self._since is not None)
 
     @property
     def since(self) -> int | None:
-        """Step at which the jump was seen; None without one."""
-        return self._since
+        """Step at which a jump was seen that has killed the network; None without one."""
+        return self._since if self._dead_looks >= MIN_DEAD_LOOKS else None
 
     @property
     def rate(self) -> float:
@@ -94,11 +100,6 @@ class _RateJump(Stateful):
     def factor(self) -> float:
         """Learning rate against the highest one before it."""
         return self._rate / self._highest
-
-    @property
-    def update_after(self) -> float:
-        """Update against the weights that would follow from the usual one; 0 as long as that is unknown."""
-        return self.factor * (self._update.ready_value or 0.0)
 
 
 class ExplodingGradients(Detector):
@@ -203,7 +204,8 @@ class ExplodingGradients(Detector):
                 signal=f"learning_rate/{network}",
                 window=self.window,
                 origin="its highest learning rate before",
-                explanation=f"The {NAMES[network]}'s learning rate is {jump.rate:.2g}, {jump.factor:.3g} times the highest one before.",
+                explanation=f"The {NAMES[network]}'s learning rate is {jump.rate:.2g}, {jump.factor:.3g} times the highest one before, and its updates are "
+                "dead.",
                 onset=jump.since,
                 advice=f"put back the {NAMES[network]}'s learning rate",
             )
