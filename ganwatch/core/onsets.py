@@ -67,7 +67,7 @@ class Looks:
     def is_old(self, verdict: Verdict, step: int) -> bool:
         """Return True if the signal of a verdict was measured last before its window, so that nothing is known of now."""
         looks = self._readings.get(verdict.signal)
-        return bool(looks) and step - looks[-1][0] > verdict.window
+        return looks is not None and len(looks) > 0 and step - looks[-1][0] > verdict.window
 
     def refine(self, verdict: Verdict, step: int) -> Verdict:
         """Return the verdict with that onset."""

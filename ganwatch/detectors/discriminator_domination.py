@@ -36,7 +36,6 @@ from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severi
 from ganwatch.core.readings import Readings
 from ganwatch.core.statistics import HealthyMedian, Window
 
-
 MAX_USUAL_UPDATE = 0.025
 """Usual update of D against its weights above which its learning rate is the first thing to change; below 0.022 in all healthy recorded
 runs."""

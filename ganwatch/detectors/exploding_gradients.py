@@ -204,8 +204,8 @@ class ExplodingGradients(Detector):
                 signal=f"learning_rate/{network}",
                 window=self.window,
                 origin="its highest learning rate before",
-                explanation=f"The {NAMES[network]}'s learning rate is {jump.rate:.2g}, {jump.factor:.3g} times the highest one before, and its updates are "
-                "dead.",
+                explanation=f"The {NAMES[network]}'s learning rate is {jump.rate:.2g}, {jump.factor:.3g} times the highest one before, "
+                "and its updates are dead.",
                 onset=jump.since,
                 advice=f"put back the {NAMES[network]}'s learning rate",
             )

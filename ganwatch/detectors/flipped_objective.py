@@ -5,8 +5,9 @@ How it is detected
     pushes the scores of reals one way and those of fakes the other, and a G whose loss pushes its fakes against D's. It is a fault if G's
     loss and D's push fakes the same way, or if D's pushes reals and fakes the same way, over several sampled steps. A batch counts if most
     of its samples agree. A D that asks for nothing any more, beyond the margins of a hinge loss or at the targets of least squares, has
-    brought its scores into the order that it asked for; that order counts then. A G and a D that are both at rest on the same fakes have
-    the same target. A loss that is not finite asks for nothing. Streaks that end by themselves, such as those by flipped labels, make the detector wait for one twice as long.
+    brought its scores into the order that it asked for; that order counts then. Least squares are judged by their targets. A loss that is
+    not finite asks for nothing. Streaks that end by themselves, such as those by flipped labels, make the detector wait for one twice as
+    long.
 
 Why it matters
     The networks no longer compete. G learns to be found out, or D not to see a difference, and nothing later in the training corrects it.
@@ -22,8 +23,8 @@ What to do
 
 Blind spots
     Batches that ganwatch does not recognise: it then takes their origin from the losses themselves. Gradients that are turned round between
-    the score and the weights. Outputs with several channels and auto-encoders, which have no high and low side. Least squares with the
-    same target for both batches once D has reached it. For a conditional D, the same label for both batches if it is that of fakes.
+    the score and the weights. Outputs with several channels and auto-encoders, which have no high and low side. For a conditional D,
+    the same label for both batches if it is that of fakes.
 
 Calibration
     The detector compares directions and has no level to calibrate. It is judged on the trainings of `tests/wiring`

@@ -44,7 +44,6 @@ from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severi
 from ganwatch.core.readings import Readings
 from ganwatch.core.statistics import HealthyMedian, Window
 
-
 MIN_SPREAD = 0.2
 """Pairwise distance of fakes against reals below which a discriminator that is fooled has a collapsed generator before it."""
 

@@ -54,7 +54,6 @@ from ganwatch.core.own_best import OwnBest
 from ganwatch.core.readings import Readings, is_finite
 from ganwatch.core.statistics import Window
 
-
 UPDATE_STEPS = 100
 """Steps over which the usual update of the generator is taken."""
 MAX_USUAL_UPDATE = 0.015

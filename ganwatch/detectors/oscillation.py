@@ -201,7 +201,7 @@ class Oscillation(Detector):
 
     @property
     def _least_moves(self) -> float:
-        """Distance of means that is needed against the settled one: half of the ratio if the fakes move less, so that variety must swing."""
+        """Distance of means that is needed against the settled one: half of the ratio where the fakes move less and variety must swing."""
         is_far = self._settled_shift is not None and self._half_shift.median >= self.shift_ratio * self._settled_shift
         return self.shift_ratio if is_far else self.shift_ratio / 2.0
 

@@ -28,7 +28,8 @@ class ScorePull(Probe):
     Batches of unknown origin in D's phase count as the reals if there is one for each update and the fakes are known. Reals with a
     condition are left out, because a conditional D also learns to refuse them with a wrong one. Outputs with several channels and those of
     an auto-encoder are left out too, because they are neither high nor low. A loss that is not finite asks for nothing. Least
-    squares pull towards their targets, wherever the scores are: these are compared. An optimizer that maximises its loss turns the pull round.
+    squares pull towards their targets, wherever the scores are: these are compared. An optimizer that maximises its loss turns the pull
+    round.
     """
 
     name = "score_pull"

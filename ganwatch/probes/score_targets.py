@@ -1,4 +1,4 @@
-"""Targets of least-squares losses: the outputs at which their gradients are zero, and what the targets of two networks say of each other."""
+"""Targets of least-squares losses: outputs at which their gradients are zero, and what the targets of two networks say of each other."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def status(observer: Observer, hints: CodeHints) -> str:
         for sink in observer.sinks
         if sink.failures or sink.dropped
     ]
-    problems = observer.problems | setup_problems(observer, hints)
+    problems = {**observer.problems, **setup_problems(observer, hints)}
     return "\n".join([*lines, *problems.values()])
 
 

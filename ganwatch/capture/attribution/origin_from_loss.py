@@ -83,7 +83,8 @@ class OriginFromLoss:
         if not unknown:
             return
         inferred = {id(call): origin for call, origin in _infer_origins(with_gradient, recognised)}
-        opposite = self._find_opposite(unknown, [call for call in d_phase if call.origin == "fake"]) if recognised == {"fake"} else "unknown"
+        fakes = [call for call in d_phase if call.origin == "fake"]
+        opposite = self._find_opposite(unknown, fakes) if recognised == {"fake"} else "unknown"
         for position, call in enumerate(reversed(unknown)):
             origin = inferred.get(id(call), "unknown")
             history = self._history.setdefault((len(unknown), position, frozenset(recognised)), deque(maxlen=HISTORY_LENGTH))
@@ -99,7 +100,7 @@ class OriginFromLoss:
 
     def _find_opposite(self, unknown: Sequence[Call], fakes: Sequence[Call]) -> str:
         """Return ``real`` if the losses on all unknown batches always push scores the other way than those on the fakes beside them do."""
-        directions, of_fakes = ({_direction(call.output_grad) for call in calls if call.output_grad is not None} for calls in (unknown, fakes))
+        directions, of_fakes = _directions(unknown), _directions(fakes)
         self._opposites.append(directions in ({1.0}, {-1.0}) and of_fakes == {-direction for direction in directions})
         return "real" if len(self._opposites) >= MIN_HISTORY and all(self._opposites) else "unknown"
 
@@ -196,6 +197,11 @@ def _find_zero(score: Tensor, output_grad: Tensor) -> float:
         return math.inf * _direction(output_grad)
     b = float(((s - s.mean()) * (w - w.mean())).sum() / (s - s.mean()).square().sum())
     return float(s.mean() - w.mean() / b) if b > 0 else math.inf * _direction(output_grad)
+
+
+def _directions(calls: Sequence[Call]) -> set[float]:
+    """Return all directions of changes that a descent step makes to the outputs of some calls."""
+    return {_direction(call.output_grad) for call in calls if call.output_grad is not None}
 
 
 def _direction(output_grad: Tensor) -> float:
