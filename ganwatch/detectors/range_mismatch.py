@@ -24,8 +24,8 @@ What to do
 
 Blind spots
     A generator with an unbounded output overshoots for a while and learns the right range by itself; it is let alone, and so is one that is
-    bounded elsewhere than at -1, 0 or 1, unless the real values change on the way. A single batch with outliers is let alone. Differences in
-    mean and spread within the same range are not this fault.
+    bounded elsewhere than at -1, 0 or 1, unless the real values change on the way. A single batch with outliers is let alone. Differences
+    in mean and spread within the same range are not this fault.
 
 Calibration
     On the final part of the corpus it fired on 18 of the 18 runs whose failure it names, and on 0 of 216 healthy ones

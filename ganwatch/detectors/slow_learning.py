@@ -3,7 +3,8 @@
 How it is detected
     A fact: the learning rate has been zero, or a thousandth of its own highest value, for a window. Or else one update changes so little
     of the weights that it would take tens of thousands to replace them, as much as ever for this rate, and the fakes are far from
-    the real data and come no nearer. For the discriminator it must also be unable to tell the two apart.
+    the real data and come no nearer. For the discriminator it must also be unable to tell the two apart; for the generator, its first layer
+    must get a gradient.
 
 Why it matters
     The training runs to its end and arrives nowhere. Meanwhile the other network wins, and its alarms name the wrong cause.
@@ -37,6 +38,8 @@ from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severi
 from ganwatch.core.readings import Readings, is_finite
 from ganwatch.core.statistics import Stateful, Window
 
+MIN_DEPTH = 1e-4
+"""Gradient of the generator's first layer against its last below which it is swallowed on the way, and the rate is not to blame."""
 FAMILIES = "learning_rate", "update_to_weight", "grad_to_output"
 MIN_REACHING_GRADIENT = 1e-2
 """Gradient norm against that at D's output from which it reaches the weights; below it the gradient is at fault and not the rate."""
@@ -136,7 +139,7 @@ class SlowLearning(Detector):
     title = "slow learning"
     severity = Severity.TICKET
     kind = FailureKind.WIRING
-    inputs = (*(f"{family}/{role}" for role in ("g", "d") for family in FAMILIES), "energy_distance", "d_auc")
+    inputs = (*(f"{family}/{role}" for role in ("g", "d") for family in FAMILIES), "energy_distance", "d_auc", "grad_first_to_last/g")
     required = ("learning_rate/g", "update_to_weight/g")
     is_optional = True
     causal_priority = 2
@@ -154,11 +157,14 @@ class SlowLearning(Detector):
         self.min_distance, self.min_improvement, self.window = min_distance, min_improvement, window
         self._networks = {role: _Network(role, window) for role in ("g", "d")}
         self._distance, self._distance_before, self._auc = Window(window), Window(window), Window(window)
+        self._is_swallowed = False
 
     def update(self, readings: Readings) -> DetectorResult:
         for network in self._networks.values():
             network.update(readings, self.max_decay)
-        distance, auc = readings.select(("energy_distance", "d_auc"))
+        distance, auc, depth = readings.select(("energy_distance", "d_auc", "grad_first_to_last/g"))
+        if is_finite(depth):
+            self._is_swallowed = depth < MIN_DEPTH
         if is_finite(auc):
             self._auc.add(readings.step, auc)
         if is_finite(distance):
@@ -182,7 +188,8 @@ class SlowLearning(Detector):
         if now < self.min_distance or now < (1.0 - self.min_improvement) * before:
             return None
         for network in self._networks.values():
-            if network.is_slow(self.max_update_ratio) and (network.role == "g" or self._auc.median < MAX_AUC):
+            can_learn = not self._is_swallowed if network.role == "g" else self._auc.median < MAX_AUC
+            if can_learn and network.is_slow(self.max_update_ratio):
                 ratio = network.update_ratio
                 text = f"{network.name} would need {1.0 / ratio:,.0f} updates to replace its weights: {network.describe_rate()}."
                 evidence = f"update_to_weight/{network.role}", ratio, self.max_update_ratio

@@ -42,6 +42,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severity, Verdict
+from ganwatch.core.diversity_rules import ONE_SAMPLE
 from ganwatch.core.readings import Readings, is_finite
 from ganwatch.core.statistics import HealthyMedian, Window
 
@@ -96,6 +97,7 @@ class VanishingGradients(Detector):
     kind = FailureKind.NUMERICS
     inputs = (
         "grad_norm/g", "grad_first_to_last/g", "update_to_weight/g", "d_auc", "weight_norm/g", "weight_norm/d", "energy_distance",
+        "pairwise_ratio",
     )  # fmt: skip
     required = ("grad_norm/g",)
     causal_priority = 1
@@ -134,16 +136,16 @@ class VanishingGradients(Detector):
         self._thrown: int | None = None
         """Step of the latest update that threw the weights about, while it explains a dead gradient."""
         self._latest_sign = 0
+        self._is_one_sample = False
 
     def update(self, readings: Readings) -> DetectorResult:
-        norm, depth, update, auc, weight, d_weight, distance = readings.select(self.inputs)
+        norm, depth, update, auc, weight, d_weight, distance, pairwise = readings.select(self.inputs)
         if is_finite(weight):
             self._update_weight(readings.step, weight, d_weight)
             self._update_thrown(readings.step, weight, d_weight, update, depth)
         if distance is not None and distance < self.near_distance:
             self._thrown = None
-        if norm == 0.0:  # nothing reaches the last layer either, as behind an output that is saturated: no ratio of layers
-            depth = None
+        depth = self._ratio_of_layers(norm, depth, pairwise)
         for window, value in ((self._norm, norm), (self._depth, depth), (self._updates, update), (self._auc, auc)):
             if value is not None:
                 window.add(readings.step, value)
@@ -172,16 +174,24 @@ class VanishingGradients(Detector):
             if is_gone
             else (self._norm, self.min_norm_ratio * healthy.value, "grad_norm/g", "the run's own healthy median")
         )
+        detail = "" if window is self._norm else f", {signal} is {window.median:.2g}"
         return Verdict(
             value=window.median,
             threshold=threshold,
             signal=signal,
             window=self.window,
             origin=origin,
-            explanation=f"The generator's gradient norm is {level:.2g}, {signal} is {window.median:.2g}, and one update changes "
-            f"{self._updates.median:.1g} of the weights.",
+            explanation=f"The generator's gradient norm is {level:.2g}{detail}, and one update changes {self._updates.median:.1g} of the "
+            "weights.",
             onset=window.first_below(threshold),
+            advice="" if level else "look for what leaves no gradient at D's output: a constant score, a clamp, a softmax over one output",
         )
+
+    def _ratio_of_layers(self, norm: float | None, depth: float | None, pairwise: float | None) -> float | None:
+        """Return the ratio of the layers' gradients; None behind an output that is saturated at one sample, where none has any."""
+        if pairwise is not None:
+            self._is_one_sample = pairwise < ONE_SAMPLE
+        return None if norm == 0.0 and self._is_one_sample else depth
 
     def _update_weight(self, step: int, weight: float, d_weight: float | None) -> None:
         """Record whether the weights have leapt away or are gone."""
