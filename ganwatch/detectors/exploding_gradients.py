@@ -49,6 +49,8 @@ MAX_SHRUNK_RATIO = 0.1
 """Weight norm against its own usual norm below which weights have shrunk."""
 MAX_SHRUNK_RATIO_TO_OTHER = 0.01
 """Weight norm against that of the other network below which weights have shrunk."""
+MIN_GAIN = 0.1
+"""Gradient against that at the discriminator's output below which the network amplifies nothing; 0.6 and more in healthy runs."""
 GROWTH_STEPS = 300
 """Steps within which a norm must have grown so much."""
 NAMES = {"g": "generator", "d": "discriminator"}
@@ -226,7 +228,8 @@ class ExplodingGradients(Detector):
         recent = self._recent_norms[index]
         level = max(min(early_norm, self._healthy_norms[index].value), recent.low if recent.is_full else 0.0)
         amplified = (
-            early_gain is None or self._gains[index].median > self.gain_ratio * min(early_gain, self._healthy_gains[index].value)
+            early_gain is None
+            or self._gains[index].median > max(self.gain_ratio * min(early_gain, self._healthy_gains[index].value), MIN_GAIN)
         )  # fmt: skip
         if norms.median > self.norm_ratio * level and amplified:
             return Verdict(

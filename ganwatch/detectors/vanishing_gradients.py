@@ -4,7 +4,8 @@ How it is detected
     Ratios that no scaling of a loss changes: the gradient of the first layer against the last (depth swallows the signal), the
     update against the weights, and the gradient norm against the run's own healthy median. Two signs together, over a window, make
     a verdict; a first layer that gets less than a hundredth of what would count as a sign is enough alone, and so are weights that
-    have shrunk to nothing against the discriminator's. These also catch a run that was dead from the first step.
+    have shrunk to nothing against the discriminator's, and a gradient of which next to nothing reaches the generator from the
+    discriminator's output. These also catch a run that was dead from the first step.
 
     Where the gradient falls only because the loss has no gradient left at the output of a discriminator that ranks everything right, the
     generator is healthy: that is `discriminator_domination`, and this verdict is withheld. It is withheld too where the weights have
@@ -79,6 +80,8 @@ class VanishingGradients(Detector):
         Energy distance below which fakes have come near the real data.
     min_weight_ratio : float, ratio
         Weight norm against the discriminator's below which no weights are left.
+    min_arrived : float, ratio
+        Gradient norm against that at the discriminator's output below which next to nothing arrives; 0.6 and more in healthy runs.
     window : int, steps
         Length of the evidence. A longer one delays the verdict and lowers the false-alarm rate.
 
@@ -97,7 +100,7 @@ class VanishingGradients(Detector):
     kind = FailureKind.NUMERICS
     inputs = (
         "grad_norm/g", "grad_first_to_last/g", "update_to_weight/g", "d_auc", "weight_norm/g", "weight_norm/d", "energy_distance",
-        "pairwise_ratio",
+        "pairwise_ratio", "grad_to_output/g",
     )  # fmt: skip
     required = ("grad_norm/g",)
     causal_priority = 1
@@ -120,15 +123,16 @@ class VanishingGradients(Detector):
         max_update_ratio: float = 0.015,
         near_distance: float = 0.1,
         min_weight_ratio: float = 1e-3,
+        min_arrived: float = 1e-4,
         window: int = 60,
     ) -> None:
         self.min_norm_ratio, self.min_depth_ratio, self.min_update_ratio, self.max_auc = (
             min_norm_ratio, min_depth_ratio, min_update_ratio, max_auc,
         )  # fmt: skip
         self.weight_growth_ratio, self.max_update_ratio, self.near_distance = weight_growth_ratio, max_update_ratio, near_distance
-        self.min_weight_ratio, self.window = min_weight_ratio, window
+        self.min_weight_ratio, self.min_arrived, self.window = min_weight_ratio, min_arrived, window
         self._norm, self._depth, self._updates, self._auc = Window(window), Window(window), Window(window), Window(window)
-        self._weight_to_d = Window(window)
+        self._weight_to_d, self._arrived = Window(window), Window(window)
         self._healthy_norm = HealthyMedian(warmup=20)
         self._healthy_weight = HealthyMedian(warmup=3)
         self._previous_weight = 0.0
@@ -139,18 +143,36 @@ class VanishingGradients(Detector):
         self._is_one_sample = False
 
     def update(self, readings: Readings) -> DetectorResult:
-        norm, depth, update, auc, weight, d_weight, distance, pairwise = readings.select(self.inputs)
+        norm, depth, update, auc, weight, d_weight, distance, pairwise, arrived = readings.select(self.inputs)
         if is_finite(weight):
             self._update_weight(readings.step, weight, d_weight)
             self._update_thrown(readings.step, weight, d_weight, update, depth)
         if distance is not None and distance < self.near_distance:
             self._thrown = None
         depth = self._ratio_of_layers(norm, depth, pairwise)
-        for window, value in ((self._norm, norm), (self._depth, depth), (self._updates, update), (self._auc, auc)):
+        windows = (self._norm, norm), (self._depth, depth), (self._updates, update), (self._auc, auc), (self._arrived, arrived)
+        for window, value in windows:
             if value is not None:
                 window.add(readings.step, value)
-        if not self._norm.is_full:
+        return (self._find_cut() or self._judge(readings.step, norm)) if self._norm.is_full else None
+
+    def _find_cut(self) -> Verdict | None:
+        """Find a generator that next to nothing reaches of the gradient at the discriminator's output, though it is not zero."""
+        arrived = self._arrived
+        if not arrived.is_full or not 0.0 < arrived.median < self.min_arrived:
             return None
+        explanation = (
+            f"Of the loss's gradient at D's output, a part of {arrived.median:.1g} reaches the generator, and one update changes "
+            f"{self._updates.median:.1g} of its weights."
+        )
+        advice = "look for what makes the discriminator flat, such as the bound of weight clipping or the weight of a penalty"
+        origin, onset = "the gradient at D's output", arrived.first_below(self.min_arrived)
+        return Verdict(
+            arrived.median, self.min_arrived, "grad_to_output/g", self.window, origin, explanation, onset=onset, advice=advice
+        )
+
+    def _judge(self, step: int, norm: float | None) -> DetectorResult:
+        """Find a gradient that dies out within the generator, or falls against its own past."""
         level, healthy = self._norm.median, self._healthy_norm
         is_low = healthy.is_ready and level < self.min_norm_ratio * healthy.value
         is_swallowed = self._depth.is_full and self._depth.median < self.min_depth_ratio
@@ -159,10 +181,10 @@ class VanishingGradients(Detector):
         is_gone = self._weight_to_d.is_full and self._weight_to_d.median < self.min_weight_ratio
         has_signs = is_low or is_swallowed or is_still or is_gone
         if has_signs:
-            self._latest_sign = readings.step
+            self._latest_sign = step
         if self._thrown is not None:
-            learned = readings.step - max(self._thrown, self._latest_sign) >= WINDOWS_OF_LEARNING * self.window
-            self._thrown = None if learned or readings.step - self._thrown >= THROW_STEPS else self._thrown
+            learned = step - max(self._thrown, self._latest_sign) >= WINDOWS_OF_LEARNING * self.window
+            self._thrown = None if learned or step - self._thrown >= THROW_STEPS else self._thrown
         is_dead = is_gone or (is_swallowed and self._depth.median < DEAD_DEPTH_RATIO * self.min_depth_ratio)
         is_explained = not (is_swallowed or is_gone) and self._auc.median >= self.max_auc
         if self._has_leapt or self._thrown is not None or is_explained or (is_low + is_swallowed + is_still < 2 and not is_dead):

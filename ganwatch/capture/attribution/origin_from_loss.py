@@ -39,8 +39,8 @@ class OriginFromLoss:
     A single step does not distinguish flipped labels from others, if neither origin is recognised. Then calls at the same position in the
     discriminator's phase must nearly always have had the same origin. If one origin is recognised, no other batch gets it: that batch may
     be a real one with a wrong condition, or one with a flipped label. Where the gradient tells nothing, because a discriminator is so sure
-    that it is zero, a call keeps the origin that calls at its position always had. And batches that the loss always pushes the other
-    way than fakes are reals.
+    that it is zero or a value is not finite, a call keeps the origin that calls at its position always had. And batches that the loss
+    always pushes the other way than fakes are reals.
 
     Examples
     --------
@@ -88,8 +88,7 @@ class OriginFromLoss:
         for position, call in enumerate(reversed(unknown)):
             origin = inferred.get(id(call), "unknown")
             history = self._history.setdefault((len(unknown), position, frozenset(recognised)), deque(maxlen=HISTORY_LENGTH))
-            assert call.output_grad is not None
-            if is_idle or not call.output_grad.any():
+            if is_idle or not _tells_direction(call):
                 usual = _usual_origin(history)
                 call.origin = opposite if usual == "unknown" else usual
             elif recognised:
@@ -100,8 +99,9 @@ class OriginFromLoss:
 
     def _find_opposite(self, unknown: Sequence[Call], fakes: Sequence[Call]) -> str:
         """Return ``real`` if the losses on all unknown batches always push scores the other way than those on the fakes beside them do."""
-        directions, of_fakes = _directions(unknown), _directions(fakes)
-        self._opposites.append(directions in ({1.0}, {-1.0}) and of_fakes == {-direction for direction in directions})
+        if all(map(_tells_direction, (*unknown, *fakes))):
+            directions, of_fakes = _directions(unknown), _directions(fakes)
+            self._opposites.append(directions in ({1.0}, {-1.0}) and of_fakes == {-direction for direction in directions})
         return "real" if len(self._opposites) >= MIN_HISTORY and all(self._opposites) else "unknown"
 
     def _confirm(self, history: deque[str], origin: str) -> str:
@@ -197,6 +197,11 @@ def _find_zero(score: Tensor, output_grad: Tensor) -> float:
         return math.inf * _direction(output_grad)
     b = float(((s - s.mean()) * (w - w.mean())).sum() / (s - s.mean()).square().sum())
     return float(s.mean() - w.mean() / b) if b > 0 else math.inf * _direction(output_grad)
+
+
+def _tells_direction(call: Call) -> bool:
+    """Return True if the gradient of a call's outputs is finite and not zero everywhere."""
+    return call.output_grad is not None and bool(call.output_grad.any()) and bool(torch.isfinite(call.output_grad).all())
 
 
 def _directions(calls: Sequence[Call]) -> set[float]:

@@ -65,6 +65,17 @@ class OptimizerOfDiscriminator(Loop):
         return Adam(self.d.parameters(), lr=self.rates[0])
 
 
+class OptimizerOfReplaced(Loop):
+    """The generator was replaced after its optimizer was created, so that this one has the parameters of a network that nobody calls."""
+
+    code, within = "GW001", 60
+    steps = 300
+
+    def __init__(self, world, seed):
+        super().__init__(world, seed)
+        self.g = self.make_generator()
+
+
 class SkippedUpdates(Loop):
     """A scaler skips each of D's updates, because its gradients overflow."""
 

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer, RMSprop
 
 from ganwatch.probes.quality import Quality
 from ganwatch.session.defaults import default_probes
@@ -98,6 +99,67 @@ class RangeMismatchAtStart(RangeJump):
     worlds = ("digits",)
 
 
+class StandardisedReals(Loop):
+    """Reals with the mean and the spread of a standardised image, for a generator that ends in a tanh."""
+
+    code = "GW501"
+    within = 300
+    worlds = ("digits",)
+
+    def draw_reals(self) -> Tensor:
+        """Return values of about -0.8…2.4."""
+        return (super().draw_reals() - self.reals.mean()) / self.reals.std()
+
+
+class StandardisedForLinear(StandardisedReals):
+    """The same reals for a generator whose output has no bound."""
+
+    code = None
+    silent = ("GW501",)
+
+    def make_generator(self) -> nn.Module:
+        """Create a generator without a tanh."""
+        return nn.Sequential(*(layer for layer in super().make_generator() if not isinstance(layer, nn.Tanh)))
+
+
+class EndsInRelu(Loop):
+    """A generator that ends in a ReLU, for reals of -1…1."""
+
+    code = "GW501"
+    within = 200
+    worlds = ("digits",)
+
+    def make_generator(self) -> nn.Module:
+        """Create a generator without negative values."""
+        return nn.Sequential(*(nn.ReLU() if isinstance(layer, nn.Tanh) else layer for layer in super().make_generator()))
+
+
+class PositiveReals(EndsInRelu):
+    """The same generator for reals of 0…1."""
+
+    code = None
+    silent = ("GW501",)
+
+    def draw_reals(self) -> Tensor:
+        """Return values of 0…1."""
+        return (super().draw_reals() + 1.0) / 2.0
+
+
+class MissingValue(Loop):
+    """One row of every real batch has a missing value from a step on."""
+
+    code = "GW502"
+    start = 153
+    within = 60
+
+    def draw_reals(self) -> Tensor:
+        """Return a batch with a NaN."""
+        reals = super().draw_reals().clone()
+        if self.is_on:
+            reals[3].view(-1)[0] = float("nan")
+        return reals
+
+
 class RawTable(Loop):
     """Columns that nobody has standardised, for a generator with an unbounded output."""
 
@@ -181,6 +243,44 @@ class RateJump(Loop):
         if self.step == self.start:
             for optimizer in (self.g_optimizer, self.d_optimizer):
                 optimizer.param_groups[0]["lr"] *= 100.0
+
+
+class ClippedCritic(Loop):
+    """A critic whose weights are clipped to next to nothing, so that nothing reaches the generator."""
+
+    code = "GW301"
+    within = 200
+    rates = 2e-4, 2e-4
+    bound = 1e-4
+
+    def make_optimizer(self, role: str) -> Optimizer:
+        """Create the optimizer of Wasserstein GANs with clipping."""
+        network = {"g": self.g, "d": self.d}[role]
+        return RMSprop(network.parameters(), lr=self.rates["gd".index(role)])
+
+    def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Return the negated difference of the means."""
+        return fake.mean() - real.mean()
+
+    def g_loss(self, fake: Tensor) -> Tensor:
+        """Return the negated mean."""
+        return -fake.mean()
+
+    def d_phase(self) -> None:
+        """Update the critic three times, and clip its weights."""
+        for _ in range(3):
+            super().d_phase()
+            with torch.no_grad():
+                for parameter in self.d.parameters():
+                    parameter.clamp_(-self.bound, self.bound)
+
+
+class UsualClipping(ClippedCritic):
+    """The same critic with a usual bound."""
+
+    code = None
+    silent = ("GW301", "GW002", "GW403")
+    bound = 0.1
 
 
 class _WithHeldout(Loop):
