@@ -54,7 +54,7 @@ MIN_LEAD = 0.05
 
 
 class _Lead(Stateful):
-    """Whether a loop that leaves out one network may be waiting for the other one to catch up."""
+    """Scores that show if a loop that leaves out one network may be waiting for the other one to catch up."""
 
     def __init__(self, role: str) -> None:
         self.role = role

@@ -17,7 +17,7 @@ MAX_SAME = 0.25
 
 
 class Target(NamedTuple):
-    """Where a gradient is zero that is a line, as that of a squared distance is."""
+    """Output at which a gradient is zero that is a line, as that of a squared distance is."""
 
     value: Tensor
     """The output, shape ()."""

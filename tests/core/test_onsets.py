@@ -30,6 +30,16 @@ def test_one_healthy_look_among_bad_ones_or_as_the_latest_is_noise() -> None:
     assert looks_at(0.9, 0.9, 0.1, 0.1, 0.9).find_onset(verdict(), 100) == 41
 
 
+def test_a_healthy_look_at_the_edge_of_the_evidence_counts() -> None:
+    assert looks_at(0.9, 0.9, 0.1, 0.1, 0.1).find_onset(verdict(window=61), 100) == 41
+
+
+def test_a_signal_that_is_no_longer_measured_says_nothing_of_now() -> None:
+    looks = looks_at(0.9, 0.1)
+    assert [looks.is_old(verdict(window=100), step) for step in (140, 141)] == [False, True]
+    assert not Looks([]).is_old(verdict(), 1000)
+
+
 def test_evidence_that_began_later_or_has_no_threshold_decides() -> None:
     looks = looks_at(0.9, 0.9, 0.1, 0.1, 0.1)
     assert looks.find_onset(verdict(onset=70), 100) == 70

@@ -13,6 +13,7 @@ from ganwatch.core.readings import Readings
 from ganwatch.detectors.discriminator_domination import DiscriminatorDomination
 from ganwatch.detectors.exploding_gradients import ExplodingGradients
 from ganwatch.detectors.generator_domination import GeneratorDomination
+from ganwatch.detectors.memorisation import CopiedSamples
 from ganwatch.detectors.mode_collapse import ModeCollapse
 from ganwatch.detectors.oscillation import Oscillation
 from ganwatch.detectors.range_mismatch import RangeMismatch
@@ -65,7 +66,16 @@ PACE = {"d_auc": 0.75, "energy_distance": 0.02, "update_to_weight/g": 2e-3, "upd
 THINNER = {"pairwise_ratio": 0.5, "vendi_ratio": 0.9, "energy_distance": 0.2}
 WIDE = {"pairwise_ratio": 1.8, "energy_distance": 0.05}
 NARROW = {"data_min/real": 0.0, "data_max/real": 0.2, "data_min/fake": -0.1}
+BOUNDED = {"data_min/real": -2.0, "data_max/real": 2.4, "data_min/fake": -1.0, "data_max/fake": 1.0}
 RANGES = {"data_min/real": -1.0, "data_max/real": 1.0, "data_min/fake": -1.3, "data_max/fake": 1.4}
+
+VARIES: Values = {"fake_shift": 0.4, "energy_distance": 0.06, "vendi_ratio": between(0.5, 2.5)}
+GROWS: Values = {"grad_norm/g": lambda step: 1.01**step, "grad_norm/d": 1.0}
+CALM = {**EXPLODES, "update_to_weight/g": 1e-3, "grad_norm/g": 1.0, "grad_norm/d": 1.0, "learning_rate/g": 5e-4}
+TINY = {"grad_norm/g": 80.0, "grad_to_output/g": 8e-7}
+ZERO = {"grad_norm/g": 0.0, "grad_first_to_last/g": 0.0, "update_to_weight/g": 0.0, "d_auc": 0.5}
+DISTINCT = {"memorisation": 0.5, "memorisation_error": 0.03, "copy_share": 0.0, "frechet": 1.0, "vendi_ratio": 1.0}
+COPIES = {"memorisation": 0.95}
 
 ROWS = [
     Row("a leap away from where the fakes had settled", ModeCollapse, NEAR, FEW, within(0)),
@@ -88,6 +98,20 @@ ROWS = [
     Row("a generator that has outrun its judge", Oscillation, {**SETTLED, **PACED}, {**SWINGS, "update_to_weight/g": 0.05}, None),
     Row("updates that replace the weights", ExplodingGradients, {**EXPLODES, "update_to_weight/g": 1e-3}, EXPLODES, within(60)),
     Row("the same, of weights that are gone", ExplodingGradients, {**EXPLODES, "weight_norm/g": 0.01}, {}, None),
+    Row("variety that swings", Oscillation, {**SETTLED, "vendi_ratio": 1.0}, VARIES, within(300)),
+    Row("variety that swings while the fakes stay put", Oscillation, {**SETTLED, "vendi_ratio": 1.0}, {**VARIES, "fake_shift": 0.2}, None),
+    Row("a norm that grows slowly", ExplodingGradients, {**EXPLODES, **GROWS, "update_to_weight/g": 1e-3}, {}, None),
+    Row("a norm that leaps", ExplodingGradients, CALM, {"grad_norm/g": 80.0}, within(40)),
+    Row("a norm that leaps where nothing arrives", ExplodingGradients, {**CALM, "grad_to_output/g": 1e-8}, TINY, None),
+    Row("a rate that kills its network", ExplodingGradients, CALM, {"learning_rate/g": 0.05, "update_to_weight/g": 1e-5}, within(40)),
+    Row("a rate that is raised and lived with", ExplodingGradients, CALM, {"learning_rate/g": 0.05, "update_to_weight/g": 0.02}, None),
+    Row("nothing arrives", VanishingGradients, {**LEARNS, "grad_to_output/g": 10.0}, {"grad_to_output/g": 1e-6}, within(80)),
+    Row("an output saturated at one sample", VanishingGradients, LEARNS, {**ZERO, "pairwise_ratio": 0.0, "d_auc": 1.0}, None),
+    Row("no gradient, and many samples", VanishingGradients, LEARNS, {**ZERO, "pairwise_ratio": 0.9}, within(80)),
+    Row("copies", CopiedSamples, DISTINCT, COPIES, within(60)),
+    Row("few samples that look like copies", CopiedSamples, {**DISTINCT, "vendi_ratio": 0.1}, COPIES, None),
+    Row("a discriminator that is fooled", GeneratorDomination, {**PACE, "energy_distance": 0.3}, {"d_auc": 0.02}, within(200)),
+    Row("one that ranks half of the pairs wrong", GeneratorDomination, {**PACE, "energy_distance": 0.3}, {"d_auc": 0.5}, None),
     Row("a generator held back", DiscriminatorDomination, PACE, {"update_to_weight/g": 1e-5}, within(300)),
     Row("both held back", DiscriminatorDomination, PACE, {"update_to_weight/g": 1e-5, "update_to_weight/d": 5e-6}, None),
     Row("a discriminator at rest", GeneratorDomination, PACE, {"update_to_weight/d": 0.0}, within(200)),
@@ -96,6 +120,10 @@ ROWS = [
     Row("reals vary within theirs", RangeMismatch, RANGES, {"data_max/real": between(0.9, 3.0)}, None),
     Row("a bounded generator beyond narrow reals", RangeMismatch, {**NARROW, "data_max/fake": 0.95}, {}, range(120, 160)),
     Row("an unbounded generator that stays small", RangeMismatch, {**NARROW, "data_max/fake": 0.6}, {}, None),
+    Row("a tanh that standardised reals are beyond", RangeMismatch, {**BOUNDED, "data_reach/real": 2.2}, {}, range(160, 200)),
+    Row("a tanh that few reals are beyond", RangeMismatch, {**BOUNDED, "data_reach/real": 1.1}, {}, None),
+    Row("an output without negative values", RangeMismatch, {**RANGES, "data_min/fake": 0.0}, {}, range(120, 180)),
+    Row("the same for reals without them", RangeMismatch, {**RANGES, "data_min/fake": 0.0, "data_min/real": 0.0}, {}, None),
 ]
 
 

@@ -81,20 +81,23 @@ DEFAULTS = {
         "min_missing_share": 0.12, "min_improvement": 0.1, "patience": 5, "confirmations": 3, "recovery_ratio": 0.35,
         "max_recovery_distance_ratio": 4.0,
     },
-    "GW103": {"min_share_with_copies": 0.65, "min_share": 0.8, "min_sigmas": 3.0, "min_copy_share": 0.1, "confirmations": 3},
+    "GW103": {
+        "min_share_with_copies": 0.65, "min_share": 0.8, "min_sigmas": 3.0, "min_copy_share": 0.1, "min_vendi_ratio": 0.5,
+        "confirmations": 3,
+    },
     "GW104": {"agreement_ratio": 0.7, "min_sigmas": 4.0, "min_improvement": 0.1, "patience": 5, "confirmations": 3},
     "GW201": {
         "min_auc": 0.98, "min_auc_slow": 0.6, "slow_ratio": 0.1, "slow_ratio_to_d": 0.02, "min_distance": 0.1, "min_improvement": 0.1,
         "window": 200,
     },
     "GW202": {
-        "max_auc": 0.55, "max_auc_stopped": 0.9, "slow_update_ratio": 2e-4, "slow_ratio": 0.15, "stopped_ratio": 0.05,
-        "min_diversity": 0.5, "min_distance": 0.1, "min_improvement": 0.1, "window": 100,
+        "max_auc": 0.55, "max_auc_stopped": 0.9, "max_auc_fooled": 0.1, "slow_update_ratio": 2e-4, "slow_ratio": 0.15,
+        "stopped_ratio": 0.05, "min_diversity": 0.5, "min_distance": 0.1, "min_improvement": 0.1, "window": 100,
     },
     "GW203": {"min_excess": 0.2, "min_sigmas": 4.0, "min_gap": 0.5, "confirmations": 3},
     "GW301": {
         "min_norm_ratio": 0.01, "min_depth_ratio": 1e-3, "min_update_ratio": 1e-5, "max_auc": 0.98, "weight_growth_ratio": 2.5,
-        "max_update_ratio": 0.015, "near_distance": 0.1, "min_weight_ratio": 1e-3, "window": 60,
+        "max_update_ratio": 0.015, "near_distance": 0.1, "min_weight_ratio": 1e-3, "min_arrived": 1e-4, "window": 60,
     },
     "GW302": {
         "norm_ratio": 50.0, "gain_ratio": 10.0, "max_update_ratio": 0.3, "frozen_update_ratio": 1e-7, "window": 20, "warmup": 5,
@@ -102,7 +105,8 @@ DEFAULTS = {
     "GW303": {"grace_period": 60},
     "GW304": {
         "min_shift": 0.4, "min_swing": 0.075, "min_turns": 2, "min_distance": 0.045, "min_auc": 0.4, "min_diversity": 0.15,
-        "min_improvement": 0.25, "max_pace_ratio": 5.0, "settled_distance": 0.03, "shift_ratio": 4.0, "window": 400, "min_steps": 800,
+        "min_improvement": 0.25, "max_pace_ratio": 5.0, "settled_distance": 0.03, "shift_ratio": 4.0,
+        "min_variety_ratio": 2.5, "window": 400, "min_steps": 800,
     },
     "GW401": {"distance_ratio": 2.0, "min_sigmas": 4.0, "budget": None, "energy_ratio": 10.0, "energy_sigmas": 8.0},
     "GW402": {},

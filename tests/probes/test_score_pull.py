@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from ganwatch.capture.step import Call, Step, StepView, Update
+from ganwatch.probes.discriminator import Discriminator
 from ganwatch.probes.score_pull import ScorePull, measure_pull
 
 N = 40
@@ -70,13 +71,58 @@ def test_reals_of_a_conditional_discriminator_may_have_a_wrong_condition():
     assert got == {"score_pull/d_fake": -1.0, "score_order": 0.0}
 
 
-def test_least_squares_that_raises_all_scores_is_not_sure_yet():
-    low = SCORES - 2.0  # below both targets, at a distance of 2 and 3
-    got = read(call("real", low - 1.0, score=low), call("fake", low - 0.0, score=low), call("fake", low - 1.0, score=low, in_g_phase=True))
-    assert got["score_pull/d_real"] == got["score_pull/g_fake"] == 1.0
-    assert got["score_pull/d_fake"] == 2.0 / 3.0
-    same = read(call("real", low - 1.0, score=low), call("fake", low - 1.0, score=low))
-    assert same["score_pull/d_fake"] == 1.0
+@pytest.mark.parametrize(
+    ("targets", "pulls"),
+    [
+        ((1.0, 0.0, 1.0), (1.0, -1.0, 1.0)),
+        ((1.0, -1.0, 0.0), (1.0, -1.0, 1.0)),  # Mao et al., 2017, arXiv:1611.04076, equation 8
+        ((0.0, 1.0, 0.0), (-1.0, 1.0, -1.0)),  # reals on the low side
+        ((1.0, 0.0, 0.0), (1.0, -1.0, -1.0)),  # G's label is that of fakes
+        ((1.0, 1.0, 1.0), (1.0, 1.0, 1.0)),  # the same label for both
+    ],
+)
+def test_least_squares_pull_towards_their_targets_wherever_the_scores_are(targets, pulls):
+    for score in (SCORES - 2.0, SCORES, SCORES + 0.5):
+        of_real, of_fake, of_g = (score - target for target in targets)
+        got = read(call("real", of_real, score=score), call("fake", of_fake, score=score), call("fake", of_g, score=score, in_g_phase=True))
+        assert tuple(got[f"score_pull/{name}"] for name in ("d_real", "d_fake", "g_fake")) == pulls
+
+
+def test_least_squares_with_the_wrong_sign_push_away_from_their_target():
+    got = read(call("real", SCORES - 1.0), call("fake", SCORES), call("fake", 1.0 - SCORES, in_g_phase=True))
+    assert got["score_pull/g_fake"] == -1.0
+
+
+def test_soft_labels_that_raise_all_scores_are_not_sure_yet():
+    low = SCORES - 4.0  # below both labels, 0.9 and 0.1
+    real, fake = (torch.sigmoid(low) - label for label in (0.9, 0.1))
+    got = read(call("real", real, score=low), call("fake", fake, score=low))
+    assert got["score_pull/d_real"] == 1.0
+    assert read(call("real", fake, score=low), call("fake", fake, score=low))["score_pull/d_fake"] == 1.0
+    hard = torch.sigmoid(low)  # the label of fakes for both, with scores at different distances from it
+    assert read(call("real", torch.sigmoid(low + 3.0), score=low + 3.0), call("fake", hard, score=low))["score_pull/d_fake"] == -1.0
+
+
+def test_a_loss_that_is_not_finite_asks_for_nothing():
+    step = Step(20, calls=[call("real", UP), call("fake", DOWN), call("fake", DOWN, in_g_phase=True)], losses={"g": torch.tensor(torch.nan)})
+    got = ScorePull().read(StepView(step))
+    assert (float(got["score_pull/g_fake"]), float(got["score_pull/d_fake"])) == (0.0, -1.0)
+
+
+@pytest.mark.parametrize("maximizes", [False, True])
+def test_ranking_is_right_as_the_loss_asks(maximizes):
+    probe = Discriminator()
+    probe.before_update(Update("d", 20, [], [], maximizes=maximizes))
+    side = DOWN if maximizes else UP
+    high = SCORES + 10.0
+    for asked, right in ((side, 1.0), (-side, 0.0)):
+        again = Discriminator()
+        again.before_update(Update("d", 20, [], [], maximizes=maximizes))
+        got = read(call("real", asked, score=high), call("fake", -asked), probe=again)
+        assert got["d_auc"] == right
+    for _ in range(3):  # by all steps so far, not by one with flipped labels
+        read(call("real", side, score=high), call("fake", -side), probe=probe)
+    assert read(call("real", -side, score=high), call("fake", side), probe=probe)["d_auc"] == 1.0
 
 
 def test_an_optimizer_that_maximises_turns_the_pull_round():

@@ -158,6 +158,12 @@ def recorded() -> dict[str, Rows]:
     return {run.name: {each.step: each.values for each in run.readings} for run in read_recordings(RECORDED)}
 
 
+NEIGHBOUR_SHARES = {"precision", "recall", "density", "coverage", "memorisation", "copy_share"}
+"""Series that count neighbours, of which rounding may decide a few."""
+NEIGHBOUR_TOLERANCE = 0.02
+"""Difference of two of their values, at the most."""
+
+
 def differences(before: Rows, now: Rows, *, relative: float, absolute: float) -> list[str]:
     """Return a line for each step or series that is on one side only, and for each value beyond the tolerance."""
     found = [f"step {step}: only {'before' if step in before else 'now'}" for step in sorted(before.keys() ^ now.keys())]
@@ -166,7 +172,8 @@ def differences(before: Rows, now: Rows, *, relative: float, absolute: float) ->
         found += [f"step {step}, {name}: only {'before' if name in one else 'now'}" for name in sorted(one.keys() ^ other.keys())]
         for name in sorted(one.keys() & other.keys()):
             a, b = one[name], other[name]
-            same = (math.isnan(a) and math.isnan(b)) or a == b or math.isclose(a, b, rel_tol=relative, abs_tol=absolute)
+            near = max(absolute, NEIGHBOUR_TOLERANCE) if absolute and name in NEIGHBOUR_SHARES else absolute
+            same = (math.isnan(a) and math.isnan(b)) or a == b or math.isclose(a, b, rel_tol=relative, abs_tol=near)
             if not same:
                 found.append(f"step {step}, {name}: {a!r} before, {b!r} now")
     return found

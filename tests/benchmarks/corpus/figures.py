@@ -81,7 +81,13 @@ def proportion_cells(proportion: Proportion) -> tuple[str, str]:
 
 def summary_lines(runs: Sequence[ReplayedRun], facts: Facts) -> list[str]:
     """Return the figures that concern more than one failure."""
-    return [*healthy_lines(runs, facts), *collapse_lines(runs, facts), *non_finite_lines(runs), *gain_lines(runs, facts)]
+    return [
+        *healthy_lines(runs, facts),
+        *early_lines(runs, facts),
+        *collapse_lines(runs, facts),
+        *non_finite_lines(runs),
+        *gain_lines(runs, facts),
+    ]
 
 
 def healthy_lines(runs: Sequence[ReplayedRun], facts: Facts) -> Iterator[str]:
@@ -104,6 +110,18 @@ def healthy_lines(runs: Sequence[ReplayedRun], facts: Facts) -> Iterator[str]:
         yield f"false alarms in 100,000 healthy steps: {rate:.2f} ({low:.2f} to {high:.2f}; {alarms.steps:,} steps)"
     early = sum(any(alarm.fired < facts[run.name]["cause"]["step"] for alarm in run.alarms) for run in [*failing, *caused])
     yield f"runs with an alarm before their cause: {early} of {len(failing) + len(caused)}"
+
+
+def early_lines(runs: Sequence[ReplayedRun], facts: Facts) -> Iterator[str]:
+    """Yield how late failures are found that are there from the first step."""
+    found = [run for run in runs if is_failing(run) and run.detection is not None and facts[run.name]["cause"]["step"] == 1]
+    groups = ("failures that are there from the first step", found), (
+        "mode collapses among them", [run for run in found if run.label == "mode-collapse"]
+    )  # fmt: skip
+    for title, group in groups:
+        steps = [run.detection.fired for run in group if run.detection is not None]
+        if steps:
+            yield f"{title}: median step of the alarm of the {len(steps)} that were found {statistics.median(steps):.0f}"
 
 
 def collapse_lines(runs: Sequence[ReplayedRun], facts: Facts) -> Iterator[str]:
