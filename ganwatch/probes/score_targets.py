@@ -22,7 +22,7 @@ class Target(NamedTuple):
     value: Tensor
     """The output, shape ()."""
     slope: Tensor
-    """Slope of the gradient, shape (); negative where the loss pushes away from its target."""
+    """Slope of the gradient, in units of its largest value, shape (); negative where the loss pushes away from its target."""
     is_line: Tensor
     """True if the gradient is a line, shape ()."""
 
@@ -41,12 +41,13 @@ def fit_target(score: Tensor, gradient: Tensor) -> Target:
     >>> round(target.value.item(), 4), target.is_line.item()
     (1.0, True)
     """
-    score, gradient = score.double(), gradient.double()
+    score, gradient = score.float(), gradient.float()  # not every device has float64
+    gradient = gradient / gradient.abs().max().clamp_min(1e-38)
     deviation = score - score.mean()
-    slope = (deviation * (gradient - gradient.mean())).sum() / deviation.square().sum().clamp_min(1e-300)
+    slope = (deviation * (gradient - gradient.mean())).sum() / deviation.square().sum().clamp_min(1e-38)
     rest = gradient - gradient.mean() - slope * deviation
     spread = gradient.std(correction=0)
-    is_line = (rest.square().mean().sqrt() <= MAX_DEVIATION * spread) & (spread > MIN_SPREAD * gradient.abs().max())
+    is_line = (rest.square().mean().sqrt() <= MAX_DEVIATION * spread) & (spread > MIN_SPREAD)
     return Target(score.mean() - gradient.mean() / torch.where(slope == 0, 1.0, slope), slope, is_line)
 
 
