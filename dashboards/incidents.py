@@ -94,7 +94,9 @@ def _show(store: Store, incident: queries.IncidentRecord, known: Sequence[querie
     _samples(store, incident)
     causes, remedies = st.columns(2, gap="medium", border=True)
     causes.markdown(f"**Likely causes**\n\n{escape_prose(incident.likely_causes or 'None are recorded.')}")
-    remedies.markdown(f"**What to try**\n\n{escape_prose(incident.remedies or 'Nothing is recorded.')}")
+    advice = incident.evidence.advice if incident.evidence is not None else ""
+    first = f"First, {escape_prose(advice)}.\n\n" if advice else ""
+    remedies.markdown(f"**What to try**\n\n{first}{escape_prose(incident.remedies or 'Nothing is recorded.')}")
     with st.expander("Runbook", icon=":material/menu_book:"):
         st.markdown(read_runbook(incident))
     with st.expander("Reports", icon=":material/history:"):

@@ -70,11 +70,10 @@ def run(args: argparse.Namespace) -> int:
         print_table(["INCIDENT", "TITLE", "STATE", "ONSET", "OPENED", "RESOLVED", "CAUSE"], rows)
     for one in incidents:
         if one.evidence is not None:
-            print_text("", f"{names[one.id]}: {_format_evidence(one.evidence)}", f"  {one.evidence.explanation}")
-            if one.search:
-                print_text(f"  {one.search}")
-            if one.runbook:
-                print_text(f"  runbook: {one.runbook}")
+            verdict, runbook = one.evidence, f"runbook: {one.runbook}" if one.runbook else ""
+            advice = f"first, {verdict.advice}" if verdict.advice else ""
+            details = filter(None, (verdict.explanation, advice, one.search, runbook))
+            print_text("", f"{names[one.id]}: {_format_evidence(verdict)}", *(f"  {line}" for line in details))
     return 0
 
 

@@ -104,7 +104,8 @@ def test_soft_labels_that_raise_all_scores_are_not_sure_yet():
 
 
 def test_a_loss_that_is_not_finite_asks_for_nothing():
-    step = Step(20, calls=[call("real", UP), call("fake", DOWN), call("fake", DOWN, in_g_phase=True)], losses={"g": torch.tensor(torch.nan)})
+    calls = [call("real", UP), call("fake", DOWN), call("fake", DOWN, in_g_phase=True)]
+    step = Step(20, calls=calls, losses={"g": torch.tensor(torch.nan)})
     got = ScorePull().read(StepView(step))
     assert (float(got["score_pull/g_fake"]), float(got["score_pull/d_fake"])) == (0.0, -1.0)
 
