@@ -37,8 +37,8 @@ from ganwatch.core.readings import Readings
 from ganwatch.core.statistics import HealthyMedian, Window
 
 MAX_USUAL_UPDATE = 0.025
-"""Usual update of D against its weights above which its learning rate is the first thing to change; below 0.022 in all healthy recorded
-runs."""
+"""Usual update of D against its weights above which its learning rate is the first thing to change; at most 0.0219 in healthy recorded
+runs (`python tests/benchmarks/healthy_levels.py`)."""
 
 
 class DiscriminatorDomination(Detector):

@@ -50,11 +50,11 @@ MAX_SHRUNK_RATIO = 0.1
 MAX_SHRUNK_RATIO_TO_OTHER = 0.01
 """Weight norm against that of the other network below which weights have shrunk."""
 MIN_GAIN = 0.1
-"""Gradient against that at the discriminator's output below which the network amplifies nothing; 0.6 and more in healthy runs."""
+"""Gradient against that at the discriminator's output below which the network amplifies nothing; at least 0.494 in healthy recorded runs
+(`python tests/benchmarks/healthy_levels.py`)."""
 GROWTH_STEPS = 300
 """Steps within which a norm must have grown so much."""
 NAMES = {"g": "generator", "d": "discriminator"}
-
 
 MIN_JUMP = 5.0
 """Learning rate against the highest one before it from which it has jumped."""

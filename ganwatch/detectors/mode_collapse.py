@@ -57,7 +57,8 @@ from ganwatch.core.statistics import Window
 UPDATE_STEPS = 100
 """Steps over which the usual update of the generator is taken."""
 MAX_USUAL_UPDATE = 0.015
-"""Usual update against weights above which the learning rate is the first thing to change; below 0.01 in all healthy recorded runs."""
+"""Usual update against weights above which the learning rate is the first thing to change; at most 0.0093 in healthy recorded runs
+(`python tests/benchmarks/healthy_levels.py`)."""
 
 
 class ModeCollapse(Detector):

@@ -48,7 +48,6 @@ MIN_LOOKS = 2
 """Looks in a row at which real values are elsewhere than they were; one alone may be an outlier."""
 MIN_BOUNDED_LOOKS = 3
 """Looks at which generated values must have filled -1…1 before values beyond it are a change."""
-
 MIN_FILLED = 0.97
 """Largest absolute generated value from which a tanh is full."""
 MAX_USUAL_REACH = 1.25

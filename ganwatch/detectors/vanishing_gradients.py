@@ -81,7 +81,8 @@ class VanishingGradients(Detector):
     min_weight_ratio : float, ratio
         Weight norm against the discriminator's below which no weights are left.
     min_arrived : float, ratio
-        Gradient norm against that at the discriminator's output below which next to nothing arrives; 0.6 and more in healthy runs.
+        Gradient norm against that at the discriminator's output below which next to nothing arrives; at least 0.494 in healthy
+        recorded runs (`python tests/benchmarks/healthy_levels.py`).
     window : int, steps
         Length of the evidence. A longer one delays the verdict and lowers the false-alarm rate.
 
