@@ -37,7 +37,8 @@ def main() -> None:
     healthy = [run for run in runs if run.facts["label"] == HEALTHY]
     for series in args.series:
         medians = [median for run in healthy for median in levels(run, series)]
-        print(f"{series}: {min(medians):.3g} to {max(medians):.3g} in {len(healthy)} healthy runs" if medians else f"{series}: not recorded")
+        text = f"{min(medians):.3g} to {max(medians):.3g} in {len(healthy)} healthy runs" if medians else "not recorded"
+        print(f"{series}: {text}")
 
 
 if __name__ == "__main__":
