@@ -89,11 +89,13 @@ class OriginFromLoss:
             origin = inferred.get(id(call), "unknown")
             history = self._history.setdefault((len(unknown), position, frozenset(recognised)), deque(maxlen=HISTORY_LENGTH))
             if is_idle or not _tells_direction(call):
-                usual = _usual_origin(history)
+                usual = _usual_origin(history, least=1 if recognised else MIN_HISTORY)
                 call.origin = opposite if usual == "unknown" else usual
             elif recognised:
-                call.origin = "unknown" if origin in recognised else origin if origin != "unknown" else opposite
-                history.append(call.origin)
+                origin = opposite if origin == "unknown" else origin
+                if origin != "unknown":
+                    history.append(origin)
+                call.origin = "unknown" if origin in recognised else origin
             elif origin != "unknown":
                 call.origin = self._confirm(history, origin)
 
@@ -113,9 +115,12 @@ class OriginFromLoss:
         return origin if history.count(origin) >= MIN_CONSISTENCY * len(history) else "unknown"
 
 
-def _usual_origin(history: Collection[str]) -> str:
-    """Return the origin that all calls at a position had, ``unknown`` if there is none."""
-    return next(iter(history)) if len(history) >= MIN_HISTORY and len(set(history)) == 1 else "unknown"
+def _usual_origin(history: Collection[str], *, least: int) -> str:
+    """Return the origin that all calls at a position had, ``unknown`` without one or with fewer calls.
+
+    Beside a batch that is recognised, each origin was certain in its own step.
+    """
+    return next(iter(history)) if len(history) >= least and len(set(history)) == 1 else "unknown"
 
 
 def _select_trained(calls: Sequence[Call]) -> list[Call]:

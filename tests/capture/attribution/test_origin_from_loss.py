@@ -49,6 +49,14 @@ def test_an_origin_is_kept_where_the_gradient_tells_nothing(gradient):
     assert assign(origins, call("fake", 0.0), call("unknown", gradient)) == ["fake", "real"]
 
 
+def test_one_certain_step_is_enough_where_a_discriminator_wins_at_once():
+    for certain in (True, False):
+        origins = OriginFromLoss()
+        of_g = [call("fake", -1.0, in_g_phase=True)] if certain else []  # what G asks for says which side is that of reals
+        assign(origins, call("fake", 1.0), call("unknown", -1.0), *of_g)
+        assert assign(origins, call("fake", 0.0), call("unknown", 0.0)) == ["fake", "real" if certain else "unknown"]
+
+
 def test_an_origin_is_kept_where_the_discriminator_is_no_longer_updated():
     origins = OriginFromLoss()
     for _ in range(2 * MIN_HISTORY):
