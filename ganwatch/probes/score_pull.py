@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -52,14 +52,15 @@ class ScorePull(Probe):
         g_fake = _find_batch([call for call in scored if call.in_g_phase], "fake", max_unknown=1)
         calls = {"d_real": d_real, "d_fake": d_fake, "g_fake": g_fake}
         usable = {label: call for label, call in calls.items() if call and has_one_score(call) and not call.has_several_backwards}
-        values = {f"score_pull/{name}": measure_pull(_gradient(call, maximizes=self._maximizes[name[0]])) for name, call in usable.items()}
+        gradients = {name: _gradient(call, maximizes=self._maximizes[name[0]]) for name, call in usable.items()}
+        values = {f"score_pull/{name}": measure_pull(sum_per_sample(gradient)) for name, gradient in gradients.items()}
         if {"d_real", "d_fake"} <= set(usable):
             real, fake = usable["d_real"], usable["d_fake"]
             scores = [_scores(call)[:MAX_RANKED_SAMPLES] for call in (real, fake)]
             certainty = _compare_goals(real, fake)
             values["score_pull/d_fake"] = values["score_pull/d_fake"] * certainty
             values["score_order"] = (1.0 - 2.0 * auc(*scores)) * certainty
-            targets = {name: fit_target(call.output.flatten(), _all_gradients(call, self._maximizes)) for name, call in usable.items()}
+            targets = {name: fit_target(call.output.flatten(), gradients[name].flatten()) for name, call in usable.items()}
             for name, direction in compare_targets(targets).items():
                 pull = values[f"score_pull/{name}"]
                 values[f"score_pull/{name}"] = torch.where(direction.isnan(), pull, direction.to(pull))
@@ -77,17 +78,9 @@ def _find_batch(calls: Sequence[Call], origin: str, *, max_unknown: int = 0) -> 
 
 
 def _gradient(call: Call, *, maximizes: bool = False) -> Tensor:
-    """Return the gradient at each sample's score that the optimizer descends, shape (N,)."""
+    """Return the gradient at each output that the optimizer descends, shape (N, …)."""
     assert call.output_grad is not None
-    gradient = sum_per_sample(call.output_grad)
-    return -gradient if maximizes else gradient
-
-
-def _all_gradients(call: Call, maximizes: Mapping[str, bool]) -> Tensor:
-    """Return the gradient of each output that the optimizer descends, shape (N,)."""
-    assert call.output_grad is not None
-    gradients = call.output_grad.flatten()
-    return -gradients if maximizes["g" if call.in_g_phase else "d"] else gradients
+    return -call.output_grad if maximizes else call.output_grad
 
 
 def _compare_goals(real: Call, fake: Call) -> Tensor:
@@ -96,7 +89,9 @@ def _compare_goals(real: Call, fake: Call) -> Tensor:
     Before D has learned anything, a least squares loss may raise all scores, towards a near target and a far one. Then the result is the
     ratio of the distances.
     """
-    (real_goal, real_pull), (fake_goal, fake_pull) = ((_measure_distance(call), _gradient(call).mean()) for call in (real, fake))
+    (real_goal, real_pull), (fake_goal, fake_pull) = (
+        (_measure_distance(call), sum_per_sample(_gradient(call)).mean()) for call in (real, fake)
+    )
     farthest = MAX_DISTANCE_RATIO * (_scores(real).std(correction=0) + _scores(fake).std(correction=0))
     near, far = torch.minimum(real_goal, fake_goal), torch.minimum(torch.maximum(real_goal, fake_goal), farthest).clamp_min(1e-30)
     return torch.where(real_pull * fake_pull > 0, (near / far).clamp_max(1.0), 1.0)
@@ -107,7 +102,7 @@ def _measure_distance(call: Call) -> Tensor:
 
     Other gradients are taken to go on as a line.
     """
-    score, gradient = _scores(call), _gradient(call)
+    score, gradient = _scores(call), sum_per_sample(_gradient(call))
     deviation = score - score.mean()
     slope = (deviation * gradient).sum() / deviation.square().sum().clamp_min(1e-30)
     is_endless = (slope <= 0) | _has_hard_label(call)
@@ -116,8 +111,7 @@ def _measure_distance(call: Call) -> Tensor:
 
 def _has_hard_label(call: Call) -> Tensor:
     """Return True if the gradient is that of a cross-entropy with a label of 0 or 1: proportional to the probability of the other one."""
-    assert call.output_grad is not None
-    score, gradient = call.output.flatten().float(), call.output_grad.flatten().float()
+    score, gradient = call.output.flatten().float(), _gradient(call).flatten().float()
     probability = torch.sigmoid(score * gradient.sum().sign())
     ratio = gradient / probability.clamp_min(1e-30)
     spread, usual = (values.std(correction=0) / values.mean().abs().clamp_min(1e-30) for values in (ratio, probability))
