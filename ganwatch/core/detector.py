@@ -102,8 +102,8 @@ class Detector(Stateful, ABC):
     kind: ClassVar[FailureKind] = FailureKind.OTHER
     """Kind of the failure, which decides what explains what."""
     inputs: ClassVar[tuple[str, ...]]
-    required: ClassVar[tuple[str, ...]] = ()
-    """Inputs without any of which it cannot judge; if empty, one of the inputs is enough."""
+    required: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    """Alternative sets of inputs, one of which it needs to judge; if empty, one of the inputs is enough."""
     fire_after: ClassVar[int] = 0
     """Steps for which a verdict must last before its incident fires."""
     resolve_after: ClassVar[int] = 100

@@ -168,13 +168,12 @@ def find_unjudged(
     for detector in detectors:
         if isinstance(results.get(detector.code), NotApplicable):
             continue
-        missing, ended = _missing_inputs(detector, spans), _ended_inputs(detector, spans, step)
+        missing, ended = _describe_missing(detector, spans), _ended_inputs(detector, spans, step)
         last_step = None
         if missing:
             if detector.is_optional:
                 continue
-            reason = f"needs {' and '.join(missing)}" if detector.required else f"needs one of {', '.join(missing)}"
-            reason = TOO_EARLY if 0 < step <= early_steps else reason
+            reason = TOO_EARLY if 0 < step <= early_steps else f"needs {missing}"
         elif ended:
             last = min(spans[name].last for name in ended)
             last_step = last if detector.is_ready else None
@@ -187,15 +186,19 @@ def find_unjudged(
     return unjudged
 
 
-def _missing_inputs(detector: Detector, spans: Mapping[str, Span]) -> list[str]:
-    """Return the inputs that were never measured and without which the detector cannot judge."""
-    if detector.required:
-        return [name for name in detector.required if name not in spans]
-    return [] if any(name in spans for name in detector.inputs) else list(detector.inputs)
+def _describe_missing(detector: Detector, spans: Mapping[str, Span]) -> str:
+    """Describe the inputs that were never measured and without which the detector cannot judge; empty if it can."""
+    if not detector.required:
+        return "" if any(name in spans for name in detector.inputs) else f"one of {', '.join(detector.inputs)}"
+    lacking = [[name for name in names if name not in spans] for names in detector.required]
+    return ", or ".join(" and ".join(names) for names in lacking) if all(lacking) else ""
 
 
 def _ended_inputs(detector: Detector, spans: Mapping[str, Span], step: int) -> list[str]:
     """Return the measured inputs that are no longer measured and without which the detector cannot judge."""
-    measured = [name for name in detector.required or detector.inputs if name in spans]
-    ended = [name for name in measured if spans[name].has_ended(step)]
-    return ended if detector.required or len(ended) == len(measured) else []
+    if not detector.required:
+        measured = [name for name in detector.inputs if name in spans]
+        return measured if all(spans[name].has_ended(step) for name in measured) else []
+    known = [names for names in detector.required if all(name in spans for name in names)]
+    ended = [[name for name in names if spans[name].has_ended(step)] for names in known]
+    return ended[0] if ended and all(ended) else []

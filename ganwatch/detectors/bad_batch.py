@@ -59,7 +59,7 @@ class BadBatch(Detector):
     kind = FailureKind.DATA
     is_fact = True
     inputs = ("data_nonfinite/real", "data_constant/real", "data_repeated/real")
-    required = ("data_nonfinite/real",)
+    required = (("data_nonfinite/real",),)
     tunable = {"max_share": (0.1, 0.9), "window": (10, 120)}
 
     def __init__(self, *, max_share: float = 0.5, window: int = 30) -> None:

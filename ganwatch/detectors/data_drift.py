@@ -1,25 +1,32 @@
-"""Fresh real data are no longer what the training data were: the world has moved.
+"""Real data are no longer what the training data were: the world has moved, or what the loader delivers has.
 
 How it is detected
     Fresh real data are compared with the baseline in feature space by a permutation test, again and again against the same baseline. The
     threshold is calibrated given the baseline, so that with the default a year of daily checks raises any false alarm in at most 5 % of
     years, for at least 95 % of baselines. `FreshDataDrift` checks during a training, `ganwatch drift --every` independently of one.
 
+    The loop's own real batches are compared with the first ones as well, every 80 steps. A mode of the first reals is missing where a
+    quarter of its share or less has come lately and that is no chance. Twice in a row one mode in twelve must be missing, at least one.
+
 Why it matters
-    The generator is as good as it was, and what it makes is out of date. Every measure against the old data stays fine.
+    The generator is as good as it was, and what it makes is out of date. Every measure against the old data stays fine. Where the loop's
+    own data have lost modes, the generator forgets them.
 
 Likely causes
-    Another camera, scanner, sensor or season; a changed mix of modes; a changed export, compression or normalisation upstream.
+    Another camera, scanner, sensor or season; a changed mix of modes; a changed export, compression or normalisation upstream. Within a
+    training: a filter or a sampler that sets in, a shard or a source that has run out, data that come sorted.
 
 What to do
     See which columns changed (`ganwatch drift` names them and writes a report). Repair the pipeline where it changed by accident; else
-    retrain on fresh data.
+    retrain on fresh data. Within a training, look at what the loader delivers now, and shuffle.
 
 Blind spots
     Changes that the features do not represent. A small baseline needs a large threshold; the check says how many samples it would take.
+    Within a training only the loss of modes counts, not a change of colour, contrast or augmentation.
 
 Calibration
-    Printed with each check: quantiles of the number of checks until a false alarm, simulated for the baseline at hand.
+    Printed with each check: quantiles of the number of checks until a false alarm, simulated for the baseline at hand. The rule for the
+    loop's own batches is judged on the trainings of `tests/wiring` (`python tests/wiring/main.py`).
 
 References
     Gretton et al., 2012, JMLR 13:723 (the test); Rabanser et al., 2019, arXiv:1810.11953 (failing loudly).
@@ -31,10 +38,19 @@ from collections.abc import Iterator
 
 from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severity, Verdict
 from ganwatch.core.readings import Readings, is_finite
+from ganwatch.core.statistics import Streak
+
+CONFIRMATIONS = 2
+"""Evaluations of the loop's own batches in a row that must agree."""
 
 
 class DataDrift(Detector):
-    """Fire when a check of fresh data against the baseline raises its alarm.
+    """Fire when a check of fresh data against the baseline raises its alarm, or the loop's own real data have lost modes.
+
+    Parameters
+    ----------
+    min_lost_share : float, ratio
+        Share of the modes that must be missing in the loop's latest real batches, rounded but at least one.
 
     Examples
     --------
@@ -50,10 +66,23 @@ class DataDrift(Detector):
     severity = Severity.TICKET
     kind = FailureKind.QUALITY
     is_optional = True
-    inputs = ("drift_score", "drift_effect")
+    is_fact = True
+    explains = ("GW101", "GW102", "GW103", "GW104", "GW201", "GW202", "GW203", "GW301", "GW304")
+    inputs = ("drift_score", "drift_effect", "online_modes_missing/real", "online_modes", "online_frechet/real")
+    required = (("drift_score", "drift_effect"), ("online_modes_missing/real", "online_modes"))
+    tunable = {"min_lost_share": (0.02, 0.2)}
+
+    def __init__(self, *, min_lost_share: float = 0.08) -> None:
+        self.min_lost_share = min_lost_share
+        self._lost_streak = Streak(CONFIRMATIONS)
+        self._step = 0
+        """Step of the last evaluation without lost modes."""
 
     def update(self, readings: Readings) -> DetectorResult:
-        score, effect = readings.select(self.inputs)
+        return self._evaluate_check(readings) or self._evaluate_batches(readings)
+
+    def _evaluate_check(self, readings: Readings) -> Verdict | None:
+        score, effect = readings.select(self.inputs[:2])
         if not is_finite(score) or not is_finite(effect) or score <= 1.0:
             return None
         return Verdict(
@@ -63,6 +92,26 @@ class DataDrift(Detector):
             window=1,
             origin="simulated checks against the same baseline",
             explanation=f"Fresh real data are {effect:.3g} away from the baseline, {score:.3g} times the threshold of repeated checks.",
+        )
+
+    def _evaluate_batches(self, readings: Readings) -> Verdict | None:
+        missing, modes, distance = readings.select(self.inputs[2:])
+        if not is_finite(missing) or not is_finite(modes):
+            return None
+        threshold = max(1.0, float(round(self.min_lost_share * modes)))
+        self._step = self._step if missing >= threshold else readings.step
+        if not self._lost_streak.update(missing >= threshold):
+            return None
+        away = f" They are {distance:.2g} of their variance away from these." if is_finite(distance) else ""
+        return Verdict(
+            value=missing,
+            threshold=threshold,
+            signal="online_modes_missing/real",
+            window=readings.step - self._step,
+            origin="the first real samples of the same training",
+            explanation=f"The loop's real batches have lost {missing:.0f} of {modes:.0f} modes of the first ones.{away}",
+            advice="Look at what the loader delivers now: a filter, a sampler, a source that has run out, or data that are not shuffled.",
+            onset=self._step + 1,
         )
 
     @classmethod

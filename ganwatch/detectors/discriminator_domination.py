@@ -76,7 +76,7 @@ class DiscriminatorDomination(Detector):
     kind = FailureKind.BALANCE
     acts_slowly = True
     inputs = ("d_auc", "energy_distance", "update_to_weight/g", "update_to_weight/d")
-    required = ("d_auc", "energy_distance")
+    required = (("d_auc", "energy_distance"),)
     tunable = {
         "min_auc": (0.9, 0.999),
         "min_auc_slow": (0.5, 0.95),

@@ -69,7 +69,7 @@ class DiscriminatorOverfitting(Detector):
     kind = FailureKind.BALANCE
     acts_slowly = True
     inputs = ("d_heldout_auc", "d_heldout_error", "d_heldout_gap", "d_auc")
-    required = ("d_heldout_auc",)
+    required = (("d_heldout_auc",),)
     is_optional = True
     causal_priority = 1
     tunable = {"min_excess": (0.05, 0.4), "min_sigmas": (2.0, 8.0), "min_gap": (0.2, 0.95), "confirmations": (1, 6)}

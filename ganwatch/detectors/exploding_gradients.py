@@ -139,7 +139,7 @@ class ExplodingGradients(Detector):
         "grad_norm/g", "grad_norm/d", "update_to_weight/g", "update_to_weight/d", "grad_to_output/g", "grad_to_output/d",
         "weight_norm/g", "weight_norm/d", "learning_rate/g", "learning_rate/d",
     )  # fmt: skip
-    required = ("grad_norm/g", "grad_norm/d")
+    required = (("grad_norm/g", "grad_norm/d"),)
     tunable = {"norm_ratio": (5.0, 500.0), "gain_ratio": (2.0, 50.0), "max_update_ratio": (0.1, 0.9), "window": (10, 80)}
 
     def __init__(

@@ -99,7 +99,7 @@ class FlippedObjective(Detector):
     severity = Severity.PAGE
     kind = FailureKind.WIRING
     inputs = (D_REAL, D_FAKE, G_FAKE, ORDER)
-    required = (D_FAKE, G_FAKE)
+    required = ((D_FAKE, G_FAKE),)
     is_optional = True
     fire_after = 40
     resolve_after = 200

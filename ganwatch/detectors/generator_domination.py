@@ -88,7 +88,7 @@ class GeneratorDomination(Detector):
     severity = Severity.TICKET
     kind = FailureKind.BALANCE
     inputs = ("d_auc", "update_to_weight/d", "update_to_weight/g", "pairwise_ratio", "energy_distance", "zero_gradient/d")
-    required = ("d_auc", "update_to_weight/d")
+    required = (("d_auc", "update_to_weight/d"),)
     fire_after = 40
     tunable = {
         "max_auc": (0.65, 0.5),

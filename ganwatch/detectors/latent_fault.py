@@ -68,7 +68,7 @@ class LatentFault(Detector):
     severity = Severity.TICKET
     kind = FailureKind.DATA
     inputs = ("latent_repeated", "latent_scale", "latent_continuity")
-    required = ("latent_repeated",)
+    required = (("latent_repeated",),)
     causal_priority = 1
     is_fact = True
     tunable = {"min_repeated_share": (0.05, 0.95), "scale_ratio": (2.0, 20.0), "window": (20, 160)}

@@ -74,7 +74,7 @@ class CopiedSamples(Detector):
     severity = Severity.TICKET
     kind = FailureKind.DIVERSITY
     inputs = ("memorisation", "memorisation_error", "copy_share", "frechet", "vendi_ratio")
-    required = ("memorisation",)
+    required = (("memorisation",),)
     is_optional = True
     causal_priority = 2
     tunable = {

@@ -67,7 +67,7 @@ class MismatchedReals(Detector):
     causal_priority = 8
     is_optional = True
     inputs = ("heldout_far", "heldout_far_error", "heldout_lacking", "frechet")
-    required = ("heldout_far",)
+    required = (("heldout_far",),)
     tunable = {"min_far_share": (0.1, 0.5), "min_lacking_share": (0.1, 0.6), "min_sigmas": (2.0, 8.0)}
 
     def __init__(self, *, min_far_share: float = 0.15, min_lacking_share: float = 0.25, min_sigmas: float = 4.0) -> None:

@@ -111,7 +111,7 @@ class ModeCollapse(Detector):
     severity = Severity.PAGE
     kind = FailureKind.DIVERSITY
     inputs = ("pairwise_ratio", "vendi_ratio", "energy_distance", "update_to_weight/g")
-    required = ("pairwise_ratio", "vendi_ratio", "energy_distance")
+    required = (("pairwise_ratio", "vendi_ratio", "energy_distance"),)
     tunable = {
         "min_vendi_ratio": (0.6, 0.1),
         "min_pairwise_ratio": (0.9, 0.3),

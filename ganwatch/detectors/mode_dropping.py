@@ -2,11 +2,12 @@
 
 How it is detected
     Real samples are divided into modes: by their labels, into the groups they fall into where these are clearly apart, or else into
-    clusters. A mode is missing where half of its share or less is
-    generated and that is no chance (exact binomial probability, corrected over the modes). The incident needs it three evaluations in
-    a row: modes that the generator had, unless the Fréchet distance falls back to what it was, or modes it has not come to while that
-    distance has ceased to fall. Where shares were declared, groups whose share cannot be the declared one count likewise. Where the
-    resolution of the data grows, the detector starts from the beginning.
+    clusters. Both tiers of quality are judged alike: the online one, every 80 steps, from the loop's own fakes
+    (`online_modes_missing/fake`), where a mode is missing that has a quarter of its share or less, and each evaluation (`modes_missing`),
+    where half is enough; neither by chance. The incident needs missing modes three times in a row: modes that the generator had, unless
+    the Fréchet distance falls back to what it was, or modes it has not come to while that distance has ceased to fall. Where shares were
+    declared, groups whose share cannot be the declared one count likewise. Where the resolution of the data grows, the detector starts
+    from the beginning.
 
 Why it matters
     Outputs still vary, so nobody notices on a grid of samples. But rare modes of the data are absent among the generated samples, and
@@ -14,7 +15,7 @@ Why it matters
 
 Likely causes
     Rare modes with few samples a batch; a generator with too little capacity; a truncated or averaged generator; a discriminator that
-    has forgotten the modes it no longer sees.
+    has forgotten the modes it no longer sees; data that have lost them, which has an incident of its own.
 
 What to do
     Look at the real samples pinned to the incident. Sample rare modes more often or weigh them; give the generator more capacity;
@@ -39,7 +40,99 @@ from collections.abc import Iterator
 
 from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severity, Verdict
 from ganwatch.core.readings import Readings, is_finite
-from ganwatch.core.statistics import Plateau, Streak
+from ganwatch.core.statistics import Plateau, Stateful, Streak
+
+SERIES = {
+    "online": ("online_modes_missing/fake", "online_modes", "online_frechet/fake", "online_reference"),
+    "rich": ("modes_missing", "modes", "frechet", "reference"),
+}
+"""Inputs of each tier of quality: missing modes, all modes, distance, number of the reference."""
+ONLINE_RECOVERY_RATIO = 0.2
+"""The like of ``recovery_ratio`` for the online distance, which is steadier."""
+MIN_ONLINE_DISTANCE = 0.01
+"""Floor, in variances of the reals, of the online distance, which is without bias and lies around 0 for equal distributions."""
+
+
+class _MissingModes(Stateful):
+    """Missing modes of one tier of quality, over the evaluations.
+
+    Parameters
+    ----------
+    tier : {"online", "rich"}
+    detector : ModeDropping
+        The detector whose arguments apply.
+    """
+
+    def __init__(self, tier: str, detector: ModeDropping) -> None:
+        self.series, self.min_missing_share, self.confirmations = SERIES[tier], detector.min_missing_share, detector.confirmations
+        self.patience, self.min_improvement = detector.patience, detector.min_improvement
+        self.min_distance = MIN_ONLINE_DISTANCE if tier == "online" else 0.0
+        self.recovery_ratio = ONLINE_RECOVERY_RATIO if tier == "online" else detector.recovery_ratio
+        self.max_recovery_distance_ratio = detector.max_recovery_distance_ratio
+        self._start(1.0)
+
+    def _start(self, reference: float) -> None:
+        """Start from the beginning with another reference."""
+        self._reference = reference
+        self._plateau = Plateau(self.patience, self.min_improvement)
+        self._missing: list[float] = []
+        self._distances: list[float] = []
+        self._steps: list[int] = []
+        self._lowest_distance = math.inf
+        self._fewest_missing = -1.0
+        self._streak = Streak(self.confirmations)
+        self._has_plateaued = False
+
+    def update(self, readings: Readings) -> Verdict | None:
+        """Take the readings of a step. Return a verdict on modes that the generator had, or that it will hardly come to."""
+        missing, modes, distance, reference = readings.select(self.series)
+        if is_finite(reference) and reference != self._reference:
+            self._start(reference)
+        if not (is_finite(missing) and is_finite(modes) and is_finite(distance)):
+            return None
+        had_more = self._fewest_missing >= 0.0 and missing > self._fewest_missing
+        recovers = self._add(readings.step, missing, max(distance, self.min_distance))
+        is_enough = missing >= max(1.0, float(round(self.min_missing_share * modes)))
+        if not self._streak.update(is_enough and (not recovers if had_more else self._has_plateaued)):
+            return None
+        where = "the loop's own batches" if self.series == SERIES["online"] else "generated samples"
+        reason = "the generator had them" if had_more else "the generator has stopped improving"
+        what = f"{missing:.0f} of {modes:.0f} modes of the real data are missing in {where}; {reason}."
+        return self.verdict(self.series[0], missing, what)
+
+    def _add(self, step: int, missing: float, distance: float) -> bool:
+        """Add an evaluation; return True if the distance falls back to what it was."""
+        last = 1 - self.confirmations
+        self._missing, self._steps = [*self._missing[last:], missing], [*self._steps[last:], step]
+        self._distances = [*self._distances[last:], distance]
+        self._has_plateaued = self._plateau.update(distance)
+        self._lowest_distance = min(self._lowest_distance, distance)
+        if self.is_ready:  # a number that was missing several times in a row is not chance
+            most = max(self._missing)
+            self._fewest_missing = most if self._fewest_missing < 0.0 else min(self._fewest_missing, most)
+        is_close = distance < self.max_recovery_distance_ratio * self._lowest_distance
+        return distance < (1.0 - self.recovery_ratio) * max(self._distances) and is_close
+
+    @property
+    def is_ready(self) -> bool:
+        """True after enough evaluations."""
+        return len(self._steps) >= self.confirmations
+
+    @property
+    def has_plateaued(self) -> bool:
+        """True if the distance has ceased to fall."""
+        return self._has_plateaued
+
+    def verdict(self, signal: str, value: float, explanation: str) -> Verdict:
+        """Return a verdict from the evaluations that agree."""
+        return Verdict(
+            value=value,
+            threshold=1.0,
+            signal=signal,
+            window=self._steps[-1] - self._steps[0] + 1,
+            origin="real samples of the same training",
+            explanation=explanation,
+        )
 
 
 class ModeDropping(Detector):
@@ -72,8 +165,8 @@ class ModeDropping(Detector):
     title = "mode dropping"
     severity = Severity.TICKET
     kind = FailureKind.DIVERSITY
-    inputs = ("modes_missing", "modes", "frechet", "groups_off_target", "reference")
-    required = ("modes_missing", "frechet")
+    inputs = (*(name for names in SERIES.values() for name in names), "groups_off_target")
+    required = tuple(names[:3] for names in SERIES.values())
     causal_priority = 1
     tunable = {"min_missing_share": (0.04, 0.4), "min_improvement": (0.3, 0.02), "patience": (2, 12), "confirmations": (2, 8)}
 
@@ -90,59 +183,24 @@ class ModeDropping(Detector):
         self.min_missing_share, self.min_improvement = min_missing_share, min_improvement
         self.patience, self.confirmations = patience, confirmations
         self.recovery_ratio, self.max_recovery_distance_ratio = recovery_ratio, max_recovery_distance_ratio
-        self._reset(1.0)
-
-    def _reset(self, reference: float) -> None:
-        """Start from the beginning with another reference."""
-        self._reference = reference
-        self._plateau = Plateau(self.patience, self.min_improvement)
-        self._missing: list[float] = []
-        self._distances: list[float] = []
-        self._lowest_distance = math.inf
-        self._steps: list[int] = []
-        self._fewest_missing = -1.0
-        self._missing_streak, self._off_target_streak = Streak(self.confirmations), Streak(self.confirmations)
+        self._tiers = {tier: _MissingModes(tier, self) for tier in SERIES}
+        self._off_target_streak = Streak(confirmations)
 
     def update(self, readings: Readings) -> DetectorResult:
-        missing, modes, distance, off_target, reference = readings.select(self.inputs)
-        if is_finite(reference) and reference != self._reference:
-            self._reset(reference)
-        if not (is_finite(missing) and is_finite(modes) and is_finite(distance)):
-            return None
-        self._missing = [*self._missing, missing][-self.confirmations :]
-        self._steps = [*self._steps, readings.step][-self.confirmations :]
-        self._distances = [*self._distances, distance][-self.confirmations :]
-        has_plateaued = self._plateau.update(distance)
-        self._lowest_distance = min(self._lowest_distance, distance)
-        close = distance < self.max_recovery_distance_ratio * self._lowest_distance
-        recovers = distance < (1.0 - self.recovery_ratio) * max(self._distances) and close
-        had_more = self._fewest_missing >= 0.0 and missing > self._fewest_missing
-        enough = missing >= max(1.0, float(round(self.min_missing_share * modes)))
-        if len(self._missing) == self.confirmations:  # a number that was missing several times in a row is not chance
-            most = max(self._missing)
-            self._fewest_missing = most if self._fewest_missing < 0.0 else min(self._fewest_missing, most)
-        is_missing = self._missing_streak.update(enough and (not recovers if had_more else has_plateaued))
-        is_off_target = self._off_target_streak.update(is_finite(off_target) and off_target >= 1.0 and has_plateaued)
-        if is_missing:
-            reason = "that the generator had" if had_more else "and the generator has stopped improving"
-            return self._verdict("modes_missing", missing, f"{missing:.0f} of {modes:.0f} modes of the real data are missing, {reason}.")
-        if is_off_target and is_finite(off_target):
-            return self._verdict("groups_off_target", off_target, f"{off_target:.0f} groups cannot have their declared share.")
-        return None
+        verdicts = [tier.update(readings) for tier in self._tiers.values()]
+        return next((verdict for verdict in verdicts if verdict is not None), self._evaluate_groups(readings))
 
-    def _verdict(self, signal: str, value: float, explanation: str) -> Verdict:
-        return Verdict(
-            value=value,
-            threshold=1.0,
-            signal=signal,
-            window=self._steps[-1] - self._steps[0] + 1,
-            origin="real samples of the same training",
-            explanation=explanation,
-        )
+    def _evaluate_groups(self, readings: Readings) -> Verdict | None:
+        off_target, evaluations = readings.values.get("groups_off_target"), self._tiers["rich"]
+        if not is_finite(off_target):
+            return None
+        if not self._off_target_streak.update(off_target >= 1.0 and evaluations.has_plateaued):
+            return None
+        return evaluations.verdict("groups_off_target", off_target, f"{off_target:.0f} groups cannot have their declared share.")
 
     @property
     def is_ready(self) -> bool:
-        return len(self._steps) >= self.confirmations
+        return any(state.is_ready for state in self._tiers.values())
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:

@@ -215,7 +215,7 @@ class NetworkNotUpdated(Detector):
     severity = Severity.PAGE
     kind = FailureKind.WIRING
     inputs = (*(f"{family}/{role}" for role in ("g", "d") for family in FAMILIES), *LEAD_INPUTS)
-    required = ("updates_attempted/g", "updates_performed/g")
+    required = (("updates_attempted/g", "updates_performed/g"),)
     is_optional = True
     causal_priority = 1
     resolve_after = 20

@@ -93,7 +93,7 @@ class Oscillation(Detector):
     severity = Severity.TICKET
     kind = FailureKind.NUMERICS
     inputs = ("fake_shift", "energy_distance", "d_auc", "pairwise_ratio", "vendi_ratio", "update_to_weight/g", "update_to_weight/d")
-    required = ("fake_shift", "energy_distance")
+    required = (("fake_shift", "energy_distance"),)
     fire_after = 40
     resolve_after = 200
     causal_priority = 3

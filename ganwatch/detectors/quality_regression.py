@@ -1,11 +1,12 @@
 """Generated samples are clearly further from real ones than they were.
 
 How it is detected
-    The Fréchet distance, measured on the same inputs and against the same real samples each time, against the run's best value, the median
-    of three evaluations in a row. Each of the last three has to be several standard errors above it, and a multiple of it, since a single
-    evaluation without averaged weights may be far from its neighbours. Own measures with a direction (`score`, `cost`) are
-    watched for the first alone. A `budget` may be given that the distance must not exceed. Where the resolution of the data grows, the
-    best value starts from the beginning.
+    The Fréchet distance against the run's best value, the median of three evaluations in a row: that of the loop's own batches to the
+    first real ones, every 80 steps (`online_frechet/fake`), and that of each evaluation on the same inputs and real samples (`frechet`).
+    Each of the last three has to be several standard errors above the best, and a multiple of it, since a single evaluation without
+    averaged weights may be far from its neighbours. Where a distance comes without its error, the usual change from one value to the next
+    stands for it. Own measures with a direction (`score`, `cost`) are watched for the standard errors alone. A `budget` may be given that
+    `frechet` must not exceed. Where the resolution of the data grows, the best value starts from the beginning.
 
     The energy distance of the loop's own fakes is read more often. It counts where nearly all of its last values are a multiple of that of
     the run's best state and lie many times its usual scatter above it, and the fakes do not wander: those that do oscillate or have
@@ -23,8 +24,8 @@ What to do
     rates fall, or average the weights.
 
 Blind spots
-    Evaluations are few, as they may take 1 % of the training's time, and a verdict needs three. A defect that the features do not
-    represent is not found. The energy distance shows gross changes alone, and none of fakes that never came near the real data.
+    A defect that the features do not represent is not found; those of the online distance are projected pixels. The energy distance shows
+    gross changes alone, and none of fakes that never came near the real data.
 
 Calibration
     No failure of the corpus is named by it. Of the runs of the final part it fired on 0 of 216 healthy ones (`make corpus-table`). Tests
@@ -38,6 +39,7 @@ References
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterator
 
 from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severity, Verdict
@@ -45,7 +47,13 @@ from ganwatch.core.own_best import OwnBest
 from ganwatch.core.readings import Readings, is_finite
 from ganwatch.core.statistics import Window
 
-BETTER_SIGNS = {"frechet": -1.0, "cost": -1.0, "score": 1.0}
+ONLINE = "online_frechet/fake"
+MIN_ONLINE_DISTANCE = 0.02
+"""Floor, in variances of the reals, of the best online distance, which lies around 0 for equal distributions."""
+MIN_CHANGES, MAX_CHANGES = 5, 40
+"""Latest changes from one value to the next that stand for a missing error."""
+DISTANCES = ("frechet", "online_frechet")
+BETTER_SIGNS = dict.fromkeys((*DISTANCES, "cost"), -1.0) | {"score": 1.0}
 """Families of signals that are evaluated, with the sign of an improvement."""
 CONFIRMATIONS = 3
 """Consecutive evaluations that must agree."""
@@ -86,8 +94,10 @@ class QualityRegression(Detector):
     title = "quality regression"
     severity = Severity.TICKET
     kind = FailureKind.QUALITY
-    inputs = ("frechet", "frechet_error", "reference", "energy_distance", "fake_shift")
-    required = ("frechet",)
+    inputs = (
+        ONLINE, "online_frechet_error/fake", "online_reference", "frechet", "frechet_error", "reference", "energy_distance", "fake_shift",
+    )  # fmt: skip
+    required = ((ONLINE,), ("frechet",), ("energy_distance", "fake_shift"))
     tunable = {"distance_ratio": (1.2, 4.0), "min_sigmas": (2.0, 10.0), "energy_ratio": (5.0, 40.0), "energy_sigmas": (4.0, 20.0)}
 
     def __init__(
@@ -107,13 +117,19 @@ class QualityRegression(Detector):
         """The latest evaluations by series: value, standard error and step."""
         self._best: dict[str, list[float]] = {}
         """The best evaluation by series: value, standard error and step."""
-        self._reference = 1.0
+        self._last: dict[str, float] = {}
+        """The latest value of series without errors."""
+        self._changes: dict[str, list[float]] = {}
+        """The latest changes from one of their values to the next."""
+        self._references = {"reference": 1.0, "online_reference": 1.0}
 
     def update(self, readings: Readings) -> DetectorResult:
-        reference = readings.values.get("reference")
-        if reference is not None and reference != self._reference:
-            self._recent, self._best, self._reference = {}, {}, reference
-            self._energy.forget()
+        for name, known in self._references.items():
+            reference = readings.values.get(name)
+            if is_finite(reference) and reference != known:
+                self._references[name] = reference
+                self._recent, self._best, self._last, self._changes = {}, {}, {}, {}
+                self._energy.forget()
         verdicts = [self._evaluate(series, readings) for series in readings.values if series.partition("/")[0] in BETTER_SIGNS]
         return next((verdict for verdict in verdicts if verdict is not None), self._evaluate_energy(readings))
 
@@ -136,11 +152,27 @@ class QualityRegression(Detector):
             onset=best.since,
         )
 
-    def _evaluate(self, series: str, readings: Readings) -> Verdict | None:
+    def _find_error(self, series: str, value: float, readings: Readings) -> float | None:
+        """Return the standard error of a value, or the usual change from one value to the next; None while neither is known."""
         family, _, name = series.partition("/")
-        sign = BETTER_SIGNS[family]
-        value, error = readings.select((series, f"measure_error/{name}" if name else f"{family}_error"))
-        if not is_finite(value) or not is_finite(error):
+        is_own = family not in DISTANCES
+        error = readings.values.get(f"measure_error/{name}" if is_own else series.replace(family, f"{family}_error"))
+        if error is not None:
+            return error
+        last, self._last[series] = self._last.get(series), value
+        if last is None:
+            return None
+        changes = self._changes[series] = [*self._changes.get(series, [])[1 - MAX_CHANGES :], abs(value - last)]
+        return statistics.median(changes) if len(changes) >= MIN_CHANGES else None
+
+    def _evaluate(self, series: str, readings: Readings) -> Verdict | None:
+        family = series.partition("/")[0]
+        sign, value = BETTER_SIGNS[family], readings.values[series]
+        if not is_finite(value):
+            return None
+        value = max(value, MIN_ONLINE_DISTANCE) if series == ONLINE else value
+        error = self._find_error(series, value, readings)
+        if not is_finite(error):
             return None
         recent = self._recent[series] = [*self._recent.get(series, [])[1 - CONFIRMATIONS :], [value, error, float(readings.step)]]
         if len(recent) < CONFIRMATIONS:
@@ -152,10 +184,10 @@ class QualityRegression(Detector):
         now, now_error, _ = max(recent, key=lambda one: sign * one[0])
         margin = self.min_sigmas * math.hypot(now_error, best[1])
         threshold, origin = best[0] - sign * margin, f"the run's best value, up to step {best[2]:.0f}"
-        if family == "frechet":
+        if family in DISTANCES:
             threshold = max(threshold, self.distance_ratio * best[0])
-            if self.budget is not None and best[0] <= self.budget and self.budget + margin < threshold:
-                threshold, origin = self.budget + margin, "the budget"
+        if series == "frechet" and self.budget is not None and best[0] <= self.budget and self.budget + margin < threshold:
+            threshold, origin = self.budget + margin, "the budget"
         if sign * (now - threshold) >= 0.0:
             return None
         return Verdict(

@@ -110,7 +110,7 @@ class RangeMismatch(Detector):
     severity = Severity.TICKET
     kind = FailureKind.DATA
     inputs = ("data_min/real", "data_max/real", "data_min/fake", "data_max/fake", "data_reach/real")
-    required = inputs[:4]
+    required = (inputs[:4],)
     tunable = {"reach_ratio": (2.0, 30.0), "excess_ratio": (0.1, 2.0), "window": (40, 400)}
 
     def __init__(self, *, reach_ratio: float = 8.0, excess_ratio: float = 0.5, window: int = 120) -> None:

@@ -69,7 +69,7 @@ class RepeatedBatches(Detector):
     severity = Severity.PAGE
     kind = FailureKind.WIRING
     inputs = ("batches_repeated/real", "batches_repeated/latent", "batch_size/real", "dataset_size", "updates_performed/d")
-    required = ("batches_repeated/real",)
+    required = (("batches_repeated/real",),)
     is_optional = True
     tunable = {"min_repeats": (8, 11)}
 

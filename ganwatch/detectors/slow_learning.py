@@ -140,7 +140,7 @@ class SlowLearning(Detector):
     severity = Severity.TICKET
     kind = FailureKind.WIRING
     inputs = (*(f"{family}/{role}" for role in ("g", "d") for family in FAMILIES), "energy_distance", "d_auc", "grad_first_to_last/g")
-    required = ("learning_rate/g", "update_to_weight/g")
+    required = (("learning_rate/g", "update_to_weight/g"),)
     is_optional = True
     causal_priority = 2
 

@@ -79,7 +79,7 @@ class Stall(Detector):
     severity = Severity.TICKET
     kind = FailureKind.QUALITY
     inputs = ("update_to_weight/g", "energy_distance", "precision", "coverage", "d_auc")
-    required = ("update_to_weight/g", "energy_distance")
+    required = (("update_to_weight/g", "energy_distance"),)
     causal_priority = 1
     explains = ("GW101", "GW102", "GW103")
     tunable = {

@@ -103,7 +103,7 @@ class VanishingGradients(Detector):
         "grad_norm/g", "grad_first_to_last/g", "update_to_weight/g", "d_auc", "weight_norm/g", "weight_norm/d", "energy_distance",
         "pairwise_ratio", "grad_to_output/g",
     )  # fmt: skip
-    required = ("grad_norm/g",)
+    required = (("grad_norm/g",),)
     causal_priority = 1
     tunable = {
         "min_norm_ratio": (0.1, 1e-3),

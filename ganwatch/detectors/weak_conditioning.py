@@ -3,7 +3,8 @@
 How it is detected
     Generated samples are classified by the labels of the nearest real ones, and real samples by those of the others. The share of generated
     samples that have the requested label is compared with that of the real ones, over three evaluations in a row, once the Fréchet distance
-    has ceased to fall. Agreement no better than chance counts while the distance still falls: over five evaluations in a row whose samples
+    has ceased to fall. Both tiers of quality are judged alike: the online one, every 80 steps, from the loop's own batches, and each
+    evaluation. Agreement no better than chance counts while the distance still falls: over five evaluations in a row whose samples
     show at least half of the labels, over three if the labels were obeyed before, and over ten in any case.
 
 Why it matters
@@ -36,12 +37,90 @@ from collections.abc import Iterator
 
 from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severity, Verdict
 from ganwatch.core.readings import Readings, is_finite
-from ganwatch.core.statistics import Plateau, Streak
+from ganwatch.core.statistics import Plateau, Stateful, Streak
 
 CHANCE_SHARE = 0.25
 """Part of the way from chance to the agreement of real samples below which agreement is no better than chance."""
 MAX_MISSING_SHARE = 0.5
 """Share of the labels without samples up to which the samples are good enough for their labels to be judged."""
+SERIES = {
+    "online": (
+        "online_label_agreement/fake", "online_label_agreement_error/fake", "online_label_agreement/real", "online_frechet/fake",
+        "online_modes", "online_modes_missing/fake",
+    ),
+    "rich": (
+        "label_agreement/fake", "label_agreement_error/fake", "label_agreement/real", "frechet", "modes", "modes_missing",
+    ),
+}  # fmt: skip
+"""Inputs of each tier of quality: agreement, its error, that of reals, distance, modes, and missing ones."""
+MIN_ONLINE_DISTANCE = 0.01
+"""Floor, in variances of the reals, of the online distance, which is without bias and lies around 0 for equal distributions."""
+
+
+class _Agreement(Stateful):
+    """Agreement with the requested labels in one tier of quality, over the evaluations.
+
+    Parameters
+    ----------
+    detector : WeakConditioning
+        The detector whose arguments apply.
+    """
+
+    def __init__(self, detector: WeakConditioning) -> None:
+        self.agreement_ratio, self.min_sigmas = detector.agreement_ratio, detector.min_sigmas
+        self.patience, self.confirmations = detector.patience, detector.confirmations
+        self._plateau = Plateau(detector.patience, detector.min_improvement)
+        self._steps: list[int] = []
+        self._weak_streak = Streak(detector.confirmations)
+        self._was_obeyed = False
+        self._chance_steps: list[int] = []
+        """Steps of the evaluations in a row at which agreement was no better than chance."""
+        self._shown_streak = 0
+        """Evaluations among them, the latest in a row, whose samples show most of the labels."""
+
+    def update(self, readings: Readings, names: tuple[str, ...]) -> Verdict | None:
+        """Take the readings of a step."""
+        fake, error, real, distance, modes, missing = readings.select(names)
+        if not (is_finite(fake) and is_finite(error) and is_finite(real) and is_finite(distance)):
+            return None
+        self._steps = [*self._steps, readings.step][-self.confirmations :]
+        has_plateaued = self._plateau.update(max(distance, MIN_ONLINE_DISTANCE) if names == SERIES["online"] else distance)
+        threshold = self.agreement_ratio * real
+        is_weak = fake + self.min_sigmas * max(error, math.ulp(1.0)) < threshold
+        weak_for_long = self._weak_streak.update(has_plateaued and is_weak)
+        chance = 1.0 / modes if modes else 0.0
+        chance_bound = chance + CHANCE_SHARE * (real - chance)
+        self._update_chance(
+            readings.step,
+            is_chance=fake + self.min_sigmas / math.sqrt(self.patience) * error < chance_bound,
+            shows_labels=bool(modes) and missing is not None and missing <= MAX_MISSING_SHARE * (modes or 0.0),
+        )
+        self._was_obeyed = self._was_obeyed or fake >= threshold
+        needed = self.confirmations if self._was_obeyed else self.patience
+        is_ignored = self._shown_streak >= needed or len(self._chance_steps) >= 2 * self.patience
+        if not (weak_for_long or is_ignored):
+            return None
+        first = self._chance_steps[-needed:][0] if is_ignored else self._steps[0]
+        return Verdict(
+            value=fake,
+            threshold=chance_bound if is_ignored else threshold,
+            signal=names[0],
+            window=readings.step - first + 1,
+            origin="the agreement of real samples",
+            onset=self._chance_steps[0] if is_ignored else None,
+            explanation=f"{fake:.0%} of the generated samples have the requested label, {real:.0%} of the real ones theirs.",
+        )
+
+    def _update_chance(self, step: int, *, is_chance: bool, shows_labels: bool) -> None:
+        """Take an evaluation into the streak of those at which agreement is no better than chance."""
+        self._chance_steps = [*self._chance_steps, step][-2 * self.patience :] if is_chance else []
+        self._shown_streak = self._shown_streak + 1 if is_chance and shows_labels else 0
+
+    @property
+    def is_ready(self) -> bool:
+        """True after enough evaluations."""
+        return len(self._steps) >= self.confirmations
+
 
 class WeakConditioning(Detector):
     """Fire when generated samples have the requested label far more seldom than real ones have theirs.
@@ -72,8 +151,8 @@ class WeakConditioning(Detector):
     severity = Severity.TICKET
     kind = FailureKind.DIVERSITY
     is_optional = True
-    inputs = ("label_agreement/fake", "label_agreement_error/fake", "label_agreement/real", "frechet", "modes", "modes_missing")
-    required = ("label_agreement/fake",)
+    inputs = tuple(name for names in SERIES.values() for name in names)
+    required = tuple(names[:4] for names in SERIES.values())
     tunable = {
         "agreement_ratio": (0.9, 0.4),
         "min_sigmas": (2.0, 8.0),
@@ -93,55 +172,15 @@ class WeakConditioning(Detector):
     ) -> None:
         self.agreement_ratio, self.min_sigmas, self.min_improvement = agreement_ratio, min_sigmas, min_improvement
         self.patience, self.confirmations = patience, confirmations
-        self._plateau = Plateau(patience, min_improvement)
-        self._steps: list[int] = []
-        self._weak_streak = Streak(confirmations)
-        self._was_obeyed = False
-        self._chance_steps: list[int] = []
-        """Steps of the evaluations in a row at which agreement was no better than chance."""
-        self._shown_streak = 0
-        """Evaluations among them, the latest in a row, whose samples show most of the labels."""
+        self._tiers = {tier: _Agreement(self) for tier in SERIES}
 
     def update(self, readings: Readings) -> DetectorResult:
-        fake, error, real, distance, modes, missing = readings.select(self.inputs)
-        if not (is_finite(fake) and is_finite(error) and is_finite(real) and is_finite(distance)):
-            return None
-        self._steps = [*self._steps, readings.step][-self.confirmations :]
-        has_plateaued = self._plateau.update(distance)
-        threshold = self.agreement_ratio * real
-        is_weak = fake + self.min_sigmas * max(error, math.ulp(1.0)) < threshold
-        weak_for_long = self._weak_streak.update(has_plateaued and is_weak)
-        chance = 1.0 / modes if modes else 0.0
-        chance_bound = chance + CHANCE_SHARE * (real - chance)
-        self._update_chance(
-            readings.step,
-            is_chance=fake + self.min_sigmas / math.sqrt(self.patience) * error < chance_bound,
-            shows_labels=bool(modes) and missing is not None and missing <= MAX_MISSING_SHARE * (modes or 0.0),
-        )
-        self._was_obeyed = self._was_obeyed or fake >= threshold
-        needed = self.confirmations if self._was_obeyed else self.patience
-        is_ignored = self._shown_streak >= needed or len(self._chance_steps) >= 2 * self.patience
-        if not (weak_for_long or is_ignored):
-            return None
-        first = self._chance_steps[-needed:][0] if is_ignored else self._steps[0]
-        return Verdict(
-            value=fake,
-            threshold=chance_bound if is_ignored else threshold,
-            signal="label_agreement/fake",
-            window=readings.step - first + 1,
-            origin="the agreement of real samples",
-            onset=self._chance_steps[0] if is_ignored else None,
-            explanation=f"{fake:.0%} of the generated samples have the requested label, {real:.0%} of the real ones theirs.",
-        )
-
-    def _update_chance(self, step: int, *, is_chance: bool, shows_labels: bool) -> None:
-        """Take an evaluation into the streak of those at which agreement is no better than chance."""
-        self._chance_steps = [*self._chance_steps, step][-2 * self.patience :] if is_chance else []
-        self._shown_streak = self._shown_streak + 1 if is_chance and shows_labels else 0
+        verdicts = (self._tiers[tier].update(readings, names) for tier, names in SERIES.items())
+        return next((verdict for verdict in list(verdicts) if verdict is not None), None)
 
     @property
     def is_ready(self) -> bool:
-        return len(self._steps) >= self.confirmations
+        return any(tier.is_ready for tier in self._tiers.values())
 
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:

@@ -40,6 +40,31 @@ class SampleResolution:
         return self.shape == other.shape and not low < MIN_SHARPNESS_RATIO * high
 
 
+class ResolutionWatch:
+    """Notices that reals have another resolution than those that others are compared with.
+
+    Examples
+    --------
+    >>> import torch
+    >>> watch, known = ResolutionWatch(), SampleResolution((1, 2, 2), math.nan)
+    >>> [watch.update(known, torch.zeros(4, 1, side, side)) for side in (2, 4, 4)], watch.is_confirmed
+    ([False, True, True], True)
+    """
+
+    def __init__(self) -> None:
+        self._mismatches = 0
+
+    def update(self, known: SampleResolution, samples: Tensor) -> bool:
+        """Take a batch of reals; return True if it has another resolution."""
+        self._mismatches = 0 if known.matches(SampleResolution.of(samples)) else self._mismatches + 1
+        return self._mismatches > 0
+
+    @property
+    def is_confirmed(self) -> bool:
+        """True if enough batches in a row have another resolution."""
+        return self._mismatches >= READS_PER_CONFIRMATION
+
+
 def measure_sharpness(samples: Tensor) -> float:
     """Return the mean difference of neighbours in the rows of images (N, C, H, W), in standard deviations; NaN for other samples.
 

@@ -21,7 +21,7 @@ from ganwatch.evaluation.fixed_inputs import FixedInputs
 from ganwatch.evaluation.gallery import MAX_TILES, to_pixels
 from ganwatch.evaluation.generator_sampler import GeneratorSampler
 from ganwatch.evaluation.heldout import HeldoutSamples
-from ganwatch.evaluation.resolution import READS_PER_CONFIRMATION, SampleResolution
+from ganwatch.evaluation.resolution import ResolutionWatch, SampleResolution
 from ganwatch.isolation.random_state import preserved_random_state
 from ganwatch.probes import quality_values
 from ganwatch.probes.quality_budget import TimeBudget
@@ -135,7 +135,7 @@ class Quality(Probe):
         self._reference: Reference | None = None
         self._missing: list[int] = []
         """Places of reals whose modes are missing."""
-        self._mismatches, self._reference_count = 0, 1
+        self._resolution, self._reference_count = ResolutionWatch(), 1
 
     def read(self, step: StepView) -> dict[str, float]:
         if self._sampler is None or not self._sampler.is_allowed:
@@ -159,12 +159,12 @@ class Quality(Probe):
         real = step.last_call("d", "real", in_g_phase=False)
         if self._reals is None or real is None:
             return False
-        self._mismatches = 0 if self._reals.resolution.matches(SampleResolution.of(real.inputs[0])) else self._mismatches + 1
-        if self._mismatches >= READS_PER_CONFIRMATION:
+        is_other = self._resolution.update(self._reals.resolution, real.inputs[0])
+        if self._resolution.is_confirmed:
             log.info("real samples have changed their shape or resolution: quality is measured against new ones")
             self._reals = self._reference = None
-            self._missing, self._mismatches, self._reference_count = [], 0, self._reference_count + 1
-        return self._mismatches > 0
+            self._missing, self._resolution, self._reference_count = [], ResolutionWatch(), self._reference_count + 1
+        return is_other
 
     def _is_ready(self) -> bool:
         return self._inputs.is_full and (self._reals is not None or self._collector.is_full)

@@ -41,7 +41,12 @@ class RealCollector:
             return False
         sample = self._batches[0][0][0]
         affordable = max(MIN_SAMPLES, MAX_BYTES // max(1, sample.numel() * sample.element_size()))
-        return sum(len(batch) for batch, _ in self._batches) >= min(self.count, affordable)
+        return self.size >= min(self.count, affordable)
+
+    @property
+    def size(self) -> int:
+        """Number of reals so far."""
+        return sum(len(batch) for batch, _ in self._batches)
 
     def add(self, call: Call) -> None:
         """Add the batch of a call, unless there are enough reals; a batch of another shape replaces those so far."""

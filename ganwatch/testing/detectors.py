@@ -76,7 +76,8 @@ def _check_class(cls: type[Detector]) -> None:
     require(isinstance(inputs, tuple) and len(inputs) > 0, who, "inputs must be a tuple of series", inputs)
     unknown = [name for name in inputs or () if (signal := find_signal(name)) is None or bool(signal.label) != ("/" in name)]
     require(not unknown, who, "inputs must be series of the catalogue, with a label if their family has one", unknown)
-    require(set(cls.required) <= set(inputs or ()), who, "required must be some of the inputs", cls.required)
+    is_among = all(isinstance(one, tuple) and set(one) <= set(inputs or ()) and one for one in cls.required)
+    require(is_among, who, "required must be tuples of some of the inputs", cls.required)
     for name, minimum in (("fire_after", 0), ("resolve_after", 1), ("causal_priority", -math.inf)):
         value = getattr(cls, name)
         require(type(value) is int and value >= minimum, who, f"{name} must be a whole number >= {minimum}", value)

@@ -53,13 +53,15 @@ def stub(**facts):
 @pytest.mark.parametrize(
     ("detector", "series", "reason", "last_step"),
     [
-        (stub(required=("d_auc",)), ALWAYS, "needs d_auc", None),
-        (stub(required=("d_auc", "energy_distance")), ALWAYS | {"d_auc": (20, 1000)}, "needs energy_distance", None),
-        (stub(required=("d_auc",)), ALWAYS | {"d_auc": (20, 600)}, "no d_auc since", 600),
+        (stub(required=(("d_auc",),)), ALWAYS, "needs d_auc", None),
+        (stub(required=(("d_auc", "energy_distance"),)), ALWAYS | {"d_auc": (20, 1000)}, "needs energy_distance", None),
+        (stub(required=(("d_auc",),)), ALWAYS | {"d_auc": (20, 600)}, "no d_auc since", 600),
+        (stub(required=(("d_auc", "loss/g"), ("frechet",))), ALWAYS, "needs d_auc, or frechet", None),
+        (stub(required=(("d_auc",), ("frechet",))), ALWAYS | {"d_auc": (20, 600), "frechet": (20, 400)}, "no d_auc since", 600),
         (stub(inputs=("d_auc", "energy_distance")), ALWAYS, "needs one of d_auc, energy_distance", None),
         (stub(inputs=("d_auc", "energy_distance")), ALWAYS | {"d_auc": (20, 300), "energy_distance": (20, 500)},
          "no d_auc and energy_distance since", 300),
-        (stub(required=("d_auc",), ready_at=2000), ALWAYS | {"d_auc": (20, 600)}, "no d_auc since step 600", None),
+        (stub(required=(("d_auc",),), ready_at=2000), ALWAYS | {"d_auc": (20, 600)}, "no d_auc since step 600", None),
         (stub(ready_at=1001), ALWAYS, "too early", None),
     ],
 )  # fmt: skip
@@ -74,9 +76,9 @@ def test_a_detector_that_cannot_judge_is_named_with_what_it_lacks(detector, seri
 
 def test_a_run_is_clean_if_all_was_judged_and_has_incidents_if_one_fired():
     series = ALWAYS | {"d_auc": (20, 1000)}
-    assert run(stub(required=("d_auc",)), series).conclusion is Conclusion.CLEAN
-    assert run(stub(required=("d_auc",)), ALWAYS | {"d_auc": (20, 940)}).conclusion is Conclusion.CLEAN  # the next one may still come
-    outcome = run(stub(required=("energy_distance",), fires_at=500), series)
+    assert run(stub(required=(("d_auc",),)), series).conclusion is Conclusion.CLEAN
+    assert run(stub(required=(("d_auc",),)), ALWAYS | {"d_auc": (20, 940)}).conclusion is Conclusion.CLEAN  # the next one may still come
+    outcome = run(stub(required=(("energy_distance",),), fires_at=500), series)
     assert (outcome.conclusion, outcome.incidents, len(outcome.unjudged)) == (Conclusion.INCIDENTS, ("ACME-1",), 1)
     assert outcome.headline == "1 incident: stub (ACME-1)"
     older = {name: value for name, value in outcome.to_plain().items() if name != "titles"}
@@ -89,10 +91,10 @@ def test_a_run_is_clean_if_all_was_judged_and_has_incidents_if_one_fired():
 
 
 def test_what_does_not_apply_is_not_missing():
-    assert run(stub(required=("d_auc",), is_optional=True), ALWAYS).conclusion is Conclusion.CLEAN
-    assert run(stub(required=("d_auc",), is_optional=True), ALWAYS | {"d_auc": (20, 600)}).conclusion is Conclusion.NOT_JUDGED
+    assert run(stub(required=(("d_auc",),), is_optional=True), ALWAYS).conclusion is Conclusion.CLEAN
+    assert run(stub(required=(("d_auc",),), is_optional=True), ALWAYS | {"d_auc": (20, 600)}).conclusion is Conclusion.NOT_JUDGED
     results = {"ACME-1": NotApplicable("needs labels")}
-    assert find_unjudged([stub(required=("d_auc",))], results, {"loss/g": Span(1, 900, 900)}, 900) == []
+    assert find_unjudged([stub(required=(("d_auc",),))], results, {"loss/g": Span(1, 900, 900)}, 900) == []
 
 
 def test_errors_problems_and_networks_without_updates_are_told():
@@ -111,7 +113,7 @@ def test_errors_problems_and_networks_without_updates_are_told():
 
 
 def test_a_resumed_run_continues_its_coverage():
-    first, second = Monitor(detectors=[stub(required=("d_auc",))]), Monitor(detectors=[stub(required=("d_auc",))])
+    first, second = Monitor(detectors=[stub(required=(("d_auc",),))]), Monitor(detectors=[stub(required=(("d_auc",),))])
     for step in range(1, 301):
         first.add_readings(Readings(step, {"loss/g": 1.0, "updates_performed/d": 1.0} | ({"d_auc": 0.5} if step % 20 == 0 else {})))
     second.load_state_dict(json.loads(json.dumps(first.state_dict())))

@@ -204,7 +204,7 @@ def _absolute(self: Any, readings: Readings, result: Any) -> Any:
 BROKEN = {
     "code must be a letter and up to 31": _replaced(code="1GW"),
     "kind must be a FailureKind": _replaced(kind="numerics"),
-    "required must be some of the inputs": _replaced(required=("loss/d",)),
+    "required must be tuples of some of the inputs": _replaced(required=(("loss/d",),)),
     "is_ready must be True at the end of the demo": _replaced(is_ready=property(lambda self: False)),
     "title must be a text": _replaced(title=""),
     "severity must be a Severity": _replaced(severity="page"),

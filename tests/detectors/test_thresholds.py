@@ -109,7 +109,7 @@ DEFAULTS = {
         "min_variety_ratio": 2.5, "window": 400, "min_steps": 800,
     },
     "GW401": {"distance_ratio": 2.0, "min_sigmas": 4.0, "budget": None, "energy_ratio": 10.0, "energy_sigmas": 8.0},
-    "GW402": {},
+    "GW402": {"min_lost_share": 0.08},
     "GW403": {
         "rest_update_ratio": 1e-6, "rest_ratio": 5e-3, "min_distance_at_rest": 0.05, "min_distance": 0.1, "max_precision": 0.25,
         "max_coverage": 0.1, "max_auc": 0.98, "min_improvement": 0.1, "patience": 2000, "window": 200,
@@ -220,9 +220,15 @@ BAD_BATCH = [
     ),
 ]  # fmt: skip
 
+SHOWN = {"online_modes_missing/real": 0.0, "online_modes": 25.0}
 DATA_DRIFT = [
     Row("a score above one", DataDrift, ((300, {"drift_score": 1.01, "drift_effect": 0.2}),), (100,), (1.01, 1.0, "drift_score", 1, None),
         every=100, but=(But(0, {"drift_score": 0.99}), But(0, {"drift_effect": math.nan}), But(0, {"drift_score": math.inf}))),
+    Row("reals that have lost modes", DataDrift, ((500, SHOWN), (900, {"online_modes_missing/real": 2.0})), (700,),
+        (2.0, 2.0, "online_modes_missing/real", 200, 501), every=100, but=(
+            But(1, {"online_modes_missing/real": 1.0}), But(1, {"online_modes_missing/real": 1.0, "online_modes": 18.0}, (700,)),
+            But(1, {"online_modes_missing/real": 1.0, "online_modes": 19.0}), But(1, {"online_modes_missing/real": 2.0}, until=600),
+        )),
 ]  # fmt: skip
 
 LEADS = {"d_auc": 0.8, "energy_distance": 0.11}
@@ -484,6 +490,7 @@ COLLAPSE = [
 
 FALLS = lambda step: 1e9 * 0.8 ** (step / 150)
 STAYS = {"modes_missing": 0.0, "modes": 20.0, "frechet": 1.0}
+ONLINE, LOST = {"online_modes_missing/fake": 0.0, "online_modes": 25.0, "online_frechet/fake": 1.0}, {"online_modes_missing/fake": 3.0}
 FEW_MODES = {"modes": 4.0, "frechet": FALLS}
 DROPPING = [
     Row("modes that were there", ModeDropping, ((600, {**STAYS, "frechet": FALLS}), (1200, {"modes_missing": 2.0})), (900,),
@@ -505,6 +512,19 @@ DROPPING = [
     Row("more than the fewest of three", ModeDropping,
         ((1200, {**FEW_MODES, "modes_missing": series(*[5.0] * 3, *[1.0] * 3, 2.0)}),), (900,),
         every=100, but=(But(0, {"modes_missing": series(0.0, 1.0, 0.0, 1.0, 1.0)}),)),
+    Row("modes that the latest fakes had", ModeDropping,
+        ((600, {**ONLINE, "online_frechet/fake": lambda step: 0.95 ** (step / 100)}), (1200, LOST)), (900,),
+        (3.0, 1.0, "online_modes_missing/fake", 201, None), every=100, but=(
+            But(1, {"online_modes_missing/fake": 2.0}), But(1, {**LOST, "online_reference": 2.0}), But(1, {**LOST, "online_modes": None}),
+            But(1, {**LOST, "modes_missing": 0.0, "modes": 20.0, "frechet": 1.0}, (900,)),
+        )),
+    Row("modes that the latest fakes never had", ModeDropping, ((1200, {**ONLINE, **LOST}),), (800,), every=100, but=(
+        But(0, {**LOST, "online_frechet/fake": lambda step: 0.978 ** (step / 100)}),
+        But(0, {**LOST, "online_frechet/fake": lambda step: 0.009 * 0.9 ** (step / 100)}, (800,)),
+    )),
+    Row("modes that come back to the latest fakes", ModeDropping,
+        ((600, {**ONLINE, "online_frechet/fake": 0.5}), (1200, {**LOST, "online_frechet/fake": series(*[0.5] * 6, 0.8, 0.7, 0.63)})),
+        (1200,), every=100, but=(But(1, {**LOST, "online_frechet/fake": series(*[0.5] * 6, 0.8, 0.7, 0.65)}, (900,)),)),
     Row("groups off target", ModeDropping,
         ((1000, {**STAYS, "groups_off_target": 1.0}),), (800,), (1.0, 1.0, "groups_off_target", 201, None),
         every=100, but=(But(0, {"groups_off_target": 0.0}), But(0, {"frechet": FALLS}))),
@@ -518,6 +538,13 @@ CONDITIONING = [
             But(1, {"label_agreement/fake": 0.6}), But(1, {"label_agreement_error/fake": 0.02}), But(1, {"frechet": math.nan}),
             But(0, {"frechet": FALLS}), But(0, {"label_agreement/fake": 0.58}, (800,)),
             But(1, {"label_agreement/fake": 0.62, "label_agreement_error/fake": 0.002}, (1300,)),
+        )),
+    Row("labels of the latest fakes are not those requested", WeakConditioning,
+        ((1000, {f"online_{name}": value for name, value in LABELLED.items() if name != "frechet"} | {"online_frechet/fake": 0.1}),
+         (1500, {"online_label_agreement/fake": 0.58})), (1300,),
+        (0.58, 0.63, "online_label_agreement/fake", 201, None), every=100, but=(
+            But(1, {"online_label_agreement/fake": 0.6}), But(0, {"online_label_agreement/fake": 0.58}, (800,)),
+            But(0, {"online_label_agreement/fake": 0.58, "online_frechet/fake": lambda step: 0.009 * 0.9 ** (step / 100)}, (800,)),
         )),
     Row("labels are ignored while the fakes improve", WeakConditioning, ((1500, IGNORED),), (500,),
         (0.1, 0.3, "label_agreement/fake", 401, 100), (0.1, 0.3, "label_agreement/fake", 401, 600), every=100, but=(
@@ -546,6 +573,7 @@ NON_FINITE = [
 
 GOOD, SCORED = {"frechet": 1.0, "frechet_error": 0.05}, {"score/a": 0.8, "measure_error/a": 0.02}
 ERRORS = 0.05 * 2.0**0.5
+FAKES = {"online_frechet/fake": 0.1, "online_frechet_error/fake": 0.002}
 REGRESSION = [
     Row("twice as far as at best", QualityRegression, ((500, GOOD), (1000, {"frechet": 2.01})), (800,), (2.01, 2.0, "frechet", 201, None),
         (2.01, 2.0, "frechet", 201, None), origin="the run's best value, up to step 300", every=100, but=(
@@ -557,6 +585,20 @@ REGRESSION = [
         )),
     Row("twice as far as at a slightly better best", QualityRegression, ((300, GOOD), (600, {"frechet": 0.9}), (1000, {"frechet": 1.81})),
         (900,), every=100, but=(But(1, {"frechet": 1.1}),)),
+    Row("the latest fakes", QualityRegression, ((500, FAKES), (1000, {"online_frechet/fake": 0.21})), (800,),
+        (0.21, 0.2, "online_frechet/fake", 201, None), every=100, but=(
+            But(1, {"online_frechet/fake": 0.19}), But(1, {"online_frechet/fake": 0.21, "online_reference": 2.0}),
+            But(1, {"online_frechet/fake": 0.21, "online_frechet_error/fake": 0.03}),
+            But(0, {**FAKES, "online_frechet/fake": -0.01}, (800,)),
+        )),
+    Row("the latest fakes, near the reals", QualityRegression,
+        ((500, {**FAKES, "online_frechet/fake": -0.01}), (1000, {"online_frechet/fake": 0.041})), (800,),
+        (0.041, 0.04, "online_frechet/fake", 201, None), every=100, but=(But(1, {"online_frechet/fake": 0.039}),)),
+    Row("a distance without its error", QualityRegression,
+        ((1000, {"frechet": lambda step: 1.0 + 0.1 * (step // 100 % 2)}), (1500, {"frechet": lambda step: 2.3 + 0.1 * (step // 100 % 2)})),
+        (1300,), every=100, but=(
+            But(0, {}, until=500), But(0, {"frechet": lambda step: 1.0 + 0.3 * (step // 100 % 2)}),
+        )),
     Row("by four errors", QualityRegression, ((500, {**GOOD, "frechet_error": 0.2}), (1000, {"frechet": 2.14})), (800,),
         (2.14, 1.0 + 16.0 * ERRORS, "frechet", 201, None), every=100, but=(But(1, {"frechet": 2.12}),)),
     Row("over the budget", partial(QualityRegression, budget=1.5), ((500, GOOD), (1000, {"frechet": 1.79})), (800,),

@@ -1,0 +1,191 @@
+"""The first real samples as projected values with modes, to which batches of the loop are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganwatch.evaluation.batch_sums import BatchSums
+from ganwatch.evaluation.tensor_state import pack, unpack
+from ganwatch.metrics.clusters import find_clusters
+from ganwatch.metrics.kmeans import assign
+from ganwatch.metrics.modes import MIN_REALS_PER_CLUSTER
+from ganwatch.metrics.neighbours import nearest_neighbours
+
+MAX_DIMENSIONS = 32
+MIN_REALS_PER_DIMENSION = 8
+"""Reals for each dimension of the features; fewer reduce the dimensions."""
+MAX_CLUSTERS = 25
+NEIGHBOURS = 5
+MIN_COLUMN_SCALE = 0.1
+"""Standard deviation of a column of vectors, against the median of all, below which it counts as that large."""
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """Linear map of values ``(N, F)`` to their first principal components ``(N, D)``.
+
+    Parameters
+    ----------
+    centre, scale : Tensor, shape (F,)
+    basis : Tensor, shape (F, D)
+    """
+
+    centre: Tensor
+    scale: Tensor
+    basis: Tensor
+
+    @classmethod
+    def fit(cls, values: Tensor, *, are_vectors: bool) -> Projection:
+        """Fit to values of reals. Columns of vectors are scaled to one spread, as each has a unit of its own; pixels are not."""
+        spread, centre = values.std(0), values.mean(0)
+        floor = (MIN_COLUMN_SCALE * spread.median()).clamp_min(1e-30)
+        scale = torch.maximum(spread, floor) if are_vectors else torch.ones_like(spread)
+        dimensions = max(1, min(MAX_DIMENSIONS, values.shape[1], len(values) // MIN_REALS_PER_DIMENSION))
+        return cls(centre, scale, principal_components((values - centre) / scale, dimensions))
+
+    def __call__(self, values: Tensor) -> Tensor:
+        """Return the features of values."""
+        return ((values - self.centre) / self.scale) @ self.basis
+
+    def to(self, device: torch.device) -> Projection:
+        """Return the projection on a device."""
+        return Projection(self.centre.to(device), self.scale.to(device), self.basis.to(device))
+
+
+class OnlineReference:
+    """Features of the first real samples and their modes, which are their labels, or else clusters.
+
+    Clusters are fitted to one half of the samples and counted on the other.
+
+    Parameters
+    ----------
+    values : Tensor, shape (N, F), float32
+        At least 40 finite samples; images averaged down.
+    labels : Tensor, shape (N,), int64, optional
+    are_vectors : bool
+        True if each column has a unit of its own.
+
+    Attributes
+    ----------
+    real : BatchSums
+        Sums over the reals so far; those that clusters were fitted to are counted in no mode.
+
+    Examples
+    --------
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> kinds = torch.randint(4, (200, 1), generator=generator)
+    >>> reals = torch.cat([kinds, kinds % 2], 1) + 0.01 * torch.randn(200, 2, generator=generator)
+    >>> reference = OnlineReference(reals, are_vectors=True)
+    >>> reference.sum_batch(reals[:20], None).modes.sort().values
+    tensor([3, 4, 6, 7])
+    """
+
+    def __init__(self, values: Tensor, labels: Tensor | None = None, *, are_vectors: bool = False) -> None:
+        self.projection = Projection.fit(values, are_vectors=are_vectors)
+        self.points = self.projection(values)
+        self.labels = labels
+        half = len(values) // 2
+        clusters = max(1, min(MAX_CLUSTERS, len(values) // MIN_REALS_PER_CLUSTER))
+        self.centres = find_clusters(self.points[:half], clusters) if labels is None else self.points[:0]
+        self.real = self._sum_reals(half)
+
+    @property
+    def size(self) -> int:
+        """Number of values of a sample."""
+        return len(self.projection.centre)
+
+    @property
+    def modes(self) -> int:
+        """Number of modes."""
+        return len(self.real.modes)
+
+    @cached_property
+    def kinds(self) -> Tensor:
+        """Different labels in rising order, shape (K,), int64; empty without labels."""
+        labels = self.points.new_empty(0, dtype=torch.int64) if self.labels is None else self.labels
+        kinds: Tensor = torch.unique(labels)
+        return kinds
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the tensors."""
+        return self.points.device
+
+    def to(self, device: torch.device) -> None:
+        """Move all tensors to a device."""
+        self.__dict__.pop("kinds", None)
+        self.projection, self.real = self.projection.to(device), self.real.to(device)
+        self.points, self.centres = self.points.to(device), self.centres.to(device)
+        if self.labels is not None:
+            self.labels = self.labels.to(device)
+
+    def sum_batch(self, values: Tensor, labels: Tensor | None) -> BatchSums:
+        """Return the sums over samples ``(N, F)`` with their requested labels ``(N,)``, if they are known."""
+        return self._sum(self.projection(values), labels, None)
+
+    def _sum(self, points: Tensor, labels: Tensor | None, produced: Tensor | None) -> BatchSums:
+        labelled = agreeing = torch.zeros((), dtype=torch.int64, device=points.device)
+        if self.labels is None:
+            places, count = assign(points, self.centres), len(self.centres)
+        else:
+            produced = self._classify(points) if produced is None else produced
+            places, count = torch.searchsorted(self.kinds, produced), len(self.kinds)
+            if labels is not None:
+                labelled, agreeing = labelled + len(labels), (produced == labels).sum()
+        modes = torch.nn.functional.one_hot(places, count).sum(0)
+        return BatchSums(len(points), points.sum(0), points.T @ points, modes, labelled, agreeing)
+
+    def _classify(self, points: Tensor) -> Tensor:
+        """Return the label that most of the nearest reals have: shape (N,), int64."""
+        assert self.labels is not None
+        return self.labels[nearest_neighbours(points, self.points, min(NEIGHBOURS, len(self.points)))[1]].mode(1).values
+
+    def _sum_reals(self, half: int) -> BatchSums:
+        if self.labels is None:
+            fitted, others = self._sum(self.points[:half], None, None), self._sum(self.points[half:], None, None)
+            return BatchSums.add_up([replace(fitted, modes=torch.zeros_like(fitted.modes)), others])
+        places = nearest_neighbours(self.points, None, min(NEIGHBOURS, len(self.points) - 1))[1]
+        return self._sum(self.points, self.labels, self.labels[places].mode(1).values)
+
+    def find_members(self, is_wanted: Tensor, limit: int) -> list[int]:
+        """Return places of the first reals, at most ``limit`` of each mode, whose mode is wanted: ``is_wanted`` has shape (K,), bool."""
+        modes = assign(self.points, self.centres) if self.labels is None else torch.searchsorted(self.kinds, self.labels)
+        wanted = is_wanted.nonzero()[:, 0].tolist()
+        return [place for mode in wanted for place in (modes == mode).nonzero()[:limit, 0].tolist()]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return plain types."""
+        one = self.projection
+        tensors = {"centre": one.centre, "scale": one.scale, "basis": one.basis, "points": self.points, "centres": self.centres}
+        return {name: pack(value) for name, value in (tensors | {"labels": self.labels}).items()} | {"real": self.real.state_dict()}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> OnlineReference:
+        """Restore a saved reference, on the host."""
+        self = cls.__new__(cls)
+        self.projection = Projection(*(unpack(state[name]) for name in ("centre", "scale", "basis")))
+        self.points, self.centres, self.labels = (unpack(state[name]) for name in ("points", "centres", "labels"))
+        self.real = BatchSums.from_state(state["real"])
+        return self
+
+
+def principal_components(rows: Tensor, dimensions: int) -> Tensor:
+    """Return the directions of the largest spread of centred rows (N, F), by descending spread: shape (F, dimensions), orthonormal.
+
+    >>> principal_components(torch.tensor([[2.0, 0.0], [-2.0, 0.0], [0.0, 1.0], [0.0, -1.0]]), 1).abs()
+    tensor([[1.],
+            [0.]])
+    """
+    n, size = rows.shape
+    if size <= n:
+        vectors: Tensor = torch.linalg.eigh(rows.T @ rows).eigenvectors
+        return vectors[:, -dimensions:].flip(1)
+    directions: Tensor = rows.T @ torch.linalg.eigh(rows @ rows.T).eigenvectors[:, -dimensions:].flip(1)
+    unit: Tensor = directions / torch.linalg.vector_norm(directions, dim=0).clamp_min(1e-30)
+    return unit

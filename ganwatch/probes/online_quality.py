@@ -1,0 +1,195 @@
+"""Distance, modes and labels of the loop's own batches against the first reals, at a fixed cadence and little cost."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganwatch.capture.step import Call, StepView
+from ganwatch.core.probe import Probe
+from ganwatch.core.readings import SampleImages
+from ganwatch.evaluation.batch_sums import BatchSums
+from ganwatch.evaluation.fixed_inputs import find_call_labels
+from ganwatch.evaluation.gallery import MAX_TILES, to_pixels
+from ganwatch.evaluation.online_reference import OnlineReference
+from ganwatch.evaluation.resolution import ResolutionWatch, SampleResolution
+from ganwatch.metrics.modes import MAX_EXAMPLES
+from ganwatch.metrics.online import find_missing, unbiased_frechet
+from ganwatch.probes.diversity import downsample
+from ganwatch.probes.precision import to_double
+from ganwatch.probes.quality_reals import RealCollector, infer_range
+
+log = logging.getLogger("ganwatch")
+
+INTERVAL = 80
+"""Steps between two evaluations."""
+REALS = 512
+"""Reals of the reference."""
+MIN_REALS, MAX_COLLECTED = 64, 25
+"""Reals that are enough for the reference once so many batches were collected."""
+MAX_REALS = 2048
+"""Reals that are counted in all; later ones are compared with them."""
+MIN_POOLED, MIN_BATCHES, MAX_BATCHES = 480, 8, 25
+"""Samples of each side that an evaluation pools, and numbers of sampled batches: the latest eight, or more if they are small."""
+MAX_SAMPLES = 256
+"""Samples of a batch."""
+PARTS = 4
+"""Parts of the pooled samples; the distances without each part give the standard error."""
+ORIGINS = ("fake", "real")
+
+
+class OnlineQuality(Probe):
+    """Compares the latest fakes, and as many of the latest reals, with the first reals of the run, in projected pixels.
+
+    Nothing is generated: the samples are those that the loop trains with, so generators without averaged weights are judged as they are.
+    The distance is Fréchet's between the first principal components, without its bias for small samples, so that both sides compare with
+    0. The reals of the loop are its null, and differ from 0 where the data has changed since the start. Modes are the labels that D
+    receives with the reals, or else clusters. If the shape or the resolution of the reals changes, new reals replace the first
+    (``online_reference`` counts them).
+    """
+
+    name = "online_quality"
+    signals = (
+        "online_frechet", "online_frechet_error", "online_modes", "online_modes_missing", "online_label_agreement",
+        "online_label_agreement_error", "online_reference",
+    )  # fmt: skip
+    every = 20
+
+    def __init__(self) -> None:
+        self._reference_count = 0
+        self._latest = dict.fromkeys(ORIGINS, 0)
+        self._start()
+
+    def _start(self) -> None:
+        """Begin with new first reals."""
+        self._collector, self._collected = RealCollector(REALS), 0
+        self._reference: OnlineReference | None = None
+        self._resolution: SampleResolution | None = None
+        self._resolution_watch = ResolutionWatch()
+        self._pixels: Tensor | None = None
+        self._recent: dict[str, deque[BatchSums]] = {origin: deque() for origin in ORIGINS}
+        self._reference_count += 1
+
+    def read(self, step: StepView) -> dict[str, float | Tensor]:
+        is_due = step.tick % INTERVAL == 0
+        for origin in ORIGINS:
+            call = step.last_call("d", origin)
+            if call is not None and call.index > self._latest[origin] and call.inputs and call.inputs[0].ndim >= 2:
+                self._latest[origin] = call.index
+                if origin == "real" and is_due and self._has_other_resolution(call):
+                    return {}
+                self._add(origin, call)
+        if self._reference is None or not is_due or min(map(len, self._recent.values())) < 2:
+            return {}
+        return self._evaluate(self._reference)
+
+    def _has_other_resolution(self, call: Call) -> bool:
+        """Return True if reals have another resolution than the reference; once that is confirmed, begin with new ones."""
+        if self._resolution is None or not self._resolution_watch.update(self._resolution, call.inputs[0]):
+            return False
+        if self._resolution_watch.is_confirmed:
+            log.info("real samples have changed their shape or resolution: the loop's own batches are compared with new ones")
+            self._start()
+        return True
+
+    def _add(self, origin: str, call: Call) -> None:
+        if self._reference is None:
+            if origin == "real":
+                self._collect(call)
+            return
+        values, labels = downsample(call.inputs[0][:MAX_SAMPLES]), find_call_labels(call)
+        if values.shape[1] != self._reference.size:
+            return
+        if self._reference.device != values.device:  # after a resume
+            self._reference.to(values.device)
+            self._recent = {each: deque(one.to(values.device) for one in recent) for each, recent in self._recent.items()}
+        if origin == "real":  # an incident of its own; here it would stay in the sums for ever
+            values = values.where(torch.isfinite(values), self._reference.projection.centre)
+        recent = self._recent[origin]
+        recent.append(self._reference.sum_batch(values, None if labels is None else labels[:MAX_SAMPLES].long()))
+        while len(recent) > MAX_BATCHES or (len(recent) > MIN_BATCHES and sum(one.count for one in list(recent)[1:]) >= MIN_POOLED):
+            oldest = recent.popleft()
+            if origin == "real" and self._reference.real.count < MAX_REALS:
+                self._reference.real = BatchSums.add_up([self._reference.real, oldest])
+
+    def _collect(self, call: Call) -> None:
+        """Collect reals, and make the reference once there are enough."""
+        self._collector.add(call)
+        self._collected += 1
+        if not (self._collector.is_full or (self._collected >= MAX_COLLECTED and self._collector.size >= MIN_REALS)):
+            return
+        reals, labels = self._collector.take()
+        if len(reals) < MIN_REALS:
+            return
+        labels = None if labels is None else labels.to(reals.device)
+        self._reference = OnlineReference(downsample(reals), labels, are_vectors=reals.ndim == 2)
+        self._resolution = SampleResolution.of(reals)
+        self._pixels = to_pixels(reals, infer_range(reals))
+
+    def _evaluate(self, reference: OnlineReference) -> dict[str, float | Tensor]:
+        values: dict[str, float | Tensor] = {"online_reference": float(self._reference_count), "online_modes": float(reference.modes)}
+        for origin, recent in self._recent.items():
+            pooled = BatchSums.add_up(recent)
+            values |= {f"{name}/{origin}": value for name, value in measure_distance(reference.real, list(recent)).items()}
+            values[f"online_modes_missing/{origin}"] = find_missing(reference.real.modes, pooled.modes).sum().float()
+            if reference.labels is not None:
+                agreement = measure_agreement(reference.real if origin == "real" else pooled)
+                values |= {f"{name}/{origin}": value for name, value in agreement.items()}
+        return values
+
+    def incident_samples(self, code: str, step: int, incident: str) -> SampleImages | None:
+        """Return real samples of the modes that are missing among the latest fakes as evidence of GW102."""
+        reference, recent, pixels = self._reference, self._recent["fake"], self._pixels
+        if code != "GW102" or reference is None or pixels is None or not recent:
+            return None
+        is_missing = find_missing(reference.real.modes, BatchSums.add_up(recent).modes)
+        places = reference.find_members(is_missing, MAX_EXAMPLES)[:MAX_TILES]
+        if not places:
+            return None
+        pixels = pixels if len(pixels) == 1 else pixels[places]
+        return SampleImages(step, "missing", tuple(pixels.shape), pixels.numpy().tobytes(), incident)  # type: ignore[arg-type]  # four sizes
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return plain types; reals that are no reference yet are collected anew."""
+        state: dict[str, Any] = {"references": self._reference_count, "latest": dict(self._latest)}
+        if self._reference is None or self._resolution is None:
+            return state
+        return state | {
+            "reference": self._reference.state_dict(),
+            "resolution": [list(self._resolution.shape), self._resolution.sharpness],
+            "recent": {origin: [one.state_dict() for one in recent] for origin, recent in self._recent.items()},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue with saved first reals and sums."""
+        self._reference_count, self._latest = state["references"], dict(state["latest"])
+        if "reference" in state:
+            self._reference = OnlineReference.from_state(state["reference"])
+            shape, sharpness = state["resolution"]
+            self._resolution = SampleResolution(tuple(shape), sharpness)
+            self._recent = {origin: deque(BatchSums.from_state(one) for one in state["recent"][origin]) for origin in ORIGINS}
+
+
+def measure_distance(real: BatchSums, batches: list[BatchSums]) -> dict[str, Tensor]:
+    """Return the distance of pooled batches to the reals, and its standard error from leaving out one part after the other."""
+    parts = [BatchSums.add_up(batches[at::PARTS]) for at in range(min(PARTS, len(batches)))]
+    sets = [BatchSums.add_up(parts), *(BatchSums.add_up([part for part in parts if part is not left]) for left in parts)]
+    counts = torch.tensor([one.count for one in sets], dtype=torch.float64)
+    means, covariances = to_double(torch.stack([one.mean for one in sets])), to_double(torch.stack([one.covariance for one in sets]))
+    distances = unbiased_frechet(
+        (real.count, to_double(real.mean), to_double(real.covariance)), (counts.to(means.device), means, covariances)
+    )
+    error = ((len(parts) - 1) * distances[1:].var(correction=0)).sqrt()
+    return {"online_frechet": distances[0], "online_frechet_error": error}
+
+
+def measure_agreement(sums: BatchSums) -> dict[str, Tensor]:
+    """Return the share of samples classified as their label, and its standard error; NaN without labels."""
+    count = sums.labelled.float()
+    share = sums.agreeing / count
+    return {"online_label_agreement": share, "online_label_agreement_error": (share * (1.0 - share) / count).sqrt()}

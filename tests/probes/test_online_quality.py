@@ -1,0 +1,179 @@
+"""The loop's own batches are compared with the first reals: distance, modes and labels, at a fixed cadence."""
+
+import copy
+import json
+
+import numpy as np
+import pytest
+import torch
+from scipy import linalg, stats
+from sklearn.datasets import load_digits
+
+from ganwatch.capture.step import Call, Step, StepView
+from ganwatch.evaluation.batch_sums import BatchSums
+from ganwatch.evaluation.online_reference import Projection
+from ganwatch.metrics.online import find_missing
+from ganwatch.probes.online_quality import INTERVAL, OnlineQuality, measure_distance
+
+BUNCH = load_digits()
+DIGITS, LABELS = torch.from_numpy(BUNCH.images[:, None]).float() / 8.0 - 1.0, torch.from_numpy(BUNCH.target)
+
+
+def call(images, origin, index, labels=None):
+    inputs = (images,) if labels is None else (images, labels)
+    return Call("d", inputs, torch.zeros(len(images), 1), origin, training=True, index=index)
+
+
+def watch(probe, steps, real, fake, *, batch=64, labels=None, requested=None, draw=None):
+    """Feed sampled steps. ``real`` and ``fake`` return the pool of images at a step; return the readings by step."""
+    draw, found = draw or torch.Generator().manual_seed(0), {}
+    for index in steps:
+        calls = []
+        for origin, pool, kinds in (("real", real(index), labels), ("fake", fake(index), requested)):
+            places = torch.randint(len(pool), (batch,), generator=draw)
+            calls.append(call(pool[places], origin, index, None if kinds is None else kinds[places]))
+        values = probe.read(StepView(Step(index, calls=calls)))
+        if values:
+            found[index] = {name: float(value) for name, value in values.items()}
+    return found
+
+
+def every(first, last):
+    return range(first, last + 1, OnlineQuality.every)
+
+
+def test_equal_distributions_are_near_zero_and_lack_no_mode():
+    found = watch(OnlineQuality(), every(20, 1600), lambda _: DIGITS, lambda _: DIGITS)
+    assert list(found) == [*range(240, 1601, INTERVAL)]
+    for values in found.values():
+        assert all(abs(values[f"online_frechet/{origin}"]) < 0.012 for origin in ("real", "fake"))
+        assert all(values[f"online_modes_missing/{origin}"] <= 1.0 for origin in ("real", "fake"))
+        assert 0.0 < values["online_frechet_error/fake"] < 0.01
+        assert (values["online_modes"], values["online_reference"]) == (25.0, 1.0)
+
+
+@pytest.mark.parametrize("origin", ["real", "fake"])
+@pytest.mark.parametrize("lost", [1, 3])
+def test_lost_digits_are_missing_on_the_side_that_lost_them(origin, lost):
+    fewer = DIGITS[lost <= LABELS]
+    pools = {side: (lambda step, side=side: fewer if side == origin and step > 800 else DIGITS) for side in ("real", "fake")}
+    found = watch(OnlineQuality(), every(20, 1600), **pools)
+    other = {"real": "fake", "fake": "real"}[origin]
+    late = [values for step, values in found.items() if step > 960]
+    assert all(values[f"online_modes_missing/{origin}"] >= (2 * lost - 1) > values[f"online_modes_missing/{other}"] for values in late)
+    assert min(values[f"online_frechet/{origin}"] for values in late) > max(abs(values[f"online_frechet/{other}"]) for values in late)
+
+
+def test_labels_are_modes_and_requested_labels_are_compared():
+    def agreements(requested, steps=400):
+        found = watch(OnlineQuality(), every(20, steps), lambda _: DIGITS, lambda _: DIGITS, labels=LABELS, requested=requested)
+        assert all(values["online_modes"] == 10.0 for values in found.values())
+        return found[steps]
+
+    obeyed, ignored = agreements(LABELS), agreements(LABELS[torch.randperm(len(LABELS), generator=torch.Generator().manual_seed(1))])
+    assert obeyed["online_label_agreement/fake"] > 0.9
+    assert obeyed["online_label_agreement/real"] == ignored["online_label_agreement/real"] > 0.9
+    assert ignored["online_label_agreement/fake"] == pytest.approx(0.1, abs=0.05)
+    assert ignored["online_label_agreement_error/fake"] == pytest.approx(0.013, abs=0.003)
+
+
+def test_small_batches_are_pooled_and_few_reals_are_enough_in_the_end():
+    found = watch(OnlineQuality(), every(20, 1200), lambda _: DIGITS, lambda _: DIGITS, batch=16)
+    assert min(found) == 560
+    assert found[min(found)]["online_modes"] == 20.0
+    assert all(abs(values["online_frechet/fake"]) < 0.05 for values in found.values())
+
+
+def test_a_resumed_probe_continues_as_if_never_interrupted():
+    through, first, draws = OnlineQuality(), OnlineQuality(), [torch.Generator().manual_seed(0) for _ in range(2)]
+    expected = watch(through, every(20, 800), lambda _: DIGITS, lambda _: DIGITS, draw=draws[0])
+    watch(first, every(20, 400), lambda _: DIGITS, lambda _: DIGITS, draw=draws[1])
+    resumed = OnlineQuality()
+    resumed.load_state_dict(json.loads(json.dumps(first.state_dict())))
+    found = watch(resumed, every(420, 800), lambda _: DIGITS, lambda _: DIGITS, draw=draws[1])
+    assert found == {step: values for step, values in expected.items() if step > 400}
+    early = OnlineQuality()
+    early.load_state_dict(OnlineQuality().state_dict())
+    assert watch(early, every(20, 240), lambda _: DIGITS, lambda _: DIGITS)
+
+
+def test_grown_images_are_compared_with_new_reals():
+    small = torch.nn.functional.avg_pool2d(DIGITS, 2)
+    pool = lambda step: small if step <= 400 else DIGITS
+    found = watch(OnlineQuality(), every(20, 1200), pool, pool)
+    assert {step: values["online_reference"] for step, values in found.items()} == {
+        step: 1.0 if step <= 400 else 2.0 for step in (*range(240, 401, INTERVAL), *range(800, 1201, INTERVAL))
+    }
+    assert all(abs(values["online_frechet/fake"]) < 0.02 for values in found.values())
+
+
+def test_a_bad_real_batch_does_not_stay_in_the_sums():
+    broken = DIGITS.clone()
+    broken[:] = torch.nan
+    found = watch(OnlineQuality(), every(20, 1200), lambda step: broken if step == 400 else DIGITS, lambda step: DIGITS)
+    assert all(np.isfinite(list(values.values())).all() for values in found.values())
+    found = watch(OnlineQuality(), every(20, 1200), lambda step: DIGITS, lambda step: broken if step == 400 else DIGITS)
+    assert np.isnan(found[400]["online_frechet/fake"])
+    assert np.isfinite(found[1200]["online_frechet/fake"])
+
+
+def test_the_real_samples_of_missing_modes_are_evidence():
+    probe = OnlineQuality()
+    assert probe.incident_samples("GW102", 1, "x") is None
+    watch(probe, every(20, 800), lambda _: DIGITS, lambda _: DIGITS[LABELS > 1], labels=LABELS, requested=LABELS[LABELS > 1])
+    images = probe.incident_samples("GW102", 800, "x")
+    shown = torch.frombuffer(bytearray(images.pixels), dtype=torch.uint8).view(images.shape).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+    nearest = torch.cdist(shown.flatten(1), DIGITS.flatten(1)).argmin(1)
+    assert sorted(set(LABELS[nearest].tolist())) == [0, 1]
+    assert probe.incident_samples("GW101", 800, "x") is None
+
+
+def test_the_distance_is_that_of_scipy_and_has_no_bias():
+    rng = np.random.default_rng(0)
+    mix = rng.normal(size=(5, 5))
+    real = rng.normal(size=(400, 5)) @ mix
+    fakes = [rng.normal(size=(300, 5)) @ mix for _ in range(40)]
+
+    def measured(rows):
+        sums = [BatchSums(len(x), x.sum(0), x.T @ x, *[torch.zeros(1)] * 3) for x in map(torch.from_numpy, (real, rows))]
+        return float(measure_distance(sums[0], [sums[1], sums[1]])["online_frechet"])
+
+    def expected(rows):
+        means, covariances = [x.mean(0) for x in (real, rows)], [np.cov(x, rowvar=False) for x in (real, rows)]
+        trace = np.trace(covariances[0] + covariances[1]) - 2.0 * np.sqrt(linalg.eigvals(covariances[0] @ covariances[1]).real).sum()
+        return (((means[0] - means[1]) ** 2).sum() + trace) / np.trace(covariances[0])
+
+    offsets = [expected(rows) - measured(np.concatenate([rows, rows])) for rows in fakes]
+    assert np.std(offsets) < 1e-4 < np.mean(offsets)  # what is subtracted is the same for all
+    values = [measured(rows) for rows in fakes]
+    real_bias = measured(np.concatenate([real, real]))
+    assert abs(np.mean(values)) < 0.25 * np.mean([expected(rows) for rows in fakes]) + abs(real_bias)
+
+
+def test_missing_modes_are_rare_by_chance_and_surely_found():
+    rng = np.random.default_rng(0)
+    shares = np.full(25, 0.04)
+    by_chance = [int(find_missing(*(torch.from_numpy(rng.multinomial(n, shares)) for n in (1000, 512))).sum()) for _ in range(400)]
+    assert stats.binomtest(sum(by_chance), 400 * 25).proportion_ci(0.99).high < 0.002
+    without = shares * (np.arange(25) > 0)
+    draws = ((rng.multinomial(1000, shares), rng.multinomial(512, without / without.sum())) for _ in range(50))
+    found = [find_missing(*map(torch.from_numpy, pair)) for pair in draws]
+    assert all(bool(one[0]) for one in found)
+    assert not find_missing(torch.zeros(3), torch.tensor([1, 0, 0])).any()
+
+
+def test_columns_of_vectors_count_alike_and_pixels_by_their_spread():
+    rows = torch.randn(400, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([1000.0, 1.0, 1e-4])
+    of_vectors, of_images = Projection.fit(rows, are_vectors=True)(rows), Projection.fit(rows, are_vectors=False)(rows)
+    assert of_vectors.std(0)[1] > 0.9
+    assert of_images.std(0)[0] > 900.0
+    assert of_images.std(0)[1] < 2.0
+
+
+def test_samples_of_other_shapes_are_left_out():
+    probe = OnlineQuality()
+    watch(probe, every(20, 400), lambda _: DIGITS, lambda _: DIGITS)
+    before = copy.deepcopy(probe.state_dict()["recent"]["fake"])
+    watch(probe, [420], lambda _: DIGITS, lambda _: DIGITS[..., :4])
+    watch(probe, [440], lambda _: DIGITS, lambda _: DIGITS.flatten()[:5])
+    assert probe.state_dict()["recent"]["fake"] == before
