@@ -4,10 +4,10 @@ How it is detected
     Real samples are divided into modes: by their labels, into the groups they fall into where these are clearly apart, or else into
     clusters. Both tiers of quality are judged alike: the online one, every 80 steps, from the loop's own fakes
     (`online_modes_missing/fake`), where a mode is missing that has a quarter of its share or less, and each evaluation (`modes_missing`),
-    where half is enough; neither by chance. The incident needs missing modes three times in a row: modes that the generator had, unless
-    the Fréchet distance falls back to what it was, or modes it has not come to while that distance has ceased to fall. Where shares were
-    declared, groups whose share cannot be the declared one count likewise. Where the resolution of the data grows, the detector starts
-    from the beginning.
+    where half is enough; neither by chance. The incident needs missing modes three times in a row, in the online tier five times if they
+    are few: modes that the generator had, unless the Fréchet distance falls back to what it was, or modes it has not come to while that
+    distance has ceased to fall. Where shares were declared, groups whose share cannot be the declared one count likewise. Where the
+    resolution of the data grows, the detector starts from the beginning.
 
 Why it matters
     Outputs still vary, so nobody notices on a grid of samples. But rare modes of the data are absent among the generated samples, and
@@ -47,6 +47,9 @@ SERIES = {
     "rich": ("modes_missing", "modes", "frechet", "reference"),
 }
 """Inputs of each tier of quality: missing modes, all modes, distance, number of the reference."""
+FEW_MISSING = 2.0
+"""Missing modes, against the fewest that count, below which the online tier needs ``FEW_CONFIRMATIONS`` evaluations in a row."""
+FEW_CONFIRMATIONS = 5
 ONLINE_RECOVERY_RATIO = 0.2
 """The like of ``recovery_ratio`` for the online distance, which is steadier."""
 MIN_ONLINE_DISTANCE = 0.01
@@ -66,6 +69,7 @@ class _MissingModes(Stateful):
     def __init__(self, tier: str, detector: ModeDropping) -> None:
         self.series, self.min_missing_share, self.confirmations = SERIES[tier], detector.min_missing_share, detector.confirmations
         self.patience, self.min_improvement = detector.patience, detector.min_improvement
+        self.few_confirmations = FEW_CONFIRMATIONS if tier == "online" else detector.confirmations
         self.min_distance = MIN_ONLINE_DISTANCE if tier == "online" else 0.0
         self.recovery_ratio = ONLINE_RECOVERY_RATIO if tier == "online" else detector.recovery_ratio
         self.max_recovery_distance_ratio = detector.max_recovery_distance_ratio
@@ -80,7 +84,7 @@ class _MissingModes(Stateful):
         self._steps: list[int] = []
         self._lowest_distance = math.inf
         self._fewest_missing = -1.0
-        self._streak = Streak(self.confirmations)
+        self._streak, self._few_streak = Streak(self.confirmations), Streak(max(self.confirmations, self.few_confirmations))
         self._has_plateaued = False
 
     def update(self, readings: Readings) -> Verdict | None:
@@ -92,8 +96,10 @@ class _MissingModes(Stateful):
             return None
         had_more = self._fewest_missing >= 0.0 and missing > self._fewest_missing
         recovers = self._add(readings.step, missing, max(distance, self.min_distance))
-        is_enough = missing >= max(1.0, float(round(self.min_missing_share * modes)))
-        if not self._streak.update(is_enough and (not recovers if had_more else self._has_plateaued)):
+        enough = max(1.0, float(round(self.min_missing_share * modes)))
+        lasts = not recovers if had_more else self._has_plateaued
+        many, few = (lasts and missing >= factor * enough for factor in (FEW_MISSING, 1.0))
+        if not (self._streak.update(many) | self._few_streak.update(few)):
             return None
         where = "the loop's own batches" if self.series == SERIES["online"] else "generated samples"
         reason = "the generator had them" if had_more else "the generator has stopped improving"

@@ -490,7 +490,7 @@ COLLAPSE = [
 
 FALLS = lambda step: 1e9 * 0.8 ** (step / 150)
 STAYS = {"modes_missing": 0.0, "modes": 20.0, "frechet": 1.0}
-ONLINE, LOST = {"online_modes_missing/fake": 0.0, "online_modes": 25.0, "online_frechet/fake": 1.0}, {"online_modes_missing/fake": 3.0}
+ONLINE, LOST = {"online_modes_missing/fake": 0.0, "online_modes": 25.0, "online_frechet/fake": 1.0}, {"online_modes_missing/fake": 6.0}
 FEW_MODES = {"modes": 4.0, "frechet": FALLS}
 DROPPING = [
     Row("modes that were there", ModeDropping, ((600, {**STAYS, "frechet": FALLS}), (1200, {"modes_missing": 2.0})), (900,),
@@ -514,7 +514,8 @@ DROPPING = [
         every=100, but=(But(0, {"modes_missing": series(0.0, 1.0, 0.0, 1.0, 1.0)}),)),
     Row("modes that the latest fakes had", ModeDropping,
         ((600, {**ONLINE, "online_frechet/fake": lambda step: 0.95 ** (step / 100)}), (1200, LOST)), (900,),
-        (3.0, 1.0, "online_modes_missing/fake", 201, None), every=100, but=(
+        (6.0, 1.0, "online_modes_missing/fake", 201, None), every=100, but=(
+            But(1, {"online_modes_missing/fake": 5.0}, (1100,)), But(1, {"online_modes_missing/fake": 3.0}, (1100,)),
             But(1, {"online_modes_missing/fake": 2.0}), But(1, {**LOST, "online_reference": 2.0}), But(1, {**LOST, "online_modes": None}),
             But(1, {**LOST, "modes_missing": 0.0, "modes": 20.0, "frechet": 1.0}, (900,)),
         )),
