@@ -1,78 +1,73 @@
-"""Sums over the samples of batches, from which distances and shares of any of them together follow."""
+"""Sums over the samples of batches, which add up, so that distances and shares of any of them together follow."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ganwatch.evaluation.tensor_state import pack, unpack
-
 
 @dataclass(frozen=True, slots=True)
 class BatchSums:
-    """Sums over the samples of a batch, on its device.
+    """Sums over samples, of one batch or of several sets of batches, on their device.
 
     Parameters
     ----------
-    count : int
-        Samples.
-    total, squares : Tensor, shapes (D,) and (D, D), float32
-        Sum of the features, and of their outer products.
-    modes : Tensor, shape (K,), int64
-        Samples by mode.
-    labelled, agreeing : Tensor, 0-d, int64
-        Samples whose label is known, and those that are classified as that label.
+    vectors : Tensor, shape (..., S), float32
+        All sums side by side; vectors of several batches add up.
+    dimensions, modes : int
+        Number of features and of modes.
 
     Examples
     --------
-    >>> rows, none = torch.tensor([[1.0], [3.0]]), torch.tensor(0)
-    >>> one = BatchSums(2, rows.sum(0), rows.T @ rows, torch.tensor([2, 0]), none, none)
-    >>> both = BatchSums.add_up([one, one])
-    >>> both.count, both.mean, both.covariance, both.modes
-    (4, tensor([2.]), tensor([[1.3333]]), tensor([4, 0]))
+    >>> one = BatchSums.of(torch.tensor([[1.0], [3.0]]), torch.tensor([0, 0]), 2)
+    >>> both = BatchSums(one.vectors + one.vectors, 1, 2)
+    >>> both.count, both.mean, both.covariance, both.by_mode
+    (tensor(4.), tensor([2.]), tensor([[1.3333]]), tensor([4., 0.]))
     """
 
-    count: int
-    total: Tensor
-    squares: Tensor
-    modes: Tensor
-    labelled: Tensor
-    agreeing: Tensor
+    vectors: Tensor
+    dimensions: int
+    modes: int
 
     @classmethod
-    def add_up(cls, parts: Sequence[BatchSums]) -> BatchSums:
-        """Return the sums over all samples of some batches."""
-        columns = zip(*(one.tensors for one in parts), strict=True)
-        return cls(sum(one.count for one in parts), *(torch.stack(column).sum(0) for column in columns))
+    def of(cls, points: Tensor, places: Tensor, modes: int, agrees: Tensor | None = None) -> BatchSums:
+        """Sum up the features ``(N, D)`` of a batch, the numbers of its modes ``(N,)``, and whether its labels agree ``(N,)`` if known."""
+        counts = (places[:, None] == torch.arange(modes, device=points.device)).sum(0)
+        of_labels = points.new_zeros(2) if agrees is None else torch.stack([agrees.numel() * torch.ones_like(agrees[0]), agrees.sum()])
+        parts = [points.new_full((1,), len(points)), of_labels, counts, points.sum(0), (points.T @ points).flatten()]
+        return cls(torch.cat([part.to(points.dtype) for part in parts]), points.shape[1], modes)
 
     @property
-    def tensors(self) -> tuple[Tensor, ...]:
-        """All sums that are tensors."""
-        return self.total, self.squares, self.modes, self.labelled, self.agreeing
+    def count(self) -> Tensor:
+        """Samples, shape (...)."""
+        return self.vectors[..., 0]
+
+    @property
+    def labelled(self) -> Tensor:
+        """Samples whose label is known, shape (...)."""
+        return self.vectors[..., 1]
+
+    @property
+    def agreeing(self) -> Tensor:
+        """Samples that are classified as their label, shape (...)."""
+        return self.vectors[..., 2]
+
+    @property
+    def by_mode(self) -> Tensor:
+        """Samples of each mode, shape (..., K)."""
+        return self.vectors[..., 3 : 3 + self.modes]
 
     @property
     def mean(self) -> Tensor:
-        """Mean of the features, shape (D,)."""
-        return self.total / self.count
+        """Mean of the features, shape (..., D)."""
+        return self.vectors[..., 3 + self.modes :][..., : self.dimensions] / self.count[..., None]
 
     @property
     def covariance(self) -> Tensor:
-        """Covariance of the features, shape (D, D)."""
-        return (self.squares - torch.outer(self.total, self.mean)) / max(1, self.count - 1)
-
-    def to(self, device: torch.device) -> BatchSums:
-        """Return the sums on a device."""
-        return BatchSums(self.count, *(one.to(device) for one in self.tensors))
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return plain types."""
-        return {"count": self.count} | {field.name: pack(getattr(self, field.name)) for field in fields(self)[1:]}
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> BatchSums:
-        """Restore saved sums, on the host."""
-        return cls(state["count"], *(unpack(state[field.name]) for field in fields(cls)[1:]))
+        """Covariance of the features, shape (..., D, D)."""
+        count, mean = self.count[..., None, None], self.mean
+        squares = self.vectors[..., 3 + self.modes + self.dimensions :].reshape(*mean.shape, self.dimensions)
+        covariance: Tensor = (squares - count * mean[..., :, None] * mean[..., None, :]) / (count - 1.0).clamp_min(1.0)
+        return covariance

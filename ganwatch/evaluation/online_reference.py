@@ -13,7 +13,6 @@ from torch import Tensor
 from ganwatch.evaluation.batch_sums import BatchSums
 from ganwatch.evaluation.tensor_state import pack, unpack
 from ganwatch.metrics.clusters import find_clusters
-from ganwatch.metrics.kmeans import assign
 from ganwatch.metrics.modes import MIN_REALS_PER_CLUSTER
 from ganwatch.metrics.neighbours import nearest_neighbours
 
@@ -75,6 +74,8 @@ class OnlineReference:
     ----------
     real : BatchSums
         Sums over the reals so far; those that clusters were fitted to are counted in no mode.
+    count : int
+        Reals so far.
 
     Examples
     --------
@@ -82,8 +83,8 @@ class OnlineReference:
     >>> kinds = torch.randint(4, (200, 1), generator=generator)
     >>> reals = torch.cat([kinds, kinds % 2], 1) + 0.01 * torch.randn(200, 2, generator=generator)
     >>> reference = OnlineReference(reals, are_vectors=True)
-    >>> reference.sum_batch(reals[:20], None).modes.sort().values
-    tensor([3, 4, 6, 7])
+    >>> reference.sum_batch(reals[:20], None).by_mode.sort().values
+    tensor([3., 4., 6., 7.])
     """
 
     def __init__(self, values: Tensor, labels: Tensor | None = None, *, are_vectors: bool = False) -> None:
@@ -93,7 +94,7 @@ class OnlineReference:
         half = len(values) // 2
         clusters = max(1, min(MAX_CLUSTERS, len(values) // MIN_REALS_PER_CLUSTER))
         self.centres = find_clusters(self.points[:half], clusters) if labels is None else self.points[:0]
-        self.real = self._sum_reals(half)
+        self.real, self.count = self._sum_reals(half), len(values)
 
     @property
     def size(self) -> int:
@@ -103,7 +104,7 @@ class OnlineReference:
     @property
     def modes(self) -> int:
         """Number of modes."""
-        return len(self.real.modes)
+        return len(self.centres) if self.labels is None else len(self.kinds)
 
     @cached_property
     def kinds(self) -> Tensor:
@@ -120,42 +121,43 @@ class OnlineReference:
     def to(self, device: torch.device) -> None:
         """Move all tensors to a device."""
         self.__dict__.pop("kinds", None)
-        self.projection, self.real = self.projection.to(device), self.real.to(device)
+        self.projection, self.real = self.projection.to(device), replace(self.real, vectors=self.real.vectors.to(device))
         self.points, self.centres = self.points.to(device), self.centres.to(device)
         if self.labels is not None:
             self.labels = self.labels.to(device)
 
+    def add(self, sums: BatchSums, count: int) -> None:
+        """Count further reals, by their sums and their number."""
+        self.real, self.count = replace(self.real, vectors=self.real.vectors + sums.vectors), self.count + count
+
     def sum_batch(self, values: Tensor, labels: Tensor | None) -> BatchSums:
         """Return the sums over samples ``(N, F)`` with their requested labels ``(N,)``, if they are known."""
-        return self._sum(self.projection(values), labels, None)
-
-    def _sum(self, points: Tensor, labels: Tensor | None, produced: Tensor | None) -> BatchSums:
-        labelled = agreeing = torch.zeros((), dtype=torch.int64, device=points.device)
+        points = self.projection(values)
         if self.labels is None:
-            places, count = assign(points, self.centres), len(self.centres)
-        else:
-            produced = self._classify(points) if produced is None else produced
-            places, count = torch.searchsorted(self.kinds, produced), len(self.kinds)
-            if labels is not None:
-                labelled, agreeing = labelled + len(labels), (produced == labels).sum()
-        modes = torch.nn.functional.one_hot(places, count).sum(0)
-        return BatchSums(len(points), points.sum(0), points.T @ points, modes, labelled, agreeing)
+            return BatchSums.of(points, self._assign(points), self.modes)
+        return self._sum_labelled(points, nearest_neighbours(points, self.points, min(NEIGHBOURS, len(self.points)))[1], labels)
 
-    def _classify(self, points: Tensor) -> Tensor:
-        """Return the label that most of the nearest reals have: shape (N,), int64."""
+    def _sum_labelled(self, points: Tensor, neighbours: Tensor, labels: Tensor | None) -> BatchSums:
+        """Return sums where the mode of a sample is the label that most of its neighbours among the first reals have."""
         assert self.labels is not None
-        return self.labels[nearest_neighbours(points, self.points, min(NEIGHBOURS, len(self.points)))[1]].mode(1).values
+        produced = self.labels[neighbours].mode(1).values
+        return BatchSums.of(points, torch.searchsorted(self.kinds, produced), self.modes, None if labels is None else produced == labels)
+
+    def _assign(self, points: Tensor) -> Tensor:
+        """Return the number of the nearest cluster of each sample."""
+        return torch.addmm(self.centres.square().sum(1), points, self.centres.T, alpha=-2.0).argmin(1)
 
     def _sum_reals(self, half: int) -> BatchSums:
-        if self.labels is None:
-            fitted, others = self._sum(self.points[:half], None, None), self._sum(self.points[half:], None, None)
-            return BatchSums.add_up([replace(fitted, modes=torch.zeros_like(fitted.modes)), others])
-        places = nearest_neighbours(self.points, None, min(NEIGHBOURS, len(self.points) - 1))[1]
-        return self._sum(self.points, self.labels, self.labels[places].mode(1).values)
+        if self.labels is not None:
+            others = nearest_neighbours(self.points, None, min(NEIGHBOURS, len(self.points) - 1))[1]
+            return self._sum_labelled(self.points, others, self.labels)
+        places = self._assign(self.points)
+        places[:half] = -1
+        return BatchSums.of(self.points, places, self.modes)
 
     def find_members(self, is_wanted: Tensor, limit: int) -> list[int]:
         """Return places of the first reals, at most ``limit`` of each mode, whose mode is wanted: ``is_wanted`` has shape (K,), bool."""
-        modes = assign(self.points, self.centres) if self.labels is None else torch.searchsorted(self.kinds, self.labels)
+        modes = self._assign(self.points) if self.labels is None else torch.searchsorted(self.kinds, self.labels)
         wanted = is_wanted.nonzero()[:, 0].tolist()
         return [place for mode in wanted for place in (modes == mode).nonzero()[:limit, 0].tolist()]
 
@@ -163,7 +165,8 @@ class OnlineReference:
         """Return plain types."""
         one = self.projection
         tensors = {"centre": one.centre, "scale": one.scale, "basis": one.basis, "points": self.points, "centres": self.centres}
-        return {name: pack(value) for name, value in (tensors | {"labels": self.labels}).items()} | {"real": self.real.state_dict()}
+        tensors["real"] = self.real.vectors
+        return {name: pack(value) for name, value in (tensors | {"labels": self.labels}).items()} | {"count": self.count}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> OnlineReference:
@@ -171,7 +174,8 @@ class OnlineReference:
         self = cls.__new__(cls)
         self.projection = Projection(*(unpack(state[name]) for name in ("centre", "scale", "basis")))
         self.points, self.centres, self.labels = (unpack(state[name]) for name in ("points", "centres", "labels"))
-        self.real = BatchSums.from_state(state["real"])
+        self.count, real = state["count"], unpack(state["real"])
+        self.real = BatchSums(real, self.points.shape[1], self.modes)
         return self
 
 

@@ -10,6 +10,10 @@ from ganwatch.metrics.neighbours import subtract_mean
 
 MIN_SILHOUETTE = 0.5
 """Mean silhouette of a division into separate groups, at least (Kaufman and Rousseeuw, 1990: a reasonable structure)."""
+MIN_SILHOUETTE_OF_FEW, FEW = 0.7, 3
+"""The same for two or three groups, as one direction of large spread divides samples so without any gap."""
+HINTS, MIN_HINT = (2, 4, 8, 16), 0.35
+"""Numbers of groups that are tried first, and the silhouette without which no other number is."""
 MAX_SILHOUETTE_SAMPLES = 512
 """Samples from which silhouettes are computed."""
 
@@ -38,10 +42,23 @@ def find_clusters(samples: Tensor, max_clusters: int, *, seed: int = 0) -> Tenso
     (3, 15)
     """
     few = samples[:MAX_SILHOUETTE_SAMPLES]
-    divisions = [kmeans(few, k, seed=seed) for k in range(2, min(max_clusters, len(few) - 1) + 1)]
-    rated = [(silhouette(few, assign(few, centres)), centres) for centres in divisions if len(centres) > 1]
-    best, centres = max(rated, key=lambda pair: pair[0], default=(0.0, few[:1]))
-    return centres if best >= MIN_SILHOUETTE else kmeans(samples, max_clusters, seed=seed)
+    most = min(max_clusters, len(few) - 1)
+    best, centres = 0.0, few[:1]
+    if _has_groups(few, most, seed):
+        for k in range(2, most + 1):
+            division = kmeans(few, k, seed=seed)
+            value = silhouette(few, assign(few, division)) if len(division) > 1 else 0.0
+            if value > best and value >= (MIN_SILHOUETTE_OF_FEW if len(division) <= FEW else MIN_SILHOUETTE):
+                best, centres = value, division
+    return centres if best > 0.0 else kmeans(samples, max_clusters, seed=seed)
+
+
+def _has_groups(samples: Tensor, most: int, seed: int) -> bool:
+    """Return True if some division into few groups is not quite arbitrary."""
+    if most < HINTS[1]:
+        return True
+    divisions = (kmeans(samples, k, seed=seed, starts=1) for k in HINTS if k <= most)
+    return any(len(one) > 1 and silhouette(samples, assign(samples, one)) >= MIN_HINT for one in divisions)
 
 
 def silhouette(samples: Tensor, groups: Tensor) -> float:

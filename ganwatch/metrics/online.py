@@ -11,13 +11,13 @@ MIN_SIGMAS = 3.0
 """Standard errors by which the count of a missing mode is too low."""
 
 
-def unbiased_frechet(real: tuple[int, Tensor, Tensor], fake: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+def unbiased_frechet(real: tuple[Tensor, Tensor, Tensor], fake: tuple[Tensor, Tensor, Tensor]) -> Tensor:
     """Return Fréchet distances of Gaussians, less what equal distributions would have, in units of the variance of the real one.
 
     Parameters
     ----------
-    real : (int, Tensor, Tensor)
-        Number of samples, mean ``(D,)`` and covariance ``(D, D)``, in float64.
+    real : (Tensor, Tensor, Tensor)
+        Number of samples ``()``, mean ``(D,)`` and covariance ``(D, D)``, in float64.
     fake : (Tensor, Tensor, Tensor)
         The same of P sets: shapes ``(P,)``, ``(P, D)`` and ``(P, D, D)``.
 
@@ -33,7 +33,7 @@ def unbiased_frechet(real: tuple[int, Tensor, Tensor], fake: tuple[Tensor, Tenso
     Examples
     --------
     >>> one, eye = torch.ones(1, 2, dtype=torch.float64), torch.eye(2, dtype=torch.float64)
-    >>> real = (10**9, 0.0 * one[0], eye)
+    >>> real = (torch.tensor(10**9), 0.0 * one[0], eye)
     >>> unbiased_frechet(real, (torch.tensor([10**9] * 2), torch.cat([one, 2.0 * one]), torch.stack([eye, eye]))).round(decimals=6)
     tensor([1., 4.], dtype=torch.float64)
     """

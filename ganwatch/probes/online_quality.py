@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from ganwatch.evaluation.fixed_inputs import find_call_labels
 from ganwatch.evaluation.gallery import MAX_TILES, to_pixels
 from ganwatch.evaluation.online_reference import OnlineReference
 from ganwatch.evaluation.resolution import ResolutionWatch, SampleResolution
+from ganwatch.evaluation.tensor_state import pack, unpack
 from ganwatch.metrics.modes import MAX_EXAMPLES
 from ganwatch.metrics.online import find_missing, unbiased_frechet
 from ganwatch.probes.diversity import downsample
@@ -72,7 +74,8 @@ class OnlineQuality(Probe):
         self._resolution: SampleResolution | None = None
         self._resolution_watch = ResolutionWatch()
         self._pixels: Tensor | None = None
-        self._recent: dict[str, deque[BatchSums]] = {origin: deque() for origin in ORIGINS}
+        self._recent: dict[str, deque[tuple[int, BatchSums]]] = {origin: deque() for origin in ORIGINS}
+        """Latest batches of each side: number of samples, and sums over them."""
         self._reference_count += 1
 
     def read(self, step: StepView) -> dict[str, float | Tensor]:
@@ -106,16 +109,21 @@ class OnlineQuality(Probe):
         if values.shape[1] != self._reference.size:
             return
         if self._reference.device != values.device:  # after a resume
-            self._reference.to(values.device)
-            self._recent = {each: deque(one.to(values.device) for one in recent) for each, recent in self._recent.items()}
+            self._move(values.device)
         if origin == "real":  # an incident of its own; here it would stay in the sums for ever
             values = values.where(torch.isfinite(values), self._reference.projection.centre)
         recent = self._recent[origin]
-        recent.append(self._reference.sum_batch(values, None if labels is None else labels[:MAX_SAMPLES].long()))
-        while len(recent) > MAX_BATCHES or (len(recent) > MIN_BATCHES and sum(one.count for one in list(recent)[1:]) >= MIN_POOLED):
-            oldest = recent.popleft()
-            if origin == "real" and self._reference.real.count < MAX_REALS:
-                self._reference.real = BatchSums.add_up([self._reference.real, oldest])
+        recent.append((len(values), self._reference.sum_batch(values, None if labels is None else labels[:MAX_SAMPLES].long())))
+        while len(recent) > MAX_BATCHES or (len(recent) > MIN_BATCHES and sum(count for count, _ in recent) - recent[0][0] >= MIN_POOLED):
+            count, oldest = recent.popleft()
+            if origin == "real" and self._reference.count < MAX_REALS:
+                self._reference.add(oldest, count)
+
+    def _move(self, device: torch.device) -> None:
+        assert self._reference is not None
+        self._reference.to(device)
+        for origin, recent in self._recent.items():
+            self._recent[origin] = deque((count, replace(sums, vectors=sums.vectors.to(device))) for count, sums in recent)
 
     def _collect(self, call: Call) -> None:
         """Collect reals, and make the reference once there are enough."""
@@ -133,12 +141,13 @@ class OnlineQuality(Probe):
 
     def _evaluate(self, reference: OnlineReference) -> dict[str, float | Tensor]:
         values: dict[str, float | Tensor] = {"online_reference": float(self._reference_count), "online_modes": float(reference.modes)}
-        for origin, recent in self._recent.items():
-            pooled = BatchSums.add_up(recent)
-            values |= {f"{name}/{origin}": value for name, value in measure_distance(reference.real, list(recent)).items()}
-            values[f"online_modes_missing/{origin}"] = find_missing(reference.real.modes, pooled.modes).sum().float()
+        sets = {origin: pool_parts([sums for _, sums in recent]) for origin, recent in self._recent.items()}
+        distances = measure_distances(reference.real, list(sets.values()))
+        for (origin, pooled), (distance, error) in zip(sets.items(), distances, strict=True):
+            values |= {f"online_frechet/{origin}": distance, f"online_frechet_error/{origin}": error}
+            values[f"online_modes_missing/{origin}"] = find_missing(reference.real.by_mode, pooled.by_mode[0]).sum().float()
             if reference.labels is not None:
-                agreement = measure_agreement(reference.real if origin == "real" else pooled)
+                agreement = measure_agreement(reference.real if origin == "real" else replace(pooled, vectors=pooled.vectors[0]))
                 values |= {f"{name}/{origin}": value for name, value in agreement.items()}
         return values
 
@@ -147,7 +156,7 @@ class OnlineQuality(Probe):
         reference, recent, pixels = self._reference, self._recent["fake"], self._pixels
         if code != "GW102" or reference is None or pixels is None or not recent:
             return None
-        is_missing = find_missing(reference.real.modes, BatchSums.add_up(recent).modes)
+        is_missing = find_missing(reference.real.by_mode, pool_parts([sums for _, sums in recent]).by_mode[0])
         places = reference.find_members(is_missing, MAX_EXAMPLES)[:MAX_TILES]
         if not places:
             return None
@@ -162,7 +171,7 @@ class OnlineQuality(Probe):
         return state | {
             "reference": self._reference.state_dict(),
             "resolution": [list(self._resolution.shape), self._resolution.sharpness],
-            "recent": {origin: [one.state_dict() for one in recent] for origin, recent in self._recent.items()},
+            "recent": {origin: [[count, pack(sums.vectors)] for count, sums in recent] for origin, recent in self._recent.items()},
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -172,24 +181,31 @@ class OnlineQuality(Probe):
             self._reference = OnlineReference.from_state(state["reference"])
             shape, sharpness = state["resolution"]
             self._resolution = SampleResolution(tuple(shape), sharpness)
-            self._recent = {origin: deque(BatchSums.from_state(one) for one in state["recent"][origin]) for origin in ORIGINS}
+            size = self._reference.real.dimensions, self._reference.modes
+            for origin, recent in self._recent.items():
+                recent.extend((count, BatchSums(unpack(vectors), *size)) for count, vectors in state["recent"][origin])
 
 
-def measure_distance(real: BatchSums, batches: list[BatchSums]) -> dict[str, Tensor]:
-    """Return the distance of pooled batches to the reals, and its standard error from leaving out one part after the other."""
-    parts = [BatchSums.add_up(batches[at::PARTS]) for at in range(min(PARTS, len(batches)))]
-    sets = [BatchSums.add_up(parts), *(BatchSums.add_up([part for part in parts if part is not left]) for left in parts)]
-    counts = torch.tensor([one.count for one in sets], dtype=torch.float64)
-    means, covariances = to_double(torch.stack([one.mean for one in sets])), to_double(torch.stack([one.covariance for one in sets]))
-    distances = unbiased_frechet(
-        (real.count, to_double(real.mean), to_double(real.covariance)), (counts.to(means.device), means, covariances)
-    )
-    error = ((len(parts) - 1) * distances[1:].var(correction=0)).sqrt()
-    return {"online_frechet": distances[0], "online_frechet_error": error}
+def pool_parts(batches: Sequence[BatchSums]) -> BatchSums:
+    """Return the sums over all batches, and those without each of at most four parts of them: vectors of shape (1 + P, S)."""
+    vectors = torch.stack([batch.vectors for batch in batches])
+    parts = min(PARTS, len(batches))
+    weights = vectors.new_ones(1 + parts, len(batches))
+    for part in range(parts):
+        weights[1 + part, part::parts] = 0.0
+    return replace(batches[0], vectors=weights @ vectors)
+
+
+def measure_distances(real: BatchSums, sets: Sequence[BatchSums]) -> list[tuple[Tensor, Tensor]]:
+    """Return the distance of each set of pooled batches to the reals, and its standard error from leaving out one part after the other."""
+    sizes = [len(one.vectors) for one in sets]
+    pooled = replace(real, vectors=torch.cat([one.vectors for one in sets]))
+    one, several = ((to_double(sums.count), to_double(sums.mean), to_double(sums.covariance)) for sums in (real, pooled))
+    distances = torch.split(unbiased_frechet(one, several), sizes)
+    return [(values[0], ((len(values) - 2) * values[1:].var(correction=0)).sqrt()) for values in distances]
 
 
 def measure_agreement(sums: BatchSums) -> dict[str, Tensor]:
     """Return the share of samples classified as their label, and its standard error; NaN without labels."""
-    count = sums.labelled.float()
-    share = sums.agreeing / count
-    return {"online_label_agreement": share, "online_label_agreement_error": (share * (1.0 - share) / count).sqrt()}
+    share = sums.agreeing / sums.labelled
+    return {"online_label_agreement": share, "online_label_agreement_error": (share * (1.0 - share) / sums.labelled).sqrt()}

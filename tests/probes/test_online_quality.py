@@ -13,7 +13,7 @@ from ganwatch.capture.step import Call, Step, StepView
 from ganwatch.evaluation.batch_sums import BatchSums
 from ganwatch.evaluation.online_reference import Projection
 from ganwatch.metrics.online import find_missing
-from ganwatch.probes.online_quality import INTERVAL, OnlineQuality, measure_distance
+from ganwatch.probes.online_quality import INTERVAL, OnlineQuality, measure_distances, pool_parts
 
 BUNCH = load_digits()
 DIGITS, LABELS = torch.from_numpy(BUNCH.images[:, None]).float() / 8.0 - 1.0, torch.from_numpy(BUNCH.target)
@@ -135,8 +135,8 @@ def test_the_distance_is_that_of_scipy_and_has_no_bias():
     fakes = [rng.normal(size=(300, 5)) @ mix for _ in range(40)]
 
     def measured(rows):
-        sums = [BatchSums(len(x), x.sum(0), x.T @ x, *[torch.zeros(1)] * 3) for x in map(torch.from_numpy, (real, rows))]
-        return float(measure_distance(sums[0], [sums[1], sums[1]])["online_frechet"])
+        sums = [BatchSums.of(x, torch.zeros(len(x)), 1) for x in map(torch.from_numpy, (real, rows))]
+        return float(measure_distances(sums[0], [pool_parts([sums[1], sums[1]])])[0][0])
 
     def expected(rows):
         means, covariances = [x.mean(0) for x in (real, rows)], [np.cov(x, rowvar=False) for x in (real, rows)]
