@@ -346,6 +346,7 @@ class Recorder:
         calls = self.call_recorder
         remember = self.batch_origin.remember if calls.is_recording or calls.remembers_batches else self.batch_origin.remember_deferred
         for batch in event.batch:
+            self._step.loaded = batch
             remember("real", batch)
 
     def _add_optimizer_step(self, done: OptimizerStep | None) -> None:

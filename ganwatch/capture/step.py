@@ -118,6 +118,8 @@ class Step:
     """Facts about the loop, by series."""
     logged: dict[str, float | Tensor] = field(default_factory=dict)
     """Readings that the loop itself logged, by series."""
+    loaded: Any = ()
+    """Latest batch that the loop got from a loader."""
     wall_time: float = 0.0
     """Unix time of the step's end, in seconds."""
     data_time: float | None = None
@@ -209,6 +211,11 @@ class StepView:
     def logged(self) -> Mapping[str, float | Tensor]:
         """Readings that the loop itself logged, by series."""
         return MappingProxyType(self._record.logged)
+
+    @property
+    def loaded(self) -> Any:
+        """Latest batch that the loop got from a loader; may be missing if no due probe needs calls."""
+        return self._record.loaded
 
     @property
     def tensor_counts(self) -> Mapping[str, tuple[int, int, int, int]]:

@@ -11,20 +11,20 @@ Why it matters
     A request for one label gives samples of another; balanced conditions give no balanced samples.
 
 Likely causes
-    The label reaches the generator or the discriminator too late or too weakly; labels of generated samples are drawn differently from
-    those given to the discriminator; wrong labels in the data.
+    The discriminator gets other labels with generated samples than the generator was asked for, so that it tells them by their labels
+    alone; the label does not reach the generator, or too weakly; wrong labels in the data.
 
 What to do
     Check that the labels in the data are right and are given to both networks. Then a stronger conditioning (conditional normalisation,
     projection), or an auxiliary loss on the label.
 
 Blind spots
-    Needs labels from the loop, as integers next to latents and real samples. Chance is one in as many labels as there are; where one label
-    is far more frequent than the others, it is more, and only the end of the improvement counts. Where real samples cannot be classified by
-    their features either, no alarm is raised.
+    Needs labels from the loop: integers or one-hot, beside latents, and beside real samples in the discriminator's call or in the loader's
+    batch. Chance is one in as many labels as there are; where one label is far more frequent than the others, it is more, and only the end
+    of the improvement counts. Where real samples cannot be classified by their features either, no alarm is raised.
 
 Calibration
-    Not measured yet: no published runs have this failure.
+    It is judged on the conditional trainings of `tests/wiring` (`python tests/wiring/main.py`).
 
 References
     Shmelkov et al., 2018, arXiv:1807.09499 (how good is my GAN?); Miyato and Koyama, 2018, arXiv:1802.05637 (projection).
@@ -72,7 +72,8 @@ class _Agreement(Stateful):
         self._plateau = Plateau(detector.patience, detector.min_improvement)
         self._steps: list[int] = []
         self._weak_streak = Streak(detector.confirmations)
-        self._was_obeyed = False
+        self._was_obeyed = self._was_better = False
+        """True if labels were obeyed at some evaluation, and if agreement was better than chance at some."""
         self._chance_steps: list[int] = []
         """Steps of the evaluations in a row at which agreement was no better than chance."""
         self._shown_streak = 0
@@ -107,12 +108,17 @@ class _Agreement(Stateful):
             signal=names[0],
             window=readings.step - first + 1,
             origin="the agreement of real samples",
-            onset=self._chance_steps[0] if is_ignored else None,
+            onset=self._find_onset() if is_ignored else None,
             explanation=f"{fake:.0%} of the generated samples have the requested label, {real:.0%} of the real ones theirs.",
         )
 
+    def _find_onset(self) -> int:
+        """Return the first step if samples of most labels never had the requested one, else that of the streak's first evaluation."""
+        return 1 if self._shown_streak and not self._was_better else self._chance_steps[0]
+
     def _update_chance(self, step: int, *, is_chance: bool, shows_labels: bool) -> None:
         """Take an evaluation into the streak of those at which agreement is no better than chance."""
+        self._was_better = self._was_better or not is_chance
         self._chance_steps = [*self._chance_steps, step][-2 * self.patience :] if is_chance else []
         self._shown_streak = self._shown_streak + 1 if is_chance and shows_labels else 0
 
@@ -151,6 +157,7 @@ class WeakConditioning(Detector):
     severity = Severity.TICKET
     kind = FailureKind.DIVERSITY
     is_optional = True
+    explains = ("GW101", "GW201", "GW301")
     inputs = tuple(name for names in SERIES.values() for name in names)
     required = tuple(names[:4] for names in SERIES.values())
     tunable = {

@@ -32,10 +32,17 @@ class BatchSums:
     modes: int
 
     @classmethod
-    def of(cls, points: Tensor, places: Tensor, modes: int, agrees: Tensor | None = None) -> BatchSums:
-        """Sum up the features ``(N, D)`` of a batch, the numbers of its modes ``(N,)``, and whether its labels agree ``(N,)`` if known."""
+    def of(
+        cls, points: Tensor, places: Tensor, modes: int, produced: Tensor | None = None, requested: Tensor | None = None
+    ) -> BatchSums:
+        """Sum up the features ``(N, D)`` of a batch, the numbers of its modes, and the agreement of its labels if known, each ``(N,)``.
+
+        Requested labels below 0 are unknown.
+        """
         counts = (places[:, None] == torch.arange(modes, device=points.device)).sum(0)
-        of_labels = points.new_zeros(2) if agrees is None else torch.stack([agrees.numel() * torch.ones_like(agrees[0]), agrees.sum()])
+        of_labels = points.new_zeros(2)
+        if produced is not None and requested is not None:
+            of_labels = torch.stack([(requested >= 0).sum(), (produced == requested).sum()])
         parts = [points.new_full((1,), len(points)), of_labels, counts, points.sum(0), (points.T @ points).flatten()]
         return cls(torch.cat([part.to(points.dtype) for part in parts]), points.shape[1], modes)
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ganwatch.capture.step import Arguments, Call, find_tensors
 from ganwatch.evaluation.generator_sampler import GeneratorSampler
+from ganwatch.evaluation.labels import find_labels
 from ganwatch.evaluation.tensor_state import pack, unpack
 
 
@@ -56,18 +57,6 @@ class FixedInputs:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue with saved inputs."""
         self.batches, self._sizes = [(args, kwargs) for args, kwargs in unpack(state["batches"])], list(state["sizes"])
-
-
-def find_labels(inputs: list[Tensor], count: int) -> Tensor | None:
-    """Return the integers, one a sample, among the tensors of a call; None unless exactly one tensor qualifies."""
-    found = [x for x in inputs if x.shape in {(count,), (count, 1)} and not x.is_floating_point() and x.dtype != torch.bool]
-    return found[0].reshape(-1) if len(found) == 1 else None
-
-
-def find_call_labels(call: Call) -> Tensor | None:
-    """Return a copy of the labels that a discriminator got with a batch, or None without any."""
-    labels = find_labels([x for x in call.inputs[1:] if isinstance(x, Tensor)], len(call.inputs[0]))
-    return None if labels is None else labels.clone()
 
 
 def clone_first(nest: Any, count: int, limit: int) -> Any:

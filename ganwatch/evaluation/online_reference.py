@@ -21,6 +21,8 @@ MIN_REALS_PER_DIMENSION = 8
 """Reals for each dimension of the features; fewer reduce the dimensions."""
 MAX_CLUSTERS = 25
 NEIGHBOURS = 5
+MIN_TOLD_LABELS = 0.75
+"""Share of reals whose label their neighbours tell, from which labels are modes."""
 MIN_COLUMN_SCALE = 0.1
 """Standard deviation of a column of vectors, against the median of all, below which it counts as that large."""
 
@@ -58,7 +60,7 @@ class Projection:
 
 
 class OnlineReference:
-    """Features of the first real samples and their modes, which are their labels, or else clusters.
+    """Features of the first real samples and their modes: their labels, where similar samples tell these, or else clusters.
 
     Clusters are fitted to one half of the samples and counted on the other.
 
@@ -90,11 +92,21 @@ class OnlineReference:
     def __init__(self, values: Tensor, labels: Tensor | None = None, *, are_vectors: bool = False) -> None:
         self.projection = Projection.fit(values, are_vectors=are_vectors)
         self.points = self.projection(values)
-        self.labels = labels
+        self.labels, self.count, self.centres = labels, len(values), self.points[:0]
         half = len(values) // 2
-        clusters = max(1, min(MAX_CLUSTERS, len(values) // MIN_REALS_PER_CLUSTER))
-        self.centres = find_clusters(self.points[:half], clusters) if labels is None else self.points[:0]
-        self.real, self.count = self._sum_reals(half), len(values)
+        if labels is None or float(self._sum_reals(0).agreeing) < MIN_TOLD_LABELS * len(values):
+            clusters = max(1, min(MAX_CLUSTERS, len(values) // MIN_REALS_PER_CLUSTER))
+            self.centres = find_clusters(self.points[:half], clusters)
+        self.real = self._sum_reals(half if len(self.centres) else 0)
+
+    def _sum_reals(self, uncounted: int) -> BatchSums:
+        """Return the sums over the first reals, whose labels the others tell; the first so many are counted in no mode."""
+        others = None
+        if self.labels is not None:
+            others = nearest_neighbours(self.points, None, min(NEIGHBOURS, len(self.points) - 1))[1]
+        places, modes, produced = self._classify(self.points, others)
+        places[:uncounted] = -1
+        return BatchSums.of(self.points, places, modes, produced, self.labels)
 
     @property
     def size(self) -> int:
@@ -104,7 +116,7 @@ class OnlineReference:
     @property
     def modes(self) -> int:
         """Number of modes."""
-        return len(self.centres) if self.labels is None else len(self.kinds)
+        return len(self.centres) or len(self.kinds)
 
     @cached_property
     def kinds(self) -> Tensor:
@@ -133,31 +145,23 @@ class OnlineReference:
     def sum_batch(self, values: Tensor, labels: Tensor | None) -> BatchSums:
         """Return the sums over samples ``(N, F)`` with their requested labels ``(N,)``, if they are known."""
         points = self.projection(values)
-        if self.labels is None:
-            return BatchSums.of(points, self._assign(points), self.modes)
-        return self._sum_labelled(points, nearest_neighbours(points, self.points, min(NEIGHBOURS, len(self.points)))[1], labels)
+        neighbours = None if self.labels is None else nearest_neighbours(points, self.points, min(NEIGHBOURS, len(self.points)))[1]
+        return BatchSums.of(points, *self._classify(points, neighbours), labels)
 
-    def _sum_labelled(self, points: Tensor, neighbours: Tensor, labels: Tensor | None) -> BatchSums:
-        """Return sums where the mode of a sample is the label that most of its neighbours among the first reals have."""
-        assert self.labels is not None
-        produced = self.labels[neighbours].mode(1).values
-        return BatchSums.of(points, torch.searchsorted(self.kinds, produced), self.modes, None if labels is None else produced == labels)
+    def _classify(self, points: Tensor, neighbours: Tensor | None) -> tuple[Tensor, int, Tensor | None]:
+        """Return the mode of each sample, the number of modes, and the label that most of its neighbours have."""
+        produced = None if self.labels is None or neighbours is None else self.labels[neighbours].mode(1).values
+        if len(self.centres) or produced is None:
+            return self._assign(points), len(self.centres), produced
+        return torch.searchsorted(self.kinds, produced), len(self.kinds), produced
 
     def _assign(self, points: Tensor) -> Tensor:
         """Return the number of the nearest cluster of each sample."""
         return torch.addmm(self.centres.square().sum(1), points, self.centres.T, alpha=-2.0).argmin(1)
 
-    def _sum_reals(self, half: int) -> BatchSums:
-        if self.labels is not None:
-            others = nearest_neighbours(self.points, None, min(NEIGHBOURS, len(self.points) - 1))[1]
-            return self._sum_labelled(self.points, others, self.labels)
-        places = self._assign(self.points)
-        places[:half] = -1
-        return BatchSums.of(self.points, places, self.modes)
-
     def find_members(self, is_wanted: Tensor, limit: int) -> list[int]:
         """Return places of the first reals, at most ``limit`` of each mode, whose mode is wanted: ``is_wanted`` has shape (K,), bool."""
-        modes = self._assign(self.points) if self.labels is None else torch.searchsorted(self.kinds, self.labels)
+        modes = self._assign(self.points) if self.labels is None or len(self.centres) else torch.searchsorted(self.kinds, self.labels)
         wanted = is_wanted.nonzero()[:, 0].tolist()
         return [place for mode in wanted for place in (modes == mode).nonzero()[:limit, 0].tolist()]
 

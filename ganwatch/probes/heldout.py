@@ -8,8 +8,8 @@ from torch import Tensor
 from ganwatch.capture.step import Call, StepView
 from ganwatch.core.probe import Probe
 from ganwatch.evaluation.context import EvaluationContext
-from ganwatch.evaluation.fixed_inputs import find_call_labels
 from ganwatch.evaluation.heldout import HeldoutSamples
+from ganwatch.evaluation.labels import find_call_labels
 from ganwatch.evaluation.resolution import READS_PER_CONFIRMATION, SampleResolution
 from ganwatch.probes.discriminator import auc
 

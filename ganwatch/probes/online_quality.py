@@ -15,8 +15,8 @@ from ganwatch.capture.step import Call, StepView
 from ganwatch.core.probe import Probe
 from ganwatch.core.readings import SampleImages
 from ganwatch.evaluation.batch_sums import BatchSums
-from ganwatch.evaluation.fixed_inputs import find_call_labels
 from ganwatch.evaluation.gallery import MAX_TILES, to_pixels
+from ganwatch.evaluation.labels import UNKNOWN, read_real_labels, read_requested_labels
 from ganwatch.evaluation.online_reference import OnlineReference
 from ganwatch.evaluation.resolution import ResolutionWatch, SampleResolution
 from ganwatch.evaluation.tensor_state import pack, unpack
@@ -50,9 +50,9 @@ class OnlineQuality(Probe):
 
     Nothing is generated: the samples are those that the loop trains with, so generators without averaged weights are judged as they are.
     The distance is Fréchet's between the first principal components, without its bias for small samples, so that both sides compare with
-    0. The reals of the loop are its null, and differ from 0 where the data has changed since the start. Modes are the labels that D
-    receives with the reals, or else clusters. If the shape or the resolution of the reals changes, new reals replace the first
-    (``online_reference`` counts them).
+    0. The reals of the loop are its null, and differ from 0 where the data has changed since the start. Modes are the labels that D or
+    the loop receives with the reals, where similar reals tell them, or else clusters. If the shape or the resolution of the reals changes,
+    new reals replace the first (``online_reference`` counts them).
     """
 
     name = "online_quality"
@@ -74,6 +74,8 @@ class OnlineQuality(Probe):
         self._resolution: SampleResolution | None = None
         self._resolution_watch = ResolutionWatch()
         self._pixels: Tensor | None = None
+        self._has_requests = False
+        """True if the labels of which the latest fakes were requested are known."""
         self._recent: dict[str, deque[tuple[int, BatchSums]]] = {origin: deque() for origin in ORIGINS}
         """Latest batches of each side: number of samples, and sums over them."""
         self._reference_count += 1
@@ -86,7 +88,7 @@ class OnlineQuality(Probe):
                 self._latest[origin] = call.index
                 if origin == "real" and is_due and self._has_other_resolution(call):
                     return {}
-                self._add(origin, call)
+                self._add(origin, call, step)
         if self._reference is None or not is_due or min(map(len, self._recent.values())) < 2:
             return {}
         return self._evaluate(self._reference)
@@ -100,20 +102,24 @@ class OnlineQuality(Probe):
             self._start()
         return True
 
-    def _add(self, origin: str, call: Call) -> None:
+    def _add(self, origin: str, call: Call, step: StepView) -> None:
         if self._reference is None:
             if origin == "real":
-                self._collect(call)
+                self._collect(call.inputs[0], read_real_labels(step, call))
             return
-        values, labels = downsample(call.inputs[0][:MAX_SAMPLES]), find_call_labels(call)
+        values = downsample(call.inputs[0][:MAX_SAMPLES])
         if values.shape[1] != self._reference.size:
             return
         if self._reference.device != values.device:  # after a resume
             self._move(values.device)
         if origin == "real":  # an incident of its own; here it would stay in the sums for ever
             values = values.where(torch.isfinite(values), self._reference.projection.centre)
+        labels = None
+        if origin == "fake" and self._reference.labels is not None:
+            labels = read_requested_labels(step, call)
+            self._has_requests = labels is not None
         recent = self._recent[origin]
-        recent.append((len(values), self._reference.sum_batch(values, None if labels is None else labels[:MAX_SAMPLES].long())))
+        recent.append((len(values), self._reference.sum_batch(values, None if labels is None else labels[:MAX_SAMPLES])))
         while len(recent) > MAX_BATCHES or (len(recent) > MIN_BATCHES and sum(count for count, _ in recent) - recent[0][0] >= MIN_POOLED):
             count, oldest = recent.popleft()
             if origin == "real" and self._reference.count < MAX_REALS:
@@ -125,16 +131,16 @@ class OnlineQuality(Probe):
         for origin, recent in self._recent.items():
             self._recent[origin] = deque((count, replace(sums, vectors=sums.vectors.to(device))) for count, sums in recent)
 
-    def _collect(self, call: Call) -> None:
+    def _collect(self, samples: Tensor, labels: Tensor | None) -> None:
         """Collect reals, and make the reference once there are enough."""
-        self._collector.add(call)
+        self._collector.add(samples, labels)
         self._collected += 1
         if not (self._collector.is_full or (self._collected >= MAX_COLLECTED and self._collector.size >= MIN_REALS)):
             return
         reals, labels = self._collector.take()
         if len(reals) < MIN_REALS:
             return
-        labels = None if labels is None else labels.to(reals.device)
+        labels = None if labels is None or bool((labels == UNKNOWN).any()) else labels.to(reals.device)
         self._reference = OnlineReference(downsample(reals), labels, are_vectors=reals.ndim == 2)
         self._resolution = SampleResolution.of(reals)
         self._pixels = to_pixels(reals, infer_range(reals))
@@ -146,7 +152,7 @@ class OnlineQuality(Probe):
         for (origin, pooled), (distance, error) in zip(sets.items(), distances, strict=True):
             values |= {f"online_frechet/{origin}": distance, f"online_frechet_error/{origin}": error}
             values[f"online_modes_missing/{origin}"] = find_missing(reference.real.by_mode, pooled.by_mode[0]).sum().float()
-            if reference.labels is not None:
+            if self._has_requests:
                 agreement = measure_agreement(reference.real if origin == "real" else replace(pooled, vectors=pooled.vectors[0]))
                 values |= {f"{name}/{origin}": value for name, value in agreement.items()}
         return values
@@ -171,6 +177,7 @@ class OnlineQuality(Probe):
         return state | {
             "reference": self._reference.state_dict(),
             "resolution": [list(self._resolution.shape), self._resolution.sharpness],
+            "has_requests": self._has_requests,
             "recent": {origin: [[count, pack(sums.vectors)] for count, sums in recent] for origin, recent in self._recent.items()},
         }
 
@@ -180,7 +187,7 @@ class OnlineQuality(Probe):
         if "reference" in state:
             self._reference = OnlineReference.from_state(state["reference"])
             shape, sharpness = state["resolution"]
-            self._resolution = SampleResolution(tuple(shape), sharpness)
+            self._resolution, self._has_requests = SampleResolution(tuple(shape), sharpness), state["has_requests"]
             size = self._reference.real.dimensions, self._reference.modes
             for origin, recent in self._recent.items():
                 recent.extend((count, BatchSums(unpack(vectors), *size)) for count, vectors in state["recent"][origin])

@@ -21,6 +21,7 @@ from ganwatch.evaluation.fixed_inputs import FixedInputs
 from ganwatch.evaluation.gallery import MAX_TILES, to_pixels
 from ganwatch.evaluation.generator_sampler import GeneratorSampler
 from ganwatch.evaluation.heldout import HeldoutSamples
+from ganwatch.evaluation.labels import find_call_labels
 from ganwatch.evaluation.resolution import ResolutionWatch, SampleResolution
 from ganwatch.isolation.random_state import preserved_random_state
 from ganwatch.probes import quality_values
@@ -152,7 +153,7 @@ class Quality(Probe):
         if latent is not None and latent.index == step.index:
             self._inputs.add(latent)
         if self._reals is None and real is not None and real.index == step.index:
-            self._collector.add(real)
+            self._collector.add(real.inputs[0], find_call_labels(real))
 
     def _has_other_resolution(self, step: StepView) -> bool:
         """Return True if the reals of a step have another resolution than the reference; once that is confirmed, drop the reference."""

@@ -9,9 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganwatch.capture.step import Call
 from ganwatch.data.sample_format import find_common_range
-from ganwatch.evaluation.fixed_inputs import find_call_labels
 from ganwatch.evaluation.resolution import SampleResolution
 from ganwatch.evaluation.tensor_state import pack, unpack
 
@@ -48,13 +46,13 @@ class RealCollector:
         """Number of reals so far."""
         return sum(len(batch) for batch, _ in self._batches)
 
-    def add(self, call: Call) -> None:
-        """Add the batch of a call, unless there are enough reals; a batch of another shape replaces those so far."""
+    def add(self, samples: Tensor, labels: Tensor | None) -> None:
+        """Add a copy of a batch, unless there are enough reals; a batch of another shape replaces those so far."""
         if self.is_full:
             return
-        if self._batches and self._batches[0][0].shape[1:] != call.inputs[0].shape[1:]:
+        if self._batches and self._batches[0][0].shape[1:] != samples.shape[1:]:
             self._batches.clear()
-        self._batches.append((call.inputs[0].clone(), find_call_labels(call)))
+        self._batches.append((samples.clone(), None if labels is None else labels.clone()))
 
     def take(self) -> tuple[Tensor, Tensor | None]:
         """Return the finite reals ``(N, …)`` and their labels ``(N,)`` int64, if every batch had some, and forget the batches."""

@@ -64,17 +64,56 @@ def test_lost_digits_are_missing_on_the_side_that_lost_them(origin, lost):
     assert min(values[f"online_frechet/{origin}"] for values in late) > max(abs(values[f"online_frechet/{other}"]) for values in late)
 
 
-def test_labels_are_modes_and_requested_labels_are_compared():
-    def agreements(requested, steps=400):
-        found = watch(OnlineQuality(), every(20, steps), lambda _: DIGITS, lambda _: DIGITS, labels=LABELS, requested=requested)
-        assert all(values["online_modes"] == 10.0 for values in found.values())
-        return found[steps]
+def feed_labels(*, of_reals=None, of_fakes=None, to_g=None, loaded=None, steps=400, batch=64):
+    """Feed a conditional loop: labels by digit that D gets with reals and fakes, that G gets, and that the loader delivers."""
+    probe, draw, found = OnlineQuality(), torch.Generator().manual_seed(0), {}
+    for index in every(20, steps):
+        real, fake = (torch.randint(len(DIGITS), (batch,), generator=draw) for _ in range(2))
+        calls = [call(DIGITS[real], "real", index, None if of_reals is None else of_reals[real])]
+        if to_g is not None:
+            latents = torch.randn(batch, 8, generator=draw)
+            calls.append(Call("g", (latents, to_g[fake]), torch.zeros(1), "latent", training=True, index=index))
+        calls.append(call(DIGITS[fake], "fake", index, None if of_fakes is None else of_fakes[fake]))
+        calls[-1].in_g_phase = True
+        values = probe.read(StepView(Step(index, calls=calls, loaded=() if loaded is None else (DIGITS[real], loaded[real]))))
+        found |= {name: float(value) for name, value in values.items()}
+    return found
 
-    obeyed, ignored = agreements(LABELS), agreements(LABELS[torch.randperm(len(LABELS), generator=torch.Generator().manual_seed(1))])
-    assert obeyed["online_label_agreement/fake"] > 0.9
-    assert obeyed["online_label_agreement/real"] == ignored["online_label_agreement/real"] > 0.9
-    assert ignored["online_label_agreement/fake"] == pytest.approx(0.1, abs=0.05)
-    assert ignored["online_label_agreement_error/fake"] == pytest.approx(0.013, abs=0.003)
+
+SHUFFLED = LABELS[torch.randperm(len(LABELS), generator=torch.Generator().manual_seed(1))]
+ONE_HOT = torch.nn.functional.one_hot(LABELS).float()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "agreement"),
+    [
+        ({"of_reals": LABELS, "of_fakes": LABELS}, 0.95),
+        ({"of_reals": LABELS, "of_fakes": SHUFFLED}, 0.1),
+        ({"of_reals": LABELS, "of_fakes": LABELS, "to_g": SHUFFLED}, 0.1),  # the generator was asked for something else
+        ({"of_reals": ONE_HOT, "of_fakes": ONE_HOT, "to_g": ONE_HOT}, 0.95),
+        ({"of_reals": ONE_HOT, "of_fakes": ONE_HOT[torch.randperm(len(LABELS), generator=torch.Generator().manual_seed(1))]}, 0.1),
+        ({"loaded": LABELS, "to_g": LABELS}, 0.95),  # a discriminator that classifies gets no labels
+        ({"loaded": LABELS, "to_g": SHUFFLED}, 0.1),
+        ({"loaded": LABELS}, None),
+        ({"of_reals": torch.rand(len(LABELS), 10), "to_g": LABELS}, None),
+        ({"to_g": LABELS}, None),
+    ],
+)  # fmt: skip
+def test_requested_labels_are_compared_with_those_that_were_made(arguments, agreement):
+    found = feed_labels(**arguments)
+    if agreement is None:
+        assert not any("label" in name for name in found)
+    else:
+        assert found["online_label_agreement/fake"] == pytest.approx(agreement, abs=0.05)
+        assert found["online_label_agreement/real"] == pytest.approx(0.96, abs=0.04)
+        assert found["online_label_agreement_error/fake"] == pytest.approx((agreement * (1.0 - agreement) / 512) ** 0.5, abs=0.004)
+
+
+def test_labels_are_modes_where_similar_reals_tell_them():
+    assert feed_labels(of_reals=LABELS, of_fakes=LABELS)["online_modes"] == 10.0
+    shuffled = feed_labels(of_reals=SHUFFLED, of_fakes=LABELS)
+    assert shuffled["online_modes"] == 25.0
+    assert shuffled["online_label_agreement/real"] < 0.2
 
 
 def test_small_batches_are_pooled_and_few_reals_are_enough_in_the_end():

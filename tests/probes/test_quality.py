@@ -17,6 +17,7 @@ from ganwatch.core.errors import UserError
 from ganwatch.evaluation.context import EvaluationContext
 from ganwatch.evaluation.discriminator_scorer import DiscriminatorScorer
 from ganwatch.evaluation.generator_sampler import GeneratorSampler
+from ganwatch.evaluation.labels import find_call_labels
 from ganwatch.evaluation.reference import Reference
 from ganwatch.evaluation.resolution import SampleResolution
 from ganwatch.metrics.custom_metric import CustomMetric
@@ -355,7 +356,8 @@ def collected(*batches, count=100):
     """A collector after some real batches, each with the other inputs of the discriminator's call."""
     collector = RealCollector(count)
     for inputs in batches:
-        collector.add(Call("d", inputs, torch.zeros(len(inputs[0])), "real", training=True, index=1))
+        call = Call("d", inputs, torch.zeros(len(inputs[0])), "real", training=True, index=1)
+        collector.add(inputs[0], find_call_labels(call))
     return collector
 
 
