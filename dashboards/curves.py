@@ -23,7 +23,7 @@ MAX_POINTS = 400
 """Number of points per curve. A longer curve shows the smallest and largest value of each section."""
 MAIN_GROUPS = ("losses", "gradients", "discriminator", "diversity", "quality")
 LAYERS, LOGGED, OTHER = "layers", "logged", "other"
-SELECTED_IF_MEASURED = {LOGGED, "evaluation", "conditioning", "groups", "measures", "drift"}
+SELECTED_IF_MEASURED = {LOGGED, "online", "evaluation", "conditioning", "groups", "measures", "drift"}
 """Further groups that are selected at first if the run has them."""
 MAX_LABELS = 3
 """Number of last values that fit beside a title."""
@@ -121,14 +121,24 @@ def _draw(
 ) -> None:
     present = {label: curve for label, curve in curves.items() if len(curve[0])}
     last = [f"{label} {format_number(float(values[-1]), signal.unit if signal else '')}".strip() for label, (_, values) in present.items()]
-    now = f" :small[:gray[now {escape_markdown(', '.join(last))}]]" if 0 < len(last) <= MAX_LABELS else ""
-    st.markdown(f"**{escape_name(name)}**{now}", help=escape_markdown(signal.help) if signal else None)
+    when = _format_age(max((int(at[-1]) for at, _ in present.values()), default=0), steps[1])
+    latest = f" :small[:gray[{escape_markdown(', '.join(last))} {when}]]" if 0 < len(last) <= MAX_LABELS else ""
+    st.markdown(f"**{escape_name(name)}**{latest}", help=escape_markdown(signal.help) if signal else None)
     if not present:
         st.caption("No readings in these steps.")
         return
     scaled = log and needs_log_scale(signal, present)
     chart = curve_chart(present, marked, steps=steps, log=scaled, unit=signal.unit if signal else "")
     st.vega_lite_chart(chart.data, chart.spec, width="stretch", theme=None)
+
+
+def _format_age(step: int, now: int) -> str:
+    """Return the step of a value, and its age in steps if it is not the last one.
+
+    >>> _format_age(1200, 1200), _format_age(1200, 2000)
+    ('at step 1,200', 'at step 1,200, 800 steps ago')
+    """
+    return f"at step {step:,}" + (f", {now - step:,} steps ago" if now > step else "")
 
 
 def _group(name: str) -> str:

@@ -53,6 +53,10 @@ class Probe(ABC):
     def read(self, step: StepView) -> Mapping[str, float | Tensor]:
         """Return values per series: floats, or 0-d tensors that the gatherer copies without waiting."""
 
+    def read_end(self, step: int) -> Mapping[str, float]:  # noqa: ARG002  # most read nothing then
+        """Return values per series at the end of a training, after its last step."""
+        return {}
+
     def incident_samples(self, code: str, step: int, incident: str) -> SampleImages | None:  # noqa: ARG002  # most have none
         """Return samples that are evidence of an incident with this code, which has just fired."""
         return None

@@ -47,7 +47,7 @@ class Quality(Probe):
     Inputs and reals stay the same, so the values of a run compare with each other. They do not compare with those of another run or a
     paper, which use other samples and more of them. If the shape or the resolution of the reals changes, new reals replace the first
     (``reference`` counts them). Nothing is measured before there are enough inputs and reals, and then no more often than the budget
-    allows.
+    allows, and once at the end in any case.
 
     Parameters
     ----------
@@ -137,6 +137,7 @@ class Quality(Probe):
         self._missing: list[int] = []
         """Places of reals whose modes are missing."""
         self._resolution, self._reference_count = ResolutionWatch(), 1
+        self._evaluated_step = 0
 
     def read(self, step: StepView) -> dict[str, float]:
         if self._sampler is None or not self._sampler.is_allowed:
@@ -146,6 +147,14 @@ class Quality(Probe):
         if step.tick % self.interval or self.budget.is_exhausted or self._has_other_resolution(step) or not self._is_ready():
             return {}
         with self.budget.charge(), preserved_random_state(self._extractor, self.classify, *self.measures):
+            self._evaluated_step = step.index
+            return self._evaluate(self._sampler)
+
+    def read_end(self, step: int) -> dict[str, float]:
+        """Evaluate once more at the end, whatever the budget, unless the last step did."""
+        if self._sampler is None or not self._sampler.is_allowed or step == self._evaluated_step or not self._is_ready():
+            return {}
+        with preserved_random_state(self._extractor, self.classify, *self.measures):
             return self._evaluate(self._sampler)
 
     def _collect(self, step: StepView) -> None:

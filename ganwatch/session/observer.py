@@ -318,13 +318,14 @@ class Observer:
         """Send images that are evidence of an incident that has just fired."""
         if not incident.has_just_fired:
             return
-        images: list[SampleImages | None] = [*(self.guard("gallery", partial(self.gallery.evidence, incident)) or [])]
+        images: list[SampleImages] = [*(self.guard("gallery", partial(self.gallery.evidence, incident)) or [])]
         for probe in self._recorder.probes:
             take_samples = partial(probe.incident_samples, incident.code, incident.seen, incident.id)
-            images.append(self.guard(f"probe {probe.name}", take_samples))
+            taken = self.guard(f"probe {probe.name}", take_samples)
+            if taken is not None and all(taken.kind != one.kind for one in images):  # one of both tiers of quality is enough
+                images.append(taken)
         for one in images:
-            if one is not None:
-                self._monitor.samples(one)
+            self._monitor.samples(one)
 
     def state_dict(self) -> dict[str, Any]:
         """State of the watch, in plain types only: a resumed run continues the same record without a second alarm."""
@@ -345,6 +346,15 @@ class Observer:
             if probe.name in state["probes"]:
                 probe.load_state_dict(state["probes"][probe.name])
 
+    def _read_end(self) -> None:
+        """Take what probes measure at the end of the training."""
+        self._recorder.stream.is_paused = True
+        try:
+            for probe in self._recorder.probes if self.has_run else ():
+                self.add_readings(self.guard(f"probe {probe.name}", partial(probe.read_end, self.steps)) or {})
+        finally:
+            self._recorder.stream.is_paused = False
+
     def close(self, state: str = "finished") -> None:
         """Remove all hooks, pass the last readings on, let ``Monitor.finish`` end every sink. A second call does nothing.
 
@@ -353,6 +363,8 @@ class Observer:
         if self._recorder.close():
             if state != "finished":
                 self.ranks.timeout = 0.0
+            if state != "failed":
+                self._read_end()
             if (last := self._recorder.build_final_step()) is not None:
                 self._monitor.process_step(last)
             self.count_tap_failures()

@@ -98,6 +98,8 @@ class PrometheusSink(Sink, Collector):
         self._values: dict[str, dict[str, float]] = {
             signal.name: {"": 0.0} for signal in catalogue().values() if _is_counter(signal) and not signal.label
         }
+        self._measured: dict[str, int] = {}
+        """Step of the latest value of each signal."""
         self._severities: dict[str, set[Severity]] = {cls.code: {cls.severity} for cls in known}
         self._fire_counts: dict[str, int] = dict.fromkeys(self._severities, 0)
         self._firing: dict[str, Incident] = {}
@@ -125,7 +127,7 @@ class PrometheusSink(Sink, Collector):
             for each in readings:
                 self._step, self._last_step = each.step, each.wall_time or time.time()
                 for series, value in each.values.items():
-                    self._set_value(series, float(value))
+                    self._set_value(series, float(value), each.step)
 
     def incident(self, incident: Incident) -> None:
         """Set the gauge of the incident's code."""
@@ -170,14 +172,14 @@ class PrometheusSink(Sink, Collector):
         with self._lock:
             return iter([*self._signal_metrics(), *self._incident_metrics(), *self._run_metrics()])
 
-    def _set_value(self, series: str, value: float) -> None:
+    def _set_value(self, series: str, value: float, step: int) -> None:
         signal = find_signal(series)
         if signal is None or not signal.exported:
             return
         label = series.partition("/")[2] if signal.label else ""
         values = self._values.setdefault(signal.name, {})
         if label in values or len(values) < MAX_LABEL_VALUES:
-            values[label] = value
+            values[label], self._measured[signal.name] = value, step
         else:
             self._rejected += 1
 
@@ -191,6 +193,13 @@ class PrometheusSink(Sink, Collector):
             for label, value in values.items():
                 metric.add_metric([label] if signal.label else [], value)
             yield metric
+        measured = GaugeMetricFamily(
+            "ganwatch_measured_step", "Step at which a signal was measured last; less than ganwatch_step for one of a slower cadence.",
+            labels=["signal"],
+        )  # fmt: skip
+        for name, step in self._measured.items():
+            measured.add_metric([name], step)
+        yield measured
 
     def _incident_metrics(self) -> Iterator[Metric]:
         firing = GaugeMetricFamily("ganwatch_incident", "1 if an incident of the code is firing.", labels=["code", "severity"])

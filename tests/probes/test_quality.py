@@ -99,6 +99,16 @@ def test_a_good_generator_is_near_and_no_mode_is_missing():
     assert found[100]["frechet"] == pytest.approx(found[120]["frechet"], rel=0.05)  # the same inputs and reals each time
 
 
+def test_quality_is_measured_at_the_end_whatever_the_budget():
+    never = {"samples": 100, "reals": 200, "interval": 20, "share": 1e-9}
+    found, sink, *_ = train(Quality(**never), steps=119)
+    assert list(found) == [80, 119]  # what the first one costs is not known before
+    assert found[119]["frechet"] == train(eager(), steps=119)[0][119]["frechet"]
+    assert sink.steps[-1].step == 119
+    assert list(train(Quality(**never), steps=80)[0]) == [80]
+    assert list(train(Quality(**never), steps=60)[0]) == []
+
+
 def test_lost_modes_are_reported_with_real_samples():
     found, sink, *_ = train(eager(), steps=260, change=(140, lambda g: setattr(g, "reach", 3)))
     assert [values["modes_missing"] for values in found.values()][:2] == [0.0, 0.0]

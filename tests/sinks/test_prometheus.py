@@ -70,6 +70,13 @@ def test_values_hold_until_measured_again_and_non_finite_ones_pass_through(sink)
     assert shown["ganwatch_discriminator_auc_ratio",] == -math.inf
 
 
+def test_the_step_at_which_a_signal_was_measured_last_tells_its_age(sink):
+    sink.readings([Readings(80, {"frechet": 2.0, "loss/g": 0.5, "layer_grad_norm/g.0": 1.0}), Readings(2000, {"loss/g": 0.25})])
+    shown = scrape(sink)
+    measured = {key[1]: value for key, value in shown.items() if key[0] == "ganwatch_measured_step"}
+    assert (measured, shown["ganwatch_step",]) == ({"frechet": 80.0, "loss": 2000.0}, 2000.0)
+
+
 def test_faults_of_the_observer_are_counters_that_exist_from_the_start(sink):
     assert scrape(sink)["ganwatch_observer_dropped_total",] == 0
     sink.readings([Readings(1, {"observer_errors": 3.0, "store_failures": 2.0})])
