@@ -59,7 +59,7 @@ class FalseAlarms:
     flagged : Proportion
         Runs with an alarm out of all healthy runs.
     steps : int
-        Length of all healthy runs together.
+        Steps of all healthy runs together that some detector could judge.
     """
 
     alarms: int
@@ -116,7 +116,7 @@ def count_false_alarms(runs: Iterable[ReplayedRun]) -> FalseAlarms:
     """Count the alarms on the runs whose label is ``healthy``."""
     healthy = [run for run in runs if run.label == HEALTHY]
     flagged = Proportion(sum(bool(run.alarms) for run in healthy), len(healthy))
-    return FalseAlarms(sum(len(run.alarms) for run in healthy), flagged, sum(run.steps for run in healthy))
+    return FalseAlarms(sum(len(run.alarms) for run in healthy), flagged, sum(run.judged_steps for run in healthy))
 
 
 def detection_rates_by_label(runs: Sequence[ReplayedRun]) -> list[DetectionRates]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from multiprocessing import get_context
 
+from ganwatch.core.coverage import MAX_GAPS
 from ganwatch.core.detector import Detector
 from ganwatch.core.errors import UserError
 from ganwatch.core.import_path import append_working_folder
@@ -73,6 +76,11 @@ class ReplayedRun:
         Codes of detectors that apply and could not judge to the end, and why.
     missing_inputs : dict of str to tuple of str
         Codes of detectors with inputs that were never measured, and these inputs.
+    judged_steps : int
+        Steps that some detector could judge: each reading of its inputs stands for the steps since the one before it, for three times
+        the usual distance at most.
+    judging : tuple of str
+        Codes of the detectors that could judge some of the run.
     unused_series : tuple of str
         Series of an imported run that ganwatch does not have.
     run_name : str or None
@@ -90,6 +98,8 @@ class ReplayedRun:
     outcome: str
     unjudged: dict[str, str]
     missing_inputs: dict[str, tuple[str, ...]]
+    judged_steps: int = 0
+    judging: tuple[str, ...] = ()
     unused_series: tuple[str, ...] = ()
     run_name: str | None = None
 
@@ -138,6 +148,10 @@ def replay_run(recording: Recording, detectors: Sequence[Detector], label: str |
     missing = {detector.code: tuple(name for name in detector.inputs if name not in monitor.latest) for detector in detectors}
     outcome = monitor.outcome(early_steps=0)
     never_judged = {one.code: one.reason for one in outcome.unjudged if one.last_step is None and one.reason != TOO_EARLY}
+    not_applicable = monitor.not_applicable() | never_judged
+    early = {one.code for one in outcome.unjudged if one.reason == TOO_EARLY}
+    judging = [one for one in detectors if one.code not in {*not_applicable, *early} and missing[one.code] != one.inputs]
+    inputs = {name for detector in judging for name in detector.inputs}
     incidents = sorted(monitor.incidents.history, key=lambda incident: (incident.fired or 0, incident.id))
     return ReplayedRun(
         name=recording.name,
@@ -147,13 +161,28 @@ def replay_run(recording: Recording, detectors: Sequence[Detector], label: str |
         onset_low=onset if low is None else low,
         steps=readings[-1].step - readings[0].step + 1 if readings else 0,
         alarms=tuple(_alarm(incident, onset) for incident in incidents),
-        not_applicable=monitor.not_applicable() | never_judged,
+        not_applicable=not_applicable,
         outcome=str(outcome.conclusion),
         unjudged={one.code: one.cause for one in outcome.unjudged},
         missing_inputs={code: names for code, names in missing.items() if names},
+        judged_steps=count_covered([one.step for one in readings if not inputs.isdisjoint(one.values)]),
+        judging=tuple(detector.code for detector in judging),
         unused_series=tuple(facts.get("unused") or ()),
         run_name=facts.get("name"),
     )
+
+
+def count_covered(steps: Sequence[int]) -> int:
+    """Return the number of steps that readings at these steps stand for.
+
+    >>> count_covered([20, 40, 60]), count_covered([1, 2, 3, 1000]), count_covered([500]), count_covered([])
+    (60, 6, 1, 0)
+    """
+    if len(steps) < 2:
+        return len(steps)
+    gaps = [later - earlier for earlier, later in pairwise(steps)]
+    usual = statistics.median(gaps)
+    return int(max(1, min(steps[0], usual)) + sum(min(gap, MAX_GAPS * usual) for gap in gaps))
 
 
 def name_runs(runs: Sequence[ReplayedRun]) -> list[str]:

@@ -48,17 +48,19 @@ def run(args: argparse.Namespace) -> int:
     sources, settings = select_sources(args), sweep_settings(select_detectors(args), SETTINGS_PER_SIDE)
     replayed = list(count_items(replay_runs(sources, [setting.factory for setting in settings], label=HEALTHY, jobs=args.jobs), "runs"))
     healthy = [run for run in replayed if run[0].label == HEALTHY]
-    steps = [run[0].steps for run in healthy]
+    steps = [max(one.judged_steps for one in run) for run in healthy]
     if not sum(steps):
         raise UserError(f"--runs must have healthy runs with readings, got {len(replayed)} runs, {len(healthy)} of them healthy")
     missing = _missing_inputs(healthy)
     by_code = _sort_by_strictness(settings)
     counts = {code: [[len(run[position].alarms) for run in healthy] for position, _ in positions] for code, positions in by_code.items()}
-    fitted = fit_settings(counts, steps, args.false_alarms, default_position=SETTINGS_PER_SIDE, capped=missing)
+    judging = {code for run in healthy for one in run for code in one.judging}
+    capped = {*missing, *(by_code.keys() - judging)}
+    fitted = fit_settings(counts, steps, args.false_alarms, default_position=SETTINGS_PER_SIDE, capped=capped)
     chosen = {code: by_code[code][position][1] for code, position in fitted.positions.items()}
     facts = _provenance(args.false_alarms, fitted, len(healthy))
     kept = is_kept(args.false_alarms, fitted)
-    changed = {code: one.arguments for code, one in chosen.items() if one.arguments and not (code in missing and one.strictness == 0.0)}
+    changed = {code: one.arguments for code, one in chosen.items() if one.arguments and not (code in capped and one.strictness == 0.0)}
     if kept:
         try:
             write_preset(args.out, changed, facts)
@@ -67,14 +69,20 @@ def run(args: argparse.Namespace) -> int:
     alarms = {code: sum(counts[code][position]) for code, position in fitted.positions.items()}
     if args.json:
         detectors = {
-            code: {"title": one.cls.title, "strictness": one.strictness, "alarms": alarms[code], "arguments": one.arguments}
+            code: {
+                "title": one.cls.title,
+                "strictness": one.strictness,
+                "alarms": alarms[code] if code in judging else None,
+                "arguments": one.arguments,
+                "judged": code in judging,
+            }
             for code, one in chosen.items()
         }
         preset = str(args.out) if kept else None
         print(json.dumps({"preset": preset, **facts, "detectors": detectors, "unhealthy": len(replayed) - len(healthy)}))
     else:
         others = [run[0] for run in replayed if run[0].label != HEALTHY]
-        _print_table(chosen, alarms, missing)
+        _print_table(chosen, {code: alarms[code] for code in chosen if code in judging}, missing)
         conclusions = _describe_fit(args.false_alarms, fitted, len(healthy), others)
         print_text("", *conclusions, f"written: {args.out}" if kept else "no preset is written")
     return 0 if kept else 1
@@ -130,11 +138,15 @@ def _provenance(rate: float, fitted: Fit, runs: int) -> dict[str, str | int | fl
 
 
 def _print_table(chosen: dict[str, DetectorSetting], alarms: dict[str, int], missing: dict[str, list[str]]) -> None:
+    """Print a row a detector; one that could judge nothing has no alarms."""
     rows: list[list[Any]] = []
     for code, one in chosen.items():
-        is_kept = one.arguments and code in missing and one.strictness == 0.0
-        arguments = f"as shipped, inputs missing: {', '.join(missing[code])}" if is_kept else format_arguments(one)
-        rows.append([one.name, f"{one.strictness:+.3f}", alarms[code], arguments])
+        arguments = format_arguments(one)
+        if one.arguments and code in missing and one.strictness == 0.0:
+            arguments = f"as shipped, inputs missing: {', '.join(missing[code])}"
+        if code not in alarms:
+            arguments = "as shipped: it could judge none of these runs, so nothing is promised for it"
+        rows.append([one.name, f"{one.strictness:+.3f}", alarms.get(code, "-"), arguments])
     print_table(["DETECTOR", "STRICTNESS", "FALSE ALARMS", "ARGUMENTS"], rows)
 
 

@@ -162,7 +162,7 @@ def describe_false_alarms(alarms: FalseAlarms) -> str:
     low, high = alarms.interval
     flagged = f"{alarms.alarms} on {alarms.flagged.count} of {alarms.flagged.total} healthy runs"
     interval = f"95% interval {low:.3g} to {format_value(None if high is None else f'{high:.3g}')}"
-    return f"false alarms: {flagged}, {alarms.rate or 0.0:.3g} in 10,000 steps ({interval}; {alarms.steps:,} steps watched)"
+    return f"false alarms: {flagged}, {alarms.rate or 0.0:.3g} in 10,000 steps ({interval}; {alarms.steps:,} steps judged)"
 
 
 def _format_number(value: float | None) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from ganwatch.core.errors import show_value
 from ganwatch.core.files import walk_files
 from ganwatch.recordings.event_files import EventFile
 from ganwatch.recordings.recording import Recording, Rows
-from ganwatch.recordings.series_names import create_recording, is_series
+from ganwatch.recordings.series_names import check_value, create_recording, is_series
 
 
 def is_event_file(path: Path) -> bool:
@@ -42,7 +43,8 @@ def read_events(path: str | Path, names: Mapping[str, str], name: str | None = N
     Raises
     ------
     UserError
-        tensorboard is not installed, a file cannot be read, or no tag is a series of ganwatch.
+        tensorboard is not installed, a file cannot be read, a value is out of the range of its signal, or no tag is a series of
+        ganwatch.
     """
     path = Path(path)
     points_by_series: dict[str, list[tuple[int, float]]] = {}
@@ -53,6 +55,7 @@ def read_events(path: str | Path, names: Mapping[str, str], name: str | None = N
         if not is_series(series):
             unused.add(series)
             continue
+        check_value(series, value, f"{path}, tag {show_value(tag)}, step {step:,}")
         points = points_by_series.setdefault(series, [])
         while points and points[-1][0] >= step:
             points.pop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from ganwatch.core.files import read_toml
 from ganwatch.core.signals import catalogue, find_signal
 from ganwatch.recordings.recording import DamagedSourceError, Recording, Rows
 
+RELATIVE_ROUNDING = 1e-6
+"""Rounding of a value by which it may exceed the range of its signal."""
 COLUMNS = ("step", "series", "value")
 """Names of the columns of a table that are not series."""
 
@@ -49,6 +52,23 @@ def is_series(series: str) -> bool:
     """
     signal = find_signal(series)
     return signal is not None and bool(signal.label) == ("/" in series)
+
+
+def check_value(series: str, value: float, place: str) -> None:
+    """Raise a UserError if a signal cannot have a value; a value that is not finite is possible.
+
+    >>> check_value("d_auc", 1.0, "runs.csv:2")
+    >>> check_value("d_auc", 1.5, "runs.csv:3")
+    Traceback (most recent call last):
+    ganwatch.core.errors.UserError: d_auc must be in 0…1, got 1.5 in runs.csv:3
+    """
+    signal = find_signal(series)
+    if signal is None or not math.isfinite(value):
+        return
+    tolerance = RELATIVE_ROUNDING * max(1.0, abs(value))
+    if not signal.low - tolerance <= value <= signal.high + tolerance:
+        allowed = f"in {signal.low:g}…{signal.high:g}" if math.isfinite(signal.high) else f">= {signal.low:g}"
+        raise UserError(f"{series} must be {allowed}, got {value:g} in {place}")
 
 
 def create_recording(name: str, rows: Rows, unused: Collection[str], path: Path, damage: Sequence[str] = ()) -> Recording:

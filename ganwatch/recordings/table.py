@@ -12,7 +12,7 @@ from ganwatch.core.errors import UserError, show_names, show_value
 from ganwatch.core.files import open_regular
 from ganwatch.core.readings import MAX_STEP
 from ganwatch.recordings.recording import Recording, Rows
-from ganwatch.recordings.series_names import create_recording, is_series
+from ganwatch.recordings.series_names import check_value, create_recording, is_series
 
 MAX_LINE = 2**22
 """Longest line, in characters."""
@@ -30,8 +30,8 @@ def read_csv(path: str | Path, names: Mapping[str, str]) -> Iterator[Recording]:
     Raises
     ------
     UserError
-        The file cannot be read, has no column ``step`` or two of one name, holds values that are not numbers, or has no series of
-        ganwatch.
+        The file cannot be read, has no column ``step`` or two of one name, holds values that are not numbers or out of the range of
+        their signal, or has no series of ganwatch.
     """
     path = Path(path)
     rows, unused = Rows(), set[str]()
@@ -80,6 +80,7 @@ def _add(rows: Rows, place: str, step: str, series: str, value: str) -> None:
     number, reading = _parse_number(step), _parse_number(value)
     if reading is None:
         raise UserError(f"{series} must be a number, NaN, inf or empty, got {show_value(value)} in {place}")
+    check_value(series, reading, place)
     if number is None or not number.is_integer() or not 0 <= number <= MAX_STEP:
         raise UserError(f"step must be a whole number in 0…{MAX_STEP:,}, got {show_value(step)} in {place}")
     rows.add(int(number), series, reading)

@@ -54,6 +54,8 @@ def test_the_rate_is_kept_on_the_same_runs(capsys, noisy):
     fitted = run_json(capsys, "calibrate", "--runs", noisy, "--false-alarms", 10, "--out", preset, *DETECTORS)
     assert (fitted["runs"], fitted["steps"], fitted["false_alarms"], fitted["unhealthy"], fitted["guaranteed"]) == (3, 4200, 0, 1, True)
     assert fitted["detectors"]["GW102"]["strictness"] == 0.0
+    unjudged, judged = (fitted["detectors"][code] for code in ("GW102", "GW301"))
+    assert (unjudged["alarms"], unjudged["judged"], judged["alarms"], judged["judged"]) == (None, False, 0, True)
     assert fitted["detectors"]["GW101"]["strictness"] > 0.0 > fitted["detectors"]["GW301"]["strictness"]
     assert run_json(capsys, "replay", noisy, "--label", "healthy", *DETECTORS, "--preset", preset)["healthy"]["alarms"] == 0
     looser = run_json(capsys, "calibrate", "--runs", noisy, "--false-alarms", 12, "--out", preset, *DETECTORS)
@@ -108,14 +110,14 @@ def test_a_sweep_is_the_replay_at_each_setting(capsys, noisy):
 
 
 def test_a_sweep_for_people_has_a_row_for_each_setting(capsys, noisy):
-    words = [word for code in ("GW501", "GW401", "GW402") for word in ("--detectors", code)]
+    words = [word for code in ("GW501", "GW102", "GW402") for word in ("--detectors", code)]
     assert main(["replay", str(noisy), "--sweep", "--label", "healthy", *words]) == 0
     head, *rows = (line.split() for line in capsys.readouterr().out.splitlines())
     assert head[:3] == ["DETECTOR", "STRICTNESS", "FOUND"]
     assert [row[:4] for row in rows[:9]] == [["range", "mismatch", "(GW501)", f"{position / 4:+g}"] for position in range(-4, 5)]
     assert rows[4][-3:] == ["reach_ratio=8", "excess_ratio=0.5", "window=120"]
-    assert "quality regression (GW401) could not evaluate 4 runs: no frechet since step 200" in " ".join(rows[-1])
-    assert not any(code in row for row in rows[:-1] for code in ("(GW401)", "(GW402)"))
+    assert "mode dropping (GW102) could not evaluate 4 runs: no modes_missing and modes and frechet since step 200" in " ".join(rows[-1])
+    assert not any(code in row for row in rows[:-1] for code in ("(GW102)", "(GW402)"))
 
 
 COUNTS = st.integers(1, 4).flatmap(

@@ -58,7 +58,7 @@ def test_the_report_has_the_counts_behind_its_rates(capsys, tmp_path):
     assert ["early", "mode-collapse", "1000", "GW101-1", "mode collapse", "240", "400", "-", "-400"] in rows
     assert ["who knows", "-", "1200", "none"] in rows
     assert ["mode-collapse", "2", "1", "0.09 to 0.91", "2", "400", "100"] in rows
-    assert ["false alarms: 1 on 1 of 1 healthy runs, 10 in 10,000 steps (95% interval 0.253 to 55.7; 1,000 steps watched)"] in rows
+    assert ["false alarms: 1 on 1 of 1 healthy runs, 10 in 10,000 steps (95% interval 0.253 to 55.7; 1,000 steps judged)"] in rows
     assert any("1 run not known to be healthy or failing" in row[0] for row in rows if row)
 
 
@@ -105,7 +105,7 @@ def replayed_run(label, *fired, codes=("GW101",), onset=None, low=None, causes=(
         Alarm(f"{code}-1", code, "", step, step, None, dict(causes).get(code), delay)
         for (code, step), delay in zip(fired, delays, strict=True)
     )
-    return ReplayedRun("run", label, codes, onset, low if low is not None else onset, 1000, alarms, {}, "incidents", {}, {})
+    return ReplayedRun("run", label, codes, onset, low if low is not None else onset, 1000, alarms, {}, "incidents", {}, {}, 1000)
 
 
 def test_a_failure_is_found_by_a_correct_code_that_does_not_come_too_early():

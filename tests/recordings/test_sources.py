@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 
 import pytest
 
@@ -30,7 +31,7 @@ def write_wide(path):
     with path.open("w", newline="", encoding="utf-8-sig") as file:  # as Excel does
         writer = csv.DictWriter(file, ["epoch", "errG", "global_step", "auc"], restval="")
         writer.writeheader()
-        writer.writerow({"global_step": 10, "auc": 9.0})
+        writer.writerow({"global_step": 10, "auc": 0.9})
         writer.writerow({"epoch": 0, "global_step": "10.0", "auc": 0.25})
         for step, values in ROWS.items():
             writer.writerow({"epoch": 0, "global_step": step} | {THEIRS[name]: repr(v) for name, v in values.items() if name == "loss/g"})
@@ -163,3 +164,18 @@ def test_errors_about_names_of_others_are_short_lines(tmp_path):
     with pytest.raises(UserError, match="--map must give 'a' the name of a series") as error:
         read_series_names(["a=" + "x" * 100_000])
     assert len(str(error.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("series", "value", "rule"),
+    [("d_auc", "1.01", "d_auc must be in 0…1, got 1.01"), ("frechet", "-0.5", "frechet must be >= 0, got -0.5"),
+     ("loss/g", "-1e30", None), ("frechet", "nan", None), ("d_auc", "1.0000001", None), ("kernel_distance", "-0.5", None)],
+)  # fmt: skip
+def test_an_impossible_value_is_refused_with_its_line(series, value, rule, tmp_path):
+    path = tmp_path / "run.csv"
+    path.write_text(f"step,{series}\n1,0.5\n2,{value}\n")
+    if rule is None:
+        assert len(read(path)[0].readings) == 2
+    else:
+        with pytest.raises(UserError, match=re.escape(rule) + ".*run.csv:3$"):
+            read(path)
