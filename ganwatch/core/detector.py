@@ -120,6 +120,8 @@ class Detector(Stateful, ABC):
     """Steps by which its onset may be found late, for a failure that is seen only after some of its course."""
     explains: ClassVar[tuple[str, ...]] = ()
     """Codes that it explains against the causal order if it came first."""
+    explained_by: ClassVar[tuple[FailureKind, ...]] = tuple(FailureKind)
+    """Kinds that may explain it."""
     tunable: ClassVar[Mapping[str, tuple[float, float]]] = {}
     """Arguments that make it more sensitive or stricter: name to most sensitive and strictest value, with the default between them."""
 

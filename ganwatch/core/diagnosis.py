@@ -34,13 +34,20 @@ class CausalRank(NamedTuple):
     acts_slowly: bool = False
     onset_delay: int = 0
     explains: tuple[str, ...] = ()
+    explained_by: tuple[FailureKind, ...] = tuple(FailureKind)
 
     @classmethod
     def of(cls, detector: type[Detector] | Detector) -> CausalRank:
         """Return the place of a detector."""
         is_fact = detector.is_fact or detector.kind is FailureKind.WIRING
         return cls(
-            detector.kind.order, detector.causal_priority, is_fact, detector.acts_slowly, detector.onset_delay, tuple(detector.explains)
+            detector.kind.order,
+            detector.causal_priority,
+            is_fact,
+            detector.acts_slowly,
+            detector.onset_delay,
+            tuple(detector.explains),
+            tuple(detector.explained_by),
         )
 
     @property
@@ -87,15 +94,17 @@ class CausalGraph:
 
     def explains(self, cause: Incident, symptom: Incident) -> bool:
         """Return True if one incident explains another one: an edge of the graph whose condition in time holds."""
-        if cause.code == symptom.code or (cause.resolved is not None and cause.resolved < symptom.onset):
-            return False
         by, of = self.ranks[cause.code], self.ranks[symptom.code]
+        had_ended = cause.resolved is not None and cause.resolved < symptom.onset
+        if cause.code == symptom.code or had_ended or KINDS[by.kind] not in of.explained_by:
+            return False
         if of.acts_slowly and self._is_sudden(cause):
             return symptom.onset >= cause.onset - ONSET_TOLERANCE
         if by.acts_slowly and self._is_sudden(symptom):
             return False
         if symptom.code in by.explains or cause.code in of.explains:
-            is_first = (cause.onset, cause.fired or 0) <= (symptom.onset, symptom.fired or 0)
+            delay = by.onset_delay if symptom.code in by.explains else -of.onset_delay
+            is_first = (cause.onset - delay, cause.fired or 0) <= (symptom.onset, symptom.fired or 0)
             return is_first if symptom.code in by.explains else not self.explains(symptom, cause)
         is_same = by.key == of.key and (cause.onset, cause.code) < (symptom.onset, symptom.code)
         if self.may_explain(cause.code, symptom.code) or is_same:

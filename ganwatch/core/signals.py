@@ -171,6 +171,8 @@ register(
     _positive("online_modes", "Modes of the first reals: their labels, or else their clusters.", unit="count", group="online"),
     _positive("online_modes_missing", "Modes of the first reals of which three quarters or more are missing among the latest batches.",
               unit="count", label="batch", group="online"),
+    _positive("online_share_missing", "Share of the first reals whose mode is missing among the latest batches.", unit="ratio", high=1.0,
+              label="batch", group="online"),
     _positive("online_reference",
               "Number of the set of first reals that the latest batches are compared with; a new one begins when their shape or resolution "
               "grows.",

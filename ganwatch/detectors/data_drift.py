@@ -6,7 +6,8 @@ How it is detected
     years, for at least 95 % of baselines. `FreshDataDrift` checks during a training, `ganwatch drift --every` independently of one.
 
     The loop's own real batches are compared with the first ones as well, every 80 steps. A mode of the first reals is missing where a
-    quarter of its share or less has come lately and that is no chance. Twice in a row one mode in twelve must be missing, at least one.
+    quarter of its share or less has come lately and that is no chance. Twice in a row modes with a twentieth of the first reals must be
+    missing.
 
 Why it matters
     The generator is as good as it was, and what it makes is out of date. Every measure against the old data stays fine. Where the loop's
@@ -40,6 +41,7 @@ from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severi
 from ganwatch.core.readings import Readings, is_finite
 from ganwatch.core.statistics import Streak
 
+LOST_SHARE = "online_share_missing/real"
 CONFIRMATIONS = 2
 """Evaluations of the loop's own batches in a row that must agree."""
 
@@ -50,7 +52,7 @@ class DataDrift(Detector):
     Parameters
     ----------
     min_lost_share : float, ratio
-        Share of the modes that must be missing in the loop's latest real batches, rounded but at least one.
+        Share of the first reals whose modes must be missing in the loop's latest real batches.
 
     Examples
     --------
@@ -66,13 +68,14 @@ class DataDrift(Detector):
     severity = Severity.TICKET
     kind = FailureKind.QUALITY
     is_optional = True
-    is_fact = True
-    explains = ("GW101", "GW102", "GW103", "GW104", "GW201", "GW202", "GW203", "GW301", "GW304")
-    inputs = ("drift_score", "drift_effect", "online_modes_missing/real", "online_modes", "online_frechet/real")
-    required = (("drift_score", "drift_effect"), ("online_modes_missing/real", "online_modes"))
-    tunable = {"min_lost_share": (0.02, 0.2)}
+    explained_by = (FailureKind.WIRING, FailureKind.DATA)
+    explains = ("GW101", "GW102", "GW103", "GW104", "GW201", "GW202", "GW203", "GW301", "GW304", "GW401", "GW403")
+    onset_delay = 160
+    inputs = ("drift_score", "drift_effect", LOST_SHARE, "online_modes_missing/real", "online_modes")
+    required = (("drift_score", "drift_effect"), (LOST_SHARE,))
+    tunable = {"min_lost_share": (0.03, 0.2)}
 
-    def __init__(self, *, min_lost_share: float = 0.08) -> None:
+    def __init__(self, *, min_lost_share: float = 0.05) -> None:
         self.min_lost_share = min_lost_share
         self._lost_streak = Streak(CONFIRMATIONS)
         self._step = 0
@@ -95,21 +98,21 @@ class DataDrift(Detector):
         )
 
     def _evaluate_batches(self, readings: Readings) -> Verdict | None:
-        missing, modes, distance = readings.select(self.inputs[2:])
-        if not is_finite(missing) or not is_finite(modes):
+        share, missing, modes = readings.select(self.inputs[2:])
+        if not is_finite(share):
             return None
-        threshold = max(1.0, float(round(self.min_lost_share * modes)))
-        self._step = self._step if missing >= threshold else readings.step
-        if not self._lost_streak.update(missing >= threshold):
+        is_lost = share >= self.min_lost_share
+        self._step = self._step if is_lost else readings.step
+        if not self._lost_streak.update(is_lost):
             return None
-        away = f" They are {distance:.2g} of their variance away from these." if is_finite(distance) else ""
+        what = f"{missing:.0f} of {modes:.0f} modes" if is_finite(missing) and is_finite(modes) else "modes"
         return Verdict(
-            value=missing,
-            threshold=threshold,
-            signal="online_modes_missing/real",
+            value=share,
+            threshold=self.min_lost_share,
+            signal=LOST_SHARE,
             window=readings.step - self._step,
             origin="the first real samples of the same training",
-            explanation=f"The loop's real batches have lost {missing:.0f} of {modes:.0f} modes of the first ones.{away}",
+            explanation=f"The loop's real batches have lost {what} of the first ones, which had {share:.0%} of the samples.",
             advice="Look at what the loader delivers now: a filter, a sampler, a source that has run out, or data that are not shuffled.",
             onset=self._step + 1,
         )

@@ -3,7 +3,7 @@
 How it is detected
     Real samples are divided into modes: by their labels, into the groups they fall into where these are clearly apart, or else into
     clusters. Both tiers of quality are judged alike: the online one, every 80 steps, from the loop's own fakes
-    (`online_modes_missing/fake`), where a mode is missing that has a quarter of its share or less, and each evaluation (`modes_missing`),
+    (`online_share_missing/fake`), where a mode is missing that has a quarter of its share or less, and each evaluation (`modes_missing`),
     where half is enough; neither by chance. The incident needs missing modes three times in a row, in the online tier five times if they
     are few: modes that the generator had, unless the Fréchet distance falls back to what it was, or modes it has not come to while that
     distance has ceased to fall. Where shares were declared, groups whose share cannot be the declared one count likewise. Where the
@@ -43,12 +43,12 @@ from ganwatch.core.readings import Readings, is_finite
 from ganwatch.core.statistics import Plateau, Stateful, Streak
 
 SERIES = {
-    "online": ("online_modes_missing/fake", "online_modes", "online_frechet/fake", "online_reference"),
-    "rich": ("modes_missing", "modes", "frechet", "reference"),
+    "online": ("online_share_missing/fake", "online_modes_missing/fake", "online_modes", "online_frechet/fake", "online_reference"),
+    "rich": ("modes_missing", "modes_missing", "modes", "frechet", "reference"),
 }
-"""Inputs of each tier of quality: missing modes, all modes, distance, number of the reference."""
-FEW_MISSING = 2.0
-"""Missing modes, against the fewest that count, below which the online tier needs ``FEW_CONFIRMATIONS`` evaluations in a row."""
+"""Inputs of each tier of quality: what is judged, missing modes, all modes, distance, and number of the reference."""
+MANY = 2.0
+"""Missing share against the smallest that counts, below which the online tier needs ``FEW_CONFIRMATIONS`` evaluations in a row."""
 FEW_CONFIRMATIONS = 5
 ONLINE_RECOVERY_RATIO = 0.2
 """The like of ``recovery_ratio`` for the online distance, which is steadier."""
@@ -67,10 +67,9 @@ class _MissingModes(Stateful):
     """
 
     def __init__(self, tier: str, detector: ModeDropping) -> None:
-        self.series, self.min_missing_share, self.confirmations = SERIES[tier], detector.min_missing_share, detector.confirmations
+        self.tier, self.series, self.confirmations = tier, SERIES[tier], detector.confirmations
+        self.min_missing_share, self.min_lost_share = detector.min_missing_share, detector.min_lost_share
         self.patience, self.min_improvement = detector.patience, detector.min_improvement
-        self.few_confirmations = FEW_CONFIRMATIONS if tier == "online" else detector.confirmations
-        self.min_distance = MIN_ONLINE_DISTANCE if tier == "online" else 0.0
         self.recovery_ratio = ONLINE_RECOVERY_RATIO if tier == "online" else detector.recovery_ratio
         self.max_recovery_distance_ratio = detector.max_recovery_distance_ratio
         self._start(1.0)
@@ -79,43 +78,49 @@ class _MissingModes(Stateful):
         """Start from the beginning with another reference."""
         self._reference = reference
         self._plateau = Plateau(self.patience, self.min_improvement)
-        self._missing: list[float] = []
+        self._levels: list[float] = []
         self._distances: list[float] = []
         self._steps: list[int] = []
         self._lowest_distance = math.inf
-        self._fewest_missing = -1.0
-        self._streak, self._few_streak = Streak(self.confirmations), Streak(max(self.confirmations, self.few_confirmations))
+        self._lowest_level = -1.0
+        self._streak, self._few_streak = Streak(self.confirmations), Streak(max(self.confirmations, FEW_CONFIRMATIONS))
         self._has_plateaued = False
 
     def update(self, readings: Readings) -> Verdict | None:
         """Take the readings of a step. Return a verdict on modes that the generator had, or that it will hardly come to."""
-        missing, modes, distance, reference = readings.select(self.series)
+        level, missing, modes, distance, reference = readings.select(self.series)
         if is_finite(reference) and reference != self._reference:
             self._start(reference)
-        if not (is_finite(missing) and is_finite(modes) and is_finite(distance)):
+        if not (is_finite(level) and is_finite(missing) and is_finite(modes) and is_finite(distance)):
             return None
-        had_more = self._fewest_missing >= 0.0 and missing > self._fewest_missing
-        recovers = self._add(readings.step, missing, max(distance, self.min_distance))
-        enough = max(1.0, float(round(self.min_missing_share * modes)))
+        had_more = self._lowest_level >= 0.0 and level > self._lowest_level
+        recovers = self._add(readings.step, level, distance)
         lasts = not recovers if had_more else self._has_plateaued
-        many, few = (lasts and missing >= factor * enough for factor in (FEW_MISSING, 1.0))
-        if not (self._streak.update(many) | self._few_streak.update(few)):
+        if not self._is_confirmed(level if lasts else 0.0, modes):
             return None
-        where = "the loop's own batches" if self.series == SERIES["online"] else "generated samples"
+        where = "the loop's own batches" if self.tier == "online" else "generated samples"
         reason = "the generator had them" if had_more else "the generator has stopped improving"
         what = f"{missing:.0f} of {modes:.0f} modes of the real data are missing in {where}; {reason}."
-        return self.verdict(self.series[0], missing, what)
+        return self.verdict(self.series[0], level, self.min_lost_share if self.tier == "online" else 1.0, what)
 
-    def _add(self, step: int, missing: float, distance: float) -> bool:
+    def _is_confirmed(self, level: float, modes: float) -> bool:
+        """Return True if enough evaluations in a row lack enough; where few modes are missing, the online tier needs more of them."""
+        if self.tier == "rich":
+            return self._streak.update(level >= max(1.0, float(round(self.min_missing_share * modes))))
+        many, few = self._streak.update(level >= MANY * self.min_lost_share), self._few_streak.update(level >= self.min_lost_share)
+        return many or few
+
+    def _add(self, step: int, level: float, distance: float) -> bool:
         """Add an evaluation; return True if the distance falls back to what it was."""
+        distance = max(distance, MIN_ONLINE_DISTANCE) if self.tier == "online" else distance
         last = 1 - self.confirmations
-        self._missing, self._steps = [*self._missing[last:], missing], [*self._steps[last:], step]
+        self._levels, self._steps = [*self._levels[last:], level], [*self._steps[last:], step]
         self._distances = [*self._distances[last:], distance]
         self._has_plateaued = self._plateau.update(distance)
         self._lowest_distance = min(self._lowest_distance, distance)
-        if self.is_ready:  # a number that was missing several times in a row is not chance
-            most = max(self._missing)
-            self._fewest_missing = most if self._fewest_missing < 0.0 else min(self._fewest_missing, most)
+        if self.is_ready:  # what was missing several times in a row is not chance
+            most = max(self._levels)
+            self._lowest_level = most if self._lowest_level < 0.0 else min(self._lowest_level, most)
         is_close = distance < self.max_recovery_distance_ratio * self._lowest_distance
         return distance < (1.0 - self.recovery_ratio) * max(self._distances) and is_close
 
@@ -129,11 +134,11 @@ class _MissingModes(Stateful):
         """True if the distance has ceased to fall."""
         return self._has_plateaued
 
-    def verdict(self, signal: str, value: float, explanation: str) -> Verdict:
+    def verdict(self, signal: str, value: float, threshold: float, explanation: str) -> Verdict:
         """Return a verdict from the evaluations that agree."""
         return Verdict(
             value=value,
-            threshold=1.0,
+            threshold=threshold,
             signal=signal,
             window=self._steps[-1] - self._steps[0] + 1,
             origin="real samples of the same training",
@@ -147,7 +152,10 @@ class ModeDropping(Detector):
     Parameters
     ----------
     min_missing_share : float, ratio
-        Share of the modes that must be missing, rounded but at least one. Of some twenty clusters one or two may be missing by chance.
+        Share of the modes that must be missing in an evaluation, rounded but at least one. Of some twenty clusters one or two may be
+        missing by chance.
+    min_lost_share : float, ratio
+        Share of the reals whose modes must be missing in the loop's own batches.
     min_improvement : float, ratio
         Reduction of the Fréchet distance within ``patience`` evaluations that counts as improvement.
     patience : int, evaluations
@@ -171,22 +179,29 @@ class ModeDropping(Detector):
     title = "mode dropping"
     severity = Severity.TICKET
     kind = FailureKind.DIVERSITY
-    inputs = (*(name for names in SERIES.values() for name in names), "groups_off_target")
-    required = tuple(names[:3] for names in SERIES.values())
+    inputs = (*SERIES["online"], *SERIES["rich"][1:], "groups_off_target")
+    required = (SERIES["online"][:4], SERIES["rich"][1:4])
     causal_priority = 1
-    tunable = {"min_missing_share": (0.04, 0.4), "min_improvement": (0.3, 0.02), "patience": (2, 12), "confirmations": (2, 8)}
+    tunable = {
+        "min_missing_share": (0.04, 0.4),
+        "min_lost_share": (0.04, 0.3),
+        "min_improvement": (0.3, 0.02),
+        "patience": (2, 12),
+        "confirmations": (2, 8),
+    }
 
     def __init__(
         self,
         *,
         min_missing_share: float = 0.12,
+        min_lost_share: float = 0.08,
         min_improvement: float = 0.1,
         patience: int = 5,
         confirmations: int = 3,
         recovery_ratio: float = 0.35,
         max_recovery_distance_ratio: float = 4.0,
     ) -> None:
-        self.min_missing_share, self.min_improvement = min_missing_share, min_improvement
+        self.min_missing_share, self.min_lost_share, self.min_improvement = min_missing_share, min_lost_share, min_improvement
         self.patience, self.confirmations = patience, confirmations
         self.recovery_ratio, self.max_recovery_distance_ratio = recovery_ratio, max_recovery_distance_ratio
         self._tiers = {tier: _MissingModes(tier, self) for tier in SERIES}
@@ -202,7 +217,7 @@ class ModeDropping(Detector):
             return None
         if not self._off_target_streak.update(off_target >= 1.0 and evaluations.has_plateaued):
             return None
-        return evaluations.verdict("groups_off_target", off_target, f"{off_target:.0f} groups cannot have their declared share.")
+        return evaluations.verdict("groups_off_target", off_target, 1.0, f"{off_target:.0f} groups cannot have their declared share.")
 
     @property
     def is_ready(self) -> bool:

@@ -57,8 +57,8 @@ class OnlineQuality(Probe):
 
     name = "online_quality"
     signals = (
-        "online_frechet", "online_frechet_error", "online_modes", "online_modes_missing", "online_label_agreement",
-        "online_label_agreement_error", "online_reference",
+        "online_frechet", "online_frechet_error", "online_modes", "online_modes_missing", "online_share_missing",
+        "online_label_agreement", "online_label_agreement_error", "online_reference",
     )  # fmt: skip
     every = 20
 
@@ -151,7 +151,10 @@ class OnlineQuality(Probe):
         distances = measure_distances(reference.real, list(sets.values()))
         for (origin, pooled), (distance, error) in zip(sets.items(), distances, strict=True):
             values |= {f"online_frechet/{origin}": distance, f"online_frechet_error/{origin}": error}
-            values[f"online_modes_missing/{origin}"] = find_missing(reference.real.by_mode, pooled.by_mode[0]).sum().float()
+            shares = reference.real.by_mode
+            is_missing = find_missing(shares, pooled.by_mode[0])
+            values[f"online_modes_missing/{origin}"] = is_missing.sum().float()
+            values[f"online_share_missing/{origin}"] = (shares * is_missing).sum() / shares.sum()
             if self._has_requests:
                 agreement = measure_agreement(reference.real if origin == "real" else replace(pooled, vectors=pooled.vectors[0]))
                 values |= {f"{name}/{origin}": value for name, value in agreement.items()}

@@ -61,6 +61,7 @@ def test_lost_digits_are_missing_on_the_side_that_lost_them(origin, lost):
     other = {"real": "fake", "fake": "real"}[origin]
     late = [values for step, values in found.items() if step > 960]
     assert all(values[f"online_modes_missing/{origin}"] >= (2 * lost - 1) > values[f"online_modes_missing/{other}"] for values in late)
+    assert all(values[f"online_share_missing/{origin}"] > 0.06 * lost > values[f"online_share_missing/{other}"] for values in late)
     assert min(values[f"online_frechet/{origin}"] for values in late) > max(abs(values[f"online_frechet/{other}"]) for values in late)
 
 
