@@ -122,8 +122,9 @@ def _draw(
     present = {label: curve for label, curve in curves.items() if len(curve[0])}
     last = [f"{label} {format_number(float(values[-1]), signal.unit if signal else '')}".strip() for label, (_, values) in present.items()]
     when = _format_age(max((int(at[-1]) for at, _ in present.values()), default=0), steps[1])
-    latest = f" :small[:gray[{escape_markdown(', '.join(last))} {when}]]" if 0 < len(last) <= MAX_LABELS else ""
-    st.markdown(f"**{escape_name(name)}**{latest}", help=escape_markdown(signal.help) if signal else None)
+    names = ", ".join(last)
+    now = f" :small[:gray[{escape_markdown(f'{names} {when}')}]]" if 0 < len(last) <= MAX_LABELS else ""
+    st.markdown(f"**{escape_name(name)}**{now}", help=escape_markdown(signal.help) if signal else None)
     if not present:
         st.caption("No readings in these steps.")
         return

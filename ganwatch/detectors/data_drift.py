@@ -42,6 +42,8 @@ from ganwatch.core.readings import Readings, is_finite
 from ganwatch.core.statistics import Streak
 
 LOST_SHARE = "online_share_missing/real"
+INTERVAL = 80
+"""Steps between two evaluations of the loop's own batches."""
 CONFIRMATIONS = 2
 """Evaluations of the loop's own batches in a row that must agree."""
 
@@ -78,8 +80,8 @@ class DataDrift(Detector):
     def __init__(self, *, min_lost_share: float = 0.05) -> None:
         self.min_lost_share = min_lost_share
         self._lost_streak = Streak(CONFIRMATIONS)
-        self._step = 0
-        """Step of the last evaluation without lost modes."""
+        self._onset = 0
+        """First step after the last evaluation without lost modes; 0 before the first evaluation."""
 
     def update(self, readings: Readings) -> DetectorResult:
         return self._evaluate_check(readings) or self._evaluate_batches(readings)
@@ -102,7 +104,10 @@ class DataDrift(Detector):
         if not is_finite(share):
             return None
         is_lost = share >= self.min_lost_share
-        self._step = self._step if is_lost else readings.step
+        if not is_lost:
+            self._onset = readings.step + 1
+        elif not self._onset:
+            self._onset = max(1, readings.step - INTERVAL + 1)
         if not self._lost_streak.update(is_lost):
             return None
         what = f"{missing:.0f} of {modes:.0f} modes" if is_finite(missing) and is_finite(modes) else "modes"
@@ -110,11 +115,11 @@ class DataDrift(Detector):
             value=share,
             threshold=self.min_lost_share,
             signal=LOST_SHARE,
-            window=readings.step - self._step,
+            window=readings.step - self._onset + 1,
             origin="the first real samples of the same training",
             explanation=f"The loop's real batches have lost {what} of the first ones, which had {share:.0%} of the samples.",
             advice="Look at what the loader delivers now: a filter, a sampler, a source that has run out, or data that are not shuffled.",
-            onset=self._step + 1,
+            onset=self._onset,
         )
 
     @classmethod

@@ -2,11 +2,11 @@
 
 How it is detected
     The Fréchet distance against the run's best value, the median of three evaluations in a row: that of the loop's own batches to the
-    first real ones, every 80 steps (`online_frechet/fake`), and that of each evaluation on the same inputs and real samples (`frechet`).
-    Each of the last three has to be several standard errors above the best, and a multiple of it, since a single evaluation without
-    averaged weights may be far from its neighbours. Where a distance comes without its error, the usual change from one value to the next
-    stands for it. Own measures with a direction (`score`, `cost`) are watched for the standard errors alone. A `budget` may be given that
-    `frechet` must not exceed. Where the resolution of the data grows, the best value starts from the beginning.
+    first real ones, every 80 steps (`online_frechet/fake`), less that of the latest reals, and that of each evaluation on the same inputs
+    and real samples (`frechet`). Each of the last three has to be several standard errors above the best, and a multiple of it, since a
+    single evaluation without averaged weights may be far from its neighbours. Where a distance comes without its error, the usual change
+    from one value to the next stands for it. Own measures with a direction (`score`, `cost`) are watched for the standard errors alone. A
+    `budget` may be given that `frechet` must not exceed. Where the resolution of the data grows, the best value starts from the beginning.
 
     The energy distance of the loop's own fakes is read more often. It counts where nearly all of its last values are a multiple of that of
     the run's best state and lie many times its usual scatter above it, and the fakes do not wander: those that do oscillate or have
@@ -47,7 +47,7 @@ from ganwatch.core.own_best import OwnBest
 from ganwatch.core.readings import Readings, is_finite
 from ganwatch.core.statistics import Window
 
-ONLINE = "online_frechet/fake"
+ONLINE, ONLINE_REAL = "online_frechet/fake", "online_frechet/real"
 MIN_ONLINE_DISTANCE = 0.02
 """Floor, in variances of the reals, of the best online distance, which lies around 0 for equal distributions."""
 MIN_CHANGES, MAX_CHANGES = 5, 40
@@ -95,7 +95,8 @@ class QualityRegression(Detector):
     severity = Severity.TICKET
     kind = FailureKind.QUALITY
     inputs = (
-        ONLINE, "online_frechet_error/fake", "online_reference", "frechet", "frechet_error", "reference", "energy_distance", "fake_shift",
+        ONLINE, "online_frechet_error/fake", ONLINE_REAL, "online_reference",
+        "frechet", "frechet_error", "reference", "energy_distance", "fake_shift",
     )  # fmt: skip
     required = ((ONLINE,), ("frechet",), ("energy_distance", "fake_shift"))
     tunable = {"distance_ratio": (1.2, 4.0), "min_sigmas": (2.0, 10.0), "energy_ratio": (5.0, 40.0), "energy_sigmas": (4.0, 20.0)}
@@ -170,7 +171,8 @@ class QualityRegression(Detector):
         sign, value = BETTER_SIGNS[family], readings.values[series]
         if not is_finite(value):
             return None
-        value = max(value, MIN_ONLINE_DISTANCE) if series == ONLINE else value
+        if series == ONLINE:  # reals that change by design, as by growing augmentation, take the fakes with them
+            value = max(value - max(0.0, readings.values.get(ONLINE_REAL) or 0.0), MIN_ONLINE_DISTANCE)
         error = self._find_error(series, value, readings)
         if not is_finite(error):
             return None

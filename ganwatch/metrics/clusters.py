@@ -10,7 +10,7 @@ from ganwatch.metrics.neighbours import subtract_mean
 
 MIN_SILHOUETTE = 0.5
 """Mean silhouette of a division into separate groups, at least (Kaufman and Rousseeuw, 1990: a reasonable structure)."""
-MIN_SILHOUETTE_OF_FEW, FEW = 0.7, 3
+MIN_SILHOUETTE_OF_FEW, MAX_FEW_GROUPS = 0.7, 3
 """The same for two or three groups, as one direction of large spread divides samples so without any gap."""
 HINTS, MIN_HINT = (2, 4, 8, 16), 0.35
 """Numbers of groups that are tried first, and the silhouette without which no other number is."""
@@ -48,7 +48,7 @@ def find_clusters(samples: Tensor, max_clusters: int, *, seed: int = 0) -> Tenso
         for k in range(2, most + 1):
             division = kmeans(few, k, seed=seed)
             value = silhouette(few, assign(few, division)) if len(division) > 1 else 0.0
-            if value > best and value >= (MIN_SILHOUETTE_OF_FEW if len(division) <= FEW else MIN_SILHOUETTE):
+            if value > best and value >= (MIN_SILHOUETTE_OF_FEW if len(division) <= MAX_FEW_GROUPS else MIN_SILHOUETTE):
                 best, centres = value, division
     return centres if best > 0.0 else kmeans(samples, max_clusters, seed=seed)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from ganwatch.core.incidents import Incident
@@ -52,8 +53,13 @@ class MemorySink(Sink):
         self.runs.append(run)
 
     def readings(self, readings: Sequence[Readings]) -> None:
-        """Add readings."""
-        self.steps.extend(readings)
+        """Add readings; those that come late for the last step join it."""
+        for each in readings:
+            last = self.steps[-1] if self.steps else None
+            if last is not None and (last.step, last.attempt) == (each.step, each.attempt):
+                self.steps[-1] = replace(last, values={**last.values, **each.values})
+            else:
+                self.steps.append(each)
 
     def incident(self, incident: Incident) -> None:
         """Add a copy of a report."""

@@ -191,7 +191,7 @@ def test_each_value_that_a_loop_logs_has_its_own_curve(tmp_path: Path, draw: Dra
     sink.close()
     [curves] = draw(tmp_path, "curves")
     assert "|Logged|" in curves
-    assert "|**logged/fid** :small[:gray[now fid 87]]|**logged/my rate/g**" in curves
+    assert "|**logged/fid** :small[:gray[fid 87 at step 3]]|**logged/my rate/g**" in curves
 
 
 @pytest.mark.parametrize(("shape", "width"), [((36, 8, 8, 1), 450), ((5, 8, 6, 3), 200), ((1, 96, 96, 1), 450), ((36, 128, 128, 3), 450)])

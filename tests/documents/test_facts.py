@@ -154,7 +154,7 @@ def test_cadences_are_those_of_the_probes():
     from ganwatch.session.defaults import default_probes
 
     rows = {"gradients": "gradient norms", "gradient_flow": "gradient flow", "layers": "single layers", "saturation": "discriminator"}
-    rows |= {"training": "learning rates", "data": "ranges of the data", "heldout": "held-out reals"}
+    rows |= {"training": "learning rates", "data": "ranges of the data", "heldout": "held-out reals", "online_quality": "online quality"}
     stated = {name: int(re.match(r"\d+", row[0])[0]) for name, row in table("docs/wrap-a-loop.md", "what").items()}
     probes = {rows.get(probe.name, probe.name): probe for probe in default_probes()}
     assert set(probes) == set(stated)

@@ -17,6 +17,7 @@ from mutations import JSON, PLANS, damage
 
 from ganwatch.calibration.replayed_runs import replay_runs
 from ganwatch.core.detector_settings import create_detectors, discover_detectors
+from ganwatch.core.signals import find_signal
 from ganwatch.recordings.sources import open_sources
 
 SERIES = ("loss/g", "loss/d", "d_auc", "grad_norm/g", "data_min/real")
@@ -29,7 +30,14 @@ def readings(number: int) -> dict[int, dict[str, float]]:
     steps = np.unique(rng.integers(0, 2**31 if number % 3 == 0 else 500, rng.integers(1, 12))).tolist()
     odd = (math.nan, math.inf, -math.inf, 0.0, -0.0, 1e308, 5e-324)
     value = lambda: odd[int(rng.integers(len(odd)))] if rng.integers(5) == 0 else float(np.float32(rng.normal()))
-    return {step: {name: value() for name in SERIES if rng.integers(3)} or {"loss/g": 0.5} for step in steps}
+    steps_ = {step: {name: value() for name in SERIES if rng.integers(3)} or {"loss/g": 0.5} for step in steps}
+    return {step: {name: _to_possible(name, x) for name, x in values.items()} for step, values in steps_.items()}
+
+
+def _to_possible(name: str, value: float) -> float:
+    """Return a value that the signal can have; one that is not finite stays."""
+    signal = find_signal(name)
+    return value if not math.isfinite(value) else min(max(value, signal.low), signal.high)
 
 
 def read_all(path: Path, *, replay: bool) -> list[Any]:
