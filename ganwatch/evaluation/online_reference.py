@@ -62,7 +62,8 @@ class Projection:
 class OnlineReference:
     """Features of the first real samples and their modes: their labels, where similar samples tell these, or else clusters.
 
-    Clusters are fitted to one half of the samples and counted on the other.
+    Projection and clusters are fitted to one half of the samples and measured on the other, so that further reals have the same moments and
+    shares.
 
     Parameters
     ----------
@@ -75,9 +76,9 @@ class OnlineReference:
     Attributes
     ----------
     real : BatchSums
-        Sums over the reals so far; those that clusters were fitted to are counted in no mode.
+        Sums over the reals so far, without those that projection and clusters were fitted to.
     count : int
-        Reals so far.
+        Number of these.
 
     Examples
     --------
@@ -90,23 +91,22 @@ class OnlineReference:
     """
 
     def __init__(self, values: Tensor, labels: Tensor | None = None, *, are_vectors: bool = False) -> None:
-        self.projection = Projection.fit(values, are_vectors=are_vectors)
-        self.points = self.projection(values)
-        self.labels, self.count, self.centres = labels, len(values), self.points[:0]
         half = len(values) // 2
-        if labels is None or float(self._sum_reals(0).agreeing) < MIN_TOLD_LABELS * len(values):
+        self.projection = Projection.fit(values[:half], are_vectors=are_vectors)
+        self.points, self.labels = self.projection(values), labels
+        self.centres, self.count = self.points[:0], len(values) - half
+        if labels is None or float(self._sum_reals(half).agreeing) < MIN_TOLD_LABELS * self.count:
             clusters = max(1, min(MAX_CLUSTERS, len(values) // MIN_REALS_PER_CLUSTER))
             self.centres = find_clusters(self.points[:half], clusters)
-        self.real = self._sum_reals(half if len(self.centres) else 0)
+        self.real = self._sum_reals(half)
 
-    def _sum_reals(self, uncounted: int) -> BatchSums:
-        """Return the sums over the first reals, whose labels the others tell; the first so many are counted in no mode."""
+    def _sum_reals(self, first: int) -> BatchSums:
+        """Return the sums over the reals from one on, whose labels the others tell."""
         others = None
         if self.labels is not None:
-            others = nearest_neighbours(self.points, None, min(NEIGHBOURS, len(self.points) - 1))[1]
-        places, modes, produced = self._classify(self.points, others)
-        places[:uncounted] = -1
-        return BatchSums.of(self.points, places, modes, produced, self.labels)
+            others = nearest_neighbours(self.points, None, min(NEIGHBOURS, len(self.points) - 1))[1][first:]
+        places, modes, produced = self._classify(self.points[first:], others)
+        return BatchSums.of(self.points[first:], places, modes, produced, None if self.labels is None else self.labels[first:])
 
     @property
     def size(self) -> int:
