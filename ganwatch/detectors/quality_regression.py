@@ -131,7 +131,8 @@ class QualityRegression(Detector):
                 self._references[name] = reference
                 self._recent, self._best, self._last, self._changes = {}, {}, {}, {}
                 self._energy.forget()
-        verdicts = [self._evaluate(series, readings) for series in readings.values if series.partition("/")[0] in BETTER_SIGNS]
+        evaluated = [series for series in readings.values if series.partition("/")[0] in BETTER_SIGNS and series != ONLINE_REAL]
+        verdicts = [self._evaluate(series, readings) for series in evaluated]
         return next((verdict for verdict in verdicts if verdict is not None), self._evaluate_energy(readings))
 
     def _evaluate_energy(self, readings: Readings) -> Verdict | None:

@@ -60,10 +60,11 @@ def end_with_parent() -> None:
 
 
 def select_plans(args: argparse.Namespace) -> list[Plan]:
-    """Return the runs of the part and the world of the arguments."""
+    """Return the runs of the part, the world and the cause of the arguments."""
     plans = [plan for plan in corpus() if args.part in {None, plan.part} and args.world in {None, plan.world}]
+    plans = [plan for plan in plans if args.cause in {None, plan.cause}]
     if not plans:
-        raise UserError(f"argument --world: the corpus has no runs there, got {args.world}")
+        raise UserError(f"arguments --world and --cause: the corpus has no such runs, got {args.world} and {args.cause}")
     return plans
 
 
@@ -167,14 +168,15 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/corpus"))
     parser.add_argument("--part", choices=("tuning", "final"))
     parser.add_argument("--world", choices=WORLDS)
+    parser.add_argument("--cause", help="an injection, or a cause in the data")
     parser.add_argument("--limit", type=parse_positive, help="largest number of runs")
     parser.add_argument("--jobs", type=parse_positive, default=2)
     parser.add_argument("--seed", type=int, default=0, help="seed of the sample to check")
     parser.add_argument("--packed", type=Path, default=RECORDED, help="folder of the packed files (default: %(default)s)")
     parser.add_argument("--publish", action="store_true", help="write the tables of the final part into docs/how-often-it-is-right.md")
     args = parser.parse_args()
-    if args.publish and (args.part, args.world) != ("final", None):
-        parser.error("argument --publish needs --part final and no --world, because the whole final part is published")
+    if args.publish and (args.part, args.world, args.cause) != ("final", None, None):
+        parser.error("argument --publish needs --part final and no --world or --cause, because the whole final part is published")
     try:
         return actions[args.action](args)
     except (UserError, FileExistsError) as error:
