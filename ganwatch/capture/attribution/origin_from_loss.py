@@ -93,9 +93,9 @@ class OriginFromLoss:
                 call.origin = opposite if usual == "unknown" else usual
             elif recognised:
                 origin = opposite if origin == "unknown" else origin
-                if origin != "unknown":
-                    history.append(origin)
                 call.origin = "unknown" if origin in recognised else origin
+                if origin != "unknown":
+                    history.append(call.origin)
             elif origin != "unknown":
                 call.origin = self._confirm(history, origin)
 

@@ -57,6 +57,13 @@ def test_one_certain_step_is_enough_where_a_discriminator_wins_at_once():
         assert assign(origins, call("fake", 0.0), call("unknown", 0.0)) == ["fake", "real" if certain else "unknown"]
 
 
+def test_a_contradiction_is_no_certain_step():
+    origins = OriginFromLoss()
+    flipped = [call("fake", 1.0), call("unknown", -1.0), call("fake", 1.0, in_g_phase=True)]  # the unknown batch would be fake, as the other
+    assert assign(origins, *flipped) == ["fake", "unknown"]
+    assert assign(origins, call("fake", 0.0), call("unknown", 0.0)) == ["fake", "unknown"]
+
+
 def test_an_origin_is_kept_where_the_discriminator_is_no_longer_updated():
     origins = OriginFromLoss()
     for _ in range(2 * MIN_HISTORY):
