@@ -60,7 +60,7 @@ def test_one_certain_step_is_enough_where_a_discriminator_wins_at_once():
 def test_a_contradiction_is_no_certain_step():
     origins = OriginFromLoss()
     like_a_fake = call("unknown", 1.0)  # a real one with a flipped label, or with a wrong condition
-    assert assign(origins, call("fake", 1.0), like_a_fake, call("fake", -1.0, in_g_phase=True)) == ["fake", "unknown"]
+    assert assign(origins, call("fake", 1.0), like_a_fake, call("fake", -1.0, in_g_phase=True)) == ["fake", "unknown", "fake"]
     assert assign(origins, call("fake", 0.0), call("unknown", 0.0)) == ["fake", "unknown"]
 
 
