@@ -37,6 +37,10 @@ MIN_RECOVERY = 1.25
 """Growth of a measure of diversity, second half of a window against the first, from which it recovers."""
 MAX_APPROACH = 0.9
 """Energy distance, second half of a window against the first, below which the fakes come nearer."""
+USUAL_STEPS, MIN_USUAL = 400, 5
+"""Steps, and fewest looks, that show the usual distance among reals."""
+MIN_REALS_CHANGE, CHANGE_SCATTERS = 1.25, 5.0
+"""Distance among reals against the usual one from which they have changed, and the scatters that it must leave at least."""
 
 
 class DiversityLevels(NamedTuple):
@@ -118,6 +122,35 @@ class LowDiversity(Stateful):
         more_diverse = levels.vendi > growth * self._vendis.low
         wider = levels.pairwise > max(growth * self._pairwise.low, ONE_SAMPLE)
         return is_firing or not (closer or more_diverse or wider)
+
+
+class RealsChange(Stateful):
+    """A change of the reals, such as a resolution that grows: their own mean distance leaves its usual range.
+
+    What the fakes had at their best was in comparison with other reals then.
+
+    Examples
+    --------
+    >>> change = RealsChange()
+    >>> [step for step, distance in enumerate([4.0, 4.1, 3.9, 4.0, 4.1, 4.0, 6.0, 6.1], 1) if change.update(step, distance)]
+    [7]
+    """
+
+    def __init__(self) -> None:
+        self._usual = Window(USUAL_STEPS)
+
+    def update(self, step: int, distance: float) -> bool:
+        """Take the mean distance of the reals at a sampled step; return True if the reals have changed."""
+        usual = self._usual
+        has_changed = False
+        if len(usual) >= MIN_USUAL and usual.median > 0.0:
+            scatter = (usual.quantile(0.85) - usual.quantile(0.15)) / (2.0 * usual.median)
+            most = max(MIN_REALS_CHANGE, 1.0 + CHANGE_SCATTERS * scatter)
+            has_changed = not usual.median / most <= distance <= usual.median * most
+        if has_changed:
+            usual.clear()
+        usual.add(step, distance)
+        return has_changed
 
 
 class EarlyCollapse(Stateful):

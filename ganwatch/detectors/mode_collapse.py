@@ -19,6 +19,9 @@ How it is detected
     and the Vendi score has fallen, both by several times their usual scatter. A few of many kinds are spread as widely as all of them, so
     the pairwise distance does not count here.
 
+    Where the reals themselves change, as their resolution grows, the run's own best starts from the beginning: the mean distance among
+    them leaves its usual range by a quarter.
+
 Why it matters
     Losses and gradients look ordinary. Whatever is trained, sampled or published from here on has a handful of images.
 
@@ -49,7 +52,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severity, Verdict
-from ganwatch.core.diversity_rules import NEAR_DISTANCE, DiversityDrop, DiversityLevels, EarlyCollapse, LowDiversity
+from ganwatch.core.diversity_rules import NEAR_DISTANCE, DiversityDrop, DiversityLevels, EarlyCollapse, LowDiversity, RealsChange
 from ganwatch.core.own_best import OwnBest
 from ganwatch.core.readings import Readings, is_finite
 from ganwatch.core.statistics import Window
@@ -110,7 +113,7 @@ class ModeCollapse(Detector):
     title = "mode collapse"
     severity = Severity.PAGE
     kind = FailureKind.DIVERSITY
-    inputs = ("pairwise_ratio", "vendi_ratio", "energy_distance", "update_to_weight/g")
+    inputs = ("pairwise_ratio", "vendi_ratio", "energy_distance", "update_to_weight/g", "real_distance")
     required = (("pairwise_ratio", "vendi_ratio", "energy_distance"),)
     tunable = {
         "min_vendi_ratio": (0.6, 0.1),
@@ -158,6 +161,7 @@ class ModeCollapse(Detector):
             patience=patience,
         )
         self._diversity_drop = DiversityDrop(drop_ratio=drop_ratio)
+        self._reals = RealsChange()
         self._best = OwnBest(distance_ratio=distance_ratio, distance_sigmas=distance_sigmas, window=window, recent=early_window)
         self.max_early_vendi_ratio, self.early_window = max_early_vendi_ratio, early_window
         self._early = EarlyCollapse(max_vendi_ratio=max_early_vendi_ratio, window=early_window)
@@ -166,7 +170,8 @@ class ModeCollapse(Detector):
         self._onset: int | None = None
 
     def update(self, readings: Readings) -> DetectorResult:
-        pairwise, vendi, distance, update = readings.select(self.inputs)
+        pairwise, vendi, distance, update, of_reals = readings.select(self.inputs)
+        self._compare_reals(readings.step, of_reals)
         low_diversity, drop, early = self._low_diversity, self._diversity_drop, self._early
         if is_finite(update):
             low_diversity.add_update(readings.step, update)
@@ -202,6 +207,16 @@ class ModeCollapse(Detector):
         threshold = self.min_vendi_ratio if is_stuck_low else drop.threshold
         origin = "real data at the same sample size" if is_stuck_low else "the run's own best level"
         return self._verdict(pairwise, vendi, threshold, origin, self.window)
+
+    def _compare_reals(self, step: int, distance: float | None) -> None:
+        """Forget what was compared with other reals, if these have changed."""
+        if not is_finite(distance) or not self._reals.update(step, distance):
+            return
+        self._diversity_drop = DiversityDrop(drop_ratio=self.drop_ratio)
+        self._early = EarlyCollapse(max_vendi_ratio=self.max_early_vendi_ratio, window=self.early_window)
+        self._best.forget()
+        for window in (self._pairwise, self._vendi, self._distance):
+            window.clear()
 
     def _early_verdict(self) -> Verdict | None:
         if self._early.since is None:

@@ -50,6 +50,8 @@ SERIES = {
 MANY = 2.0
 """Missing share against the smallest that counts, below which the online tier needs ``FEW_CONFIRMATIONS`` evaluations in a row."""
 FEW_CONFIRMATIONS = 5
+MIN_RISE = 0.02
+"""Rise of the missing share above its lowest from which the generator had more modes, about the share of one cluster."""
 ONLINE_RECOVERY_RATIO = 0.2
 """The like of ``recovery_ratio`` for the online distance, which is steadier."""
 MIN_ONLINE_DISTANCE = 0.01
@@ -93,7 +95,7 @@ class _MissingModes(Stateful):
             self._start(reference)
         if not (is_finite(level) and is_finite(missing) and is_finite(modes) and is_finite(distance)):
             return None
-        had_more = self._lowest_level >= 0.0 and level > self._lowest_level
+        had_more = self._lowest_level >= 0.0 and level > self._lowest_level + (MIN_RISE if self.tier == "online" else 0.0)
         recovers = self._add(readings.step, level, distance)
         lasts = not recovers if had_more else self._has_plateaued
         if not self._is_confirmed(level if lasts else 0.0, modes):

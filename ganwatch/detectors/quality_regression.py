@@ -43,6 +43,7 @@ import statistics
 from collections.abc import Iterator
 
 from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severity, Verdict
+from ganwatch.core.diversity_rules import RealsChange
 from ganwatch.core.own_best import OwnBest
 from ganwatch.core.readings import Readings, is_finite
 from ganwatch.core.statistics import Window
@@ -96,7 +97,7 @@ class QualityRegression(Detector):
     kind = FailureKind.QUALITY
     inputs = (
         ONLINE, "online_frechet_error/fake", ONLINE_REAL, "online_reference",
-        "frechet", "frechet_error", "reference", "energy_distance", "fake_shift",
+        "frechet", "frechet_error", "reference", "energy_distance", "fake_shift", "real_distance",
     )  # fmt: skip
     required = ((ONLINE,), ("frechet",), ("energy_distance", "fake_shift"))
     tunable = {"distance_ratio": (1.2, 4.0), "min_sigmas": (2.0, 10.0), "energy_ratio": (5.0, 40.0), "energy_sigmas": (4.0, 20.0)}
@@ -113,7 +114,7 @@ class QualityRegression(Detector):
         self.distance_ratio, self.min_sigmas, self.budget = distance_ratio, min_sigmas, budget
         self.energy_ratio, self.energy_sigmas = energy_ratio, energy_sigmas
         self._energy = OwnBest(distance_ratio=energy_ratio, distance_sigmas=energy_sigmas, window=WINDOW, recent=RECENT, quantile=LOW)
-        self._shifts = Window(RECENT)
+        self._shifts, self._reals = Window(RECENT), RealsChange()
         self._recent: dict[str, list[list[float]]] = {}
         """The latest evaluations by series: value, standard error and step."""
         self._best: dict[str, list[float]] = {}
@@ -136,7 +137,9 @@ class QualityRegression(Detector):
         return next((verdict for verdict in verdicts if verdict is not None), self._evaluate_energy(readings))
 
     def _evaluate_energy(self, readings: Readings) -> Verdict | None:
-        (value, shift), best = readings.select(("energy_distance", "fake_shift")), self._energy
+        (value, shift, of_reals), best = readings.select(("energy_distance", "fake_shift", "real_distance")), self._energy
+        if is_finite(of_reals) and self._reals.update(readings.step, of_reals):
+            best.forget()
         if is_finite(value):
             best.update(readings.step, value)
         if is_finite(shift):

@@ -35,15 +35,17 @@ class BatchSums:
     def of(
         cls, points: Tensor, places: Tensor, modes: int, produced: Tensor | None = None, requested: Tensor | None = None
     ) -> BatchSums:
-        """Sum up the features ``(N, D)`` of a batch, the numbers of its modes, and the agreement of its labels if known, each ``(N,)``.
+        """Sum up the features ``(N, D)`` of a batch, the numbers of its modes, and of its labels, produced and requested, each ``(N,)``.
 
-        Requested labels below 0 are unknown.
+        Labels are numbers from 0 on, which are those of the modes if modes are labels; requested ones below 0 are unknown.
         """
-        counts = (places[:, None] == torch.arange(modes, device=points.device)).sum(0)
+        numbers = torch.arange(modes, device=points.device)
+        counts = (places[:, None] == numbers).sum(0)
+        asked = torch.zeros_like(counts) if requested is None else (requested[:, None] == numbers).sum(0)
         of_labels = points.new_zeros(2)
         if produced is not None and requested is not None:
             of_labels = torch.stack([(requested >= 0).sum(), (produced == requested).sum()])
-        parts = [points.new_full((1,), len(points)), of_labels, counts, points.sum(0), (points.T @ points).flatten()]
+        parts = [points.new_full((1,), len(points)), of_labels, counts, asked, points.sum(0), (points.T @ points).flatten()]
         return cls(torch.cat([part.to(points.dtype) for part in parts]), points.shape[1], modes)
 
     @property
@@ -67,14 +69,19 @@ class BatchSums:
         return self.vectors[..., 3 : 3 + self.modes]
 
     @property
+    def by_request(self) -> Tensor:
+        """Samples requested of each mode, where modes are labels, shape (..., K)."""
+        return self.vectors[..., 3 + self.modes : 3 + 2 * self.modes]
+
+    @property
     def mean(self) -> Tensor:
         """Mean of the features, shape (..., D)."""
-        return self.vectors[..., 3 + self.modes :][..., : self.dimensions] / self.count[..., None]
+        return self.vectors[..., 3 + 2 * self.modes :][..., : self.dimensions] / self.count[..., None]
 
     @property
     def covariance(self) -> Tensor:
         """Covariance of the features, shape (..., D, D)."""
         count, mean = self.count[..., None, None], self.mean
-        squares = self.vectors[..., 3 + self.modes + self.dimensions :].reshape(*mean.shape, self.dimensions)
+        squares = self.vectors[..., 3 + 2 * self.modes + self.dimensions :].reshape(*mean.shape, self.dimensions)
         covariance: Tensor = (squares - count * mean[..., :, None] * mean[..., None, :]) / (count - 1.0).clamp_min(1.0)
         return covariance

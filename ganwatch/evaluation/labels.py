@@ -8,6 +8,7 @@ from itertools import takewhile
 import torch
 from torch import Tensor
 
+from ganwatch.capture.attribution.batch_origin import storage_address
 from ganwatch.capture.step import Call, StepView, find_tensors
 
 UNKNOWN = -1
@@ -52,13 +53,23 @@ def read_real_labels(step: StepView, call: Call) -> Tensor | None:
 
 
 def read_requested_labels(step: StepView, call: Call) -> Tensor | None:
-    """Return the labels of which fakes were requested: those that the generator got in the same phase, or those given to D."""
+    """Return the labels of which fakes were requested: those that the generator got for them, if these are known, or those given to D."""
     count = len(call.inputs[0])
-    if call.in_g_phase:
-        earlier = takewhile(lambda one: one is not call, step.calls)
-        of_g = next((one for one in reversed(list(earlier)) if one.network == "g" and one.index == call.index), None)
-        if of_g is not None and of_g.inputs and len(of_g.inputs[0]) == count:
-            labels = read_labels(of_g.inputs, count)
-            if labels is not None:
-                return labels
-    return read_labels(call.inputs[1:], count)
+    of_d, source = read_labels(call.inputs[1:], count), find_generator_call(step, call)
+    of_g = None if source is None else read_labels(source.inputs, count)
+    if of_g is None or of_d is None:
+        return of_d if of_g is None else of_g
+    return torch.where(of_g == UNKNOWN, of_d.to(of_g), of_g)
+
+
+def find_generator_call(step: StepView, call: Call) -> Call | None:
+    """Return the generator's call that made the fakes of a call in G's phase; None if that is not clear."""
+    if not call.in_g_phase:
+        return None  # they may come from a pool
+    earlier = list(takewhile(lambda one: one is not call, step.calls))
+    since = takewhile(lambda one: one.network == "g" or one.in_g_phase, reversed(earlier))
+    of_g = (one for one in since if one.network == "g" and one.index == call.index and one.inputs)
+    calls = [one for one in of_g if len(one.inputs[0]) == len(call.inputs[0])]
+    address = storage_address(call.inputs[0])
+    made = [one for one in calls if address in map(storage_address, find_tensors(one.output))]
+    return made[0] if made else calls[0] if len(calls) == 1 else None

@@ -24,7 +24,9 @@ NEIGHBOURS = 5
 MIN_TOLD_LABELS = 0.75
 """Share of reals whose label their neighbours tell, from which labels are modes."""
 MIN_COLUMN_SCALE = 0.1
-"""Standard deviation of a column of vectors, against the median of all, below which it counts as that large."""
+"""Standard deviation of a column of vectors, against the median of those that vary, below which it counts as that large."""
+MIN_RELATIVE_SPREAD = 1e-5
+"""Standard deviation of a column against its largest value below which it is constant but for rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,9 @@ class Projection:
     def fit(cls, values: Tensor, *, are_vectors: bool) -> Projection:
         """Fit to values of reals. Columns of vectors are scaled to one spread, as each has a unit of its own; pixels are not."""
         spread, centre = values.std(0), values.mean(0)
-        floor = (MIN_COLUMN_SCALE * spread.median()).clamp_min(1e-30)
-        scale = torch.maximum(spread, floor) if are_vectors else torch.ones_like(spread)
+        varying = spread[spread > MIN_RELATIVE_SPREAD * values.abs().amax(0)]
+        has_scale = are_vectors and bool(len(varying))
+        scale = spread.clamp_min(MIN_COLUMN_SCALE * float(varying.median())) if has_scale else torch.ones_like(spread)
         dimensions = max(1, min(MAX_DIMENSIONS, values.shape[1], len(values) // MIN_REALS_PER_DIMENSION))
         return cls(centre, scale, principal_components((values - centre) / scale, dimensions))
 
@@ -105,13 +108,18 @@ class OnlineReference:
         others = None
         if self.labels is not None:
             others = nearest_neighbours(self.points, None, min(NEIGHBOURS, len(self.points) - 1))[1][first:]
-        places, modes, produced = self._classify(self.points[first:], others)
-        return BatchSums.of(self.points[first:], places, modes, produced, None if self.labels is None else self.labels[first:])
+        own = None if self.labels is None else self._number(self.labels[first:])
+        return BatchSums.of(self.points[first:], *self._classify(self.points[first:], others), own)
 
     @property
     def size(self) -> int:
         """Number of values of a sample."""
         return len(self.projection.centre)
+
+    @property
+    def has_label_modes(self) -> bool:
+        """True if modes are labels."""
+        return not len(self.centres)
 
     @property
     def modes(self) -> int:
@@ -146,14 +154,26 @@ class OnlineReference:
         """Return the sums over samples ``(N, F)`` with their requested labels ``(N,)``, if they are known."""
         points = self.projection(values)
         neighbours = None if self.labels is None else nearest_neighbours(points, self.points, min(NEIGHBOURS, len(self.points)))[1]
-        return BatchSums.of(points, *self._classify(points, neighbours), labels)
+        return BatchSums.of(points, *self._classify(points, neighbours), self._number(labels))
+
+    def _number(self, labels: Tensor | None) -> Tensor | None:
+        """Return labels as their numbers among those of the reals, -1 for unknown ones and one beyond them for others."""
+        if labels is None or self.labels is None:
+            return None
+        places = torch.searchsorted(self.kinds, labels)
+        is_kind = self.kinds[places.clamp_max(len(self.kinds) - 1)] == labels
+        return places.where(is_kind, len(self.kinds)).where(labels >= 0, -1)
 
     def _classify(self, points: Tensor, neighbours: Tensor | None) -> tuple[Tensor, int, Tensor | None]:
-        """Return the mode of each sample, the number of modes, and the label that most of its neighbours have."""
-        produced = None if self.labels is None or neighbours is None else self.labels[neighbours].mode(1).values
+        """Return the mode of each sample, the number of modes, and the number of the label that most of its neighbours have."""
+        produced = None
+        if self.labels is not None and neighbours is not None:
+            places = torch.searchsorted(self.kinds, self.labels)[neighbours]
+            votes = points.new_zeros(len(points), len(self.kinds)).scatter_add_(1, places, points.new_ones(1).expand(places.shape))
+            produced = votes.argmax(1)  # not every device has a mode
         if len(self.centres) or produced is None:
             return self._assign(points), len(self.centres), produced
-        return torch.searchsorted(self.kinds, produced), len(self.kinds), produced
+        return produced, len(self.kinds), produced
 
     def _assign(self, points: Tensor) -> Tensor:
         """Return the number of the nearest cluster of each sample."""
@@ -192,8 +212,13 @@ def principal_components(rows: Tensor, dimensions: int) -> Tensor:
     """
     n, size = rows.shape
     if size <= n:
-        vectors: Tensor = torch.linalg.eigh(rows.T @ rows).eigenvectors
-        return vectors[:, -dimensions:].flip(1)
-    directions: Tensor = rows.T @ torch.linalg.eigh(rows @ rows.T).eigenvectors[:, -dimensions:].flip(1)
+        return _leading_eigenvectors(rows.T @ rows, dimensions)
+    directions: Tensor = rows.T @ _leading_eigenvectors(rows @ rows.T, dimensions)
     unit: Tensor = directions / torch.linalg.vector_norm(directions, dim=0).clamp_min(1e-30)
     return unit
+
+
+def _leading_eigenvectors(gram: Tensor, count: int) -> Tensor:
+    """Return the eigenvectors of the largest eigenvalues, by descending ones; on the host, as not every device has them."""
+    vectors: Tensor = torch.linalg.eigh(gram.cpu().double()).eigenvectors
+    return vectors[:, -count:].flip(1).to(gram)

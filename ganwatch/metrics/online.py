@@ -1,4 +1,4 @@
-"""Comparison of sums over batches: Fréchet distance without its bias, and modes that are missing; nothing waits for the device."""
+"""Comparison of sums over batches: Fréchet distance without its bias, and modes that are missing."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Diversity(Probe):
     """
 
     name = "diversity"
-    signals = ("pairwise_ratio", "energy_distance", "vendi_ratio", "fake_shift")
+    signals = ("pairwise_ratio", "energy_distance", "vendi_ratio", "fake_shift", "real_distance")
     every = 20
 
     def __init__(self) -> None:
@@ -49,6 +49,7 @@ class Diversity(Probe):
         within_real, within_fake, between = mean_distances(distances)
         values = {
             "pairwise_ratio": within_fake / within_real.clamp_min(1e-38),
+            "real_distance": within_real,
             "energy_distance": 1.0 - (within_real + within_fake) / (2.0 * between).clamp_min(1e-38),
         }
         if step.tick % SHIFT_INTERVAL == 0:

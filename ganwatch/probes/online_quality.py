@@ -24,7 +24,7 @@ from ganwatch.metrics.modes import MAX_EXAMPLES
 from ganwatch.metrics.online import find_missing, unbiased_frechet
 from ganwatch.probes.diversity import downsample
 from ganwatch.probes.precision import to_double
-from ganwatch.probes.quality_reals import RealCollector, infer_range
+from ganwatch.probes.quality_reals import MIN_SAMPLES, RealCollector, infer_range
 
 log = logging.getLogger("ganwatch")
 
@@ -32,7 +32,7 @@ INTERVAL = 80
 """Steps between two evaluations."""
 REALS = 512
 """Reals of the reference."""
-MIN_REALS, MAX_COLLECTED = 64, 25
+MIN_REALS, MAX_COLLECTED = MIN_SAMPLES, 25
 """Reals that are enough for the reference once so many batches were collected."""
 MAX_REALS = 2048
 """Reals that are counted in all; later ones are compared with them."""
@@ -40,6 +40,9 @@ MIN_POOLED, MIN_BATCHES, MAX_BATCHES = 480, 8, 25
 """Samples of each side that an evaluation pools, and numbers of sampled batches: the latest eight, or more if they are small."""
 MAX_SAMPLES = 256
 """Samples of a batch."""
+MAX_MEAN_SHIFT, CHANCE_FACTOR = 0.25, 8.0
+"""Squared distance of a batch's mean from that of the reals, in their variance, up to which its samples may join them; and what is
+added over the number of samples, 1 being usual."""
 PARTS = 4
 """Parts of the pooled samples; the distances without each part give the standard error."""
 ORIGINS = ("fake", "real")
@@ -74,17 +77,24 @@ class OnlineQuality(Probe):
         self._resolution: SampleResolution | None = None
         self._resolution_watch = ResolutionWatch()
         self._pixels: Tensor | None = None
-        self._has_requests = False
-        """True if the labels of which the latest fakes were requested are known."""
+        self._has_requests: bool | None = None
+        """True if the labels of which fakes are requested are known; None before the first fakes."""
         self._recent: dict[str, deque[tuple[int, BatchSums]]] = {origin: deque() for origin in ORIGINS}
         """Latest batches of each side: number of samples, and sums over them."""
         self._reference_count += 1
 
     def read(self, step: StepView) -> dict[str, float | Tensor]:
+        device = next((call.inputs[0].device.type for call in step.calls if call.inputs), "cpu")
+        if not torch.amp.is_autocast_available(device):
+            return self._read(step)
+        with torch.autocast(device, enabled=False):  # the loop may be within one
+            return self._read(step)
+
+    def _read(self, step: StepView) -> dict[str, float | Tensor]:
         is_due = step.tick % INTERVAL == 0
         for origin in ORIGINS:
             call = step.last_call("d", origin)
-            if call is not None and call.index > self._latest[origin] and call.inputs and call.inputs[0].ndim >= 2:
+            if call is not None and call.index > self._latest[origin] and _has_samples(call):
                 self._latest[origin] = call.index
                 if origin == "real" and is_due and self._has_other_resolution(call):
                     return {}
@@ -95,7 +105,7 @@ class OnlineQuality(Probe):
 
     def _has_other_resolution(self, call: Call) -> bool:
         """Return True if reals have another resolution than the reference; once that is confirmed, begin with new ones."""
-        if self._resolution is None or not self._resolution_watch.update(self._resolution, call.inputs[0]):
+        if self._resolution is None or not self._resolution_watch.update(self._resolution, call.inputs[0][:MAX_SAMPLES]):
             return False
         if self._resolution_watch.is_confirmed:
             log.info("real samples have changed their shape or resolution: the loop's own batches are compared with new ones")
@@ -117,13 +127,14 @@ class OnlineQuality(Probe):
         labels = None
         if origin == "fake" and self._reference.labels is not None:
             labels = read_requested_labels(step, call)
-            self._has_requests = labels is not None
+            if self._has_requests is None:  # waits for the device once
+                self._has_requests = labels is not None and bool((labels != UNKNOWN).any())
         recent = self._recent[origin]
         recent.append((len(values), self._reference.sum_batch(values, None if labels is None else labels[:MAX_SAMPLES])))
         while len(recent) > MAX_BATCHES or (len(recent) > MIN_BATCHES and sum(count for count, _ in recent) - recent[0][0] >= MIN_POOLED):
             count, oldest = recent.popleft()
             if origin == "real" and self._reference.count < MAX_REALS:
-                self._reference.add(oldest, count)
+                self._reference.add(replace(oldest, vectors=oldest.vectors * is_usual(self._reference.real, oldest)), count)
 
     def _move(self, device: torch.device) -> None:
         assert self._reference is not None
@@ -151,21 +162,32 @@ class OnlineQuality(Probe):
         distances = measure_distances(reference.real, list(sets.values()))
         for (origin, pooled), (distance, error) in zip(sets.items(), distances, strict=True):
             values |= {f"online_frechet/{origin}": distance, f"online_frechet_error/{origin}": error}
-            shares = reference.real.by_mode
-            is_missing = find_missing(shares, pooled.by_mode[0])
-            values[f"online_modes_missing/{origin}"] = is_missing.sum().float()
-            values[f"online_share_missing/{origin}"] = (shares * is_missing).sum() / shares.sum()
+            expected = self._expect_modes(reference, origin, pooled)
+            if expected is not None:
+                is_missing = find_missing(expected, pooled.by_mode[0])
+                values[f"online_modes_missing/{origin}"] = is_missing.sum().float()
+                values[f"online_share_missing/{origin}"] = (expected * is_missing).sum() / expected.sum()
             if self._has_requests:
                 agreement = measure_agreement(reference.real if origin == "real" else replace(pooled, vectors=pooled.vectors[0]))
                 values |= {f"{name}/{origin}": value for name, value in agreement.items()}
         return values
+
+    def _expect_modes(self, reference: OnlineReference, origin: str, pooled: BatchSums) -> Tensor | None:
+        """Return the samples of each mode that are expected, shape (K,): as among reals, or as requested; None if that is unknown."""
+        if origin == "real" or not self._has_requests:
+            return reference.real.by_mode
+        return pooled.by_request[0] if reference.has_label_modes else None
 
     def incident_samples(self, code: str, step: int, incident: str) -> SampleImages | None:
         """Return real samples of the modes that are missing among the latest fakes as evidence of GW102."""
         reference, recent, pixels = self._reference, self._recent["fake"], self._pixels
         if code != "GW102" or reference is None or pixels is None or not recent:
             return None
-        is_missing = find_missing(reference.real.by_mode, pool_parts([sums for _, sums in recent]).by_mode[0])
+        pooled = pool_parts([sums for _, sums in recent])
+        expected = self._expect_modes(reference, "fake", pooled)
+        if expected is None:
+            return None
+        is_missing = find_missing(expected, pooled.by_mode[0])
         places = reference.find_members(is_missing, MAX_EXAMPLES)[:MAX_TILES]
         if not places:
             return None
@@ -194,6 +216,16 @@ class OnlineQuality(Probe):
             size = self._reference.real.dimensions, self._reference.modes
             for origin, recent in self._recent.items():
                 recent.extend((count, BatchSums(unpack(vectors), *size)) for count, vectors in state["recent"][origin])
+
+
+def _has_samples(call: Call) -> bool:
+    return bool(call.inputs) and call.inputs[0].ndim >= 2 and call.inputs[0].is_floating_point()
+
+
+def is_usual(real: BatchSums, batch: BatchSums) -> Tensor:
+    """Return True if the mean of a batch is no further from that of the reals than chance allows, 0-d: others are a fault and no reals."""
+    spread = real.covariance.diagonal().sum()
+    return (batch.mean - real.mean).square().sum() <= (MAX_MEAN_SHIFT + CHANCE_FACTOR / batch.count) * spread
 
 
 def pool_parts(batches: Sequence[BatchSums]) -> BatchSums:

@@ -480,6 +480,11 @@ COLLAPSE = [
         but=(But(1, {**FEWER, "vendi_ratio": 0.81}),)),
     Row("a drop that goes on", ModeCollapse, ((700, VARIED), (780, DROPPED), (800, {"vendi_ratio": 0.3})), (740,),
         last=(0.53, 0.54, "vendi_ratio", 140, 720)),
+    Row("a drop against reals that are others", ModeCollapse,
+        ((700, {**VARIED, "real_distance": 4.0}), (900, {**DROPPED, "real_distance": 5.1})), (), but=(
+            But(1, {**DROPPED, "real_distance": 4.9}, (740,)), But(1, {**DROPPED, "real_distance": 3.1}),
+            But(0, {**VARIED, "real_distance": None}, (740,)),
+        )),
     Row("variety beyond that of the reals", ModeCollapse,
         ((700, {**VARIED, "pairwise_ratio": 1.5, "vendi_ratio": 1.5}), (900, {**DROPPED, "pairwise_ratio": 0.61})),
         but=(But(1, {**DROPPED, "vendi_ratio": 0.61}), But(1, DROPPED, (740,)))),
@@ -616,6 +621,7 @@ REGRESSION = [
             But(1, {"energy_distance": 0.099}), But(0, {"energy_distance": 0.101}), But(1, {"energy_distance": 0.101}, until=620),
             But(1, {"energy_distance": 0.101, "fake_shift": 0.41}), But(1, {"energy_distance": 0.101, "fake_shift": 0.39}, (640,)),
             But(1, {"energy_distance": 0.101, "reference": 2.0}), But(1, {"energy_distance": swings(0.2, 0.02)}),
+            But(0, {"energy_distance": 0.01, "real_distance": lambda step: 4.0 if step <= 500 else 5.1}),
         )),
     Row("a lower score", QualityRegression, ((500, SCORED), (1000, {"score/a": 0.68})), (800,),
         (0.68, 0.8 - 1.6 * ERRORS, "score/a", 201, None), every=100, but=(

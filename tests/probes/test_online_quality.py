@@ -11,6 +11,7 @@ from sklearn.datasets import load_digits
 
 from ganwatch.capture.step import Call, Step, StepView
 from ganwatch.evaluation.batch_sums import BatchSums
+from ganwatch.evaluation.labels import read_requested_labels
 from ganwatch.evaluation.online_reference import Projection
 from ganwatch.metrics.online import find_missing
 from ganwatch.probes.online_quality import INTERVAL, OnlineQuality, measure_distances, pool_parts
@@ -169,7 +170,7 @@ def test_a_bad_real_batch_does_not_stay_in_the_sums():
 def test_the_real_samples_of_missing_modes_are_evidence():
     probe = OnlineQuality()
     assert probe.incident_samples("GW102", 1, "x") is None
-    watch(probe, every(20, 800), lambda _: DIGITS, lambda _: DIGITS[LABELS > 1], labels=LABELS, requested=LABELS[LABELS > 1])
+    watch(probe, every(20, 800), lambda _: DIGITS, lambda _: DIGITS[LABELS > 1], labels=LABELS, requested=LABELS)
     images = probe.incident_samples("GW102", 800, "x")
     shown = torch.frombuffer(bytearray(images.pixels), dtype=torch.uint8).view(images.shape).permute(0, 3, 1, 2).float() / 127.5 - 1.0
     nearest = torch.cdist(shown.flatten(1), DIGITS.flatten(1)).argmin(1)
@@ -226,3 +227,68 @@ def test_samples_of_other_shapes_are_left_out():
     watch(probe, [420], lambda _: DIGITS, lambda _: DIGITS[..., :4])
     watch(probe, [440], lambda _: DIGITS, lambda _: DIGITS.flatten()[:5])
     assert probe.state_dict()["recent"]["fake"] == before
+
+
+def test_a_loop_within_autocast_is_measured_in_single_precision():
+    outside, inside = OnlineQuality(), OnlineQuality()
+    expected = watch(outside, every(20, 480), lambda _: DIGITS * 30.0, lambda _: DIGITS * 30.0)
+    with torch.autocast("cpu", torch.float16):
+        found = watch(inside, every(20, 480), lambda _: DIGITS * 30.0, lambda _: DIGITS * 30.0)
+    assert found == expected
+
+
+def test_constant_columns_do_not_count():
+    def rows(shift):
+        x = torch.randn(1000, 8, generator=torch.Generator().manual_seed(0)) + shift
+        x[:, 3:] = 0.1  # most of them
+        return x
+
+    near, far = (watch(OnlineQuality(), every(20, 400), lambda _: rows(0.0), lambda _, by=by: rows(by))[400] for by in (0.0, 1.0))
+    assert abs(near["online_frechet/fake"]) < 0.02
+    assert far["online_frechet/fake"] == pytest.approx(1.0, rel=0.1)
+
+
+def test_latents_are_no_labels():
+    unlabelled = feed_labels(of_reals=LABELS, of_fakes=LABELS, to_g=torch.rand(len(LABELS), 6))
+    assert unlabelled["online_label_agreement/fake"] > 0.9  # those of D count
+    assert not any("label" in name for name in feed_labels(loaded=LABELS, to_g=torch.rand(len(LABELS), 6)))
+
+
+def test_large_samples_in_small_batches_are_collected():
+    images = torch.randn(80, 3, 320, 320, generator=torch.Generator().manual_seed(0))
+    found = watch(OnlineQuality(), every(20, 600), lambda _: images, lambda _: images, batch=8)
+    assert found
+
+
+def test_a_corrupt_real_batch_does_not_join_the_reals():
+    corrupt = 30.0 * DIGITS + 100.0
+    probe = OnlineQuality()
+    found = watch(probe, every(20, 1600), lambda step: corrupt if step == 400 else DIGITS, lambda step: -DIGITS if step > 1200 else DIGITS)
+    assert abs(found[1200]["online_frechet/fake"]) < 0.02
+    assert found[1600]["online_frechet/fake"] > 0.5
+
+
+def test_fakes_that_are_requested_otherwise_than_the_reals_come_lack_no_mode():
+    often = torch.cat([torch.arange(len(LABELS)), (LABELS == 0).nonzero()[:, 0].repeat(9)])  # half of the reals are zeros
+    draw, probe, found = torch.Generator().manual_seed(0), OnlineQuality(), {}
+    for index in every(20, 600):
+        real, fake = often[torch.randint(len(often), (64,), generator=draw)], torch.randint(len(LABELS), (64,), generator=draw)
+        calls = [call(DIGITS[real], "real", index, LABELS[real]), call(DIGITS[fake], "fake", index, LABELS[fake])]
+        found |= probe.read(StepView(Step(index, calls=calls)))
+    assert found["online_modes"] == 10.0
+    assert found["online_share_missing/fake"] == 0.0
+
+
+def test_labels_are_those_of_the_call_that_made_the_fakes():
+    draw = torch.Generator().manual_seed(0)
+    latents, labels = torch.randn(64, 8, generator=draw), [LABELS[:64], LABELS[64:128]]
+    images = [DIGITS[:64].clone(), DIGITS[64:128].clone()]
+    of_g = [Call("g", (latents, kinds), [made], "latent", training=True, index=1) for made, kinds in zip(images, labels, strict=True)]
+    of_d = [call(made, "fake", 1) for made in images]
+    for one in of_d:
+        one.in_g_phase = True
+    step = StepView(Step(1, calls=[*of_g, of_d[1], of_d[0]]))
+    assert [read_requested_labels(step, one).tolist() for one in of_d] == [kinds.tolist() for kinds in labels]
+    other = call(DIGITS[128:192].clone(), "fake", 1)
+    other.in_g_phase = True
+    assert read_requested_labels(StepView(Step(1, calls=[*of_g, other])), other) is None

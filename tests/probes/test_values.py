@@ -93,6 +93,7 @@ def test_diversity_of_what_has_collapsed_onto_one_sample():
 def test_diversity_does_not_depend_on_the_datas_scale(scale):
     real, fake = draw(64, 8, seed=6), draw(64, 8, seed=7, scale=0.5)
     one, other = (floats(Diversity().read(step)) for step in (seen(real, fake), seen(real * scale, fake * scale)))
+    assert scale * one.pop("real_distance") == pytest.approx(other.pop("real_distance"), rel=1e-3)
     assert one == pytest.approx(other, rel=1e-3)
 
 
