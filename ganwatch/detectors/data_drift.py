@@ -6,8 +6,8 @@ How it is detected
     years, for at least 95 % of baselines. `FreshDataDrift` checks during a training, `ganwatch drift --every` independently of one.
 
     The loop's own real batches are compared with the first ones as well, every 80 steps. A mode of the first reals is missing where a
-    quarter of its share or less has come lately and that is no chance. Twice in a row modes with a twentieth of the first reals must be
-    missing.
+    quarter of its share or less has come lately and that is no chance. Modes with a twentieth of the first reals must be missing three
+    times in a row, or with a tenth of them twice.
 
 Why it matters
     The generator is as good as it was, and what it makes is out of date. Every measure against the old data stays fine. Where the loop's
@@ -44,8 +44,10 @@ from ganwatch.core.statistics import Streak
 LOST_SHARE = "online_share_missing/real"
 INTERVAL = 80
 """Steps between two evaluations of the loop's own batches."""
-CONFIRMATIONS = 2
-"""Evaluations of the loop's own batches in a row that must agree."""
+MANY = 2.0
+"""Lost share against the smallest that counts from which ``CONFIRMATIONS`` evaluations in a row are enough."""
+CONFIRMATIONS, FEW_CONFIRMATIONS = 2, 3
+"""Evaluations of the loop's own batches in a row that must agree, where many samples are lost and where few are."""
 
 
 class DataDrift(Detector):
@@ -79,7 +81,7 @@ class DataDrift(Detector):
 
     def __init__(self, *, min_lost_share: float = 0.05) -> None:
         self.min_lost_share = min_lost_share
-        self._lost_streak = Streak(CONFIRMATIONS)
+        self._streak, self._few_streak = Streak(CONFIRMATIONS), Streak(FEW_CONFIRMATIONS)
         self._onset = 0
         """First step after the last evaluation without lost modes; 0 before the first evaluation."""
 
@@ -108,7 +110,8 @@ class DataDrift(Detector):
             self._onset = readings.step + 1
         elif not self._onset:
             self._onset = max(1, readings.step - INTERVAL + 1)
-        if not self._lost_streak.update(is_lost):
+        many, few = self._streak.update(share >= MANY * self.min_lost_share), self._few_streak.update(is_lost)
+        if not (many or few):
             return None
         what = f"{missing:.0f} of {modes:.0f} modes" if is_finite(missing) and is_finite(modes) else "modes"
         return Verdict(

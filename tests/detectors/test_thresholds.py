@@ -225,9 +225,10 @@ SHOWN = {"online_share_missing/real": 0.0, "online_modes_missing/real": 2.0, "on
 DATA_DRIFT = [
     Row("a score above one", DataDrift, ((300, {"drift_score": 1.01, "drift_effect": 0.2}),), (100,), (1.01, 1.0, "drift_score", 1, None),
         every=100, but=(But(0, {"drift_score": 0.99}), But(0, {"drift_effect": math.nan}), But(0, {"drift_score": math.inf}))),
-    Row("reals that have lost modes", DataDrift, ((500, SHOWN), (900, {"online_share_missing/real": 0.051})), (700,),
-        (0.051, 0.05, "online_share_missing/real", 200, 501), every=100, but=(
-            But(1, {"online_share_missing/real": 0.049}), But(1, {"online_share_missing/real": 0.051}, until=600),
+    Row("reals that have lost modes", DataDrift, ((500, SHOWN), (900, {"online_share_missing/real": 0.051})), (800,),
+        (0.051, 0.05, "online_share_missing/real", 300, 501), every=100, but=(
+            But(1, {"online_share_missing/real": 0.101}, (700,)), But(1, {"online_share_missing/real": 0.099}, (800,)),
+            But(1, {"online_share_missing/real": 0.049}), But(1, {"online_share_missing/real": 0.051}, until=700),
         )),
 ]  # fmt: skip
 

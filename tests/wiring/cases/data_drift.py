@@ -14,7 +14,7 @@ class _KindsLost(Loop):
 
     code = "GW402"
     worlds = ("digits", "ring")
-    start, steps, within = 500, 1000, 300
+    start, steps, within = 500, 1000, 320
     lost = 3
 
     def __init__(self, world: str, seed: int) -> None:
