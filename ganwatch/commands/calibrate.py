@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ganwatch.calibration.fit import Fit
     from ganwatch.calibration.replayed_runs import ReplayedRun
     from ganwatch.calibration.sweep import DetectorSetting
+    from ganwatch.core.detector import Detector
 
 HELP = "fit the thresholds of detectors to healthy runs of your own, at a rate of false alarms"
 PARENTS = (RECORDINGS, DETECTORS, JOBS, JSON)
@@ -51,8 +53,8 @@ def run(args: argparse.Namespace) -> int:
     steps = [max(one.judged_steps for one in run) for run in healthy]
     if not sum(steps):
         raise UserError(f"--runs must have healthy runs with readings, got {len(replayed)} runs, {len(healthy)} of them healthy")
-    missing = _missing_inputs(healthy)
     by_code = _sort_by_strictness(settings)
+    missing = _missing_inputs(healthy, {code: positions[0][1].cls for code, positions in by_code.items()})
     counts = {code: [[len(run[position].alarms) for run in healthy] for position, _ in positions] for code, positions in by_code.items()}
     judging = {code for run in healthy for one in run for code in one.judging}
     capped = {*missing, *(by_code.keys() - judging)}
@@ -100,13 +102,15 @@ def _check_arguments(args: argparse.Namespace) -> None:
     check_output_file("--out", args.out)
 
 
-def _missing_inputs(healthy: list[tuple[ReplayedRun, ...]]) -> dict[str, list[str]]:
-    """Return by code the inputs that a run lacks; such a detector is not made more sensitive."""
+def _missing_inputs(healthy: list[tuple[ReplayedRun, ...]], classes: Mapping[str, type[Detector]]) -> dict[str, list[str]]:
+    """Return by code the inputs without which a detector could not judge some run; it is not made more sensitive."""
     found: dict[str, set[str]] = {}
     for run in healthy:
         for one in run:
             for code, names in one.missing_inputs.items():
-                found.setdefault(code, set()).update(names)
+                lacking = [set(names) & set(needed) for needed in classes[code].required or (classes[code].inputs,)]
+                if all(lacking):
+                    found.setdefault(code, set()).update(lacking[0])
     return {code: sorted(names) for code, names in found.items()}
 
 

@@ -123,7 +123,7 @@ def test_a_part_of_the_runs_never_replaces_more_of_them(tmp_path: Path) -> None:
     facts = {"truth": rows([8] * 8), "cause": None, "modes": 8, "complete": 8, "steps": 200}
     for plan in (one, two):
         write_recordings(tmp_path / f"{plan.name}.parquet", [Recording(plan.name, [], facts)])
-    given = argparse.Namespace(out=tmp_path, packed=tmp_path / "packed", part=None, world=None)
+    given = argparse.Namespace(out=tmp_path, packed=tmp_path / "packed", part=None, world=None, cause=None)
     assert pack(given) == 0
     (tmp_path / f"{two.name}.parquet").unlink()
     with pytest.raises(UserError, match="holds 2 runs, which 1 would replace"):
