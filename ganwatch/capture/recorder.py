@@ -26,6 +26,7 @@ from ganwatch.capture.calls import assign_to_d_phase
 from ganwatch.capture.discriminator_cadence import MAX_CALL_AGE
 from ganwatch.capture.event_stream import MAX_EVENTS, NO_THREAD
 from ganwatch.capture.events import BatchLoaded, Event, NetworkCalled, OptimizerEnded, ReadingLogged, ScalerStepped, WiringFact
+from ganwatch.capture.loaded_batches import LoadedBatches
 from ganwatch.capture.logged_readings import parse_reading
 from ganwatch.capture.options import NO_OPTIONS, Options
 from ganwatch.capture.own_time import OwnTime
@@ -40,8 +41,6 @@ from ganwatch.core.probe import Probe
 MAX_PENDING_STEPS = 20
 """Bound on the number of steps that are delivered together."""
 _CALLS = {role: f"calls/{role}" for role in ("g", "d")}
-MAX_LOADED = 2
-"""Batches of the loader that are kept for events that wait."""
 
 
 class Recorder:
@@ -123,8 +122,7 @@ class Recorder:
         self._step = Step(1)
         self.clock = ActivityClock()
         self._last_updates = {"g": 0, "d": 0}
-        self._loaded: deque[list[Any]] = deque()
-        """Latest batches whose events may wait."""
+        self._loaded = LoadedBatches()
         self._taps = TrainingTaps(
             networks,
             options.optimizers,
@@ -240,10 +238,7 @@ class Recorder:
         stream = self.stream
         if stream.thread == NO_THREAD:
             return
-        if len(self._loaded) == MAX_LOADED:
-            self._loaded.popleft().clear()
-        self._loaded.append(loaded := [batch])
-        stream.emit(tuple.__new__(BatchLoaded, (waiting_time, loaded)))
+        stream.emit(tuple.__new__(BatchLoaded, (waiting_time, self._loaded.add(batch))))
         if not stream.is_quiet or len(stream.queue) >= MAX_EVENTS:
             stream.drain()
 

@@ -10,7 +10,7 @@ from ganwatch.core.probe import Probe
 from ganwatch.evaluation.context import EvaluationContext
 from ganwatch.evaluation.heldout import HeldoutSamples
 from ganwatch.evaluation.labels import find_call_labels
-from ganwatch.evaluation.resolution import READS_PER_CONFIRMATION, SampleResolution
+from ganwatch.evaluation.resolution import ResolutionWatch, SampleResolution
 from ganwatch.probes.discriminator import auc
 
 MAX_SAMPLES = 256
@@ -33,10 +33,10 @@ class HeldoutReals(Probe):
     def __init__(self) -> None:
         self._context: EvaluationContext | None = None
         self._train_reals: list[tuple[Tensor, Tensor | None]] = []
-        self._mismatches = 0
+        self._resolution = ResolutionWatch()
 
     def attach(self, context: EvaluationContext) -> None:
-        self._context, self._train_reals, self._mismatches = context, [], 0
+        self._context, self._train_reals, self._resolution = context, [], ResolutionWatch()
 
     def read(self, step: StepView) -> dict[str, Tensor]:
         context, real = self._context, step.last_call("d", "real", in_g_phase=False)
@@ -82,11 +82,11 @@ class HeldoutReals(Probe):
     def _has_other_resolution(self, real: Call) -> bool:
         """Return True if D receives reals of another resolution than those collected; once that is confirmed, drop the collected ones."""
         collected = SampleResolution.of(torch.cat([batch for batch, _ in self._train_reals]))
-        self._mismatches = 0 if collected.matches(SampleResolution.of(real.inputs[0])) else self._mismatches + 1
-        if self._mismatches >= READS_PER_CONFIRMATION:
+        is_other = self._resolution.update(collected, real.inputs[0])
+        if self._resolution.is_confirmed:
             self._train_reals.clear()
-            self._mismatches = 0
-        return self._mismatches > 0 or not self._train_reals
+            self._resolution = ResolutionWatch()
+        return is_other
 
     def _collect(self, real: Call) -> None:
         batch = real.inputs[0]

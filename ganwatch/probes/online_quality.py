@@ -134,7 +134,8 @@ class OnlineQuality(Probe):
         while len(recent) > MAX_BATCHES or (len(recent) > MIN_BATCHES and sum(count for count, _ in recent) - recent[0][0] >= MIN_POOLED):
             count, oldest = recent.popleft()
             if origin == "real" and self._reference.count < MAX_REALS:
-                self._reference.add(replace(oldest, vectors=oldest.vectors * is_usual(self._reference.real, oldest)), count)
+                vectors = oldest.vectors.where(is_usual(self._reference.real, oldest), 0.0)  # a product would keep what overflowed
+                self._reference.add(replace(oldest, vectors=vectors), count)
 
     def _move(self, device: torch.device) -> None:
         assert self._reference is not None

@@ -268,6 +268,11 @@ def test_a_corrupt_real_batch_does_not_join_the_reals():
     assert found[1600]["online_frechet/fake"] > 0.5
 
 
+def test_a_real_batch_whose_squares_overflow_does_not_join_the_reals():
+    found = watch(OnlineQuality(), every(20, 1200), lambda step: DIGITS * 1e25 if step == 400 else DIGITS, lambda _: DIGITS)
+    assert abs(found[1200]["online_frechet/fake"]) < 0.02
+
+
 def test_fakes_that_are_requested_otherwise_than_the_reals_come_lack_no_mode():
     often = torch.cat([torch.arange(len(LABELS)), (LABELS == 0).nonzero()[:, 0].repeat(9)])  # half of the reals are zeros
     draw, probe, found = torch.Generator().manual_seed(0), OnlineQuality(), {}

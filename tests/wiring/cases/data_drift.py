@@ -37,7 +37,7 @@ class OneKindLost(_KindsLost):
 
 
 class SourceRunsOut(_KindsLost):
-    """Of two sources that are mixed, one runs out: half of the kinds are lost."""
+    """One of two mixed sources runs out: half of the kinds are lost."""
 
     lost = 5
 
@@ -59,7 +59,7 @@ class ShuffledEpochs(Loop):
 
 
 class _Augmented(Loop):
-    """What the discriminator gets is changed by design, reals and fakes alike."""
+    """A training that augments reals and fakes before the discriminator gets them."""
 
     worlds = ("digits",)
     steps = 1200
