@@ -26,7 +26,7 @@ from ganwatch.capture.event_stream import EventStream
 from ganwatch.capture.events import NetworkCalled
 from ganwatch.capture.loop_facts import LoopFacts
 from ganwatch.capture.options import Options
-from ganwatch.capture.step import Call, Step, find_tensors
+from ganwatch.capture.step import Call, Step, find_tensors, to_plain
 from ganwatch.capture.taps import backward_losses, forward_calls, loss_graph
 from ganwatch.capture.taps.submodule_calls import SubmoduleCalls
 from ganwatch.isolation.isolated_call import IsolatedCall
@@ -56,6 +56,8 @@ class CallRecorder:
         The current step.
     is_recording : bool
         True if calls of the current step are recorded.
+    keeps_fakes : bool
+        True if the generator's latest samples are kept, whether calls are recorded or not.
     needs_output_grads, needs_arguments : bool
         True if the gradients of the discriminator's outputs, or the generator's arguments, are recorded with them.
     remembers_batches : bool
@@ -82,7 +84,7 @@ class CallRecorder:
         self._submodule_calls: dict[str, SubmoduleCalls] = {}
         self.step = Step(1)
         self.is_recording = self.remembers_batches = True
-        self.needs_output_grads = self.needs_arguments = False
+        self.needs_output_grads = self.needs_arguments = self.keeps_fakes = False
         self.batch_origin = BatchOrigin()
         self.origin_from_loss = OriginFromLoss()
         self.loop_facts = LoopFacts()
@@ -128,14 +130,22 @@ class CallRecorder:
             self._run(self._record_generator_call, module, args, kwargs, output)
         elif self.is_recording or self.remembers_batches:
             self._run(self._remember_fakes, output)
+        elif self.keeps_fakes and module is self._members["g"][0]:
+            self._run(self._keep_fakes, output if self._sample is None else self._sample(output))
 
     def _remember_fakes(self, output: Any) -> Any:
         """Remember the output of a generator, and return the samples in it."""
         self.batch_origin.remember("fake", output)
-        if self._sample is None:
-            return output
-        self.batch_origin.remember("fake", samples := self._sample(output))
+        samples = output
+        if self._sample is not None:
+            self.batch_origin.remember("fake", samples := self._sample(output))
+        if self.keeps_fakes:
+            self._keep_fakes(samples)
         return samples
+
+    def _keep_fakes(self, samples: Any) -> None:
+        first = next((x for x in find_tensors(samples) if x.ndim >= 2 and x.is_floating_point()), None)
+        self.step.fakes = None if first is None else to_plain(first.detach())
 
     def _record_generator_call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         samples = find_tensors(self._remember_fakes(output))

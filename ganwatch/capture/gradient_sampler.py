@@ -37,6 +37,8 @@ class GradientSampler:
     ----------
     sampled_index : int or None
         Index of the current step while its gradients are sampled.
+    watches_updates : bool
+        True if what the loop does with weights and gradients until the next update is looked at as well.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class GradientSampler:
         self._networks, self._stream, self._attribution = dict(networks), stream, attribution
         self._run, self._before_step = run, before_step
         self.sampled_index: int | None = None
+        self.watches_updates = False
         self._sampled: dict[int, Sequence[Update]] = {}
         """Updates of steps that have begun, by the optimizer's identity."""
         self._unclipped_norms: dict[int, Tensor] = {}

@@ -92,7 +92,7 @@ class OptimizerTap:
             return None
         before = self._ownership.known.get(id(optimizer))
         facts = self._ownership.find(optimizer)
-        self._run(partial(self._undone.begin_step, optimizer, facts, watch=self._sampler.sampled_index is not None))
+        self._run(partial(self._undone.begin_step, optimizer, facts, watch=self._sampler.watches_updates))
         # from here on losses are traced, if a third network is trained or there was no loss, and a new optimizer may replace an old one
         if not (facts.owned and facts is before and (stream.has_loss or not self._losses.is_clear)):
             stream.stop_quiet()
@@ -141,7 +141,7 @@ class OptimizerTap:
         self._running = [other for other in self._running if other is not optimizer]
         facts = self._ownership.find(optimizer)
         self._run(self._undone.end_step, optimizer)
-        self._run(partial(self._kept.end_step, optimizer, facts, watch_next=self._sampler.sampled_index is not None))
+        self._run(partial(self._kept.end_step, optimizer, facts, watch_next=self._sampler.watches_updates))
         with_gradient = [one for one in facts.owned if one.has_gradient]
         trains_others = len(with_gradient) < len(facts.owned) and _trains_others(optimizer, facts.owned)
         rates = [one.group.get("lr") for one in with_gradient]

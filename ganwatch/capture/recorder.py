@@ -36,6 +36,7 @@ from ganwatch.capture.step_planner import StepPlanner
 from ganwatch.capture.taps import forward_calls
 from ganwatch.capture.training_taps import TrainingTaps
 from ganwatch.core.guard import Guard
+from ganwatch.core.pace import Pace
 from ganwatch.core.probe import Probe
 
 MAX_PENDING_STEPS = 20
@@ -66,6 +67,8 @@ class Recorder:
         Returns True for the index of a step whose calls something besides the probes needs.
     options : Options
         Options of the user.
+    pace : Pace, optional
+        Pace of the probes' looks.
 
     Attributes
     ----------
@@ -104,6 +107,7 @@ class Recorder:
         on_flush: Callable[[], None] = lambda: None,
         is_sampled: Callable[[int], bool] = lambda _: False,
         options: Options = NO_OPTIONS,
+        pace: Pace | None = None,
     ) -> None:
         self.networks, self.probes = dict(networks), list(probes)
         self.on_step, self.on_flush, self.guard = on_step, on_flush, guard
@@ -111,7 +115,7 @@ class Recorder:
         self.is_open = True
         self.periodic_check: tuple[int, Callable[[], None]] | None = None
         self.own_time = OwnTime()
-        self.planner = StepPlanner(self.probes, guard, is_sampled)
+        self.planner = StepPlanner(self.probes, guard, is_sampled, pace)
         self._pending_steps: list[Step] = []
         self._was_sampled = self._is_first_step = True
         """True for the previous step if it was sampled, and for the current one if it is the first after the start or a restart."""
@@ -193,7 +197,10 @@ class Recorder:
         calls.is_recording = is_extra or self.planner.is_recorded(step.index)
         calls.needs_output_grads = is_extra or plan.needs_output_grads
         calls.needs_arguments = plan.needs_arguments or self._is_first_step
-        self._taps.sampler.sampled_index = step.index if plan.update_probes else None
+        calls.keeps_fakes = plan.needs_fakes
+        sampler = self._taps.sampler
+        sampler.sampled_index = step.index if plan.update_probes else None
+        sampler.watches_updates = bool(plan.update_probes) and plan.watches_updates
         if calls.is_recording:
             forward_calls.wrap_compiled_modules()
         if not self.stream.queue:
@@ -204,7 +211,7 @@ class Recorder:
         calls = self.call_recorder
         if not self.clock.is_regular:
             self.stream.stop_waiting()
-        elif calls.is_recording or calls.needs_every_call:
+        elif calls.is_recording or calls.keeps_fakes or calls.needs_every_call:
             self.stream.wait(0)
         else:
             longest = 1 if self._was_sampled else MAX_PENDING_STEPS - len(self._pending_steps)

@@ -118,6 +118,8 @@ class Step:
     """Facts about the loop, by series."""
     logged: dict[str, float | Tensor] = field(default_factory=dict)
     """Readings that the loop itself logged, by series."""
+    fakes: Tensor | None = None
+    """Latest samples of the generator, detached; may be missing if no due probe needs them."""
     loaded: Any = ()
     """Latest batch that the loop got from a loader."""
     wall_time: float = 0.0
@@ -211,6 +213,11 @@ class StepView:
     def logged(self) -> Mapping[str, float | Tensor]:
         """Readings that the loop itself logged, by series."""
         return MappingProxyType(self._record.logged)
+
+    @property
+    def fakes(self) -> Tensor | None:
+        """Latest samples of the generator, shape (N, …), as it gave them; may be missing if no due probe needs them."""
+        return self._record.fakes
 
     @property
     def loaded(self) -> Any:

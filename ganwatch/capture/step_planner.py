@@ -7,6 +7,7 @@ from typing import Any
 
 from ganwatch.capture.discriminator_cadence import DiscriminatorCadence
 from ganwatch.capture.schedule import Plan, Schedule
+from ganwatch.core.pace import Pace
 from ganwatch.core.probe import Probe
 
 
@@ -20,6 +21,8 @@ class StepPlanner:
         Runs a part of ganwatch so that no error of it goes further.
     is_sampled : callable
         Returns True for the index of a step whose calls something besides the probes needs.
+    pace : Pace, optional
+        Says at which steps paced probes look rarely, and at which in addition.
 
     Attributes
     ----------
@@ -35,17 +38,21 @@ class StepPlanner:
     """
 
     def __init__(
-        self, probes: Sequence[Probe], guard: Callable[[str, Callable[[], Any]], Any], is_sampled: Callable[[int], bool] = lambda _: False
+        self,
+        probes: Sequence[Probe],
+        guard: Callable[[str, Callable[[], Any]], Any],
+        is_sampled: Callable[[int], bool] = lambda _: False,
+        pace: Pace | None = None,
     ) -> None:
-        self._schedule, self._is_sampled = Schedule(probes, guard), is_sampled
+        self._schedule, self._is_sampled, self._pace = Schedule(probes, guard), is_sampled, Pace() if pace is None else pace
         self.cadence = DiscriminatorCadence()
-        self._latest, self._latest_tick = Plan(), -1
+        self._latest, self._latest_key = Plan(), (-1, False, False)
 
     def plan(self, index: int) -> Plan:
         """Return the plan of a step; a probe with a schedule of its own is asked once."""
-        tick = index + self.cadence.shift
-        if tick != self._latest_tick:
-            self._latest, self._latest_tick = self._schedule.plan(tick), tick
+        key = tick, is_quiet, is_look = index + self.cadence.shift, self._pace.is_quiet(index), self._pace.is_look(index)
+        if key != self._latest_key:
+            self._latest, self._latest_key = self._schedule.plan(tick, is_quiet=is_quiet, is_look=is_look), key
         return self._latest
 
     def is_recorded(self, index: int) -> bool:

@@ -29,6 +29,10 @@ class Probe(ABC):
     """True if it needs dL/d(output) of the discriminator's calls at sampled steps."""
     needs_calls: ClassVar[bool] = True
     """True if it reads the networks' calls. Steps at which no probe does cost next to nothing."""
+    needs_fakes: ClassVar[bool] = False
+    """True if it reads the generator's latest samples (``StepView.fakes``), which costs less than the calls."""
+    is_paced: ClassVar[bool] = False
+    """True if it may sample fewer steps in quiet times, and more of them at once when the sentinel sees something (``core.pace``)."""
     needs_arguments: ClassVar[bool] = False
     """True if it needs the generator's inputs as they were passed."""
     deferrable: ClassVar[bool] = False

@@ -158,6 +158,8 @@ register(
     _positive("real_distance", "Mean pairwise distance of the reals that fakes are compared with.", group="diversity", exported=False),
     _positive("vendi_ratio", "Vendi score of fakes against that of reals, same sample size.", unit="ratio", group="diversity"),
     Signal("energy_distance", "Normalised energy distance of fakes to reals: 0 equal, 1 apart.", unit="ratio", high=1.0, group="quality"),
+    _positive("fake_spread", "Root of the variance over a generated batch, summed over the values of a sample.", group="diversity",
+              exported=False),
     _positive("fake_shift", "Distance of the mean of the fakes from that of 20 steps before, in units of the spread of the reals.",
               unit="ratio", group="quality"),
     _positive("frechet", "Fréchet distance of generated to real features, on the same inputs and reals each time.", group="evaluation"),

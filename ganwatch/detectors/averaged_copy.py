@@ -39,7 +39,7 @@ from ganwatch.core.readings import Readings, is_finite
 from ganwatch.core.statistics import Lasting
 
 _NAMES = {"g": "G", "d": "D"}
-_FAMILIES = "lookalike_updates", "updates_performed", "update_kept"
+_SERIES = {role: (f"lookalike_updates/{role}", f"updates_performed/{role}", f"update_kept/{role}") for role in _NAMES}
 
 
 class AveragedCopy(Detector):
@@ -68,7 +68,7 @@ class AveragedCopy(Detector):
     severity = Severity.PAGE
     kind = FailureKind.WIRING
     is_optional = True
-    inputs = tuple(f"{family}/{role}" for role in _NAMES for family in _FAMILIES)
+    inputs = tuple(name for names in _SERIES.values() for name in names)
     tunable = {"min_updates": (10, 100), "max_kept": (0.5, 0.05), "window": (20, 100)}
 
     def __init__(self, *, min_updates: int = 25, max_kept: float = 0.2, window: int = 30) -> None:
@@ -83,7 +83,7 @@ class AveragedCopy(Detector):
     def update(self, readings: Readings) -> DetectorResult:
         self._steps += 1
         for role in _NAMES:
-            lookalikes, performed, kept = readings.select(tuple(f"{name}/{role}" for name in _FAMILIES))
+            lookalikes, performed, kept = readings.select(_SERIES[role])
             if is_finite(performed) and performed > 0.0:
                 self._lookalikes[role], self._first_lookalikes[role] = 0.0, 0
             elif is_finite(lookalikes) and lookalikes > 0.0:

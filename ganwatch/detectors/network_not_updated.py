@@ -70,6 +70,8 @@ class _Lead(Stateful):
         auc, real, fake = readings.select(LEAD_INPUTS)
         if is_stepped:
             self._auc_step, self._fake = 0, None
+            if auc is None and real is None and fake is None:
+                return
             for window, value in ((self._usual_auc, auc), (self._usual_real, real), (self._usual_fake, fake)):
                 if is_finite(value):
                     window.add(readings.step, value)
@@ -98,7 +100,7 @@ class _Network(Stateful):
 
     def __init__(self, role: str, other: str) -> None:
         self.role, self.other, self.name = role, other, role.upper()
-        self.inputs = tuple(f"{family}/{role}" for family in FAMILIES)
+        self.inputs = (*(f"{family}/{role}" for family in FAMILIES), f"updates_performed/{other}", f"output_gradient/{other}")
         self._in_vain = self._skipped = self._zero_looks = 0
         """Attempted updates in a row that did nothing, those that a scaler skipped, and looks at gradients that were all zero."""
         self._since = self._zero_since = 1
@@ -118,8 +120,7 @@ class _Network(Stateful):
     def update(self, readings: Readings) -> None:
         """Add the readings of one step."""
         step = readings.step
-        selected = readings.select((*self.inputs, f"updates_performed/{self.other}", f"output_gradient/{self.other}"))
-        values = (one if is_finite(one) else None for one in selected)
+        values = [one if is_finite(one) else None for one in readings.select(self.inputs)]
         attempted, performed, skipped, zero, at_output, *tensors, by_other, at_output_of_other = values
         if attempted is not None:
             self._add_attempts(step, attempted, performed or 0.0, skipped or 0.0, by_other or 0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -89,7 +89,7 @@ class OnlineReference:
     >>> kinds = torch.randint(4, (200, 1), generator=generator)
     >>> reals = torch.cat([kinds, kinds % 2], 1) + 0.01 * torch.randn(200, 2, generator=generator)
     >>> reference = OnlineReference(reals, are_vectors=True)
-    >>> reference.sum_batch(reals[:20], None).by_mode.sort().values
+    >>> reference.sum_batches([(reals[:20], None)])[0].by_mode.sort().values
     tensor([3., 4., 6., 7.])
     """
 
@@ -133,6 +133,12 @@ class OnlineReference:
         kinds: Tensor = torch.unique(labels)
         return kinds
 
+    @cached_property
+    def _numbers(self) -> Tensor:
+        """Number of each real's label, shape (N,), int64."""
+        assert self.labels is not None
+        return torch.searchsorted(self.kinds, self.labels)
+
     @property
     def device(self) -> torch.device:
         """Device of the tensors."""
@@ -140,7 +146,8 @@ class OnlineReference:
 
     def to(self, device: torch.device) -> None:
         """Move all tensors to a device."""
-        self.__dict__.pop("kinds", None)
+        for cached in ("kinds", "_numbers"):
+            self.__dict__.pop(cached, None)
         self.projection, self.real = self.projection.to(device), replace(self.real, vectors=self.real.vectors.to(device))
         self.points, self.centres = self.points.to(device), self.centres.to(device)
         if self.labels is not None:
@@ -150,11 +157,20 @@ class OnlineReference:
         """Count further reals, by their sums and their number."""
         self.real, self.count = replace(self.real, vectors=self.real.vectors + sums.vectors), self.count + count
 
-    def sum_batch(self, values: Tensor, labels: Tensor | None) -> BatchSums:
-        """Return the sums over samples ``(N, F)`` with their requested labels ``(N,)``, if they are known."""
-        points = self.projection(values)
-        neighbours = None if self.labels is None else nearest_neighbours(points, self.points, min(NEIGHBOURS, len(self.points)))[1]
-        return BatchSums.of(points, *self._classify(points, neighbours), self._number(labels))
+    def sum_batches(self, batches: Sequence[tuple[Tensor, Tensor | None]]) -> list[BatchSums]:
+        """Return the sums over each of several batches: samples ``(N, F)`` with their requested labels ``(N,)``, if they are known."""
+        points = self.projection(torch.cat([values for values, _ in batches]))
+        neighbours = None
+        if self.labels is not None:
+            squares = torch.addmm(self.points.square().sum(1), points, self.points.T, alpha=-2.0)  # but for a term of the query's own
+            neighbours = squares.topk(min(NEIGHBOURS, len(self.points)), largest=False, sorted=False).indices
+        places, modes, produced = self._classify(points, neighbours)
+        sums, start = [], 0
+        for values, labels in batches:
+            part = slice(start, start := start + len(values))
+            of_labels = None if produced is None else produced[part], self._number(labels)
+            sums.append(BatchSums.of(points[part], places[part], modes, *of_labels))
+        return sums
 
     def _number(self, labels: Tensor | None) -> Tensor | None:
         """Return labels as their numbers among those of the reals, -1 for unknown ones and one beyond them for others."""
@@ -168,7 +184,7 @@ class OnlineReference:
         """Return the mode of each sample, the number of modes, and the number of the label that most of its neighbours have."""
         produced = None
         if self.labels is not None and neighbours is not None:
-            places = torch.searchsorted(self.kinds, self.labels)[neighbours]
+            places = self._numbers[neighbours]
             votes = points.new_zeros(len(points), len(self.kinds)).scatter_add_(1, places, points.new_ones(1).expand(places.shape))
             produced = votes.argmax(1)  # not every device has a mode
         if len(self.centres) or produced is None:

@@ -16,6 +16,7 @@ class Data(Probe):
     name = "data"
     signals = ("data_min", "data_max", "data_reach", "data_mean", "data_std", "data_constant", "data_repeated", "data_nonfinite")
     every = 40
+    is_paced = True
 
     def read(self, step: StepView) -> dict[str, Tensor]:
         batches = {origin: batch for origin in ("real", "fake") if (batch := step.batch(origin)) is not None and batch.numel()}

@@ -21,6 +21,7 @@ class Discriminator(Probe):
     name = "discriminator"
     signals = ("d_output", "d_auc", "d_margin")
     every = 20
+    is_paced = True
     needs_output_grads = True
 
     def __init__(self) -> None:
@@ -71,6 +72,7 @@ class Saturation(Probe):
     name = "saturation"
     signals = ("d_saturation",)
     every = 20
+    is_paced = True
     needs_output_grads = True
 
     def __init__(self, flat_fraction: float = 0.01) -> None:

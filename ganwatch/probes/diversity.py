@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from ganwatch.capture.step import StepView
 from ganwatch.core.probe import Probe
-from ganwatch.evaluation.tensor_state import pack, unpack
 from ganwatch.probes.precision import to_double
 
 MIN_SAMPLES, MAX_SAMPLES = 2, 64
 """Samples of each side."""
-SHIFT_INTERVAL = 20
-"""Steps between the two means of fakes that the shift compares; the cadence of the probe does not matter."""
 MAX_SIDE = 16
 """Side, in pixels, to which larger images are averaged down before distances are measured."""
 
@@ -28,17 +22,12 @@ class Diversity(Probe):
     up to sampling noise, is 0 for equal distributions, and does not depend on the scale of the data. The Vendi score (Friedman and Dieng,
     2023, arXiv:2210.02410), the effective number of distinct samples, has a Gaussian kernel whose width is half the mean distance between
     reals, the same on both sides.
-
-    The shift is the distance between the mean of the fakes and that of the previous reading, in units of the spread of the reals. It is
-    about 0.2 between two batches of 64 from one distribution, and 1 for a generator whose samples lie elsewhere.
     """
 
     name = "diversity"
-    signals = ("pairwise_ratio", "energy_distance", "vendi_ratio", "fake_shift", "real_distance")
+    signals = ("pairwise_ratio", "energy_distance", "vendi_ratio", "real_distance")
     every = 20
-
-    def __init__(self) -> None:
-        self._mean: tuple[int, Tensor] | None = None
+    is_paced = True
 
     def read(self, step: StepView) -> dict[str, Tensor]:
         sides = pair_batches(step)
@@ -52,21 +41,8 @@ class Diversity(Probe):
             "real_distance": within_real,
             "energy_distance": 1.0 - (within_real + within_fake) / (2.0 * between).clamp_min(1e-38),
         }
-        if step.tick % SHIFT_INTERVAL == 0:
-            before, self._mean = self._mean, (step.tick, sides[1].mean(0))
-            if before is not None and before[0] == step.tick - SHIFT_INTERVAL and before[1].shape == self._mean[1].shape:
-                spread = sides[0].var(0).sum().sqrt().clamp_min(1e-38)
-                values["fake_shift"] = torch.linalg.vector_norm(self._mean[1] - before[1].to(self._mean[1])) / spread
         values["vendi_ratio"] = vendi_ratio(distances[:n, :n], distances[n:, n:], within_real / 2.0)
         return values
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the mean of the fakes at the last comparison."""
-        return {} if self._mean is None else {"tick": self._mean[0], "mean": pack(self._mean[1])}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from a saved mean."""
-        self._mean = (state["tick"], unpack(state["mean"]))
 
 
 def pair_batches(step: StepView) -> tuple[Tensor, Tensor] | None:

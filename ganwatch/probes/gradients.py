@@ -80,6 +80,7 @@ class GradientFlow(Probe):
     name = "gradient_flow"
     signals = ("grad_first_to_last", "grad_to_output", "output_gradient", "update_to_weight", "weight_norm")
     every = 20
+    is_paced = True
     needs_output_grads = True
 
     def __init__(self) -> None:

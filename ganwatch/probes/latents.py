@@ -24,6 +24,7 @@ class Latents(Probe):
     name = "latents"
     signals = ("latent_scale", "latent_repeated", "latent_continuity")
     every = 20
+    is_paced = True
 
     def read(self, step: StepView) -> dict[str, Tensor]:
         latents = step.batch("latent")

@@ -92,13 +92,19 @@ class OnlineQuality(Probe):
 
     def _read(self, step: StepView) -> dict[str, float | Tensor]:
         is_due = step.tick % INTERVAL == 0
+        calls = {}
         for origin in ORIGINS:
             call = step.last_call("d", origin)
             if call is not None and call.index > self._latest[origin] and _has_samples(call):
                 self._latest[origin] = call.index
-                if origin == "real" and is_due and self._has_other_resolution(call):
-                    return {}
-                self._add(origin, call, step)
+                calls[origin] = call
+        if "real" in calls and is_due and self._has_other_resolution(calls["real"]):
+            return {}
+        if self._reference is None:
+            if "real" in calls:
+                self._collect(calls["real"].inputs[0], read_real_labels(step, calls["real"]))
+        else:
+            self._add(self._reference, calls, step)
         if self._reference is None or not is_due or min(map(len, self._recent.values())) < 2:
             return {}
         return self._evaluate(self._reference)
@@ -112,34 +118,38 @@ class OnlineQuality(Probe):
             self._start()
         return True
 
-    def _add(self, origin: str, call: Call, step: StepView) -> None:
-        if self._reference is None:
-            if origin == "real":
-                self._collect(call.inputs[0], read_real_labels(step, call))
-            return
-        values = downsample(call.inputs[0][:MAX_SAMPLES])
-        if values.shape[1] != self._reference.size:
-            return
-        if self._reference.device != values.device:  # after a resume
-            self._move(values.device)
-        if origin == "real":  # an incident of its own; here it would stay in the sums for ever
-            values = values.where(torch.isfinite(values), self._reference.projection.centre)
-        labels = None
-        if origin == "fake" and self._reference.labels is not None:
-            labels = read_requested_labels(step, call)
-            if self._has_requests is None:  # waits for the device once
-                self._has_requests = labels is not None and bool((labels != UNKNOWN).any())
+    def _add(self, reference: OnlineReference, calls: Mapping[str, Call], step: StepView) -> None:
+        """Add the batches of calls that are as large as those of the reference."""
+        batches = {}
+        for origin, call in calls.items():
+            values = downsample(call.inputs[0][:MAX_SAMPLES])
+            if values.shape[1] != reference.size:
+                continue
+            if reference.device != values.device:  # after a resume
+                self._move(reference, values.device)
+            if origin == "real":  # an incident of its own; here it would stay in the sums for ever
+                values = values.where(torch.isfinite(values), reference.projection.centre)
+            labels = None
+            if origin == "fake" and reference.labels is not None:
+                labels = read_requested_labels(step, call)
+                if self._has_requests is None:  # waits for the device once
+                    self._has_requests = labels is not None and bool((labels != UNKNOWN).any())
+            batches[origin] = values, None if labels is None else labels[:MAX_SAMPLES]
+        for (origin, (values, _)), sums in zip(batches.items(), reference.sum_batches([*batches.values()]) if batches else (), strict=True):
+            self._recent[origin].append((len(values), sums))
+            self._drop_old(reference, origin)
+
+    def _drop_old(self, reference: OnlineReference, origin: str) -> None:
+        """Drop the oldest batches that an evaluation does not need; reals join those that the others are compared with."""
         recent = self._recent[origin]
-        recent.append((len(values), self._reference.sum_batch(values, None if labels is None else labels[:MAX_SAMPLES])))
         while len(recent) > MAX_BATCHES or (len(recent) > MIN_BATCHES and sum(count for count, _ in recent) - recent[0][0] >= MIN_POOLED):
             count, oldest = recent.popleft()
-            if origin == "real" and self._reference.count < MAX_REALS:
-                vectors = oldest.vectors.where(is_usual(self._reference.real, oldest), 0.0)  # a product would keep what overflowed
-                self._reference.add(replace(oldest, vectors=vectors), count)
+            if origin == "real" and reference.count < MAX_REALS:
+                vectors = oldest.vectors.where(is_usual(reference.real, oldest), 0.0)  # a product would keep what overflowed
+                reference.add(replace(oldest, vectors=vectors), count)
 
-    def _move(self, device: torch.device) -> None:
-        assert self._reference is not None
-        self._reference.to(device)
+    def _move(self, reference: OnlineReference, device: torch.device) -> None:
+        reference.to(device)
         for origin, recent in self._recent.items():
             self._recent[origin] = deque((count, replace(sums, vectors=sums.vectors.to(device))) for count, sums in recent)
 

@@ -74,9 +74,9 @@ def hash_batch(inputs: tuple[Tensor, ...], salt: int) -> Tensor:
     False
     """
     n = len(inputs[0])
-    hashes = torch.zeros(n, dtype=torch.int64, device=inputs[0].device)
-    for each in inputs:
+    hashes = hash_rows(inputs[0])
+    for each in inputs[1:]:
         if each.ndim >= 1 and len(each) == n:
-            hashes = mix(hashes) + hash_rows(each).to(hashes.device)
+            hashes = mix(hashes + hash_rows(each).to(hashes.device))
     are_alike = 2 * count_repeats(hashes) >= n
-    return mix(hashes).sum() + salt * are_alike
+    return hashes.sum() + salt * are_alike

@@ -23,10 +23,15 @@ def hash_rows(rows: Tensor) -> Tensor:
     """
     flat = rows.detach().float().flatten(1) if rows.ndim > 1 else rows.detach().float()[:, None]
     bits = flat.contiguous().view(torch.int32)
-    hashes = torch.zeros(len(bits), dtype=torch.int64, device=bits.device)
-    for part in torch.split(bits, min(MAX_WEIGHTS, max(1, MAX_VALUES // max(1, len(bits)))), 1):
-        hashes = mix(hashes) + (part * weights(part.shape[1], str(bits.device))).sum(1)
+    first, *others = torch.split(bits, min(MAX_WEIGHTS, max(1, MAX_VALUES // max(1, len(bits)))), 1)
+    hashes = _sum_weighted(first)
+    for part in others:
+        hashes = mix(hashes) + _sum_weighted(part)
     return mix(hashes)
+
+
+def _sum_weighted(bits: Tensor) -> Tensor:
+    return (bits * weights(bits.shape[1], str(bits.device))).sum(1)
 
 
 def mix(values: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from ganwatch.core.guard import Guard
 from ganwatch.core.incidents import Incident
 from ganwatch.core.monitor import OBSERVER_EVERY, Monitor
 from ganwatch.core.outcome import Outcome
+from ganwatch.core.pace import Pace
 from ganwatch.core.probe import Probe
 from ganwatch.core.readings import Run, SampleImages
 from ganwatch.core.sink import Sink
@@ -95,6 +96,7 @@ class Observer:
         self.scorer = DiscriminatorScorer(list_members(networks["d"])[0], options)
         self.gallery = Gallery(self.sampler, self._monitor.samples, options)
         self._was_nonfinite = False
+        self._pace = Pace()
         self._announced_clock = Activity.GENERATOR_UPDATES
         self._recorder = Recorder(
             networks,
@@ -104,6 +106,7 @@ class Observer:
             guard=self.guard,
             is_sampled=self.gallery.needs_calls,
             options=options,
+            pace=self._pace,
         )
         self.on_real_batch = self._recorder.on_real_batch
         self.count_tap_failures()
@@ -304,6 +307,9 @@ class Observer:
 
     def _on_step_values(self, step: int, values: dict[str, float]) -> None:
         self.guard("completion", partial(self._check_real_batch, step, values))
+        if self.ranks.size == 1:  # ranks must look at the same steps
+            is_disturbed = bool(self._monitor.incidents.active)
+            self.guard("pace", partial(self._pace.update, step, values, is_disturbed=is_disturbed))
 
     def _check_real_batch(self, step: int, values: dict[str, float]) -> None:
         """Measure non-finite values of the real batch when a loss stops being finite, if no probe measured that batch."""
@@ -333,6 +339,7 @@ class Observer:
             "run": self._run.id if self._run is not None else None,
             "recorder": self._recorder.state_dict(),
             "monitor": self._monitor.state_dict(),
+            "pace": self._pace.state_dict(),
             "gallery": self.gallery.state_dict(),
             "probes": {probe.name: state for probe in self._recorder.probes if (state := probe.state_dict())},
         }
@@ -341,6 +348,7 @@ class Observer:
         """Continue from a saved state."""
         self._recorder.load_state_dict(state["recorder"])
         self._monitor.load_state_dict(state["monitor"])
+        self._pace.load_state_dict(state["pace"])
         self.gallery.load_state_dict(state["gallery"])
         for probe in self._recorder.probes:
             if probe.name in state["probes"]:

@@ -137,7 +137,7 @@ class Timed(Probe):
 
     def __init__(self, probe: Probe, spent: Counter[str]) -> None:
         self.probe, self.spent = probe, spent
-        for fact in ("name", "every", "needs_output_grads", "needs_calls", "needs_arguments", "deferrable"):
+        for fact in Probe.__annotations__.keys() - {"problem"}:
             setattr(self, fact, getattr(probe, fact))
         for moment in ("before_update", "after_update"):
             if getattr(type(probe), moment) is not getattr(Probe, moment):
