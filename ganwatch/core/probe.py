@@ -57,6 +57,9 @@ class Probe(ABC):
     def read(self, step: StepView) -> Mapping[str, float | Tensor]:
         """Return values per series: floats, or 0-d tensors that the gatherer copies without waiting."""
 
+    def advance(self) -> None:  # noqa: B027  # optional hook, empty on purpose
+        """Continue for some milliseconds what was begun, if it takes longer than a step may. Called between steps, about every fifth."""
+
     def read_end(self, step: int) -> Mapping[str, float]:  # noqa: ARG002  # most read nothing then
         """Return values per series at the end of a training, after its last step."""
         return {}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ from ganwatch.probes import quality_values
 from ganwatch.probes.quality_budget import TimeBudget
 from ganwatch.probes.quality_options import check_measures, check_targets, to_extractor
 from ganwatch.probes.quality_reals import MIN_SAMPLES, RealCollector, RealFeatures, infer_range
+from ganwatch.probes.sliced_work import SlicedWork
 
 if TYPE_CHECKING:
     from ganwatch.evaluation.reference import Reference
@@ -40,6 +42,14 @@ EVALUATION_MODULES = (
 )  # fmt: skip
 """Modules that an evaluation imports."""
 
+SLICE = 0.02
+"""Seconds for which an evaluation goes on before it waits for the next steps."""
+EXTRACTED = 32
+"""Samples that become features at once."""
+
+Evaluation = Generator[None, None, dict[str, float]]
+"""An evaluation, which yields where it may pause, and returns its values."""
+
 
 class Quality(Probe):
     """Compares the features of generated samples with those of the first reals, for the same inputs of the generator each time.
@@ -47,7 +57,8 @@ class Quality(Probe):
     Inputs and reals stay the same, so the values of a run compare with each other. They do not compare with those of another run or a
     paper, which use other samples and more of them. If the shape or the resolution of the reals changes, new reals replace the first
     (``reference`` counts them). Nothing is measured before there are enough inputs and reals, and then no more often than the budget
-    allows, and once at the end in any case.
+    allows, and once at the end in any case. An evaluation takes slices of 20 ms between steps; its samples are those of the step at which
+    it begins, its values come with the first reading after its end.
 
     Parameters
     ----------
@@ -138,24 +149,48 @@ class Quality(Probe):
         """Places of reals whose modes are missing."""
         self._resolution, self._reference_count = ResolutionWatch(), 1
         self._evaluated_step = 0
+        self._work: SlicedWork[dict[str, float]] | None = None
+        self._finished: dict[str, float] = {}
+        """Values of an evaluation that no reading has brought yet."""
 
     def read(self, step: StepView) -> dict[str, float]:
         if self._sampler is None or not self._sampler.is_allowed:
             return {}
         self.budget.start_step()
         self._collect(step)
-        if step.tick % self.interval or self.budget.is_exhausted or self._has_other_resolution(step) or not self._is_ready():
-            return {}
-        with self.budget.charge(), preserved_random_state(self._extractor, self.classify, *self.measures):
+        may_begin = step.tick % self.interval == 0 and self._work is None and not self.budget.is_exhausted
+        if may_begin and not self._has_other_resolution(step) and self._is_ready():
             self._evaluated_step = step.index
-            return self._evaluate(self._sampler)
+            self.budget.begin()
+            self._work = SlicedWork(self._evaluate(self._sampler), self._clock)
+            self.advance()
+        values, self._finished = self._finished, {}
+        return values
+
+    def advance(self) -> None:
+        if self._work is not None:
+            work, self._work = self._work, None  # which an error ends
+            with self.budget.charge():
+                is_over = self._run(work, SLICE)
+            if is_over:
+                self._finished = work.result or {}
+            else:
+                self._work = work
+
+    def _run(self, work: SlicedWork[dict[str, float]], seconds: float = math.inf) -> bool:
+        with preserved_random_state(self._extractor, self.classify, *self.measures), torch.no_grad():
+            return work.run(seconds)
 
     def read_end(self, step: int) -> dict[str, float]:
         """Evaluate once more at the end, whatever the budget, unless the last step did."""
-        if self._sampler is None or not self._sampler.is_allowed or step == self._evaluated_step or not self._is_ready():
+        if self._sampler is None or not self._sampler.is_allowed or not self._is_ready():
             return {}
-        with preserved_random_state(self._extractor, self.classify, *self.measures):
-            return self._evaluate(self._sampler)
+        if step == self._evaluated_step and self._work is None:
+            return self._finished
+        work = self._work if step == self._evaluated_step else None
+        work = work or SlicedWork(self._evaluate(self._sampler), self._clock)
+        self._run(work)
+        return work.result or {}
 
     def _collect(self, step: StepView) -> None:
         latent, real = step.last_call("g", "latent"), step.last_call("d", "real", in_g_phase=False)
@@ -172,6 +207,7 @@ class Quality(Probe):
         is_other = self._resolution.update(self._reals.resolution, real.inputs[0])
         if self._resolution.is_confirmed:
             log.info("real samples have changed their shape or resolution: quality is measured against new ones")
+            self._work = None
             self._reals = self._reference = None
             self._missing, self._resolution, self._reference_count = [], ResolutionWatch(), self._reference_count + 1
         return is_other
@@ -179,61 +215,70 @@ class Quality(Probe):
     def _is_ready(self) -> bool:
         return self._inputs.is_full and (self._reals is not None or self._collector.is_full)
 
-    def _evaluate(self, sampler: GeneratorSampler) -> dict[str, float]:
-        with torch.no_grad():
-            samples = self._inputs.generate(sampler)
-            reals, reference = self._prepare_reference()
-            if tuple(samples.shape[1:]) != tuple(reals.resolution.shape):
-                self.problem = (
-                    f"quality is not measured: G returns samples of shape {tuple(samples.shape[1:])} and D receives real ones of shape "
-                    f"{tuple(reals.resolution.shape)}; give sample=… a function that turns what G returns into what D receives"
-                )
-                return {}
-            self.problem = ""
-            fake = self._extract(samples, reals.value_range)
-            if not bool(torch.isfinite(fake).all()):
-                self._warn_once("features", "quality is not measured while features of generated samples are not finite")
-                return {}
-            values = {"reference": float(self._reference_count)} | quality_values.read_comparison(reference, fake)
-            labels = self._label(reference, samples, fake)
-            modes = reference.modes(fake, labels)
-            missing = [mode for mode in modes if mode.is_missing]
-            self._missing = [place for mode in missing for place in mode.examples][:MAX_TILES]
-            values |= {"modes": float(len(modes)), "modes_missing": float(len(missing))}
-            values |= quality_values.read_conditioning(reference, fake, self._inputs.labels())
-            values |= self._read_groups(labels) | quality_values.read_memorisation(reals, fake)
-            values |= quality_values.read_kinds(reals)
-            for measure in self.measures:
-                values |= self._call_safely(f"measure {measure.name}", partial(quality_values.read_measure, measure, samples))
+    def _evaluate(self, sampler: GeneratorSampler) -> Evaluation:
+        samples = self._inputs.generate(sampler)
+        yield
+        reals, reference = yield from self._prepare_reference()
+        if tuple(samples.shape[1:]) != tuple(reals.resolution.shape):
+            self.problem = (
+                f"quality is not measured: G returns samples of shape {tuple(samples.shape[1:])} and D receives real ones of shape "
+                f"{tuple(reals.resolution.shape)}; give sample=… a function that turns what G returns into what D receives"
+            )
+            return {}
+        self.problem = ""
+        fake = yield from self._extract(samples, reals.value_range)
+        if not bool(torch.isfinite(fake).all()):
+            self._warn_once("features", "quality is not measured while features of generated samples are not finite")
+            return {}
+        values = {"reference": float(self._reference_count)} | quality_values.read_comparison(reference, fake)
+        yield
+        labels = self._label(reference, samples, fake)
+        modes = reference.modes(fake, labels)
+        missing = [mode for mode in modes if mode.is_missing]
+        self._missing = [place for mode in missing for place in mode.examples][:MAX_TILES]
+        values |= {"modes": float(len(modes)), "modes_missing": float(len(missing))}
+        values |= quality_values.read_conditioning(reference, fake, self._inputs.labels())
+        yield
+        values |= self._read_groups(labels) | quality_values.read_memorisation(reals, fake)
+        values |= quality_values.read_kinds(reals)
+        for measure in self.measures:
+            yield
+            values |= self._call_safely(f"measure {measure.name}", partial(quality_values.read_measure, measure, samples))
         return values
 
-    def _prepare_reference(self) -> tuple[RealFeatures, Reference]:
+    def _prepare_reference(self) -> Generator[None, None, tuple[RealFeatures, Reference]]:
         """Return the reals and the reference made of them, which the first evaluation makes."""
         from ganwatch.evaluation.reference import Reference
 
         if self._reals is None:
-            self._reals = self._take_reals()
+            self._reals = yield from self._take_reals()
         if self._reference is None:
             self._reference = Reference(self._reals.features, self._reals.labels)
+            yield
         return self._reals, self._reference
 
-    def _take_reals(self) -> RealFeatures:
+    def _take_reals(self) -> Generator[None, None, RealFeatures]:
         reals, labels = self._collector.take()
         value_range = infer_range(reals)
-        features = self._extract(reals, value_range)
+        features = yield from self._extract(reals, value_range)
         heldout = None if self._heldout is None else self._heldout.convert_like(reals)
-        unseen = None if heldout is None else self._extract(heldout, value_range)
+        unseen = None
+        if heldout is not None:
+            unseen = yield from self._extract(heldout, value_range)
         return RealFeatures(features, labels, unseen, value_range, SampleResolution.of(reals), to_pixels(reals, value_range))
 
-    def _extract(self, samples: Tensor, value_range: tuple[float, float]) -> Tensor:
+    def _extract(self, samples: Tensor, value_range: tuple[float, float]) -> Generator[None, None, Tensor]:
         from ganwatch.features.registry import make_extractor
 
         images = samples.ndim == 4 and samples.shape[1] in {1, 3}
         if self._extractor is None:
             by_name = self.extractor is None or isinstance(self.extractor, str)
             self._extractor = make_extractor(self.extractor, vectors=not images, input_range=value_range) if by_name else self.extractor
-        features: Tensor = self._extractor(samples if images else samples.flatten(1))
-        return features.cpu()
+        parts: list[Tensor] = []
+        for batch in torch.split(samples if images else samples.flatten(1), EXTRACTED):
+            parts.append(self._extractor(batch).cpu())
+            yield
+        return torch.cat(parts)
 
     def _label(self, reference: Reference, samples: Tensor, fake: Tensor) -> Tensor | None:
         """Return the label of each generated sample; None if nothing tells it."""

@@ -43,14 +43,20 @@ class TimeBudget:
         elapsed = self._earlier + self._now - self._first
         return self.spent + self._last_cost > self.share * elapsed
 
+    def begin(self) -> None:
+        """Begin an evaluation, whose cost is that of all blocks from here on."""
+        self._last_cost = 0.0
+
     @contextmanager
     def charge(self) -> Iterator[None]:
-        """Charge the time from ``start_step`` to the end of the block."""
+        """Charge the time of a block to the evaluation."""
+        begun = self._clock()
         try:
             yield
         finally:
-            self._last_cost = self._clock() - self._now
-            self.spent += self._last_cost
+            taken = self._clock() - begun
+            self._last_cost += taken
+            self.spent += taken
 
     def state_dict(self) -> dict[str, Any]:
         """Return the times as plain types."""

@@ -97,12 +97,13 @@ class Observer:
         self.gallery = Gallery(self.sampler, self._monitor.samples, options)
         self._was_nonfinite = False
         self._pace = Pace()
+        self._advancing = [probe for probe in probes if type(probe).advance is not Probe.advance]
         self._announced_clock = Activity.GENERATOR_UPDATES
         self._recorder = Recorder(
             networks,
             probes=probes,
             on_step=self._on_step,
-            on_flush=self._monitor.send_readings,
+            on_flush=self._on_flush,
             guard=self.guard,
             is_sampled=self.gallery.needs_calls,
             options=options,
@@ -264,6 +265,16 @@ class Observer:
             self._monitor.process_step(step)
         finally:
             self._recorder.stream.is_paused = False
+
+    def _on_flush(self) -> None:
+        self._monitor.send_readings()
+        if self._advancing:
+            self._recorder.stream.is_paused = True
+            try:
+                for probe in self._advancing:
+                    self.guard(f"probe {probe.name}", probe.advance)
+            finally:
+                self._recorder.stream.is_paused = False
 
     def count_tap_failures(self) -> None:
         """Add what the taps on torch could not do to the errors of the run."""

@@ -153,6 +153,11 @@ class Timed(Probe):
     def read(self, step: Any) -> Any:
         return self._time("read", step)
 
+    def advance(self) -> None:
+        start = time.perf_counter()
+        self.probe.advance()
+        self.spent[self.name] += time.perf_counter() - start
+
 
 def train(model: dict[str, Any], data: dict[str, Any], steps: int, *callbacks: lightning.Callback) -> None:
     sys.modules.setdefault("overhead", sys.modules["__main__"])
@@ -267,6 +272,7 @@ def measure_start_up(rounds: int = 15) -> bool:
 
 def measure_memory(steps: int = 100_000) -> bool:
     """Measure the growth of the monitor's memory over observed steps."""
+
     def observe(monitor: Monitor, first: int, last: int) -> int:
         for index in range(first, last):
             values = {name: 1.0 + 0.1 * draws.random() for name in names}

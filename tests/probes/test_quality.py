@@ -5,6 +5,7 @@ import inspect
 import json
 import subprocess
 import sys
+from itertools import count
 
 import pytest
 import torch
@@ -100,7 +101,8 @@ def test_a_good_generator_is_near_and_no_mode_is_missing():
 
 
 def test_quality_is_measured_at_the_end_whatever_the_budget():
-    never = {"samples": 100, "reals": 200, "interval": 20, "share": 1e-9}
+    milliseconds = count()
+    never = {"samples": 100, "reals": 200, "interval": 20, "share": 1e-9, "clock": lambda: next(milliseconds) / 1000.0}
     found, sink, *_ = train(Quality(**never), steps=119)
     assert list(found) == [80, 119]  # what the first one costs is not known before
     assert found[119]["frechet"] == train(eager(), steps=119)[0][119]["frechet"]
@@ -161,12 +163,23 @@ def test_averaged_weights_are_measured():
 
 
 def test_evaluations_stay_within_the_budget():
-    now = iter(range(10**6))
-    quality = Quality(samples=100, reals=200, interval=20, share=0.1, clock=lambda: float(next(now)))
+    now = count()
+    quality = Quality(samples=100, reals=200, interval=20, share=0.6, clock=lambda: float(next(now)))
     found, *_ = train(quality, steps=800)
     elapsed = next(now)
     assert len(found) >= 2
-    assert quality.budget.spent <= 0.1 * elapsed + 2.0
+    assert quality.budget.spent - quality.budget.state_dict()["last_cost"] <= 0.6 * elapsed
+
+
+def test_an_evaluation_goes_on_between_steps_and_has_the_values_of_the_step_at_which_it_began():
+    seconds = count()
+    slow = Quality(samples=100, reals=200, interval=80, share=1.0, clock=lambda: float(next(seconds)))  # each part takes a slice
+    worse = 81, lambda g: g.weight.data.mul_(1.6)
+    found, *_ = train(slow, steps=159, change=worse)
+    at_once, *_ = train(Quality(samples=100, reals=200, interval=80, share=1.0, clock=lambda: 0.0), steps=159, change=worse)
+    first, at_end = found
+    assert (80 < first < at_end == 159, list(at_once)) == (True, [80, 159])
+    assert found[first]["frechet"] == at_once[80]["frechet"] < found[at_end]["frechet"]
 
 
 def test_a_resumed_run_measures_the_same():
@@ -285,7 +298,7 @@ class Maker(nn.Module):
 
 Quality()
 assert "torchmetrics" not in sys.modules
-quality = Quality(samples=40, reals=60, interval=20, targets={0: 0.5})
+quality = Quality(samples=40, reals=60, interval=20, targets={0: 0.5}, clock=lambda: 0.0)
 heldout = HeldoutSamples(torch.rand(60, 1, 8, 8))
 quality.attach(EvaluationContext(GeneratorSampler(Maker()), DiscriminatorScorer(nn.Linear(1, 1)), heldout))
 known = set(sys.modules)
