@@ -54,12 +54,12 @@ def label(facts: dict[str, Any]) -> dict[str, Any]:
     """
     rows, cause = facts["truth"], facts["cause"]
     if cause is None:
-        return _as_facts("healthy" if _is_healthy(facts, rows) else "undetermined")
+        return as_facts("healthy" if _is_healthy(facts, rows) else "undetermined")
     name = cause["name"]
     failure, codes = DATA_FAILURES[name] if name in DATA_FAILURES else (injections()[name].label, injections()[name].codes)
     since = max(1, cause["step"])
     onset = _failure_onset(facts, name, failure, since)
-    return _as_facts("undetermined") if onset is None else _as_facts(failure, codes, since, onset, _half_gone(facts))
+    return as_facts("undetermined") if onset is None else as_facts(failure, codes, since, onset, half_gone(facts))
 
 
 def _failure_onset(facts: dict[str, Any], name: str, failure: str, since: int) -> int | None:
@@ -74,7 +74,7 @@ def _failure_onset(facts: dict[str, Any], name: str, failure: str, since: int) -
     if modes is not None and modes <= MAX_COLLAPSED_MODES * facts["modes"]:
         return None
     harmed = [name in IMMEDIATE_CAUSES or _is_harmed(failure, facts, row, was_good, usual) for row in after]
-    onset = _lasting_onset(after, harmed)
+    onset = lasting_onset(after, harmed)
     if onset is None or sum(harmed[-RECENT:]) <= RECENT // 2 or (failure == "oscillation" and not _swings(after, onset)):
         return None
     if name in IMMEDIATE_CAUSES or (not before and never_good):
@@ -82,14 +82,14 @@ def _failure_onset(facts: dict[str, Any], name: str, failure: str, since: int) -
     if failure != "mode-collapse":
         return onset
     # a collapse begins when modes begin to go, and not when half of them are gone
-    first_loss = _lasting_onset(after, [_is_harmed("", facts, row, was_good, usual) for row in after])
+    first_loss = lasting_onset(after, [_is_harmed("", facts, row, was_good, usual) for row in after])
     return onset if first_loss is None else min(first_loss, onset)
 
 
-def _half_gone(facts: dict[str, Any]) -> int | None:
+def half_gone(facts: dict[str, Any]) -> int | None:
     """Return the step from which half of the modes are missing, None if they are not or always were."""
     is_half = [row["modes"] <= MAX_COLLAPSED_MODES * facts["modes"] for row in facts["truth"]]
-    onset = _lasting_onset(facts["truth"], is_half)
+    onset = lasting_onset(facts["truth"], is_half)
     had_more = onset is not None and any(not half for half, row in zip(is_half, facts["truth"], strict=True) if row["step"] < onset)
     return onset if had_more else None
 
@@ -101,13 +101,13 @@ def _swings(rows: Sequence[dict[str, float]], onset: int) -> bool:
     return bool(high - low >= MIN_SWING * statistics.median(distances) and count_turns(distances, low, high) >= MIN_TURNS)
 
 
-def _lasting_onset(rows: Sequence[dict[str, float]], harmed: Sequence[bool]) -> int | None:
+def lasting_onset(rows: Sequence[dict[str, float]], harmed: Sequence[bool]) -> int | None:
     """Return the first step from which most measurements are harmed."""
     lasting = (start for start, bad in enumerate(harmed) if bad and sum(harmed[start:]) >= MIN_HARMED * (len(harmed) - start))
     return next((int(rows[start]["step"]) for start in lasting), None)
 
 
-def _as_facts(
+def as_facts(
     name: str, codes: tuple[str, ...] = (), since: int | None = None, onset: int | None = None, half: int | None = None
 ) -> dict[str, Any]:
     return {"label": name, "codes": list(codes), "onset": onset, "onset_low": since, "half_gone": half}

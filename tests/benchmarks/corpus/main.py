@@ -24,10 +24,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from corpus.design import WORLDS, Plan, corpus
+from corpus.design import WORLDS, corpus
+from corpus.design import Plan as CommonPlan
 from corpus.label import label
 from corpus.published import publish
 from corpus.report import report
+from corpus.wild.plan import WildPlan
+from corpus.wild.suited import FAMILIES
 
 from ganwatch.calibration.replayed_runs import ReplayedRun, replay_run
 from ganwatch.core.errors import UserError
@@ -37,6 +40,10 @@ from ganwatch.session.defaults import default_detectors
 
 RECORDED = Path(__file__).parent / "recorded"
 """Folder of the files of the repository, one per part and world."""
+PARTS = {None: ("final", "tuning"), "wild": ("wild-final", "wild-tuning")}
+"""Parts that an argument stands for, in the order in which they are looked for; any other part stands for itself."""
+
+Plan = CommonPlan | WildPlan
 
 
 def record(plan: Plan, folder: Path) -> str:
@@ -60,9 +67,14 @@ def end_with_parent() -> None:
 
 
 def select_plans(args: argparse.Namespace) -> list[Plan]:
-    """Return the runs of the part, the world and the cause of the arguments."""
-    plans = [plan for plan in corpus() if args.part in {None, plan.part} and args.world in {None, plan.world}]
-    plans = [plan for plan in plans if args.cause in {None, plan.cause}]
+    """Return the runs of the part, the world and the cause of the arguments; those of the wild part only if it is asked for."""
+    every: list[Plan] = list(corpus())
+    if args.part and args.part.startswith("wild"):
+        from corpus.wild.design import wild
+
+        every = list(wild())
+    parts = PARTS.get(args.part, (args.part,))
+    plans = [plan for plan in every if plan.part in parts and args.world in {None, plan.world} and args.cause in {None, plan.cause}]
     if not plans:
         raise UserError(f"arguments --world and --cause: the corpus has no such runs, got {args.world} and {args.cause}")
     return plans
@@ -106,13 +118,16 @@ def pack(args: argparse.Namespace) -> int:
 def read_labelled(path: Path) -> Recording:
     """Read the run of a file and label it."""
     (recording,) = read_recordings(path)
-    return replace(recording, facts=recording.facts | label(recording.facts))
+    rule = label
+    if recording.facts.get("part", "").startswith("wild"):
+        from corpus.wild.label import label as rule
+    return replace(recording, facts=recording.facts | rule(recording.facts))
 
 
 def table(args: argparse.Namespace) -> int:
-    """Replay every run of a part: of the final one, or of the tuning part if none of the final one is recorded."""
+    """Replay every run of a part: of the final one, or of the tuning part if none of the final one is recorded, if both are meant."""
     started = time.perf_counter()
-    for part in [args.part] if args.part else ["final", "tuning"]:
+    for part in PARTS.get(args.part, (args.part,)):
         if paths := sorted(args.packed.glob(f"{part}-{args.world or '*'}.parquet")):
             results = report(paths, args.jobs)
             print(f"{part} part\n\n{results}\n\n{time.perf_counter() - started:.0f} s")
@@ -144,6 +159,10 @@ def train(plan: Plan) -> Recording:
     """Train one run without messages."""
     warnings.filterwarnings("ignore", module=r"lightning\..*")
     logging.getLogger("ganwatch").setLevel(logging.CRITICAL)
+    if isinstance(plan, WildPlan):
+        from corpus.wild.generate import generate as generate_wild
+
+        return generate_wild(plan)
     from corpus.generate import generate
 
     return generate(plan)
@@ -166,9 +185,9 @@ def main() -> int:
     actions = {"run": run, "pack": pack, "table": table, "check": check}
     parser.add_argument("action", choices=actions)
     parser.add_argument("--out", type=Path, default=Path("runs/corpus"))
-    parser.add_argument("--part", choices=("tuning", "final"))
-    parser.add_argument("--world", choices=WORLDS)
-    parser.add_argument("--cause", help="an injection, or a cause in the data")
+    parser.add_argument("--part", choices=("tuning", "final", "wild", "wild-tuning", "wild-final"), help="default: all but the wild ones")
+    parser.add_argument("--world", choices=sorted({*WORLDS, *FAMILIES}))
+    parser.add_argument("--cause", help="an injection, a cause in the data, or a cause of the wild part")
     parser.add_argument("--limit", type=parse_positive, help="largest number of runs")
     parser.add_argument("--jobs", type=parse_positive, default=2)
     parser.add_argument("--seed", type=int, default=0, help="seed of the sample to check")

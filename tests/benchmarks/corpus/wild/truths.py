@@ -1,0 +1,83 @@
+"""Truth about samples of many dimensions: the nearest centre, or a classifier of digits at another size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from corpus.truth import SAMPLES, Classified, Points, Truth
+from torch.nn import functional as F  # noqa: N812  # as everybody calls it
+
+DIRECTIONS = 64
+"""Fixed directions of the sliced Wasserstein distance."""
+REACH_QUANTILE = 0.99
+"""Part of a mode's reals that are nearer to its centre than its reach, before ``REACH_SLACK``."""
+REACH_SLACK = 1.5
+"""Factor of the reach."""
+
+
+class Nearest(Truth):
+    """Truth about data with a centre per mode: a sample within reach of the nearest centre belongs to its mode.
+
+    The distance is sliced Wasserstein (Rabin et al., 2011) on fixed random directions.
+
+    Parameters
+    ----------
+    centres : (K, F) float64
+    reals, shares
+        As for ``Truth``.
+    view : callable or None
+        Turns samples ``(N, F)`` into the features in which centres and distances live.
+    """
+
+    def __init__(self, centres: Points, reals: Points, shares: Points, view: Callable[[Points], Points] | None = None) -> None:
+        super().__init__(reals, shares)
+        self.view = view or (lambda samples: samples)
+        self.centres = centres
+        features = self.view(reals)
+        mode, distances = self._nearest(features)
+        usual = np.quantile(distances, REACH_QUANTILE)
+        own = (distances[mode == one] for one in range(len(centres)))
+        self.reach = np.array([np.quantile(each, REACH_QUANTILE) if len(each) else usual for each in own]) * REACH_SLACK
+        directions = np.random.default_rng(0).normal(size=(features.shape[1], DIRECTIONS))
+        self._directions = directions / np.linalg.norm(directions, axis=0)
+        self._quantiles = self._project(features)
+        self._constant = float(np.abs(self._quantiles - self._quantiles.mean(0)).mean())
+
+    def _nearest(self, features: Points) -> tuple[npt.NDArray[np.int64], Points]:
+        distances = torch.cdist(torch.from_numpy(features), torch.from_numpy(self.centres)).numpy()
+        return distances.argmin(1), distances.min(1)
+
+    def _project(self, features: Points) -> Points:
+        return np.quantile(features @ self._directions, (np.arange(SAMPLES) + 0.5) / SAMPLES, axis=0)
+
+    def mode_of(self, samples: Points) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+        mode, distances = self._nearest(self.view(samples))
+        return mode, distances < self.reach[mode]
+
+    def distance(self, samples: Points) -> float:
+        return float(np.abs(self._project(self.view(samples)) - self._quantiles).mean()) / self._constant
+
+
+class Enlarged(Truth):
+    """Truth about digits of twice the size, which are averaged down for ``Classified``."""
+
+    def __init__(self, digit: Classified, reals: Points, shares: Points) -> None:
+        super().__init__(reals, shares)
+        self.digit = digit
+
+    def mode_of(self, samples: Points) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+        return self.digit.mode_of(shrink(samples))
+
+    def distance(self, samples: Points) -> float:
+        return self.digit.distance(shrink(samples))
+
+
+def shrink(samples: Points) -> Points:
+    """Average rows of 16x16 images down to rows of 8x8."""
+    images = torch.from_numpy(samples).view(-1, 1, 16, 16)
+    return F.avg_pool2d(images, 2).flatten(1).numpy()
+
+
