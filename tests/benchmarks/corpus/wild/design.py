@@ -19,7 +19,7 @@ from corpus.wild.suited import FAMILIES, is_suited
 WORLDS = ("ring", "digits", "table", "photos", "signals", "enlarged")
 """Worlds of causes; ``grid`` and ``stacked`` have healthy runs, and the grid some faults of the loop."""
 BATCHES = {
-    "photos": (32, 16), "enlarged": (32, 64), "digits": (64, 32, 128), "stacked": (64,), "table": (64, 32, 128), "signals": (64, 32),
+    "photos": (32, 16), "enlarged": (32, 24), "digits": (64, 32), "stacked": (64,), "table": (64, 32, 128), "signals": (64, 32),
     "ring": (128, 64, 256), "grid": (256, 512),
 }  # fmt: skip
 """Samples of a batch by world."""

@@ -7,7 +7,7 @@ import warnings
 from typing import Any
 
 import torch
-from corpus.generate import RECORDED_SAMPLES, encode, select_inputs
+from corpus.generate import encode, select_inputs
 from corpus.wild.causes import find_causes
 from corpus.wild.healthy import VARIANTS
 from corpus.wild.label import label
@@ -20,6 +20,9 @@ from corpus.wild.worlds import create_world
 import ganwatch
 from ganwatch.recordings import Recording
 from ganwatch.sinks.memory import MemorySink
+
+RECORDED_VALUES = 1024
+"""Values of samples of the last step that are recorded."""
 
 
 def create_loop(plan: WildPlan) -> Loop:
@@ -49,7 +52,7 @@ def generate(plan: WildPlan) -> Recording:
         "complete": truth_of_loop.complete,
         "max_distance": world.max_distance,
         "truth": truth.rows,
-        "samples": encode(truth.samples[:RECORDED_SAMPLES]),
+        "samples": encode(truth.samples[: RECORDED_VALUES // max(1, truth.samples.shape[1])]),
         "seconds": round(time.process_time() - started, 1),
     } | ({"error": error} if error else {})
     return Recording(plan.name, select_inputs(memory.steps), facts | label(facts))

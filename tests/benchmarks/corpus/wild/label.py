@@ -6,7 +6,6 @@ import statistics
 from typing import Any
 
 from corpus.label import MIN_HARMED, RECENT, SETTLED_FROM, as_facts, half_gone, lasting_onset
-
 from corpus.wild.causes import Cause, find_causes
 
 FAILURES = {

@@ -69,7 +69,9 @@ class ConditionalDiscriminator(nn.Module):
         return outputs
 
 
-def build_mlp_generator(norm: Callable[[int], nn.Module] | None, activation: Callable[[], nn.Module], width: int = 128) -> Callable[..., nn.Module]:
+def build_mlp_generator(
+    norm: Callable[[int], nn.Module] | None, activation: Callable[[], nn.Module], width: int = 128
+) -> Callable[..., nn.Module]:
     """Return a builder of a generator of dense layers."""
 
     def build(latents: int, shape: tuple[int, ...]) -> nn.Module:
@@ -144,7 +146,7 @@ def build_conv_discriminator(*, spectral: bool = False, norm: bool = False, widt
     return build
 
 
-def build_residual_discriminator(shape: tuple[int, ...], width: int = 10) -> nn.Module:
+def build_residual_discriminator(shape: tuple[int, ...], width: int = 8) -> nn.Module:
     """Return a discriminator of residual blocks with pooling."""
 
     def block() -> nn.Module:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from corpus.truth import SAMPLES, Points
+from corpus.truth import Points
 from corpus.wild.loop import Loop
 from torch import nn
 
@@ -15,6 +15,8 @@ EVERY, LONG_EVERY, LONG = 25, 100, 3000
 """Steps between two measurements; those of runs of at least ``LONG`` steps."""
 CLOSE_EVERY, BEFORE, AFTER = 5, 30, 100
 """Steps between two measurements around the cause, and how many steps before and after it."""
+SAMPLES = 300
+"""Generated samples of one measurement."""
 COMPARED = 100
 """Generated samples that are compared with training and unseen reals."""
 COMPARED_REALS = 250

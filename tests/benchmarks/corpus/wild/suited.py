@@ -7,10 +7,31 @@ FAMILIES = {
     "ring": "vector", "grid": "vector",
 }  # fmt: skip
 """Family of networks of each world."""
+REGULARISED = ("r3gan", "logistic-r1", "wgan-gp")
+"""Losses with a gradient penalty."""
+PLAIN_NETWORKS = ("mlp", "selu", "residual", "layer-norm")
+"""Networks that need a gradient penalty on most data."""
+UNSTEADY = (
+    ("digits", "upsampling"), ("digits", "residual-conv"), ("photos", "residual-conv"), ("enlarged", "residual-conv"),
+    ("signals", "conv1d"), ("signals", "layer-norm"), ("ring", "selu"), ("signals", "selu"),
+)  # fmt: skip
+"""Worlds and networks whose trainings swing."""
 
 
 def is_suited(world: str, loss: str, network: str, optimizer: str, style: str, *, needs_good: bool) -> bool:
     """Return True if the combination makes sense, and trains well if ``needs_good``."""
-    if loss == "wgan-gp" and FAMILIES[world] == "image":
+    if loss in {"wgan-gp", "wgan-clip"} and FAMILIES[world] == "image":
         return False  # too expensive
-    return True
+    if style == "accumulated" and world == "photos":
+        return False  # batches of eight
+    return not needs_good or _is_good(world, loss, network, optimizer)
+
+
+def _is_good(world: str, loss: str, network: str, optimizer: str) -> bool:
+    if optimizer == "sgd-d" or (world, network) in UNSTEADY:
+        return False
+    if loss == "wgan-clip":
+        return world in {"ring", "table"} and network in {"batch-norm", "dropout"}
+    if world == "photos":
+        return network == "upsampling" or loss in REGULARISED
+    return network not in PLAIN_NETWORKS or loss in REGULARISED or world == "table"

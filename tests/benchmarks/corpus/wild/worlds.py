@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import torch
-from corpus.truth import Classified, Points, Truth
-from corpus.wild.truths import Enlarged, Nearest, shrink
+from corpus.truth import Points, Truth
+from corpus.wild.truths import Digits, Nearest
 from corpus.worlds import HELD_OUT
 from corpus.worlds import create_world as create_common
 from sklearn.cluster import KMeans
@@ -95,26 +95,27 @@ def create_photos() -> World:
     samples = torch.stack(crops)[torch.from_numpy(rng.permutation(len(crops)))]
     rows = samples.flatten(1).double().numpy()
     clusters = KMeans(PHOTO_MODES, n_init=4, random_state=0).fit(rows)
-    labels = torch.from_numpy(clusters.labels_.astype(np.int64))
-    return _split("photos", samples, labels, lambda reals, shares: Nearest(clusters.cluster_centers_, reals, shares), 0.5, "image")
+    labels, centres = torch.from_numpy(clusters.labels_.astype(np.int64)), clusters.cluster_centers_
+    return _split("photos", samples, labels, partial(Nearest, centres), distance=0.5, family="image")
 
 
 def create_digits() -> World:
     """Create the digits of 8x8 pixels, with labels for both networks."""
-    common = create_common("digits")
-    return World("digits", common.samples, common.modes, common.truth, 0.35, "image", conditional=True)
+    return _digits("digits", lambda images: images, conditional=True)
 
 
 def create_enlarged() -> World:
     """Create the digits of 16x16 pixels."""
+    return _digits("enlarged", lambda images: F.interpolate(images, scale_factor=2.0, mode="bilinear"), conditional=False)
+
+
+def _digits(name: str, enlarge: Callable[[Tensor], Tensor], *, conditional: bool) -> World:
     common = create_common("digits")
-    digits = common.samples.flatten(0, 0)
-    samples = _enlarge(digits)
-    unseen = _rows(_enlarge(torch.from_numpy(common.truth.reals).float().view(-1, 1, 8, 8)))
-    pairs = np.concatenate([shrink(_rows(samples)), shrink(unseen)])
-    seen = common.truth.mode_of(common.truth.reals)[0]
-    digit = Classified(pairs, np.concatenate([common.modes.numpy(), seen]), shrink(unseen), common.truth.shares)
-    return World("enlarged", samples, common.modes, Enlarged(digit, unseen, common.truth.shares), 0.35, "image")
+    unseen, seen = torch.from_numpy(common.truth.reals).float().view(-1, 1, 8, 8), enlarge(common.samples)
+    images = np.concatenate([_rows(seen), _rows(enlarge(unseen))])
+    labels = np.concatenate([common.modes.numpy(), common.truth.mode_of(common.truth.reals)[0]])
+    truth = Digits(images, labels, _rows(enlarge(unseen)), common.truth.shares)
+    return World(name, seen, common.modes, truth, 0.35, "image", conditional=conditional)
 
 
 def create_stacked() -> World:
@@ -140,7 +141,7 @@ def create_table() -> World:
         centres = np.stack([features[labels.numpy() == mode].mean(0) for mode in range(6)])
         return Nearest(centres, reals, shares, _table_view)
 
-    return _split("table", samples, labels, create_truth, 0.5, "vector", categories=(2, 3))
+    return _split("table", samples, labels, create_truth, distance=0.5, family="vector", categories=(2, 3))
 
 
 def create_signals() -> World:
@@ -150,15 +151,19 @@ def create_signals() -> World:
     time = np.linspace(0.0, 1.0, SIGNAL_LENGTH, endpoint=False)
     phase = rng.uniform(-0.06, 0.06, (SIGNALS, 1)) + time
     families = [
-        np.sin(4 * np.pi * phase), 2.0 * ((2 * phase) % 1.0) - 1.0, np.sign(np.sin(6 * np.pi * phase)),
-        np.sin(2 * np.pi * (1.0 + 4.0 * phase) * phase), 2.0 * np.exp(-(((phase - 0.5) / 0.1) ** 2)) - 1.0, 1.0 - np.abs(4.0 * (phase % 1.0) - 2.0),
-    ]  # fmt: skip
+        np.sin(4 * np.pi * phase),
+        2.0 * ((2 * phase) % 1.0) - 1.0,
+        np.sign(np.sin(6 * np.pi * phase)),
+        np.sin(2 * np.pi * (1.0 + 4.0 * phase) * phase),
+        2.0 * np.exp(-(((phase - 0.5) / 0.1) ** 2)) - 1.0,
+        1.0 - np.abs(4.0 * (phase % 1.0) - 2.0),
+    ]
     clean = np.stack(families, 1)[np.arange(SIGNALS), labels] * rng.uniform(0.6, 0.9, (SIGNALS, 1))
     samples = torch.from_numpy((clean + 0.05 * rng.normal(size=clean.shape)).clip(-1.0, 1.0)).float().unsqueeze(1)
     kinds = torch.from_numpy(labels)
     rows = _rows(samples)
     centres = np.stack([rows[labels == mode].mean(0) for mode in range(6)])
-    return _split("signals", samples, kinds, lambda reals, shares: Nearest(centres, reals, shares), 0.35, "signal")
+    return _split("signals", samples, kinds, partial(Nearest, centres), distance=0.35, family="signal")
 
 
 def create_mixture(name: str) -> World:
@@ -181,17 +186,19 @@ WORLDS: dict[str, Callable[[], World]] = {
 
 
 def _split(
-    name: str, samples: Tensor, labels: Tensor, truth: Callable[[Points, Points], Truth], distance: float, family: str,
+    name: str,
+    samples: Tensor,
+    labels: Tensor,
+    truth: Callable[[Points, Points], Truth],
+    *,
+    distance: float,
+    family: str,
     categories: tuple[int, ...] = (),
-) -> World:  # fmt: skip
+) -> World:
     """Keep the first samples apart for the truth."""
     unseen, rest = _rows(samples[: 2 * HELD_OUT]), slice(2 * HELD_OUT, None)
     counts = np.bincount(labels[rest].numpy())
     return World(name, samples[rest], labels[rest], truth(unseen, counts / counts.sum()), distance, family, categories=categories)
-
-
-def _enlarge(images: Tensor) -> Tensor:
-    return F.interpolate(images, scale_factor=2.0, mode="bilinear")
 
 
 def _rows(samples: Tensor) -> Points:

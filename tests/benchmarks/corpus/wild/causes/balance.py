@@ -98,7 +98,9 @@ class LargeOnFewSamples(Cause):
 
     def make_critic(self, shape: tuple[int, ...]) -> nn.Sequential:
         size = int(torch.Size(shape).numel())
-        return nn.Sequential(nn.Flatten(), nn.Linear(size, 512), nn.LeakyReLU(0.2), nn.Linear(512, 512), nn.LeakyReLU(0.2), nn.Linear(512, 1))
+        return nn.Sequential(
+            nn.Flatten(), nn.Linear(size, 512), nn.LeakyReLU(0.2), nn.Linear(512, 512), nn.LeakyReLU(0.2), nn.Linear(512, 1)
+        )
 
 
 class LoudInstanceNoise(Cause):

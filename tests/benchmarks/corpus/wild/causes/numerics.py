@@ -125,7 +125,7 @@ class _Initial(Cause):
         with torch.no_grad():
             for parameter in parameters:
                 if parameter.dim() > 1 and role in self.only:
-                    parameter *= self.factor
+                    parameter.mul_(self.factor)
         return parameters
 
 
