@@ -11,14 +11,14 @@ import torch
 from corpus.wild.causes import find_causes
 from corpus.wild.design import failing_plans, healthy_plans, wild
 from corpus.wild.generate import create_loop
-from corpus.wild.healthy import VARIANTS
+from corpus.wild.healthy import find_variants
 from corpus.wild.label import FAILURES, label
 from corpus.wild.plan import FINAL_SEED, WildPlan
 from corpus.wild.recorder import TruthRecorder
 
 from ganwatch.core.detector_settings import discover_detectors
 
-TRAINED = {plan.cause: plan for plan in failing_plans(0, starting=1, later=0)}
+TRAINED = {plan.cause: plan for plan in failing_plans(0, 1)}
 USUAL = {plan.variant: plan for plan in healthy_plans(0, repeats=1, images=0)}
 
 
@@ -39,9 +39,9 @@ def test_a_cause_trains(name: str) -> None:
     train_three_steps(TRAINED[name])
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("name", find_variants())
 def test_a_variant_trains(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("corpus.wild.healthy.FineTuning.earlier", 2)
+    monkeypatch.setattr("corpus.wild.healthy.schedules.FineTuning.earlier", 2)
     train_three_steps(USUAL[name])
 
 
@@ -61,7 +61,7 @@ def test_plans_are_unique_and_enough() -> None:
     assert sum(plan.steps for plan in healthy) >= 500_000
     assert sum(plan.steps for plan in healthy if plan.world in {"photos", "enlarged", "digits", "stacked"}) >= 100_000
     assert sum(plan.steps == 10_000 for plan in healthy) == 20
-    assert {plan.variant for plan in healthy} == set(VARIANTS)
+    assert {plan.variant for plan in healthy} == set(find_variants())
 
 
 def test_every_code_exists_and_has_a_name() -> None:

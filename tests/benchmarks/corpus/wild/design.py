@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 from corpus.wild.causes import find_causes
-from corpus.wild.healthy import VARIANTS
+from corpus.wild.healthy import find_variants
 from corpus.wild.losses import LOSSES
 from corpus.wild.networks import NETWORKS
 from corpus.wild.optimizers import OPTIMIZERS
@@ -27,9 +27,9 @@ READY = {"photos": 550, "enlarged": 300, "digits": 350, "table": 400, "signals":
 """Step from which trainings of a world are good, so that harm can be seen."""
 FIRST, SPREAD = 120, 120
 """First step at which a fault may set in, if it needs no good training before it, and steps over which causes set in."""
-AFTER = 450
+AFTER = 380
 """Steps after the cause."""
-HEALTHY_STEPS, LONG_STEPS = 1150, 10_000
+HEALTHY_STEPS, LONG_STEPS = 1080, 10_000
 """Steps of a healthy run, and of a long one."""
 LONG = (
     ("table", "batch-norm", "logistic-r1"), ("ring", "batch-norm", "logistic-r1"), ("table", "spectral", "hinge"),
@@ -54,7 +54,7 @@ class Chooser:
 
     def pick(self, kind: str, among: Iterable[str]) -> str:
         """Return the next allowed choice of a kind."""
-        allowed = getattr(self.top, kind)
+        allowed = getattr(self.top, kind, None)
         options = tuple(one for one in among if (allowed is None or one in allowed) and one not in self.top.without)
         if not options:
             raise LookupError(f"no {kind} for {self.top.label()}")
@@ -82,30 +82,27 @@ class Chooser:
         raise LookupError(f"nothing suits {self.top.label()}")
 
 
-def failing_plans(seed: int, *, starting: int, later: int) -> list[WildPlan]:
-    """Return runs of every cause: ``starting`` that have it from the start, ``later`` that get it later; all for a cause with one kind."""
+def failing_plans(seed: int, repeats: int) -> list[WildPlan]:
+    """Return ``repeats`` runs of every cause, which is there from the start and sets in later in turn, if both make sense."""
     plans: list[WildPlan] = []
-    for cause in find_causes().values():
+    for row, cause in enumerate(find_causes().values()):
         chooser = Chooser(cause, seed)
-        whens = [False] * starting + [True] * later
-        if not (cause.starts and cause.sets_in):
-            whens = [cause.sets_in] * max(1, starting + later - 1)
+        whens = [(row + number) % 2 == 1 if cause.starts and cause.sets_in else cause.sets_in for number in range(repeats)]
         for is_later in whens:
-            number = seed + len(plans)
             worlds = WORLDS if not cause.fact or is_later else (*WORLDS, "grid")
             setup = chooser.setup(worlds, needs_good=not cause.fact)
             ready = READY[setup["world"]]
             first = chooser.random.choice([FIRST, ready]) if cause.fact else ready
             at = first + chooser.random.randrange(SPREAD) if is_later else 1
-            steps = at + AFTER if is_later else ready + SPREAD + 180
-            plans.append(WildPlan(**setup, steps=steps, seed=number, cause=cause.label(), at=at))
+            steps = at + AFTER if is_later else ready + 200
+            plans.append(WildPlan(**setup, steps=steps + cause.more_steps, seed=seed + len(plans), cause=cause.label(), at=at))
     return plans
 
 
 def healthy_plans(seed: int, *, repeats: int, images: int) -> list[WildPlan]:
     """Return runs of every variant: ``repeats`` on any world, ``images`` on images."""
     plans: list[WildPlan] = []
-    for variant in VARIANTS.values():
+    for variant in find_variants().values():
         chooser = Chooser(variant, seed)
         for number in range(repeats + images):
             worlds = ("digits", "enlarged", "digits", "photos") if number < images else ("ring", "table", "signals")
@@ -137,10 +134,10 @@ def wild() -> list[WildPlan]:
     """Return all runs: the tuning part first."""
     final = FINAL_SEED
     return [
-        *failing_plans(0, starting=1, later=1),
+        *failing_plans(0, 1),
         *healthy_plans(500, repeats=1, images=1),
         *long_plans(900, 4),
-        *failing_plans(final, starting=2, later=3),
+        *failing_plans(final, 4),
         *healthy_plans(final + 500, repeats=7, images=4),
         *long_plans(final + 900, 20),
         *stacked_plans(final + 950, 6),

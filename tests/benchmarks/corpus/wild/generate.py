@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from corpus.generate import encode, select_inputs
 from corpus.wild.causes import find_causes
-from corpus.wild.healthy import VARIANTS
+from corpus.wild.healthy import find_variants
 from corpus.wild.label import label
 from corpus.wild.loop import Loop
 from corpus.wild.plan import WildPlan
@@ -21,13 +21,13 @@ import ganwatch
 from ganwatch.recordings import Recording
 from ganwatch.sinks.memory import MemorySink
 
-RECORDED_VALUES = 1024
+RECORDED_VALUES = 512
 """Values of samples of the last step that are recorded."""
 
 
 def create_loop(plan: WildPlan) -> Loop:
     """Create the loop of a plan: its style, with its cause or its variant on top."""
-    top = find_causes()[plan.cause] if plan.cause else VARIANTS[plan.variant]
+    top = find_causes()[plan.cause] if plan.cause else find_variants()[plan.variant]
     cls = type(f"{top.__name__}In{STYLES[plan.style].__name__}", (top, STYLES[plan.style]), {})
     loop: Loop = cls(plan, create_world(plan.world))
     return loop
@@ -61,7 +61,8 @@ def generate(plan: WildPlan) -> Recording:
 def train(loop: Loop, truth: TruthRecorder, memory: MemorySink) -> tuple[int, str | None]:
     """Train a loop to its end, or to an error of the training itself. Return the last step and the error."""
     step, error = 0, None
-    with ganwatch.watch(**loop.watched(), store=None, sinks=[memory], audit_seconds=0.0):
+    g, d = loop.watched()
+    with ganwatch.watch(G=g, D=d, store=None, sinks=[memory], audit_seconds=0.0):
         for step in range(1, loop.plan.steps + 1):
             try:
                 loop.train_step(step)

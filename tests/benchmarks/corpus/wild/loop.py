@@ -114,9 +114,9 @@ class Loop:
         """Create the optimizer of a network."""
         return create_optimizer(self.plan.optimizer, self.world.name, role, self.parameters(role))
 
-    def watched(self) -> dict[str, nn.Module]:
+    def watched(self) -> tuple[nn.Module, nn.Module]:
         """Return the networks that ganwatch gets."""
-        return {"G": self.g, "D": self.d}
+        return self.g, self.d
 
     # data
 

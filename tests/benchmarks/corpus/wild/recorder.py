@@ -79,4 +79,4 @@ class TruthRecorder:
 
 
 def _round(value: float) -> float:
-    return round(value, 4) if math.isfinite(value) else -1.0
+    return round(value, 3) if math.isfinite(value) else -1.0

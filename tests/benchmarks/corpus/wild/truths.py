@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -28,37 +26,50 @@ class Nearest(Truth):
     centres : (K, F) float64
     reals, shares
         As for ``Truth``.
-    view : callable or None
-        Turns samples ``(N, F)`` into the features in which centres and distances live.
     """
 
-    def __init__(self, centres: Points, reals: Points, shares: Points, view: Callable[[Points], Points] | None = None) -> None:
+    def __init__(self, centres: Points, reals: Points, shares: Points) -> None:
         super().__init__(reals, shares)
-        self.view = view or (lambda samples: samples)
         self.centres = centres
-        features = self.view(reals)
-        mode, distances = self._nearest(features)
+        mode, distances = self._nearest(reals)
         usual = np.quantile(distances, REACH_QUANTILE)
         own = (distances[mode == one] for one in range(len(centres)))
         self.reach = np.array([np.quantile(each, REACH_QUANTILE) if len(each) else usual for each in own]) * REACH_SLACK
-        directions = np.random.default_rng(0).normal(size=(features.shape[1], DIRECTIONS))
+        directions = np.random.default_rng(0).normal(size=(reals.shape[1], DIRECTIONS))
         self._directions = directions / np.linalg.norm(directions, axis=0)
-        self._quantiles = self._project(features)
+        self._quantiles = self._project(reals)
         self._constant = float(np.abs(self._quantiles - self._quantiles.mean(0)).mean())
 
-    def _nearest(self, features: Points) -> tuple[npt.NDArray[np.int64], Points]:
-        distances = torch.cdist(torch.from_numpy(features), torch.from_numpy(self.centres)).numpy()
+    def _nearest(self, samples: Points) -> tuple[npt.NDArray[np.int64], Points]:
+        distances = torch.cdist(torch.from_numpy(samples), torch.from_numpy(self.centres)).numpy()
         return distances.argmin(1), distances.min(1)
 
-    def _project(self, features: Points) -> Points:
-        return np.quantile(features @ self._directions, (np.arange(SAMPLES) + 0.5) / SAMPLES, axis=0)
+    def _project(self, samples: Points) -> Points:
+        return np.quantile(samples @ self._directions, (np.arange(SAMPLES) + 0.5) / SAMPLES, axis=0)
 
     def mode_of(self, samples: Points) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-        mode, distances = self._nearest(self.view(samples))
+        mode, distances = self._nearest(samples)
         return mode, distances < self.reach[mode]
 
     def distance(self, samples: Points) -> float:
-        return float(np.abs(self._project(self.view(samples)) - self._quantiles).mean()) / self._constant
+        return float(np.abs(self._project(samples) - self._quantiles).mean()) / self._constant
+
+
+class Combinations(Nearest):
+    """Truth about rows with two one-hot blocks at the end: a mode is a combination of their categories.
+
+    A sample belongs to its mode if its continuous columns are within reach of the mode's centre.
+    """
+
+    def __init__(self, centres: Points, reals: Points, shares: Points, sizes: tuple[int, int]) -> None:
+        self.sizes = sizes
+        super().__init__(centres, reals, shares)
+
+    def _nearest(self, samples: Points) -> tuple[npt.NDArray[np.int64], Points]:
+        first, second = self.sizes
+        columns, blocks = np.split(samples, [-first - second], axis=1)
+        mode = second * blocks[:, :first].argmax(1) + blocks[:, first:].argmax(1)
+        return mode, np.linalg.norm(columns - self.centres[mode], axis=1)
 
 
 class Digits(Classified):

@@ -9,7 +9,7 @@ from functools import cache, partial
 import numpy as np
 import torch
 from corpus.truth import Points, Truth
-from corpus.wild.truths import Digits, Nearest
+from corpus.wild.truths import Combinations, Digits, Nearest
 from corpus.worlds import HELD_OUT
 from corpus.worlds import create_world as create_common
 from sklearn.cluster import KMeans
@@ -17,7 +17,7 @@ from sklearn.datasets import load_breast_cancer, load_sample_images
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-PHOTO_SIZE, PHOTO_SCALE, PHOTO_MODES = 12, 4, 8
+PHOTO_SIZE, PHOTO_SCALE, PHOTO_MODES = 12, 4, 6
 """Side of a crop, factor by which photographs are averaged down, clusters of crops."""
 CROPS = 4000
 """Crops of the photographs."""
@@ -27,8 +27,6 @@ TABLE_ROWS, TABLE_COLUMNS = 4000, 6
 """Rows of the table, and its continuous columns."""
 TABLE_NOISE = 0.1
 """Noise of a resampled row, in standard deviations of its column (smoothed bootstrap)."""
-CATEGORY_WEIGHT = 10.0
-"""Factor of one-hot columns in the features of the table's truth, so that the nearest centre has the same categories."""
 
 
 @dataclass(frozen=True)
@@ -136,12 +134,9 @@ def create_table() -> World:
     rows = np.concatenate([continuous, np.eye(2)[diagnosis], np.eye(3)[classes]], axis=1)
     samples, labels = torch.from_numpy(rows).float(), torch.from_numpy(3 * diagnosis + classes).long()
 
-    def create_truth(reals: Points, shares: Points) -> Truth:
-        features = _table_view(rows)
-        centres = np.stack([features[labels.numpy() == mode].mean(0) for mode in range(6)])
-        return Nearest(centres, reals, shares, _table_view)
-
-    return _split("table", samples, labels, create_truth, distance=0.5, family="vector", categories=(2, 3))
+    centres = np.stack([continuous[3 * diagnosis + classes == mode].mean(0) for mode in range(6)])
+    truth = partial(Combinations, centres, sizes=(2, 3))
+    return _split("table", samples, labels, truth, distance=0.5, family="vector", categories=(2, 3))
 
 
 def create_signals() -> World:
@@ -203,9 +198,3 @@ def _split(
 
 def _rows(samples: Tensor) -> Points:
     return samples.flatten(1).double().numpy()
-
-
-def _table_view(rows: Points) -> Points:
-    """Return columns, and the chosen category of each block as a weighted one-hot block."""
-    blocks = [np.eye(2)[rows[:, 6:8].argmax(1)], np.eye(3)[rows[:, 8:11].argmax(1)]]
-    return np.concatenate([rows[:, :6], *(CATEGORY_WEIGHT * block for block in blocks)], axis=1)

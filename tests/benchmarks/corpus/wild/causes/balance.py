@@ -89,7 +89,7 @@ class LargeOnFewSamples(Cause):
     """A wide discriminator on forty training samples."""
 
     codes = ("GW203", "GW103", "GW502", "GW201")
-    fact, sets_in = False, False
+    fact, sets_in, more_steps = False, False, 800
     worlds = ("digits", "signals", "table")
 
     def configure(self) -> None:

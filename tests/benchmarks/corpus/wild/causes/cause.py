@@ -7,6 +7,9 @@ from typing import ClassVar
 
 from corpus.wild.loop import Loop
 
+KINDS = {"objective": "wiring", "repeats": "wiring", "labels": "data"}
+"""Kind of the causes of a module, if it is not the module's name."""
+
 
 class Cause(Loop):
     """A loop with one fault.
@@ -19,8 +22,10 @@ class Cause(Loop):
         The run fails by construction from the step of the cause. Otherwise it fails if the truth shows harm.
     starts, sets_in : bool
         The cause may be there from the start; it may set in later.
-    worlds, losses, networks, styles, optimizers : tuple of str or None
+    worlds, losses, networks, styles : tuple of str or None
         Choices on which the cause makes sense; None for all.
+    more_steps : int
+        Steps that the cause needs beyond the usual ones until its harm can be seen.
     without : tuple of str
         Worlds, losses, networks, styles and optimizers on which it does not.
     """
@@ -33,7 +38,7 @@ class Cause(Loop):
     losses: ClassVar[tuple[str, ...] | None] = None
     networks: ClassVar[tuple[str, ...] | None] = None
     styles: ClassVar[tuple[str, ...] | None] = None
-    optimizers: ClassVar[tuple[str, ...] | None] = None
+    more_steps: ClassVar[int] = 0
     without: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
@@ -43,8 +48,9 @@ class Cause(Loop):
 
     @classmethod
     def kind(cls) -> str:
-        """Return the kind of the cause, which is the name of its module."""
-        return cls.__module__.rpartition(".")[2]
+        """Return the kind of the cause: wiring, data, numerics, balance or diversity."""
+        module = cls.__module__.rpartition(".")[2]
+        return KINDS.get(module, module)
 
     @property
     def begins(self) -> bool:

@@ -82,7 +82,7 @@ class OneDimension(Cause):
 
     codes = ("GW101", "GW102", "GW403")
     fact, sets_in = False, False
-    without = ("ring", "grid", "table")
+    worlds = ("digits", "enlarged", "signals")
 
     def configure(self) -> None:
         super().configure()
@@ -142,7 +142,7 @@ class NarrowGenerator(Cause):
 
     codes = ("GW101", "GW102", "GW403", "GW201")
     fact, sets_in = False, False
-    without = ("ring", "grid", "table")
+    worlds = ("digits", "enlarged", "signals")
 
     def make_body(self, latents: int, shape: tuple[int, ...]) -> nn.Sequential:
         size = int(torch.Size(shape).numel())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from corpus.wild.causes.cause import Cause
 from corpus.wild.loop import Batch
@@ -17,6 +19,7 @@ class RateThirtyTimes(Cause):
 
     codes = ("GW302", "GW101", "GW304")
     fact = False
+    without = ("upsampling", "spectral", "sgd-d")
     factor = 30.0
 
     def schedule(self) -> None:
@@ -115,16 +118,13 @@ class _Initial(Cause):
     fact, sets_in = False, False
     factor = 1.0
     only = "gd"
-
-    def configure(self) -> None:
-        super().configure()
-        self.scaled = False
+    least_dimensions = 2
 
     def parameters(self, role: str) -> list[nn.Parameter]:
         parameters = super().parameters(role)
         with torch.no_grad():
             for parameter in parameters:
-                if parameter.dim() > 1 and role in self.only:
+                if parameter.dim() >= self.least_dimensions and role in self.only:
                     parameter.mul_(self.factor)
         return parameters
 
@@ -136,19 +136,19 @@ class LargeWeights(_Initial):
     factor = 10.0
 
 
-class SmallWeights(_Initial):
-    """Initial weights of the generator a hundredth as large, without normalisation."""
+class ZeroWeights(_Initial):
+    """A generator whose weights and biases all begin at zero."""
 
-    codes = ("GW301", "GW403")
+    codes = ("GW301", "GW101", "GW403")
     networks = ("mlp", "selu", "residual")
-    factor, only = 0.01, "g"
+    factor, only, least_dimensions = 0.0, "g", 1
 
 
 class SigmoidTwice(Cause):
     """A discriminator with a sigmoid and a loss that applies one too."""
 
     codes = ("GW202", "GW301", "GW403")
-    fact = False
+    fact, sets_in = False, False
     losses = ("bce", "minimax", "logistic-r1")
 
     def score(self, batch: Batch) -> Tensor:
@@ -176,7 +176,8 @@ class NoPenalty(Cause):
     codes = ("GW302", "GW304")
     fact = False
     losses = CRITIC
-    worlds = ("ring", "table", "signals", "digits")
+    worlds = ("ring", "table", "signals")
+    without = ("spectral", "layer-norm")
 
     def before_step(self) -> None:
         super().before_step()
@@ -223,7 +224,7 @@ class BetasSwapped(Cause):
 class HeavyDecay(Cause):
     """A weight decay that shrinks weights by a few per cent at every step."""
 
-    codes = ("GW301", "GW101", "GW403")
+    codes: ClassVar[tuple[str, ...]] = ("GW301", "GW101", "GW403")
     fact = False
     role = "g"
     decay = 40.0

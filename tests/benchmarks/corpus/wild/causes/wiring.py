@@ -1,16 +1,15 @@
-"""Wiring: updates, objectives, modes, gradients, batches and copies that are connected wrongly."""
+"""Wiring: updates, rates, modes, gradients and copies that are connected wrongly."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from typing import ClassVar
 
 import torch
 from corpus.wild.causes.cause import Cause
 from corpus.wild.loop import Batch
 from corpus.wild.optimizers import create_optimizer
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 BATCH_NORM = ("batch-norm", "dcgan", "upsampling", "conv1d", "spectral", "dropout")
 """Networks whose generator has batch norm."""
@@ -19,7 +18,7 @@ BATCH_NORM = ("batch-norm", "dcgan", "upsampling", "conv1d", "spectral", "dropou
 class GeneratorNotStepped(Cause):
     """The generator's optimizer is not stepped."""
 
-    codes = ("GW001",)
+    codes: ClassVar[tuple[str, ...]] = ("GW001",)
     role = "g"
 
     def update(self, role: str) -> None:
@@ -51,7 +50,7 @@ class GeneratorRecreated(Cause):
     sets_in = False
     role = "g"
 
-    def watched(self) -> dict[str, nn.Module]:
+    def watched(self) -> tuple[nn.Module, nn.Module]:
         setattr(self, self.role, self.make_generator() if self.role == "g" else self.make_discriminator())
         return super().watched()
 
@@ -128,83 +127,6 @@ class DecayPerStep(Cause):
         self.factors = dict.fromkeys("gd", self.gamma**self.step)
 
 
-class SignOfGenerator(Cause):
-    """The generator's loss has the wrong sign."""
-
-    codes = ("GW003",)
-
-    def g_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        loss = super().g_loss(real, fake)
-        return -loss if self.is_on else loss
-
-
-class LabelsSwapped(Cause):
-    """The discriminator's loss takes reals for fakes."""
-
-    codes = ("GW003",)
-
-    def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        return super().d_loss(fake, real) if self.is_on else super().d_loss(real, fake)
-
-
-class FakeTarget(Cause):
-    """The generator's loss has the target of fakes."""
-
-    codes = ("GW003",)
-    losses = ("bce", "probability-bce", "smoothed-bce", "least-squares")
-
-    def g_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        if not self.is_on:
-            return super().g_loss(real, fake)
-        if self.loss.sigmoid:
-            return nn.BCELoss()(fake, torch.zeros_like(fake))
-        return (fake**2).mean() if self.plan.loss == "least-squares" else nn.functional.softplus(fake).mean()
-
-
-class SameTarget(Cause):
-    """The discriminator's loss has the target of reals for both batches."""
-
-    codes = ("GW003", "GW202")
-    losses = ("bce", "smoothed-bce", "logistic-r1", "minimax")
-
-    def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        if not self.is_on:
-            return super().d_loss(real, fake)
-        return nn.functional.softplus(-real).mean() + nn.functional.softplus(-fake).mean()
-
-
-class MaximizeLeft(Cause):
-    """The discriminator's optimizer maximizes a loss that is written to be minimized."""
-
-    codes = ("GW003",)
-    sets_in = False
-
-    def make_optimizer(self, role: str) -> Optimizer:
-        optimizer = super().make_optimizer(role)
-        if role == "d":
-            for group in optimizer.param_groups:
-                group["maximize"] = True
-        return optimizer
-
-
-class RealsForFakes(Cause):
-    """The discriminator's phase scores the real batch twice."""
-
-    codes = ("GW003", "GW202")
-
-    def score_both(self, real: Batch, fake: Batch) -> tuple[Tensor, Tensor]:
-        return super().score_both(real, real if self.is_on else fake)
-
-
-class FakesForReals(Cause):
-    """The discriminator's phase scores the fake batch twice."""
-
-    codes = ("GW003", "GW202")
-
-    def score_both(self, real: Batch, fake: Batch) -> tuple[Tensor, Tensor]:
-        return super().score_both(fake if self.is_on else real, fake)
-
-
 class EvalForgotten(Cause):
     """The generator is put into evaluation mode for samples, and stays in it."""
 
@@ -227,29 +149,6 @@ class BothInEval(EvalForgotten):
         super().before_step()
         if self.begins:
             self.d.eval()
-
-
-class LoaderRestarted(Cause):
-    """``next(iter(loader))`` of a loader that does not shuffle: the same batch at every step."""
-
-    codes = ("GW005",)
-
-    def next_real(self) -> Batch:
-        batch = super().next_real()
-        if not self.is_on:
-            return batch
-        return Batch(self.spoil(self.pool[: self.batch]), self.pool_labels[: self.batch])
-
-
-class SeededEachStep(Cause):
-    """A seed that is set at every step: the same latents each time."""
-
-    codes = ("GW005",)
-
-    def draw_latents(self, count: int) -> Tensor:
-        if not self.is_on:
-            return super().draw_latents(count)
-        return torch.randn(count, self.latents, generator=torch.Generator().manual_seed(42))
 
 
 class GeneratorNotCleared(Cause):
@@ -294,9 +193,9 @@ class AverageWatched(Cause):
     sets_in = False
     average: nn.Module | None = None
 
-    def watched(self) -> dict[str, nn.Module]:
+    def watched(self) -> tuple[nn.Module, nn.Module]:
         self.average = copy.deepcopy(self.g)
-        return {"G": self.average, "D": self.d}
+        return self.average, self.d
 
     def after_step(self) -> None:
         super().after_step()
@@ -348,18 +247,3 @@ class OptimizerRecreated(Cause):
         if self.begins:
             parameters = list(copy.deepcopy(self.g).parameters())
             self.optimizers["g"] = create_optimizer(self.plan.optimizer, self.world.name, "g", parameters)
-
-
-class FewBatchesCached(Cause):
-    """A cache of the loader serves its first batch for ever."""
-
-    codes = ("GW005",)
-    starts = False
-
-    def read(self) -> Iterator[tuple[Tensor, Tensor]]:
-        source = super().read()
-        last = next(source)
-        while True:
-            if not self.is_on:
-                last = next(source)
-            yield last
