@@ -34,4 +34,4 @@ def _is_good(world: str, loss: str, network: str, optimizer: str) -> bool:
         return world in {"ring", "table"} and network in {"batch-norm", "dropout"}
     if world == "photos":
         return network == "upsampling" or loss in REGULARISED
-    return network not in PLAIN_NETWORKS or loss in REGULARISED or world == "table"
+    return network not in PLAIN_NETWORKS or loss in REGULARISED

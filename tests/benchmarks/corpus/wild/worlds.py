@@ -136,7 +136,7 @@ def create_table() -> World:
 
     centres = np.stack([continuous[3 * diagnosis + classes == mode].mean(0) for mode in range(6)])
     truth = partial(Combinations, centres, sizes=(2, 3))
-    return _split("table", samples, labels, truth, distance=0.5, family="vector", categories=(2, 3))
+    return _split("table", samples, labels, truth, distance=0.45, family="vector", categories=(2, 3))
 
 
 def create_signals() -> World:

@@ -11,7 +11,9 @@ class FastDiscriminator(Cause):
     """A discriminator's learning rate twenty times as high."""
 
     codes = ("GW201", "GW302")
-    fact = False
+    fact, sets_in = False, False
+    losses = ("minimax", "bce", "probability-bce", "hinge", "least-squares")
+    without = ("spectral", "upsampling")
 
     def schedule(self) -> None:
         super().schedule()
@@ -23,10 +25,10 @@ class ManyDiscriminatorUpdates(Cause):
     """Ten updates of the discriminator for each of the generator, at five times its rate."""
 
     codes = ("GW201", "GW302")
-    fact = False
-    worlds = ("ring", "table", "signals", "digits")
-    losses = ("minimax", "bce", "probability-bce", "hinge", "least-squares")
-    networks = ("mlp", "batch-norm", "layer-norm", "selu", "dropout")
+    fact, sets_in = False, False
+    worlds = ("ring", "signals", "digits")
+    losses = ("minimax", "probability-bce", "least-squares")
+    networks = ("mlp", "batch-norm", "selu")
 
     def schedule(self) -> None:
         super().schedule()
@@ -107,7 +109,7 @@ class LoudInstanceNoise(Cause):
     """Noise on reals and fakes in which nothing can be seen."""
 
     codes = ("GW202", "GW403")
-    fact = False
+    fact, sets_in = False, False
     noise = 20.0
 
     def show(self, samples: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ class RateThirtyTimes(Cause):
 
     codes = ("GW302", "GW101", "GW304")
     fact = False
-    without = ("upsampling", "spectral", "sgd-d")
+    networks = ("mlp", "selu", "residual", "layer-norm", "dropout")
     factor = 30.0
 
     def schedule(self) -> None:
@@ -31,6 +31,8 @@ class RateThirtyTimes(Cause):
 class RateThreeHundredTimes(RateThirtyTimes):
     """Learning rates of both networks that are three hundred times as high."""
 
+    networks = None
+    without = ("spectral", "upsampling")
     factor = 300.0
 
 
@@ -61,7 +63,7 @@ class LogOfZero(Cause):
 
     codes = ("GW303",)
     fact = False
-    losses = ("bce", "minimax", "logistic-r1")
+    losses = ("bce", "minimax")
     temperature = 60.0
 
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -144,18 +146,6 @@ class ZeroWeights(_Initial):
     factor, only, least_dimensions = 0.0, "g", 1
 
 
-class SigmoidTwice(Cause):
-    """A discriminator with a sigmoid and a loss that applies one too."""
-
-    codes = ("GW202", "GW301", "GW403")
-    fact, sets_in = False, False
-    losses = ("bce", "minimax", "logistic-r1")
-
-    def score(self, batch: Batch) -> Tensor:
-        scores = super().score(batch)
-        return torch.sigmoid(scores) if self.is_on else scores
-
-
 class HeavyPenalty(Cause):
     """A gradient penalty with a weight of a thousand."""
 
@@ -177,7 +167,7 @@ class NoPenalty(Cause):
     fact = False
     losses = CRITIC
     worlds = ("ring", "table", "signals")
-    without = ("spectral", "layer-norm")
+    networks = ("mlp", "selu", "residual")
 
     def before_step(self) -> None:
         super().before_step()
@@ -189,7 +179,7 @@ class TightClipping(Cause):
     """Weights of a Wasserstein critic clipped to next to nothing."""
 
     codes = ("GW301", "GW202", "GW403")
-    fact = False
+    fact, sets_in = False, False
     losses = ("wgan-clip",)
 
     def before_step(self) -> None:
@@ -199,7 +189,7 @@ class TightClipping(Cause):
 
 
 class LooseClipping(Cause):
-    """Weights of a Wasserstein critic clipped at one, which bounds nothing."""
+    """Weights of a Wasserstein critic clipped at one, which bounds nothing at ten times the usual rates."""
 
     codes = ("GW302", "GW304")
     fact, sets_in = False, False
@@ -208,6 +198,10 @@ class LooseClipping(Cause):
     def configure(self) -> None:
         super().configure()
         self.clip = 1.0
+
+    def schedule(self) -> None:
+        super().schedule()
+        self.factors = dict.fromkeys("gd", 10.0)
 
 
 class BetasSwapped(Cause):
