@@ -4,6 +4,8 @@ python tests/benchmarks/corpus/main.py run       # train the runs that are not r
 python tests/benchmarks/corpus/main.py pack      # pack the recorded runs into the files of the repository
 python tests/benchmarks/corpus/main.py table     # replay the files of the repository with today's detectors
 python tests/benchmarks/corpus/main.py check     # train a sample again and compare truth and incidents with the record
+
+`run`, `pack` and `table` take `--part wild`: plain loops of many shapes, in `wild`. Without it they leave the wild part out.
 """
 
 from __future__ import annotations

@@ -21,6 +21,8 @@ import ganwatch
 from ganwatch.recordings import Recording
 from ganwatch.sinks.memory import MemorySink
 
+REFUSAL = "should be between 0 and 1"
+"""Part of the message with which a cross entropy of probabilities refuses values that are not numbers, which ends a training."""
 RECORDED_VALUES = 512
 """Values of samples of the last step that are recorded."""
 
@@ -66,8 +68,8 @@ def train(loop: Loop, truth: TruthRecorder, memory: MemorySink) -> tuple[int, st
         for step in range(1, loop.plan.steps + 1):
             try:
                 loop.train_step(step)
-            except RuntimeError as raised:  # a loss that refuses values which are not numbers, after the cause
-                if not loop.plan.cause or not loop.is_on:
+            except RuntimeError as raised:
+                if not loop.plan.cause or not loop.is_on or REFUSAL not in str(raised):
                     raise
                 error = str(raised).splitlines()[0]
                 break

@@ -20,6 +20,8 @@ MIN_GOOD_MODES = 0.8
 """Share of the modes that a good generator has: 5 of 6, 7 of 8, 8 of 10, 20 of 25."""
 MAX_BAD_MODES = 0.6
 """Share of the modes up to which a generator is clearly not good."""
+MAX_DROPPED_MODES = 0.75
+"""The same where the cause makes a generator drop rare modes and nothing else."""
 HARMED_MODES_RATIO = 0.75
 """Share of the usual modes up to which a generator that was good is harmed."""
 HARMED_DISTANCE_RATIO = 2.0
@@ -57,10 +59,10 @@ def is_good(facts: dict[str, Any], row: dict[str, float]) -> bool:
     return row["modes"] >= MIN_GOOD_MODES * facts["complete"] and 0.0 <= row["distance"] <= facts["max_distance"]
 
 
-def is_bad(facts: dict[str, Any], row: dict[str, float]) -> bool:
-    """Return True if a measurement is clearly not that of a good generator."""
+def is_bad(facts: dict[str, Any], row: dict[str, float], max_modes: float = MAX_BAD_MODES) -> bool:
+    """Return True if a measurement is clearly not that of a good generator, or has at most ``max_modes`` of the modes."""
     far = row["distance"] < 0.0 or row["distance"] > NEVER_GOOD_DISTANCE_RATIO * facts["max_distance"]
-    return far or row["modes"] <= MAX_BAD_MODES * facts["complete"]
+    return far or row["modes"] <= max_modes * facts["complete"]
 
 
 def is_healthy(facts: dict[str, Any]) -> bool:
@@ -78,7 +80,10 @@ def harm_onset(facts: dict[str, Any], since: int, cause: type[Cause]) -> int | N
     rows = facts["truth"]
     before, after = ([row for row in rows if (row["step"] < since) == early] for early in (True, False))
     if since <= 1:
-        harmed = [is_bad(facts, row) or (facts["cause"]["name"] in MEMORISING and row["copies"] >= MIN_MEMORISED) for row in after]
+        max_modes = MAX_DROPPED_MODES if cause.codes == ("GW102",) else MAX_BAD_MODES
+        harmed = [
+            is_bad(facts, row, max_modes) or (facts["cause"]["name"] in MEMORISING and row["copies"] >= MIN_MEMORISED) for row in after
+        ]
         is_harmed = sum(harmed[-RECENT:]) > RECENT // 2
         was_good = cause.sets_in and any(is_good(facts, row) for row in after)
         return (lasting_onset(after, harmed) if was_good else since) if is_harmed else None

@@ -58,6 +58,7 @@ class Loop:
         self.penalty_weight, self.clip = self.loss.weight, self.loss.clip
         self.factors = {"g": 1.0, "d": 1.0}
         self.configure()
+        self.batch = min(self.batch, len(self.pool))
         self.g, self.d = self.make_generator(), self.make_discriminator()
         self.optimizers = {role: self.make_optimizer(role) for role in "gd"}
         self.rates = {role: optimizer.param_groups[0]["lr"] for role, optimizer in self.optimizers.items()}

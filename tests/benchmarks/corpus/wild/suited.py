@@ -32,6 +32,8 @@ def _is_good(world: str, loss: str, network: str, optimizer: str) -> bool:
         return False
     if loss == "wgan-clip":
         return world in {"ring", "table"} and network in {"batch-norm", "dropout"}
+    if loss == "wgan-gp" and world == "ring":
+        return optimizer in {"adam", "adam-0"}
     if world == "photos":
         return network == "upsampling" or loss in REGULARISED
     return network not in PLAIN_NETWORKS or loss in REGULARISED

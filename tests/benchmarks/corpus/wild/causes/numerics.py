@@ -236,7 +236,8 @@ class HeavyDecayOfDiscriminator(HeavyDecay):
     """The same decay for the discriminator."""
 
     codes = ("GW202", "GW301")
-    role = "d"
+    role, sets_in = "d", False
+    without = ("spectral", "upsampling")
 
 
 class HighDropout(Cause):

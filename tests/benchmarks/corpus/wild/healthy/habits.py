@@ -48,7 +48,8 @@ class AuxiliaryClassifier(Variant):
     def next_real(self) -> Batch:
         batch = super().next_real()
         self.classifier_optimizer.zero_grad()
-        self.classify(batch).backward()
+        with torch.enable_grad():
+            self.classify(batch).backward()
         self.classifier_optimizer.step()
         return batch
 
