@@ -41,6 +41,8 @@ class FastGenerator(Cause):
 
     codes = ("GW202", "GW101", "GW304")
     fact = False
+    losses = ("minimax", "bce", "probability-bce", "hinge", "least-squares")
+    without = ("spectral", "upsampling")
 
     def schedule(self) -> None:
         super().schedule()
@@ -61,7 +63,7 @@ class SlowDiscriminator(Cause):
 
 
 class RareDiscriminatorUpdates(Cause):
-    """A discriminator that is updated at every fiftieth step, before a generator five times as fast."""
+    """A discriminator that is updated at one step in two hundred, before a generator five times as fast."""
 
     codes = ("GW202", "GW101", "GW304")
     fact = False
@@ -73,7 +75,7 @@ class RareDiscriminatorUpdates(Cause):
             self.factors["g"] = 5.0
 
     def d_phase(self) -> None:
-        if not self.is_on or self.step % 50 == 0:
+        if not self.is_on or self.step % 200 == 0:
             super().d_phase()
 
 
