@@ -77,6 +77,7 @@ class FakesDetached(Cause):
     """The generator's phase detaches the fakes."""
 
     codes = ("GW001",)
+    without = ("frozen", "combined")  # nothing is left that requires a gradient, which is an error
 
     def fakes_for_g(self) -> Batch:
         fakes = super().fakes_for_g()
@@ -87,6 +88,7 @@ class FreezeForgotten(Cause):
     """The generator is frozen for the discriminator's phase and never thawed."""
 
     codes = ("GW001",)
+    without = ("frozen", "combined")  # nothing is left that requires a gradient, which is an error
 
     def before_step(self) -> None:
         super().before_step()
