@@ -3,6 +3,7 @@
 python tests/benchmarks/corpus/main.py run       # train the runs that are not recorded yet; may be stopped and started at any time
 python tests/benchmarks/corpus/main.py pack      # pack the recorded runs into the files of the repository
 python tests/benchmarks/corpus/main.py table     # replay the files of the repository with today's detectors
+python tests/benchmarks/corpus/main.py left-out  # judge the wild part by settings fitted without the cause, loss, network or world
 python tests/benchmarks/corpus/main.py check     # train a sample again and compare truth and incidents with the record
 
 `run`, `pack` and `table` take `--part wild`: plain loops of many shapes, in `wild`. Without it they leave the wild part out.
@@ -29,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from corpus.design import WORLDS, corpus
 from corpus.design import Plan as CommonPlan
 from corpus.label import label
+from corpus.left_out import judge_left_out
 from corpus.published import publish
 from corpus.report import report
 from corpus.wild.plan import WildPlan
@@ -140,6 +142,16 @@ def table(args: argparse.Namespace) -> int:
     return 1
 
 
+def left_out(args: argparse.Namespace) -> int:
+    """Judge the final wild part, or the tuning one if it is asked for, by settings that were fitted without each group."""
+    part = "wild-tuning" if args.part == "wild-tuning" else "wild-final"
+    paths = sorted(args.packed.glob(f"{part}-*.parquet"))
+    if not paths:
+        raise UserError(f"argument --packed must be a folder with packed runs of {part}, got {args.packed}")
+    print(judge_left_out(paths, args.jobs))
+    return 0
+
+
 def check(args: argparse.Namespace) -> int:
     """Train a sample again. Return 1 if truth or incidents differ."""
     plans = {plan.name: plan for plan in select_plans(args)}
@@ -184,7 +196,7 @@ def parse_positive(text: str) -> int:
 def main() -> int:
     """Run the action of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    actions = {"run": run, "pack": pack, "table": table, "check": check}
+    actions = {"run": run, "pack": pack, "table": table, "left-out": left_out, "check": check}
     parser.add_argument("action", choices=actions)
     parser.add_argument("--out", type=Path, default=Path("runs/corpus"))
     parser.add_argument("--part", choices=("tuning", "final", "wild", "wild-tuning", "wild-final"), help="default: all but the wild ones")
