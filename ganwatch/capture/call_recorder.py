@@ -26,6 +26,7 @@ from ganwatch.capture.event_stream import EventStream
 from ganwatch.capture.events import NetworkCalled
 from ganwatch.capture.loop_facts import LoopFacts
 from ganwatch.capture.options import Options
+from ganwatch.capture.schedule import Plan
 from ganwatch.capture.step import Call, Step, find_tensors, to_plain
 from ganwatch.capture.taps import backward_losses, forward_calls, loss_graph
 from ganwatch.capture.taps.submodule_calls import SubmoduleCalls
@@ -88,6 +89,12 @@ class CallRecorder:
         self.batch_origin = BatchOrigin()
         self.origin_from_loss = OriginFromLoss()
         self.loop_facts = LoopFacts()
+
+    def begin_step(self, step: Step, plan: Plan, *, is_extra: bool, is_first: bool) -> None:
+        """Begin a step with its plan; the first and other extra ones are examined more closely than planned."""
+        self.step, self.keeps_fakes = step, plan.needs_fakes
+        self.needs_output_grads = is_extra or plan.needs_output_grads
+        self.needs_arguments = is_first or plan.needs_arguments
 
     def attach(self) -> None:
         """Watch the networks."""

@@ -13,6 +13,7 @@ from ganwatch.capture.attribution.owned_parameters import OptimizerFacts, OwnedP
 from ganwatch.capture.attribution.update_attribution import UpdateAttribution, name_network
 from ganwatch.capture.event_stream import EventStream
 from ganwatch.capture.events import OptimizerEnded
+from ganwatch.capture.schedule import Plan
 from ganwatch.capture.step import Update, compute_norms
 from ganwatch.capture.taps import clipping
 
@@ -58,6 +59,11 @@ class GradientSampler:
         """Updates of steps that have begun, by the optimizer's identity."""
         self._unclipped_norms: dict[int, Tensor] = {}
         """Norms of gradients before clipping, by the parameter's identity."""
+
+    def begin_loop_step(self, index: int, plan: Plan) -> None:
+        """Begin a step of the loop with its plan."""
+        self.sampled_index = index if plan.update_probes else None
+        self.watches_updates = bool(plan.update_probes) and plan.watches_updates
 
     def attach(self) -> None:
         """Begin to listen to the clipping of gradients."""

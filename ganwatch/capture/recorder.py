@@ -193,14 +193,9 @@ class Recorder:
         step.due = plan.due
         self.batch_origin.current_step = step.index
         is_extra = is_incomplete or self._is_first_step or self.planner.is_soon_sampled(step.index)
-        calls.step = step
         calls.is_recording = is_extra or self.planner.is_recorded(step.index)
-        calls.needs_output_grads = is_extra or plan.needs_output_grads
-        calls.needs_arguments = plan.needs_arguments or self._is_first_step
-        calls.keeps_fakes = plan.needs_fakes
-        sampler = self._taps.sampler
-        sampler.sampled_index = step.index if plan.update_probes else None
-        sampler.watches_updates = bool(plan.update_probes) and plan.watches_updates
+        calls.begin_step(step, plan, is_extra=is_extra, is_first=self._is_first_step)
+        self._taps.sampler.begin_loop_step(step.index, plan)
         if calls.is_recording:
             forward_calls.wrap_compiled_modules()
         if not self.stream.queue:
