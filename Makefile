@@ -35,6 +35,8 @@ bench: .venv/.dev
 corpus: .venv/.dev
 	$(BIN)/python tests/benchmarks/corpus/main.py run
 	$(BIN)/python tests/benchmarks/corpus/main.py pack
+	$(BIN)/python tests/benchmarks/corpus/main.py run --part wild
+	$(BIN)/python tests/benchmarks/corpus/main.py pack --part wild
 
 corpus-table: .venv/.dev
 	$(BIN)/python tests/benchmarks/corpus/main.py table

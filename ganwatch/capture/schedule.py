@@ -21,6 +21,10 @@ MAX_PERIOD = 1000
 """Longest common period of cadences, in steps, for which plans are cached."""
 
 
+EARLY_UNTIL = 100
+"""Last step at which ``Probe.early_every`` counts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Probes that are due at one step, and what they need."""
@@ -65,14 +69,17 @@ class Schedule:
         """Return the plan of a step: with few of the paced probes in quiet times, and with all of them at an extra look."""
         if not self.is_periodic:
             return self._build_plan(step, is_quiet, is_look)
-        key = (step % self._period, is_quiet, is_look)
+        is_early = step <= EARLY_UNTIL
+        key = (step if is_early else step % self._period + EARLY_UNTIL + 1, is_quiet, is_look)
         plan = self._plans.get(key)
         if plan is None:
-            plan = self._plans[key] = self._build_plan(*key)
+            plan = self._plans[key] = self._build_plan(step, is_quiet, is_look)
         return plan
 
     def _build_plan(self, step: int, is_quiet: bool, is_look: bool) -> Plan:
         def is_due(probe: Probe) -> bool:
+            if step <= EARLY_UNTIL and probe.early_every and step % probe.early_every == 0:
+                return True
             if probe.is_paced and (is_look or is_quiet):
                 return is_look or step % (probe.every * QUIET_FACTOR) in probe.offsets
             return probe.is_due(step)

@@ -23,6 +23,8 @@ class Probe(ABC):
     """Signals of the catalogue that it measures."""
     every: int = 1
     """Steps from one sampled step to the next, or after which ``offsets`` begin again."""
+    early_every: ClassVar[int] = 0
+    """Steps from one sampled step to the next among the first 100, in addition to its cadence; 0 for none."""
     offsets: ClassVar[tuple[int, ...]] = (0,)
     """Sampled steps among each ``every`` ones. Uneven ones keep a pattern of the loop from coinciding with them."""
     needs_output_grads: ClassVar[bool] = False

@@ -58,10 +58,10 @@ def _bias_factor(spectrum: Tensor) -> Tensor:
     return spectrum.sum() + (pairs.sum() + pairs.trace()) / 2.0
 
 
-def find_missing(real: Tensor, fake: Tensor) -> Tensor:
+def find_missing(real: Tensor, fake: Tensor, min_sigmas: float = MIN_SIGMAS) -> Tensor:
     """Return for each mode whether it is missing, from the counts of real and generated samples: shape (K,), bool.
 
-    The difference of the counts' square roots (Anscombe, 1948) must be three standard errors, and a quarter of the share or less be left.
+    The difference of the counts' square roots (Anscombe, 1948) must be so many standard errors, and a quarter of the share or less be left.
 
     >>> find_missing(torch.tensor([100, 100, 100]), torch.tensor([50, 30, 3])).tolist()
     [False, False, True]
@@ -69,4 +69,4 @@ def find_missing(real: Tensor, fake: Tensor) -> Tensor:
     n, m = real.sum().clamp_min(1), fake.sum()
     expected = real * (m / n)
     sigmas = 2.0 * ((fake + 0.375).sqrt() - (expected + 0.375).sqrt()) / (1.0 + m / n).sqrt()
-    return (sigmas < -MIN_SIGMAS) & (fake <= MAX_REMAINING * expected)
+    return (sigmas < -min_sigmas) & (fake <= MAX_REMAINING * expected)

@@ -38,6 +38,8 @@ MAX_REALS = 2048
 """Reals that are counted in all; later ones are compared with them."""
 MIN_POOLED, MIN_BATCHES, MAX_BATCHES = 480, 8, 25
 """Samples of each side that an evaluation pools, and numbers of sampled batches: the latest eight, or more if they are small."""
+MIN_NEWEST, NEWEST_SIGMAS = 160, 4.5
+"""Samples of the newest batches in which a common mode may be missing already, and the standard errors that this takes."""
 MAX_SAMPLES = 256
 """Samples of a batch."""
 MAX_MEAN_SHIFT, CHANCE_FACTOR = 0.25, 8.0
@@ -64,6 +66,7 @@ class OnlineQuality(Probe):
         "online_label_agreement", "online_label_agreement_error", "online_reference",
     )  # fmt: skip
     every = 20
+    early_every = 5
 
     def __init__(self) -> None:
         self._reference_count = 0
@@ -175,7 +178,7 @@ class OnlineQuality(Probe):
             values |= {f"online_frechet/{origin}": distance, f"online_frechet_error/{origin}": error}
             expected = self._expect_modes(reference, origin, pooled)
             if expected is not None:
-                is_missing = find_missing(expected, pooled.by_mode[0])
+                is_missing = find_missing(expected, pooled.by_mode[0]) | self._find_newly_missing(reference, origin)
                 values[f"online_modes_missing/{origin}"] = is_missing.sum().float()
                 values[f"online_share_missing/{origin}"] = (expected * is_missing).sum() / expected.sum()
             if self._has_requests:
@@ -188,6 +191,17 @@ class OnlineQuality(Probe):
         if origin == "real" or not self._has_requests:
             return reference.real.by_mode
         return pooled.by_request[0] if reference.has_label_modes else None
+
+    def _find_newly_missing(self, reference: OnlineReference, origin: str) -> Tensor:
+        """Return for each mode whether hardly a sample of the newest batches belongs to it, shape (K,), bool."""
+        newest: list[tuple[int, BatchSums]] = []
+        for batch in reversed(self._recent[origin]):
+            newest.append(batch)
+            if sum(count for count, _ in newest) >= MIN_NEWEST:
+                break
+        pooled = pool_parts([sums for _, sums in newest])
+        expected = self._expect_modes(reference, origin, pooled)
+        return find_missing(expected if expected is not None else reference.real.by_mode, pooled.by_mode[0], NEWEST_SIGMAS)
 
     def incident_samples(self, code: str, step: int, incident: str) -> SampleImages | None:
         """Return real samples of the modes that are missing among the latest fakes as evidence of GW102."""

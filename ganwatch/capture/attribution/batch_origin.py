@@ -163,7 +163,9 @@ class BatchOrigin:
         if len(by_end) == 2 and origins[0] != "unknown":
             self._note_sample_end(origins[0], by_end)
         if "unknown" in origins:
-            return [("unknown", ALL_SAMPLES)]
+            parts = split_in_two(origins)
+            self._failures = 0 if len(parts) == 2 else self._failures
+            return parts
         self._failures = 0
         self.used_earlier_batch = True
         if len(set(origins)) == 1:
@@ -203,6 +205,20 @@ class BatchOrigin:
         [(origin, (length, step))] = matches.items()
         self.used_earlier_batch |= step < self.current_step
         return origin, length
+
+
+def split_in_two(origins: Sequence[str]) -> list[tuple[str, Selection]]:
+    """Return the two parts of a call on samples of one known origin and on others that come before or after all of these.
+
+    >>> split_in_two(["unknown", "unknown", "fake"])
+    [('unknown', slice(0, 2, None)), ('fake', slice(2, 3, None))]
+    >>> split_in_two(["unknown", "fake", "unknown"])
+    [('unknown', slice(None, None, None))]
+    """
+    cut = next((place for place, origin in enumerate(origins) if origin != origins[0]), len(origins))
+    if len(set(origins[cut:])) != 1:
+        return [("unknown", ALL_SAMPLES)]
+    return [(origins[0], slice(0, cut)), (origins[cut], slice(cut, len(origins)))]
 
 
 def storage_address(tensor: Tensor) -> int:

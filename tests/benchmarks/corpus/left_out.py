@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from corpus.figures import Facts, alarms_after_cause, proportion_cells
+from corpus.figures import Facts, Table, alarms_after_cause, proportion_cells
 
 from ganwatch.calibration.fit import fit_settings
 from ganwatch.calibration.rates import Proportion, is_failing, poisson_interval
@@ -74,11 +74,13 @@ class LeftOut:
 
     def __str__(self) -> str:
         """Format the tables for printing."""
+        return "\n\n".join([format_table(*self.rates()), "\n".join(self.undetermined_lines()), format_table(*self.confusion())])
+
+    def rates(self) -> Table:
+        """Return what was found, explained and flagged by the dimension that was left out."""
         head = ["LEFT OUT", "FOUND", "95% INTERVAL", "RIGHT CODE AT THE ROOT", "95% INTERVAL", "RIGHT CODE FIRST", "HEALTHY FLAGGED",
                 "95% INTERVAL", "FALSE ALARMS IN 100,000 STEPS"]  # fmt: skip
-        rows = [[dimension, *self._cells(runs)] for dimension, runs in self.runs.items()]
-        table = format_table(head, rows)
-        return "\n\n".join([table, "\n".join(self._undetermined_lines()), format_table(*self.confusion())])
+        return head, [[dimension, *self._cells(runs)] for dimension, runs in self.runs.items()]
 
     def _cells(self, runs: Sequence[ReplayedRun]) -> list[str]:
         failing, healthy = [run for run in runs if is_failing(run)], [run for run in runs if run.label == HEALTHY]
@@ -87,7 +89,7 @@ class LeftOut:
         shares = [proportion_cells(Proportion(len(some), len(failing))) for some in (found, root, first)]
         return [*shares[0], *shares[1], shares[2][0], *proportion_cells(Proportion(len(flagged), len(healthy))), rate_cell(healthy)]
 
-    def _undetermined_lines(self) -> Iterator[str]:
+    def undetermined_lines(self) -> Iterator[str]:
         """Yield the figures where runs whose truth says neither count against ganwatch: as missed, or as flagged if something fired."""
         runs = self.runs["world"]
         unclear = [run for run in runs if run.label == UNDETERMINED]
@@ -100,7 +102,7 @@ class LeftOut:
         yield f"found, if those with a cause count as missed: {' ('.join(proportion_cells(found))})"
         yield f"flagged, if those without one count as healthy: {' ('.join(proportion_cells(flagged))})"
 
-    def confusion(self) -> tuple[list[str], list[list[Any]]]:
+    def confusion(self) -> Table:
         """Return each cause with the codes at the root of its runs, where worlds are left out."""
         rows: dict[str, dict[str, int]] = {}
         for run in self.runs["world"]:

@@ -31,7 +31,7 @@ from corpus.design import WORLDS, corpus
 from corpus.design import Plan as CommonPlan
 from corpus.label import label
 from corpus.left_out import judge_left_out
-from corpus.published import publish
+from corpus.published import publish, publish_left_out
 from corpus.report import report
 from corpus.wild.plan import WildPlan
 from corpus.wild.suited import FAMILIES
@@ -148,7 +148,10 @@ def left_out(args: argparse.Namespace) -> int:
     paths = sorted(args.packed.glob(f"{part}-*.parquet"))
     if not paths:
         raise UserError(f"argument --packed must be a folder with packed runs of {part}, got {args.packed}")
-    print(judge_left_out(paths, args.jobs))
+    results = judge_left_out(paths, args.jobs)
+    print(results)
+    if args.publish:
+        publish_left_out(results)
     return 0
 
 
@@ -208,8 +211,10 @@ def main() -> int:
     parser.add_argument("--packed", type=Path, default=RECORDED, help="folder of the packed files (default: %(default)s)")
     parser.add_argument("--publish", action="store_true", help="write the tables of the final part into docs/how-often-it-is-right.md")
     args = parser.parse_args()
-    if args.publish and (args.part, args.world, args.cause) != ("final", None, None):
-        parser.error("argument --publish needs --part final and no --world or --cause, because the whole final part is published")
+    publishable = {"table": "final", "left-out": "wild-final"}
+    if args.publish and (args.part, args.world, args.cause) != (publishable.get(args.action), None, None):
+        parts = " and ".join(f"`{action} --part {part}`" for action, part in publishable.items())
+        parser.error(f"argument --publish goes with {parts} and no --world or --cause, because a whole final part is published")
     try:
         return actions[args.action](args)
     except (UserError, FileExistsError) as error:

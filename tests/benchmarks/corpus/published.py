@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from corpus.figures import Facts, alarm_proportions, failure_table, summary_lines
+from corpus.left_out import LeftOut
 from corpus.report import Report
 
 from ganwatch.calibration.replayed_runs import ReplayedRun
@@ -16,9 +17,22 @@ DOCUMENT = Path(__file__).parents[3] / "docs" / "how-often-it-is-right.md"
 
 
 def publish(report: Report) -> None:
-    """Write the tables between their marks in the document."""
+    """Write the tables of the designed part into the document."""
+    write_blocks({"detections": format_detections(report.own, report.facts), "rules": format_rules(report)})
+
+
+def publish_left_out(left_out: LeftOut) -> None:
+    """Write the tables of the wild part into the document."""
+    lines = [f"- {line}" for line in left_out.undetermined_lines()]
+    write_blocks({
+        "left-out": "\n".join([format_markdown(*left_out.rates()), "", *lines]), "confusion": format_markdown(*left_out.confusion())
+    })  # fmt: skip
+
+
+def write_blocks(blocks: Mapping[str, str]) -> None:
+    """Write blocks between their marks in the document."""
     text = DOCUMENT.read_text()
-    for mark, block in {"detections": format_detections(report.own, report.facts), "rules": format_rules(report)}.items():
+    for mark, block in blocks.items():
         begin, end = f"<!-- {mark} -->\n", f"<!-- /{mark} -->\n"
         before, rest = text.split(begin)
         text = before + begin + block + "\n" + end + rest.split(end)[1]
