@@ -18,7 +18,6 @@ from corpus.main import pack
 from corpus.truth import memorised_share
 from corpus.worlds import create_world
 
-from ganwatch.core.errors import UserError
 from ganwatch.recordings import Recording, read_recordings, write_recordings
 
 FACTORS = ("world", "loss", "network", "norms", "what", "onset", "part")
@@ -118,7 +117,7 @@ def test_copies_are_nearer_to_what_was_seen() -> None:
     assert 0.3 < memorised_share(rng.normal(size=(200, 8)), seen, unseen) < 0.7
 
 
-def test_a_part_of_the_runs_never_replaces_more_of_them(tmp_path: Path) -> None:
+def test_a_part_of_the_runs_joins_those_that_are_packed(tmp_path: Path) -> None:
     one, two = [plan for plan in corpus() if plan.world == "stacked" and plan.part == "tuning"][:2]
     facts = {"truth": rows([8] * 8), "cause": None, "modes": 8, "complete": 8, "steps": 200}
     for plan in (one, two):
@@ -126,9 +125,10 @@ def test_a_part_of_the_runs_never_replaces_more_of_them(tmp_path: Path) -> None:
     given = argparse.Namespace(out=tmp_path, packed=tmp_path / "packed", part=None, world=None, cause=None)
     assert pack(given) == 0
     (tmp_path / f"{two.name}.parquet").unlink()
-    with pytest.raises(UserError, match="holds 2 runs, which 1 would replace"):
-        pack(given)
-    assert [run.name for run in read_recordings(given.packed / "tuning-stacked.parquet")] == [one.name, two.name]
+    write_recordings(tmp_path / f"{one.name}.parquet", [Recording(one.name, [], facts | {"steps": 300})])
+    assert pack(given) == 0
+    packed = read_recordings(given.packed / "tuning-stacked.parquet")
+    assert [(run.name, run.facts["steps"]) for run in packed] == [(one.name, 300), (two.name, 200)]
 
 
 @pytest.mark.slow

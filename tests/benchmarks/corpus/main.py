@@ -39,7 +39,6 @@ from corpus.wild.suited import FAMILIES
 from ganwatch.calibration.replayed_runs import ReplayedRun, replay_run
 from ganwatch.core.errors import UserError
 from ganwatch.recordings import Recording, read_recordings, write_recordings
-from ganwatch.recordings.parquet import count_recordings
 from ganwatch.session.defaults import default_detectors
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -88,7 +87,8 @@ def run(args: argparse.Namespace) -> int:
     """Train the runs without a file."""
     args.out.mkdir(parents=True, exist_ok=True)
     chosen = select_plans(args)
-    todo = [plan for plan in chosen if not (args.out / f"{plan.name}.parquet").exists()]
+    packed = {one.name for path in args.packed.glob("*.parquet") for one in read_recordings(path)} if args.missing else set()
+    todo = [plan for plan in chosen if plan.name not in packed and not (args.out / f"{plan.name}.parquet").exists()]
     todo = random.Random(0).sample(todo, len(todo))[: args.limit]  # in random order, so that a part of them is a corpus too
     print(f"{len(chosen)} runs, {len(todo)} to train", flush=True)
     started = time.time()
@@ -103,25 +103,31 @@ def run(args: argparse.Namespace) -> int:
 
 
 def pack(args: argparse.Namespace) -> int:
-    """Write one file per part and world, in the order of the design, labelled by today's rule."""
+    """Write one file per part and world, in the order of the design, labelled by today's rule; runs that are not in ``--out`` stay."""
     args.packed.mkdir(parents=True, exist_ok=True)
-    recorded = [plan for plan in select_plans(args) if (args.out / f"{plan.name}.parquet").exists()]
-    if not recorded:
+    plans = sorted(select_plans(args), key=lambda plan: (plan.part, plan.world))
+    if not any((args.out / f"{plan.name}.parquet").exists() for plan in plans):
         raise UserError(f"argument --out must be a folder with runs of `main.py run`, got {args.out}")
-    for (part, world), plans in itertools.groupby(sorted(recorded, key=lambda plan: (plan.part, plan.world)), lambda p: (p.part, p.world)):
+    for (part, world), group in itertools.groupby(plans, lambda plan: (plan.part, plan.world)):
         path = args.packed / f"{part}-{world}.parquet"
-        names = [plan.name for plan in plans]
-        if path.exists() and (existing := count_recordings(path)) > len(names):
-            message = f"{path} holds {existing} runs, which {len(names)} would replace: train the rest, or name another folder by --packed"
-            raise UserError(message)
-        write_recordings(path, (read_labelled(args.out / f"{name}.parquet") for name in names))
-        print(f"{path.name}: {len(names)} runs, {path.stat().st_size / 2**20:.1f} MiB")
+        kept = {one.name: one for one in read_recordings(path)} if path.exists() else {}
+        new = {plan.name for plan in group if (args.out / f"{plan.name}.parquet").exists()}
+        names = [plan.name for plan in plans if plan.name in new | kept.keys()]
+        if new:
+            runs = (read_labelled(args.out / f"{name}.parquet") if name in new else label_again(kept[name]) for name in names)
+            write_recordings(path, runs)
+            print(f"{path.name}: {len(names)} runs, {len(new)} of them new, {path.stat().st_size / 2**20:.1f} MiB")
     return 0
 
 
 def read_labelled(path: Path) -> Recording:
     """Read the run of a file and label it."""
     (recording,) = read_recordings(path)
+    return label_again(recording)
+
+
+def label_again(recording: Recording) -> Recording:
+    """Return a run with the label by today's rule."""
     rule = label
     if recording.facts.get("part", "").startswith("wild"):
         from corpus.wild.label import label as rule
@@ -207,6 +213,7 @@ def main() -> int:
     parser.add_argument("--cause", help="an injection, a cause in the data, or a cause of the wild part")
     parser.add_argument("--limit", type=parse_positive, help="largest number of runs")
     parser.add_argument("--jobs", type=parse_positive, default=2)
+    parser.add_argument("--missing", action="store_true", help="train only runs that the packed files lack")
     parser.add_argument("--seed", type=int, default=0, help="seed of the sample to check")
     parser.add_argument("--packed", type=Path, default=RECORDED, help="folder of the packed files (default: %(default)s)")
     parser.add_argument("--publish", action="store_true", help="write the tables of the final part into docs/how-often-it-is-right.md")
