@@ -182,6 +182,8 @@ register(
               unit="count", group="online", exported=False),
     _positive("online_label_agreement", "Share of the latest samples that are classified as the requested label.", unit="ratio", high=1.0,
               label="batch", group="online"),
+    _positive("online_label_chance", "This share if requested and produced labels had nothing to do with each other.", unit="ratio", high=1.0,
+              label="batch", group="online", exported=False),
     _positive("online_label_agreement_error", "Standard error of this share.", unit="ratio", label="batch", group="online",
               exported=False),
     _positive("precision", "Share of generated samples within the neighbourhood of real ones.", unit="ratio", high=1.0, group="evaluation"),

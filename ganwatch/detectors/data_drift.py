@@ -7,7 +7,8 @@ How it is detected
 
     The loop's own real batches are compared with the first ones as well, every 80 steps. A mode of the first reals is missing where a
     quarter of its share or less has come lately and that is no chance. Modes with a twentieth of the first reals must be missing three
-    times in a row, or with a tenth of them twice.
+    times in a row, or with a tenth of them twice. Or their Fréchet distance to the first ones, around 0 until then, has risen at once, from
+    one evaluation to the third after it. A slow rise, as of augmentation that grows, does not count.
 
 Why it matters
     The generator is as good as it was, and what it makes is out of date. Every measure against the old data stays fine. Where the loop's
@@ -23,7 +24,7 @@ What to do
 
 Blind spots
     Changes that the features do not represent. A small baseline needs a large threshold; the check says how many samples it would take.
-    Within a training only the loss of modes counts, not a change of colour, contrast or augmentation.
+    Within a training a change that sets in slowly does not count, and one that is too small for the principal components of the pixels.
 
 Calibration
     Printed with each check: quantiles of the number of checks until a false alarm, simulated for the baseline at hand. The rule for the
@@ -39,15 +40,41 @@ from collections.abc import Iterator
 
 from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severity, Verdict
 from ganwatch.core.readings import Readings, is_finite
-from ganwatch.core.statistics import Streak
+from ganwatch.core.statistics import Stateful, Streak
 
 LOST_SHARE = "online_share_missing/real"
 INTERVAL = 80
 """Steps between two evaluations of the loop's own batches."""
+DISTANCE, DISTANCE_ERROR = "online_frechet/real", "online_frechet_error/real"
+MIN_RISE, RISE_SIGMAS = 0.1, 6.0
+"""Distance of the loop's latest reals to the first ones, in variances of these and in standard errors, from which they have changed."""
+MAX_BEFORE = 0.3
+"""Distance three evaluations before against that of now up to which the rise came at once."""
 MANY = 2.0
 """Lost share against the smallest that counts from which ``CONFIRMATIONS`` evaluations in a row are enough."""
 CONFIRMATIONS, FEW_CONFIRMATIONS = 2, 3
 """Evaluations of the loop's own batches in a row that must agree, where many samples are lost and where few are."""
+
+
+class _Rise(Stateful):
+    """A distance that was around 0 and has risen at once."""
+
+    def __init__(self) -> None:
+        self._recent: list[float] = []
+        """Distances of the latest evaluations, at most four."""
+        self._streak = Streak(CONFIRMATIONS)
+        self._since: int | None = None
+
+    def update(self, step: int, distance: float, error: float) -> int | None:
+        """Take an evaluation; return the first step after the last one that was around 0, once the rise is confirmed."""
+        self._recent = [*self._recent[-3:], distance]
+        is_far = distance > max(MIN_RISE, RISE_SIGMAS * error)
+        came_at_once = len(self._recent) == 4 and self._recent[0] < MAX_BEFORE * distance
+        if not is_far:
+            self._since = None
+        elif self._since is None and came_at_once:
+            self._since = max(1, step - 2 * INTERVAL + 1)
+        return self._since if self._streak.update(self._since is not None) else None
 
 
 class DataDrift(Detector):
@@ -75,8 +102,8 @@ class DataDrift(Detector):
     explained_by = (FailureKind.WIRING, FailureKind.DATA)
     explains = ("GW101", "GW102", "GW103", "GW104", "GW201", "GW202", "GW203", "GW301", "GW304", "GW401", "GW403")
     onset_delay = 160
-    inputs = ("drift_score", "drift_effect", LOST_SHARE, "online_modes_missing/real", "online_modes")
-    required = (("drift_score", "drift_effect"), (LOST_SHARE,))
+    inputs = ("drift_score", "drift_effect", LOST_SHARE, "online_modes_missing/real", "online_modes", DISTANCE, DISTANCE_ERROR)
+    required = (("drift_score", "drift_effect"), (LOST_SHARE,), (DISTANCE, DISTANCE_ERROR))
     tunable = {"min_lost_share": (0.03, 0.2)}
 
     def __init__(self, *, min_lost_share: float = 0.05) -> None:
@@ -84,9 +111,11 @@ class DataDrift(Detector):
         self._streak, self._few_streak = Streak(CONFIRMATIONS), Streak(FEW_CONFIRMATIONS)
         self._onset = 0
         """First step after the last evaluation without lost modes; 0 before the first evaluation."""
+        self._rise = _Rise()
 
     def update(self, readings: Readings) -> DetectorResult:
-        return self._evaluate_check(readings) or self._evaluate_batches(readings)
+        lost, moved = self._evaluate_batches(readings), self._evaluate_distance(readings)
+        return self._evaluate_check(readings) or lost or moved
 
     def _evaluate_check(self, readings: Readings) -> Verdict | None:
         score, effect = readings.select(self.inputs[:2])
@@ -102,7 +131,7 @@ class DataDrift(Detector):
         )
 
     def _evaluate_batches(self, readings: Readings) -> Verdict | None:
-        share, missing, modes = readings.select(self.inputs[2:])
+        share, missing, modes = readings.select(self.inputs[2:5])
         if not is_finite(share):
             return None
         is_lost = share >= self.min_lost_share
@@ -123,6 +152,25 @@ class DataDrift(Detector):
             explanation=f"The loop's real batches have lost {what} of the first ones, which had {share:.0%} of the samples.",
             advice="Look at what the loader delivers now: a filter, a sampler, a source that has run out, or data that are not shuffled.",
             onset=self._onset,
+        )
+
+    def _evaluate_distance(self, readings: Readings) -> Verdict | None:
+        distance, error = readings.select((DISTANCE, DISTANCE_ERROR))
+        if not is_finite(distance) or not is_finite(error):
+            return None
+        since = self._rise.update(readings.step, distance, error)
+        if since is None:
+            return None
+        return Verdict(
+            value=distance,
+            threshold=max(MIN_RISE, RISE_SIGMAS * error),
+            signal=DISTANCE,
+            window=readings.step - since + 1,
+            origin="the first real samples of the same training",
+            explanation=f"The loop's real batches have moved away from the first ones at once, by {distance:.2g} of their variance.",
+            advice="Look at what the loader delivers now: another source, scaling, order of channels or axes, or augmentation that was "
+            "switched on.",
+            onset=since,
         )
 
     @classmethod

@@ -24,8 +24,9 @@ What to do
 
 Blind spots
     A discriminator that learns at its usual rate and still ranks by chance, because it is too small or too strongly regularised. One that
-    no optimizer steps gives no reading; `status()` says so. One whose gradients are all zero since the start is not trained yet, by design,
-    and is left alone. Distances are taken in pixels.
+    no optimizer steps gives no reading; `status()` says so. One whose gradients are all zero since the start, at its output too, is not
+    trained yet, by design, and is left alone; where its loss has a gradient at the output and none at the weights, reals and fakes are the
+    same. Distances are taken in pixels.
 
 Calibration
     On the final part of the corpus it fired on 24 of the 24 runs whose failure it names, and on 0 of 216 healthy ones
@@ -87,7 +88,7 @@ class GeneratorDomination(Detector):
     title = "generator domination"
     severity = Severity.TICKET
     kind = FailureKind.BALANCE
-    inputs = ("d_auc", "update_to_weight/d", "update_to_weight/g", "pairwise_ratio", "energy_distance", "zero_gradient/d")
+    inputs = ("d_auc", "update_to_weight/d", "update_to_weight/g", "pairwise_ratio", "energy_distance", "zero_gradient/d", "output_gradient/d")
     required = (("d_auc", "update_to_weight/d"),)
     fire_after = 40
     tunable = {
@@ -126,11 +127,13 @@ class GeneratorDomination(Detector):
         self._healthy_d_updates = HealthyMedian(warmup=5)
         self._onset: int | None = None
         self._is_untrained: bool | None = None
-        """True while no gradient has reached D since the start, as where its loss begins later; None as long as nobody knows."""
+        """True while D's loss has asked for nothing since the start, as where it begins later; None as long as nobody knows."""
 
     def update(self, readings: Readings) -> DetectorResult:
-        auc, d_update, g_update, diversity, distance, zero_gradient = readings.select(self.inputs)
-        if zero_gradient is not None:
+        auc, d_update, g_update, diversity, distance, zero_gradient, at_output = readings.select(self.inputs)
+        if at_output is not None and at_output > 0.0:
+            self._is_untrained = False
+        elif zero_gradient is not None:
             self._is_untrained = zero_gradient == 1.0 and self._is_untrained is not False
         if self._is_untrained:
             return None

@@ -5,7 +5,9 @@ How it is detected
     samples that have the requested label is compared with that of the real ones, over three evaluations in a row, once the Fréchet distance
     has ceased to fall. Both tiers of quality are judged alike: the online one, every 80 steps, from the loop's own batches, and each
     evaluation. Agreement no better than chance counts while the distance still falls: over five evaluations in a row whose samples
-    show at least half of the labels, over three if the labels were obeyed before, and over ten in any case.
+    show at least half of the labels, over three if the labels were obeyed before, and over ten in any case. Agreement far below chance
+    counts after two online evaluations, because fakes then have other labels than requested. Reals that share their label with the most
+    similar ones no more often than by chance have labels that tell nothing about them; this takes three labels or more.
 
 Why it matters
     A request for one label gives samples of another; balanced conditions give no balanced samples.
@@ -21,7 +23,7 @@ What to do
 Blind spots
     Needs labels from the loop: integers or one-hot, beside latents, and beside real samples in the discriminator's call or in the loader's
     batch. Chance is one in as many labels as there are; where one label is far more frequent than the others, it is more, and only the end
-    of the improvement counts. Where real samples cannot be classified by their features either, no alarm is raised.
+    of the improvement counts. Labels that cannot be told from the pixels at all look like shuffled ones.
 
 Calibration
     It is judged on the conditional trainings of `tests/wiring` (`python tests/wiring/main.py`).
@@ -53,6 +55,17 @@ SERIES = {
     ),
 }  # fmt: skip
 """Inputs of each tier of quality: agreement, its error, that of reals, distance, modes, and missing ones."""
+COMPARED = tuple(
+    f"online_label_{what}/{batch}" for batch in ("fake", "real") for what in ("agreement", "agreement_error", "chance")
+)
+"""Agreement, its error, and what chance would give, of fakes and of reals."""
+BELOW_CHANCE = 0.75
+"""Agreement of fakes against chance below which they have other labels than the requested ones."""
+BELOW_SIGMAS, BELOW_CONFIRMATIONS = 2.0, 2
+"""Standard errors that this takes, and evaluations in a row."""
+UNRELATED_SIGMAS, MAX_CHANCE = 2.0, 0.35
+"""Standard errors above chance that the agreement of reals must exceed, and the chance up to which this is asked, so of three labels or
+more."""
 MIN_ONLINE_DISTANCE = 0.01
 """Floor, in variances of the reals, of the online distance, which is without bias and lies around 0 for equal distributions."""
 
@@ -128,6 +141,38 @@ class _Agreement(Stateful):
         return len(self._steps) >= self.confirmations
 
 
+class _Mislabelled(Stateful):
+    """Labels that are wrong rather than weakly obeyed: fakes have other ones than requested, or those of reals tell nothing about them."""
+
+    def __init__(self, confirmations: int) -> None:
+        self._below, self._unrelated = Streak(BELOW_CONFIRMATIONS), Streak(confirmations)
+        self._since: int | None = None
+
+    def update(self, readings: Readings) -> Verdict | None:
+        """Take the readings of a step."""
+        values = readings.select(COMPARED)
+        if not all(map(is_finite, values)):
+            return None
+        fake, fake_error, fake_chance, real, real_error, real_chance = (value or 0.0 for value in values)
+        is_unrelated = real_chance <= MAX_CHANCE and real < real_chance + UNRELATED_SIGMAS * real_error
+        bound = BELOW_CHANCE * fake_chance
+        is_below = not is_unrelated and fake + BELOW_SIGMAS * fake_error < bound
+        self._since = (self._since or readings.step) if is_below else None
+        if self._unrelated.update(is_unrelated):
+            text = f"{real:.0%} of the real samples have the label of the most similar ones, which is what chance gives."
+            return self._verdict(readings.step, (COMPARED[3], real, real_chance + UNRELATED_SIGMAS * real_error), 1, text)
+        if self._below.update(is_below) and self._since is not None:
+            text = f"{fake:.0%} of the generated samples have the requested label, fewer than chance would give: they have other ones."
+            return self._verdict(readings.step, (COMPARED[0], fake, bound), self._since, text)
+        return None
+
+    @staticmethod
+    def _verdict(step: int, evidence: tuple[str, float, float], since: int, text: str) -> Verdict:
+        signal, value, threshold = evidence
+        advice = "check that each sample comes with its own label, and that both networks get the same numbers for the same labels"
+        return Verdict(value, threshold, signal, max(1, step - since + 1), "agreement by chance", text, onset=since, advice=advice)
+
+
 class WeakConditioning(Detector):
     """Fire when generated samples have the requested label far more seldom than real ones have theirs.
 
@@ -158,7 +203,7 @@ class WeakConditioning(Detector):
     kind = FailureKind.DIVERSITY
     is_optional = True
     explains = ("GW101", "GW201", "GW301")
-    inputs = tuple(name for names in SERIES.values() for name in names)
+    inputs = tuple(dict.fromkeys((*(name for names in SERIES.values() for name in names), *COMPARED)))
     required = tuple(names[:4] for names in SERIES.values())
     tunable = {
         "agreement_ratio": (0.9, 0.4),
@@ -180,10 +225,11 @@ class WeakConditioning(Detector):
         self.agreement_ratio, self.min_sigmas, self.min_improvement = agreement_ratio, min_sigmas, min_improvement
         self.patience, self.confirmations = patience, confirmations
         self._tiers = {tier: _Agreement(self) for tier in SERIES}
+        self._mislabelled = _Mislabelled(confirmations)
 
     def update(self, readings: Readings) -> DetectorResult:
-        verdicts = (self._tiers[tier].update(readings, names) for tier, names in SERIES.items())
-        return next((verdict for verdict in list(verdicts) if verdict is not None), None)
+        verdicts = [self._tiers[tier].update(readings, names) for tier, names in SERIES.items()]
+        return next((verdict for verdict in (self._mislabelled.update(readings), *verdicts) if verdict is not None), None)
 
     @property
     def is_ready(self) -> bool:

@@ -66,11 +66,12 @@ class ResolutionWatch:
 
 
 def measure_sharpness(samples: Tensor) -> float:
-    """Return the mean difference of neighbours in the rows of images (N, C, H, W), in standard deviations; NaN for other samples.
+    """Return the mean difference of neighbours in images (N, C, H, W), in standard deviations; NaN for other samples.
 
-    It falls as images get coarser, and does not depend on brightness or contrast.
+    It falls as images get coarser, and does not depend on brightness, contrast or orientation.
     """
-    if samples.ndim != 4 or samples.shape[3] < 2:
+    if samples.ndim != 4 or min(samples.shape[2:]) < 2:
         return math.nan
     samples = samples.float()
-    return float(samples.diff(dim=3).abs().mean() / samples.std().clamp_min(1e-30))
+    differences = samples.diff(dim=2).abs().mean() + samples.diff(dim=3).abs().mean()
+    return float(differences / (2.0 * samples.std().clamp_min(1e-30)))

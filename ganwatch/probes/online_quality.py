@@ -63,7 +63,7 @@ class OnlineQuality(Probe):
     name = "online_quality"
     signals = (
         "online_frechet", "online_frechet_error", "online_modes", "online_modes_missing", "online_share_missing",
-        "online_label_agreement", "online_label_agreement_error", "online_reference",
+        "online_label_agreement", "online_label_agreement_error", "online_label_chance", "online_reference",
     )  # fmt: skip
     every = 20
     early_every = 5
@@ -182,7 +182,9 @@ class OnlineQuality(Probe):
                 values[f"online_modes_missing/{origin}"] = is_missing.sum().float()
                 values[f"online_share_missing/{origin}"] = (expected * is_missing).sum() / expected.sum()
             if self._has_requests:
-                agreement = measure_agreement(reference.real if origin == "real" else replace(pooled, vectors=pooled.vectors[0]))
+                one = reference.real if origin == "real" else replace(pooled, vectors=pooled.vectors[0])
+                produced = one.by_mode if reference.has_label_modes else reference.real.by_request
+                agreement = measure_agreement(one) | {"online_label_chance": measure_chance(one.by_request, produced)}
                 values |= {f"{name}/{origin}": value for name, value in agreement.items()}
         return values
 
@@ -276,3 +278,12 @@ def measure_agreement(sums: BatchSums) -> dict[str, Tensor]:
     """Return the share of samples classified as their label, and its standard error; NaN without labels."""
     share = sums.agreeing / sums.labelled
     return {"online_label_agreement": share, "online_label_agreement_error": (share * (1.0 - share) / sums.labelled).sqrt()}
+
+
+def measure_chance(requested: Tensor, produced: Tensor) -> Tensor:
+    """Return the agreement, 0-d, of labels that have nothing to do with each other, from how often each is requested and produced (K,).
+
+    >>> measure_chance(torch.tensor([3.0, 1.0]), torch.tensor([2.0, 2.0]))
+    tensor(0.5000)
+    """
+    return (requested * produced).sum() / (requested.sum() * produced.sum())

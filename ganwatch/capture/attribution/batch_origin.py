@@ -163,7 +163,7 @@ class BatchOrigin:
         if len(by_end) == 2 and origins[0] != "unknown":
             self._note_sample_end(origins[0], by_end)
         if "unknown" in origins:
-            parts = split_in_two(origins)
+            parts = split_fakes(origins)
             self._failures = 0 if len(parts) == 2 else self._failures
             return parts
         self._failures = 0
@@ -207,18 +207,22 @@ class BatchOrigin:
         return origin, length
 
 
-def split_in_two(origins: Sequence[str]) -> list[tuple[str, Selection]]:
-    """Return the two parts of a call on samples of one known origin and on others that come before or after all of these.
+def split_fakes(origins: Sequence[str]) -> list[tuple[str, Selection]]:
+    """Return the two parts of a call on fakes and on other samples that come before or after all of them.
 
-    >>> split_in_two(["unknown", "unknown", "fake"])
+    The others are of one origin, or unknown.
+
+    >>> split_fakes(["real", "unknown", "fake"])
     [('unknown', slice(0, 2, None)), ('fake', slice(2, 3, None))]
-    >>> split_in_two(["unknown", "fake", "unknown"])
+    >>> split_fakes(["unknown", "fake", "unknown"])
     [('unknown', slice(None, None, None))]
     """
-    cut = next((place for place, origin in enumerate(origins) if origin != origins[0]), len(origins))
-    if len(set(origins[cut:])) != 1:
+    is_fake = [origin == "fake" for origin in origins]
+    cut = next((place for place, other in enumerate(is_fake) if other != is_fake[0]), len(origins))
+    if len(set(is_fake[cut:])) != 1:
         return [("unknown", ALL_SAMPLES)]
-    return [(origins[0], slice(0, cut)), (origins[cut], slice(cut, len(origins)))]
+    parts = (slice(0, cut), slice(cut, len(origins)))
+    return [(origins[part][0] if len(set(origins[part])) == 1 else "unknown", part) for part in parts]
 
 
 def storage_address(tensor: Tensor) -> int:
