@@ -75,7 +75,7 @@ class ReplayedRun:
     unjudged : dict of str to str
         Codes of detectors that apply and could not judge to the end, and why.
     missing_inputs : dict of str to tuple of str
-        Codes of detectors with inputs that were never measured, and these inputs.
+        Codes of detectors with inputs that were never measured nor derived from others, and these inputs.
     judged_steps : int
         Steps that some detector could judge: each reading of its inputs stands for the steps since the one before it, for three times
         the usual distance at most.
@@ -145,7 +145,8 @@ def replay_run(recording: Recording, detectors: Sequence[Detector], label: str |
     facts, readings = recording.facts, recording.readings
     monitor = replay_monitor(readings, detectors)
     onset, low = facts.get("onset"), facts.get("onset_low")
-    missing = {detector.code: tuple(name for name in detector.inputs if name not in monitor.latest) for detector in detectors}
+    given = monitor.series
+    missing = {detector.code: tuple(name for name in detector.inputs if name not in given) for detector in detectors}
     outcome = monitor.outcome(early_steps=0)
     never_judged = {one.code: one.reason for one in outcome.unjudged if one.last_step is None and one.reason != TOO_EARLY}
     not_applicable = monitor.not_applicable() | never_judged

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache, partial
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ganwatch.core.clean_text import clean_text
 from ganwatch.core.coverage import Coverage
+from ganwatch.core.derived_series import DERIVED, derive_missing
 from ganwatch.core.detector import Detector, DetectorResult, NotApplicable, Verdict
 from ganwatch.core.diagnosis import CausalRank
 from ganwatch.core.errors import UserError, show_names
@@ -108,6 +109,8 @@ class Monitor:
         self._last_updates = {"g": 0, "d": 0}
         self._sent_outcome = Outcome()
         self._step = 0
+        self._derived: set[str] = set()
+        """Series that were derived since the start of the process."""
         self._unsent: list[Readings] = []
         self._clean_names: set[str] = set()
 
@@ -178,6 +181,9 @@ class Monitor:
         self._unsent.append(readings)
         self.latest.update(readings.values)
         self._step = readings.step
+        if derived := derive_missing(readings.values, self.latest):
+            readings = replace(readings, values={**readings.values, **derived})
+            self._derived.update(derived)
         changed: list[Incident] = []
         measured, active, names = readings.values, self.incidents.active, tuple(readings.values)
         self._coverage.add(names, readings.step)
@@ -213,7 +219,11 @@ class Monitor:
 
     def _update_detector(self, detector: Detector, readings: Readings) -> None:
         self._results[detector.code] = None
-        self._results[detector.code] = detector.update(readings)
+        result = detector.update(readings)
+        notes = [str(series) for series in DERIVED if series.name in self._derived and series.name in detector.inputs]
+        if notes and isinstance(result, Verdict):
+            result = replace(result, explanation=" ".join([result.explanation, *notes]))
+        self._results[detector.code] = result
 
     def _rule_out(self, incident: Incident) -> dict[str, Any]:
         """Return which possible causes of an incident are absent, and which could not be judged."""
@@ -231,6 +241,11 @@ class Monitor:
     def drift(self, verdict: Mapping[str, Any]) -> None:
         """Send the verdict of a drift check to every sink."""
         self._call_sinks("drift", verdict)
+
+    @property
+    def series(self) -> Container[str]:
+        """The series that detectors were given, measured or derived."""
+        return self._coverage.spans().keys()
 
     def not_applicable(self) -> dict[str, str]:
         """Return by code what a detector needs that does not apply to this run."""

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from ganwatch.core.coverage import Span
+from ganwatch.core.derived_series import name_with_sources
 from ganwatch.core.detector import Detector, DetectorResult, NotApplicable, Verdict
 from ganwatch.core.names import name_failure
 from ganwatch.core.plain_records import read_record
@@ -190,7 +191,7 @@ def _describe_missing(detector: Detector, spans: Mapping[str, Span]) -> str:
     """Describe the inputs that were never measured and without which the detector cannot judge; empty if it can."""
     if not detector.required:
         return "" if any(name in spans for name in detector.inputs) else f"one of {', '.join(detector.inputs)}"
-    lacking = [[name for name in names if name not in spans] for names in detector.required]
+    lacking = [[name_with_sources(name) for name in names if name not in spans] for names in detector.required]
     return ", or ".join(" and ".join(names) for names in lacking) if all(lacking) else ""
 
 

@@ -124,6 +124,8 @@ register(
     _positive("tensors_with_gradient", "Parameter tensors of the network that have a gradient, be it zero.", unit="count",
               label="network", group="activity", exported=False),
     Signal("d_output", "Mean output of the discriminator.", label="batch", group="discriminator"),
+    _positive("d_output_spread", "Standard deviation of the discriminator's outputs over a batch, in runs that other tools recorded.",
+              label="batch", group="discriminator", exported=False),
     Signal("d_auc", "Probability that the discriminator ranks a real and a fake sample as its loss asks.", unit="ratio", low=0.0, high=1.0,
            group="discriminator"),
     Signal("d_margin", "Difference of the mean outputs on real and fake, in pooled standard deviations.", group="discriminator"),

@@ -65,6 +65,11 @@ def _restore(current: Any, saved: Any, name: str) -> Any:
     return _plain(saved)
 
 
+def _order_statistic(rising: list[float], q: float) -> float:
+    """Return the value at share ``q`` of values in rising order; NaN if there are none."""
+    return rising[min(int(q * len(rising)), len(rising) - 1)] if rising else math.nan
+
+
 class Streak(Stateful):
     """Counter of consecutive updates at which a condition held.
 
@@ -259,7 +264,7 @@ class Window(Stateful):
 
     def quantile(self, q: float) -> float:
         """Return the order statistic at share ``q`` in [0, 1]; NaN while empty."""
-        return self.sorted_values[min(int(q * len(self.sorted_values)), len(self.sorted_values) - 1)] if self.sorted_values else math.nan
+        return _order_statistic(self.sorted_values, q)
 
     @property
     def median(self) -> float:
@@ -342,4 +347,8 @@ class HealthyMedian(Stateful):
     @property
     def value(self) -> float:
         """The median so far; NaN while empty."""
-        return self._sorted[len(self._sorted) // 2] if self._sorted else math.nan
+        return self.quantile(0.5)
+
+    def quantile(self, q: float) -> float:
+        """Return the order statistic at share ``q`` in [0, 1]; NaN while empty."""
+        return _order_statistic(self._sorted, q)

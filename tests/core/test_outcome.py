@@ -53,10 +53,10 @@ def stub(**facts):
 @pytest.mark.parametrize(
     ("detector", "series", "reason", "last_step"),
     [
-        (stub(required=(("d_auc",),)), ALWAYS, "needs d_auc", None),
+        (stub(required=(("d_auc",),)), ALWAYS, "needs d_auc (or d_margin)", None),
         (stub(required=(("d_auc", "energy_distance"),)), ALWAYS | {"d_auc": (20, 1000)}, "needs energy_distance", None),
         (stub(required=(("d_auc",),)), ALWAYS | {"d_auc": (20, 600)}, "no d_auc since", 600),
-        (stub(required=(("d_auc", "loss/g"), ("frechet",))), ALWAYS, "needs d_auc, or frechet", None),
+        (stub(required=(("d_auc", "loss/g"), ("frechet",))), ALWAYS, "needs d_auc (or d_margin), or frechet", None),
         (stub(required=(("d_auc",), ("frechet",))), ALWAYS | {"d_auc": (20, 600), "frechet": (20, 400)}, "no d_auc since", 600),
         (stub(inputs=("d_auc", "energy_distance")), ALWAYS, "needs one of d_auc, energy_distance", None),
         (stub(inputs=("d_auc", "energy_distance")), ALWAYS | {"d_auc": (20, 300), "energy_distance": (20, 500)},

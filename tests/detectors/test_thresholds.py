@@ -89,7 +89,7 @@ DEFAULTS = {
     "GW104": {"agreement_ratio": 0.7, "min_sigmas": 4.0, "min_improvement": 0.1, "patience": 5, "confirmations": 3},
     "GW201": {
         "min_auc": 0.98, "min_auc_slow": 0.6, "slow_ratio": 0.1, "slow_ratio_to_d": 0.02, "min_distance": 0.1, "min_improvement": 0.1,
-        "window": 200,
+        "max_loss_ratio": 0.25, "min_lead_ratio": 4.0, "window": 200,
     },
     "GW202": {
         "max_auc": 0.55, "max_auc_stopped": 0.9, "max_auc_fooled": 0.1, "slow_update_ratio": 2e-4, "slow_ratio": 0.15,
@@ -252,6 +252,34 @@ D_DOMINATION = [
         but=(But(2, {"update_to_weight/g": 2.1e-4}),)),
     Row("five updates are a usual level", partial(DiscriminatorDomination, window=1),
         ((9, {**AHEAD, "update_to_weight/g": 1e-4, "update_to_weight/d": 1e-2}),), (5,), (0.75, 0.6, "d_auc", 2, 5), every=1),
+]  # fmt: skip
+
+CONTEST = {"loss/d": 1.0, "loss/g": 1.0, "d_output/real": 1.0, "d_output/fake": 0.0, "grad_norm/g": 1.0}
+BEATEN = {"loss/d": 0.24, "loss/g": 1.1}
+CRITIC = {**CONTEST, "loss/d": -1.0}
+LOST_CONTEST = [
+    Row("a small part of D's loss is left, and G's grows", DiscriminatorDomination, ((800, CONTEST), (1200, BEATEN), (1600, CONTEST)),
+        (1000, 1200), (0.24, 0.25, "loss/d", 200, 801), (0.24, 0.25, "loss/d", 200, 801), but=(
+            But(1, {"loss/d": 0.26}), But(1, {"loss/g": 1.0}), But(1, {"loss/g": 1.0, "grad_norm/g": 0.51}),
+            But(1, {"loss/g": 1.0, "grad_norm/g": 0.49}, (1000, 1200)), But(0, {"loss/d": -1.0}), But(0, LEADS),
+            But(0, {"energy_distance": 0.11}, (1000, 1200)), But(1, {"loss/d": swing(0.1, 0.1, 0.3)}),
+            But(0, {"loss/g": series(1.0, 1.2)}), But(0, dict.fromkeys(("d_output/real", "grad_norm/g")), (1000, 1200)),
+        )),
+    Row("D's lead grows, and G's loss", DiscriminatorDomination, ((800, CONTEST), (1200, {"d_output/real": 4.1, "loss/g": 1.1})), (980,),
+        (4.1, 4.0, "d_output/real", 200, 781), but=(
+            But(1, {"d_output/real": 3.9}), But(1, {"d_output/real": -4.1}), But(1, {"loss/g": 1.0}),
+            But(0, {"d_output/real": -1.0}), But(1, {"d_output/real": 1.0, "d_output/fake": -3.1}, (980,)),
+        )),
+    Row("a lead where reals are on the low side", DiscriminatorDomination,
+        ((800, {**CONTEST, "d_output/real": -1.0}), (1200, {"d_output/real": -4.1, "loss/g": 1.1})), (1000,),
+        (-4.1, -4.0, "d_output/real", 200, 801)),
+    Row("a critic's lead grows, and G's gradient falls", DiscriminatorDomination,
+        ((800, CRITIC), (1200, {"d_output/real": 4.1, "grad_norm/g": 0.49})), (1000,), (4.1, 4.0, "d_output/real", 200, 801), but=(
+            But(1, {"grad_norm/g": 0.51}), But(1, {"grad_norm/g": 1.0, "loss/g": 9.0}), But(1, {"d_output/real": 1.0, "loss/d": -0.1}),
+        )),
+    Row("distances that have ended", DiscriminatorDomination,
+        ((400, {**CONTEST, **LEADS}), (1800, dict.fromkeys(LEADS)), (2400, BEATEN)), (2000,), (0.24, 0.25, "loss/d", 200, 1801),
+        but=(But(1, LEADS), But(1, {}, until=1000), But(1, {}, (1420,), until=1200))),
 ]  # fmt: skip
 
 HELD_OUT = {"d_heldout_auc": 0.52, "d_heldout_error": 0.03, "d_heldout_gap": 0.1, "d_auc": 0.8}
@@ -746,6 +774,20 @@ VANISHING = [
         )),
 ]  # fmt: skip
 
+ALONE = {"grad_norm/g": 1.0, "loss/g": swing(0.9, 1.0, 1.1)}
+RESTS = {"grad_norm/g": 0.09, "loss/g": swing(0.991, 1.0, 1.009)}
+FAINT_ALONE = [
+    Row("faint, and the loss rests", VanishingGradients, ((1000, ALONE), (1400, RESTS), (1800, ALONE)), (1200, 1400),
+        (0.09, 0.1, "grad_norm/g", 200, 1020), (0.09, 0.1, "grad_norm/g", 200, 1220), but=(
+            But(1, {"grad_norm/g": 0.11}), But(1, {"loss/g": swing(0.989, 1.0, 1.011)}), But(1, {"loss/g": None}),
+            But(1, {"update_to_weight/g": 2e-3}), But(1, {"grad_first_to_last/g": 0.3}), But(0, {}, until=80),
+            But(0, {}, (600, 1400), until=300),
+        )),
+    Row("faint, and the scores of fakes rest", VanishingGradients,
+        ((1000, {"grad_norm/g": 1.0, "d_output/fake": swing(-0.1, 0.0, 0.1)}),
+         (1400, {"grad_norm/g": 0.09, "d_output/fake": swing(-0.009, 0.0, 0.009)})), (1200,), (0.09, 0.1, "grad_norm/g", 200, 1020)),
+]  # fmt: skip
+
 SETTLED = {"fake_shift": 0.15, "energy_distance": 0.005, "d_auc": 0.41, "pairwise_ratio": 0.16}
 SWINGS = {"fake_shift": 0.41, "energy_distance": swing(0.031, 0.07, 0.131)}
 PACED = {"update_to_weight/g": 2e-3, "update_to_weight/d": 1e-3}
@@ -788,6 +830,7 @@ OSCILLATION = [
 ROWS = [
     *BAD_BATCH, *DATA_DRIFT, *D_DOMINATION, *OVERFITTING, *explosions("g"), *explosions("d"), *G_DOMINATION, *LATENTS, *MEMORISATION,
     *COLLAPSE, *DROPPING, *CONDITIONING, *NON_FINITE, *REGRESSION, *RANGES, *REPEATS, *STALLS, *VANISHING, *OSCILLATION,
+    *LOST_CONTEST, *FAINT_ALONE,
     *COLLAPSE, *DROPPING, *CONDITIONING, *MISMATCH, *NON_FINITE, *REGRESSION, *RANGES, *STALLS, *VANISHING, *OSCILLATION,
 ]  # fmt: skip
 
@@ -804,6 +847,8 @@ def test_an_alarm_begins_and_ends_where_it_should(row: Row) -> None:
 
 READY = [  # readings, steps between them, first step at which it can judge, an input without which it cannot
     (DiscriminatorDomination, LEADS, 20, 400, "energy_distance"),
+    (DiscriminatorDomination, {"loss/d": 1.0, "loss/g": 1.0}, 20, 420, "loss/g"),
+    (DiscriminatorDomination, {name: value for name, value in CRITIC.items() if name != "loss/g"}, 20, 420, "grad_norm/g"),
     (DiscriminatorOverfitting, HELD_OUT, 100, 300, "d_heldout_error"),
     (ExplodingGradients, {"grad_norm/g": 1.0, "grad_norm/d": 1.0}, 1, 6, "grad_norm/d"),
     (GeneratorDomination, CHANCE, 10, 100, "update_to_weight/d"),
@@ -818,6 +863,7 @@ READY = [  # readings, steps between them, first step at which it can judge, an 
     (RepeatedBatches, ANEW, 10, 110, "batches_repeated/real"),
     (Stall, MOVES, 20, 200, "energy_distance"),
     (VanishingGradients, LEARNS, 20, 60, "grad_norm/g"),
+    (VanishingGradients, {"grad_norm/g": 1.0, "loss/g": 1.0}, 20, 600, "loss/g"),
     (Oscillation, SETTLED, 20, 200, "fake_shift"),
 ]
 
@@ -842,6 +888,13 @@ def test_without_held_out_samples_it_does_not_apply(cls: type[Detector], values:
     assert isinstance(detector.update(Readings(1, {"d_auc": 0.8, "frechet": 1.0})), NotApplicable)
     assert detector.update(Readings(2, values)) is None
     assert detector.update(Readings(3, {"d_auc": 0.8, "frechet": 1.0})) is None
+
+
+def test_a_negative_loss_of_d_alone_says_nothing() -> None:
+    detector, losses = DiscriminatorDomination(), {"loss/d": -1.0, "loss/g": 1.0}
+    assert isinstance(detector.update(Readings(1, losses)), NotApplicable)
+    assert isinstance(detector.update(Readings(2, {**losses, "loss/d": 1.0})), NotApplicable)
+    assert detector.update(Readings(3, {**losses, **CONTEST})) is None
 
 
 @pytest.mark.parametrize(
