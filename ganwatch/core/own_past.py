@@ -29,15 +29,17 @@ class OwnPast(Stateful):
         self._now = Window(size)
         self._before = HealthyMedian(warmup=self._now.min_values)
         self._first: int | None = None
-        self._step = 0
+        self._step = self._failing_until = 0
 
     def update(self, step: int, value: float | None, *, is_failing: bool = False) -> None:
-        """Take the value of a step. While the run is failing, nothing becomes part of the past."""
+        """Take the value of a step. What is in the window while the run is failing never becomes part of the past."""
         if not is_finite(value):
             return
         self._first, self._step = self._first or step, step
+        if is_failing:
+            self._failing_until = step + self.now.size
         if self.now.is_full:
-            self._before.update(self.now.oldest, exclude=is_failing)
+            self._before.update(self.now.oldest, exclude=step < self._failing_until)
         self.now.add(step, value)
 
     @property

@@ -263,8 +263,11 @@ LOST_CONTEST = [
             But(1, {"loss/d": 0.26}), But(1, {"loss/g": 1.0}), But(1, {"loss/g": 1.0, "grad_norm/g": 0.51}),
             But(1, {"loss/g": 1.0, "grad_norm/g": 0.49}, (1000, 1200)), But(0, {"loss/d": -1.0}), But(0, LEADS),
             But(0, {"energy_distance": 0.11}, (1000, 1200)), But(1, {"loss/d": swing(0.1, 0.1, 0.3)}),
-            But(0, {"loss/g": series(1.0, 1.2)}), But(0, dict.fromkeys(("d_output/real", "grad_norm/g")), (1000, 1200)),
+            But(0, {"loss/g": swing(0.9, 1.0, 1.15)}), But(1, {"loss/g": swing(0.9, 0.9, 1.1)}),
+            But(0, dict.fromkeys(("d_output/real", "grad_norm/g")), (1000, 1200)),
         )),
+    Row("a contest that is lost twice", DiscriminatorDomination,
+        ((800, CONTEST), (1200, BEATEN), (1600, CONTEST), (2000, BEATEN)), (1000, 1200, 1800), last=(0.24, 0.25, "loss/d", 200, 1601)),
     Row("D's lead grows, and G's loss", DiscriminatorDomination, ((800, CONTEST), (1200, {"d_output/real": 4.1, "loss/g": 1.1})), (980,),
         (4.1, 4.0, "d_output/real", 200, 781), but=(
             But(1, {"d_output/real": 3.9}), But(1, {"d_output/real": -4.1}), But(1, {"loss/g": 1.0}),
