@@ -6,7 +6,8 @@ How it is detected
     loss and D's push fakes the same way, or if D's pushes reals and fakes the same way, over several sampled steps. A batch counts if most
     of its samples agree. A D that asks for nothing any more, beyond the margins of a hinge loss or at the targets of least squares, has
     brought its scores into the order that it asked for; that order counts then. Least squares are judged by their targets. A loss that is
-    not finite asks for nothing. Streaks that end by themselves, such as those by flipped labels, make the detector wait for one twice as
+    not finite asks for nothing, nor does one without any gradient. A D that is trained on known fakes alone for a while is given them in
+    place of reals. Streaks that end by themselves, such as those by flipped labels, make the detector wait for one twice as
     long.
 
 Why it matters
@@ -41,10 +42,12 @@ from collections.abc import Iterator
 
 from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severity, Verdict
 from ganwatch.core.readings import Readings, is_finite
-from ganwatch.core.statistics import Stateful
+from ganwatch.core.statistics import Lasting, Stateful
 
 D_REAL, D_FAKE, G_FAKE, ORDER = "score_pull/d_real", "score_pull/d_fake", "score_pull/g_fake", "score_order"
-
+REALS = "reals_given"
+ALONE_STEPS = 60
+"""Steps for which D must be trained on known fakes alone."""
 
 MAX_LENGTH = 8
 """Most sampled steps in a row that are asked for, however long the fault has come and gone before."""
@@ -98,7 +101,7 @@ class FlippedObjective(Detector):
     title = "flipped objective"
     severity = Severity.PAGE
     kind = FailureKind.WIRING
-    inputs = (D_REAL, D_FAKE, G_FAKE, ORDER)
+    inputs = (D_REAL, D_FAKE, G_FAKE, ORDER, REALS)
     required = ((D_FAKE, G_FAKE),)
     is_optional = True
     fire_after = 40
@@ -108,14 +111,21 @@ class FlippedObjective(Detector):
     def __init__(self, *, min_pull: float = 0.5, n_samples: int = 2) -> None:
         self.min_pull, self.n_samples = min_pull, n_samples
         self._of_g, self._of_d = _Streak(n_samples), _Streak(n_samples)
+        self._alone = Lasting(ALONE_STEPS)
         self._n_readings = 0
 
     def update(self, readings: Readings) -> DetectorResult:
-        real, fake, of_g, order = readings.select(self.inputs)
+        real, fake, of_g, order, reals = readings.select(self.inputs)
+        if is_finite(reals):
+            self._alone.update(readings.step, reals == 0.0)
+        if self._alone.holds:
+            text = "Every batch that D is trained on is known to be fake: it is given fakes in place of reals."
+            return Verdict(0.0, 1.0, REALS, ALONE_STEPS, "a fact of the loop", text, onset=self._alone.since)
         if not is_finite(fake):
             return None
         if is_finite(of_g):
             self._n_readings += 1
+        if is_finite(of_g) and of_g != 0.0:
             self._of_g.add(readings.step, self._helps_d(of_g, fake, order if is_finite(order) else 0.0))
         if is_finite(real):
             self._of_d.add(readings.step, self._is_same(real, fake))

@@ -6,8 +6,8 @@ How it is detected
     while it was ahead. And either it ranks no more pairs right than chance does while the fakes are diverse, since a collapsed generator
     fools one that is merely slow; or it has stopped altogether and is losing its lead while the generator goes on. At a good optimum chance
     is all that a discriminator reaches too, but the fakes are near the real data then. Where its weights do not move at all while the
-    generator's do, the distance is not waited for. Where nearly all pairs are ranked wrong for a whole window, it does not count how much
-    the discriminator moves.
+    generator's do, the distance is not waited for. How much the discriminator moves does not count where nearly all pairs are ranked wrong for
+    a whole window, nor where it ranks by chance for 400 steps while varied fakes are far from the reals at each of them.
 
 Why it matters
     The generator is pushed wherever a blind discriminator gives high scores. Its loss falls and looks like progress while samples get
@@ -23,8 +23,8 @@ What to do
     discriminator or a lower one for the generator; more discriminator updates; more capacity for the discriminator.
 
 Blind spots
-    A discriminator that learns at its usual rate and still ranks by chance, because it is too small or too strongly regularised. One that
-    no optimizer steps gives no reading; `status()` says so. One whose gradients are all zero since the start, at its output too, is not
+    A discriminator that learns at its usual rate and still ranks by chance is found after 400 steps only, and not if its fakes have
+    collapsed. One that no optimizer steps gives no reading; `status()` says so. One whose gradients are all zero since the start, at its output too, is not
     trained yet, by design, and is left alone; where its loss has a gradient at the output and none at the weights, reals and fakes are the
     same. Distances are taken in pixels.
 
@@ -39,14 +39,64 @@ References
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator
 
 from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severity, Verdict
 from ganwatch.core.readings import Readings
-from ganwatch.core.statistics import HealthyMedian, Window
+from ganwatch.core.statistics import HealthyMedian, Stateful, Window
 
+OUTMATCHED = (0.35, 0.65)
+"""Share of pairs ranked right between which a discriminator sees no difference, whatever it learns."""
+OUTMATCHED_DISTANCE, OUTMATCHED_WINDOW = 0.2, 400
+"""Energy distance that such a discriminator must have missed at every sampled step of so many steps."""
+MAX_APPROACH = 0.9
+"""Distance of the second half of the window against that of the first below which fakes come nearer."""
 MIN_SPREAD = 0.2
 """Pairwise distance of fakes against reals below which a discriminator that is fooled has a collapsed generator before it."""
+
+
+class _Outmatched(Stateful):
+    """A discriminator that learns and sees no difference for long, although fakes are varied and far from the reals all the time.
+
+    Parameters
+    ----------
+    min_diversity : float, ratio
+        Pairwise distance of fakes against reals at the least.
+    """
+
+    def __init__(self, min_diversity: float) -> None:
+        self.min_diversity = min_diversity
+        self._auc, self._distance, self._diversity = (Window(OUTMATCHED_WINDOW) for _ in range(3))
+
+    def add(self, step: int, auc: float | None, distance: float | None, diversity: float | None) -> None:
+        """Add the readings of a step."""
+        for window, value in ((self._auc, auc), (self._distance, distance), (self._diversity, diversity)):
+            if value is not None:
+                window.add(step, value)
+
+    def find(self, step: int) -> Verdict | None:
+        """Return the verdict, if it has lasted for the whole window and fakes come no nearer."""
+        auc, distance = self._auc, self._distance
+        if not (auc.is_full and distance.is_full and self._diversity.is_full):
+            return None
+        low, high = OUTMATCHED
+        first, last = (statistics.median(half) for half in (distance.values[: len(distance) // 2], distance.values[len(distance) // 2 :]))
+        sees_nothing = low < auc.quantile(0.25) and auc.quantile(0.75) < high
+        is_far = distance.low >= OUTMATCHED_DISTANCE and last >= MAX_APPROACH * first
+        if not (sees_nothing and is_far and self._diversity.median >= self.min_diversity):
+            return None
+        return Verdict(
+            value=auc.median,
+            threshold=high,
+            signal="d_auc",
+            window=OUTMATCHED_WINDOW,
+            origin="ranking by chance; the distance of the fakes in the same steps",
+            explanation=f"D ranks {auc.median:.0%} of pairs right, which is chance, while the distance of fakes to reals is {last:.2f} and "
+            f"was {first:.2f}: it sees no difference where there is one.",
+            onset=max(1, step - OUTMATCHED_WINDOW + 1),
+            advice="look at what D gets as real and as fake, and whether it has the capacity to tell them apart",
+        )
 
 
 class GeneratorDomination(Detector):
@@ -88,7 +138,9 @@ class GeneratorDomination(Detector):
     title = "generator domination"
     severity = Severity.TICKET
     kind = FailureKind.BALANCE
-    inputs = ("d_auc", "update_to_weight/d", "update_to_weight/g", "pairwise_ratio", "energy_distance", "zero_gradient/d", "output_gradient/d")
+    inputs = (
+        "d_auc", "update_to_weight/d", "update_to_weight/g", "pairwise_ratio", "energy_distance", "zero_gradient/d", "output_gradient/d",
+    )  # fmt: skip
     required = (("d_auc", "update_to_weight/d"),)
     fire_after = 40
     tunable = {
@@ -124,6 +176,7 @@ class GeneratorDomination(Detector):
         self._diversity = Window(window)
         self._distance = Window(window)
         self._distance_before = Window(window)
+        self._outmatched = _Outmatched(min_diversity)
         self._healthy_d_updates = HealthyMedian(warmup=5)
         self._onset: int | None = None
         self._is_untrained: bool | None = None
@@ -144,6 +197,7 @@ class GeneratorDomination(Detector):
             if self._distance.is_full:
                 self._distance_before.add(readings.step, self._distance.oldest)
             self._distance.add(readings.step, distance)
+        self._outmatched.add(readings.step, auc, distance, diversity)
         if not (self._auc.is_full and self._d_updates.is_full):
             return None
         ranked, d_change, g_change = self._auc.median, self._d_updates.median, self._g_updates.median
@@ -160,7 +214,7 @@ class GeneratorDomination(Detector):
         at_rest = stopped and self._d_updates.high < 0.01 * self.stopped_ratio * limit
         poor = self._distance_before.is_full and now >= self.min_distance and now >= (1.0 - self.min_improvement) * before
         if not (at_rest or (poor and (blind or stopped or fooled))):
-            return None
+            return self._outmatched.find(readings.step)
         return Verdict(
             value=ranked,
             threshold=self.max_auc_stopped if stopped else self.max_auc if blind else self.max_auc_fooled,

@@ -87,6 +87,8 @@ class _Agreement(Stateful):
         self._weak_streak = Streak(detector.confirmations)
         self._was_obeyed = self._was_better = False
         """True if labels were obeyed at some evaluation, and if agreement was better than chance at some."""
+        self._levels: list[float] = []
+        """Agreement at the latest evaluations."""
         self._chance_steps: list[int] = []
         """Steps of the evaluations in a row at which agreement was no better than chance."""
         self._shown_streak = 0
@@ -106,7 +108,7 @@ class _Agreement(Stateful):
         chance_bound = chance + CHANCE_SHARE * (real - chance)
         self._update_chance(
             readings.step,
-            is_chance=fake + self.min_sigmas / math.sqrt(self.patience) * error < chance_bound,
+            is_chance=fake + self.min_sigmas / math.sqrt(self.patience) * error < chance_bound and not self._rises(fake, error),
             shows_labels=bool(modes) and missing is not None and missing <= MAX_MISSING_SHARE * (modes or 0.0),
         )
         self._was_obeyed = self._was_obeyed or fake >= threshold
@@ -124,6 +126,11 @@ class _Agreement(Stateful):
             onset=self._find_onset() if is_ignored else None,
             explanation=f"{fake:.0%} of the generated samples have the requested label, {real:.0%} of the real ones theirs.",
         )
+
+    def _rises(self, fake: float, error: float) -> bool:
+        """Return True if agreement is clearly higher than ``patience`` evaluations before, so that it is being learned."""
+        self._levels = [*self._levels, fake][-self.patience :]
+        return fake > self._levels[0] + self.min_sigmas * error
 
     def _find_onset(self) -> int:
         """Return the first step if samples of most labels never had the requested one, else that of the streak's first evaluation."""

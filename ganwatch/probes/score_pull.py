@@ -35,6 +35,7 @@ class ScorePull(Probe):
     name = "score_pull"
     signals = ("score_pull", "score_order")
     every = 20
+    early_every = 5
     is_paced = True
     needs_output_grads = True
 

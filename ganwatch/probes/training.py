@@ -1,4 +1,4 @@
-"""Learning rates and batch sizes."""
+"""Learning rates, batch sizes, and whether D is given reals."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from ganwatch.core.probe import Probe
 
 
 class Training(Probe):
-    """Learning rates and batch sizes, which the loop itself sets."""
+    """What the loop itself sets: learning rates, batch sizes, and the batches that the discriminator is trained on."""
 
     name = "training"
-    signals = ("learning_rate", "batch_size")
+    signals = ("learning_rate", "batch_size", "reals_given")
     every = 20
 
     def read(self, step: StepView) -> dict[str, Any]:
@@ -21,4 +21,7 @@ class Training(Probe):
             batch = step.batch(origin)
             if batch is not None:
                 values[f"batch_size/{origin}"] = float(len(batch))
+        origins = {call.origin for call in step.calls if call.network == "d" and not call.in_g_phase and call.has_graph}
+        if origins:
+            values["reals_given"] = float(origins != {"fake"})
         return values
