@@ -54,5 +54,5 @@ class DiscriminatorCadence:
         if samples_updates:
             self._samples_without_update = 0 if is_updated else self._samples_without_update + 1
         if self._samples_without_update >= MAX_SAMPLES_WITHOUT_UPDATE and self._last_update > 0:
-            self.shift = (self.shift + step.index - self._last_update) % MAX_CADENCE
+            self.shift = -self._last_update % MAX_CADENCE  # so that this update was at a multiple of all default cadences
             self._samples_without_update = 0

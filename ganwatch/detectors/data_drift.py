@@ -73,7 +73,7 @@ class _Rise(Stateful):
         if not is_far:
             self._since = None
         elif self._since is None and came_at_once:
-            self._since = max(1, step - 2 * INTERVAL + 1)
+            self._since = max(1, step - INTERVAL + 1)
         return self._since if self._streak.update(self._since is not None) else None
 
 

@@ -6,8 +6,8 @@ How it is detected
     while it was ahead. And either it ranks no more pairs right than chance does while the fakes are diverse, since a collapsed generator
     fools one that is merely slow; or it has stopped altogether and is losing its lead while the generator goes on. At a good optimum chance
     is all that a discriminator reaches too, but the fakes are near the real data then. Where its weights do not move at all while the
-    generator's do, the distance is not waited for. How much the discriminator moves does not count where nearly all pairs are ranked wrong for
-    a whole window, nor where it ranks by chance for 400 steps while varied fakes are far from the reals at each of them.
+    generator's do, the distance is not waited for. How much the discriminator moves does not count where nearly all pairs are ranked wrong
+    for a whole window, nor where it ranks by chance for 400 steps while varied fakes are far from the reals at each of them.
 
 Why it matters
     The generator is pushed wherever a blind discriminator gives high scores. Its loss falls and looks like progress while samples get
@@ -24,9 +24,9 @@ What to do
 
 Blind spots
     A discriminator that learns at its usual rate and still ranks by chance is found after 400 steps only, and not if its fakes have
-    collapsed. One that no optimizer steps gives no reading; `status()` says so. One whose gradients are all zero since the start, at its output too, is not
-    trained yet, by design, and is left alone; where its loss has a gradient at the output and none at the weights, reals and fakes are the
-    same. Distances are taken in pixels.
+    collapsed. One that no optimizer steps gives no reading; `status()` says so. One whose gradients are all zero since the start, at its
+    output too, is not trained yet, by design, and is left alone; where its loss has a gradient at the output and none at the weights, reals
+    and fakes are the same. Distances are taken in pixels.
 
 Calibration
     On the final part of the corpus it fired on 24 of the 24 runs whose failure it names, and on 0 of 216 healthy ones

@@ -7,7 +7,8 @@ How it is detected
     evaluation. Agreement no better than chance counts while the distance still falls: over five evaluations in a row whose samples
     show at least half of the labels, over three if the labels were obeyed before, and over ten in any case. Agreement far below chance
     counts after two online evaluations, because fakes then have other labels than requested. Reals that share their label with the most
-    similar ones no more often than by chance have labels that tell nothing about them; this takes three labels or more.
+    similar ones no more often than by chance have labels that tell nothing about them; this takes three labels or more, and samples that
+    have near neighbours at all, unlike noise. Agreement that rises is being learned and does not count as chance.
 
 Why it matters
     A request for one label gives samples of another; balanced conditions give no balanced samples.
@@ -23,7 +24,8 @@ What to do
 Blind spots
     Needs labels from the loop: integers or one-hot, beside latents, and beside real samples in the discriminator's call or in the loader's
     batch. Chance is one in as many labels as there are; where one label is far more frequent than the others, it is more, and only the end
-    of the improvement counts. Labels that cannot be told from the pixels at all look like shuffled ones.
+    of the improvement counts. Labels of samples that are grouped, but not by
+    their labels, look like shuffled ones.
 
 Calibration
     It is judged on the conditional trainings of `tests/wiring` (`python tests/wiring/main.py`).
@@ -55,6 +57,8 @@ SERIES = {
     ),
 }  # fmt: skip
 """Inputs of each tier of quality: agreement, its error, that of reals, distance, modes, and missing ones."""
+RISE_SIGMAS = 2.5
+"""Standard errors above that of ``patience`` evaluations before from which agreement is being learned."""
 COMPARED = tuple(
     f"online_label_{what}/{batch}" for batch in ("fake", "real") for what in ("agreement", "agreement_error", "chance")
 )
@@ -130,7 +134,7 @@ class _Agreement(Stateful):
     def _rises(self, fake: float, error: float) -> bool:
         """Return True if agreement is clearly higher than ``patience`` evaluations before, so that it is being learned."""
         self._levels = [*self._levels, fake][-self.patience :]
-        return fake > self._levels[0] + self.min_sigmas * error
+        return fake > self._levels[0] + RISE_SIGMAS * error
 
     def _find_onset(self) -> int:
         """Return the first step if samples of most labels never had the requested one, else that of the streak's first evaluation."""

@@ -25,6 +25,8 @@ MIN_TOLD_LABELS = 0.75
 """Share of reals whose label their neighbours tell, from which labels are modes."""
 MIN_COLUMN_SCALE = 0.1
 """Standard deviation of a column of vectors, against the median of those that vary, below which it counts as that large."""
+MAX_NEIGHBOUR_RATIO = 0.5
+"""Distance to the nearest neighbour against the usual one below which samples are grouped; about 0.66 for noise in 32 dimensions."""
 MIN_RELATIVE_SPREAD = 1e-5
 """Standard deviation of a column against its largest value below which it is constant but for rounding."""
 
@@ -120,6 +122,14 @@ class OnlineReference:
     def has_label_modes(self) -> bool:
         """True if modes are labels."""
         return not len(self.centres)
+
+    @cached_property
+    def has_neighbours(self) -> bool:
+        """True if samples lie much nearer to their nearest neighbour than to others, so that similar ones can tell a label."""
+        distances = torch.cdist(self.points, self.points)
+        distances.fill_diagonal_(torch.inf)
+        nearest, usual = distances.amin(1).median(), distances.median()
+        return bool(nearest < MAX_NEIGHBOUR_RATIO * usual)
 
     @property
     def modes(self) -> int:

@@ -184,7 +184,9 @@ class OnlineQuality(Probe):
             if self._has_requests:
                 one = reference.real if origin == "real" else replace(pooled, vectors=pooled.vectors[0])
                 produced = one.by_mode if reference.has_label_modes else reference.real.by_request
-                agreement = measure_agreement(one) | {"online_label_chance": measure_chance(one.by_request, produced)}
+                agreement = measure_agreement(one)
+                if origin == "fake" or reference.has_neighbours:
+                    agreement["online_label_chance"] = measure_chance(one.by_request, produced)
                 values |= {f"{name}/{origin}": value for name, value in agreement.items()}
         return values
 

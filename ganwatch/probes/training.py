@@ -9,7 +9,7 @@ from ganwatch.core.probe import Probe
 
 
 class Training(Probe):
-    """What the loop itself sets: learning rates, batch sizes, and the batches that the discriminator is trained on."""
+    """Learning rates, batch sizes, and whether the discriminator is given reals, as the loop itself sets them."""
 
     name = "training"
     signals = ("learning_rate", "batch_size", "reals_given")

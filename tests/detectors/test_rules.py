@@ -12,6 +12,7 @@ from ganwatch.core.detector import Detector
 from ganwatch.core.readings import Readings
 from ganwatch.detectors.discriminator_domination import DiscriminatorDomination
 from ganwatch.detectors.exploding_gradients import ExplodingGradients
+from ganwatch.detectors.flipped_objective import FlippedObjective
 from ganwatch.detectors.generator_domination import GeneratorDomination
 from ganwatch.detectors.memorisation import CopiedSamples
 from ganwatch.detectors.mode_collapse import ModeCollapse
@@ -63,6 +64,7 @@ SWINGS: Values = {"fake_shift": 0.75, "energy_distance": between(0.02, 0.13)}
 PACED = {"update_to_weight/g": 2e-3, "update_to_weight/d": 1e-3}
 EXPLODES = {"update_to_weight/g": 1.2, "update_to_weight/d": 1e-3, "weight_norm/g": 10.0, "weight_norm/d": 20.0}
 PACE = {"d_auc": 0.75, "energy_distance": 0.02, "update_to_weight/g": 2e-3, "update_to_weight/d": 1e-3, "pairwise_ratio": 1.0}
+UNTRAINED = {**PACE, "d_auc": 0.5, "energy_distance": 0.5, "update_to_weight/d": 0.0, "zero_gradient/d": 1.0}
 THINNER = {"pairwise_ratio": 0.5, "vendi_ratio": 0.9, "energy_distance": 0.2}
 WIDE = {"pairwise_ratio": 1.8, "energy_distance": 0.05}
 NARROW = {"data_min/real": 0.0, "data_max/real": 0.2, "data_min/fake": -0.1}
@@ -111,7 +113,17 @@ ROWS = [
     Row("copies", CopiedSamples, DISTINCT, COPIES, within(60)),
     Row("few samples that look like copies", CopiedSamples, {**DISTINCT, "vendi_ratio": 0.1}, COPIES, None),
     Row("a discriminator that is fooled", GeneratorDomination, {**PACE, "energy_distance": 0.3}, {"d_auc": 0.02}, within(200)),
-    Row("one that ranks half of the pairs wrong", GeneratorDomination, {**PACE, "energy_distance": 0.3}, {"d_auc": 0.5}, None),
+    Row("one that ranks half of the pairs wrong", GeneratorDomination, {**PACE, "energy_distance": 0.3}, {"d_auc": 0.5},
+        range(CAUSE + 300, CAUSE + 420)),
+    Row("the same near the reals", GeneratorDomination, {**PACE, "energy_distance": 0.19}, {"d_auc": 0.5}, None),
+    Row("the same with fakes that are alike", GeneratorDomination, {**PACE, "energy_distance": 0.3, "pairwise_ratio": 0.4},
+        {"d_auc": 0.5}, None),
+    Row("the same while it gets better", GeneratorDomination, {**PACE, "energy_distance": lambda step: 0.9 * 0.9 ** (step / 150)},
+        {"d_auc": 0.5}, None),
+    Row("gradients that cancel out", GeneratorDomination, UNTRAINED, {"output_gradient/d": 0.5}, within(200)),
+    Row("a loss that has not begun", GeneratorDomination, UNTRAINED, {"output_gradient/d": 0.0}, None),
+    Row("fakes in place of reals", FlippedObjective, {"reals_given": 1.0}, {"reals_given": 0.0}, within(80)),
+    Row("reals now and then", FlippedObjective, {"reals_given": 1.0}, {"reals_given": lambda step: float(step % 60 == 0)}, None),
     Row("a generator held back", DiscriminatorDomination, PACE, {"update_to_weight/g": 1e-5}, within(300)),
     Row("both held back", DiscriminatorDomination, PACE, {"update_to_weight/g": 1e-5, "update_to_weight/d": 5e-6}, None),
     Row("a discriminator at rest", GeneratorDomination, PACE, {"update_to_weight/d": 0.0}, within(200)),

@@ -222,6 +222,7 @@ BAD_BATCH = [
 ]  # fmt: skip
 
 SHOWN = {"online_share_missing/real": 0.0, "online_modes_missing/real": 2.0, "online_modes": 25.0}
+UNMOVED = {"online_frechet/real": 0.01, "online_frechet_error/real": 0.005}
 DATA_DRIFT = [
     Row("a score above one", DataDrift, ((300, {"drift_score": 1.01, "drift_effect": 0.2}),), (100,), (1.01, 1.0, "drift_score", 1, None),
         every=100, but=(But(0, {"drift_score": 0.99}), But(0, {"drift_effect": math.nan}), But(0, {"drift_score": math.inf}))),
@@ -229,6 +230,12 @@ DATA_DRIFT = [
         (0.051, 0.05, "online_share_missing/real", 300, 501), every=100, but=(
             But(1, {"online_share_missing/real": 0.101}, (700,)), But(1, {"online_share_missing/real": 0.099}, (800,)),
             But(1, {"online_share_missing/real": 0.049}), But(1, {"online_share_missing/real": 0.051}, until=700),
+        )),
+    Row("reals that have moved at once", DataDrift, ((480, UNMOVED), (1000, {"online_frechet/real": 0.11})), (640,),
+        (0.11, 0.1, "online_frechet/real", 160, 481), every=80, but=(
+            But(1, {"online_frechet/real": 0.099}), But(1, {"online_frechet_error/real": 0.0184}), But(0, {"online_frechet/real": 0.0331}),
+            But(1, {"online_frechet/real": 0.11}, until=560),
+            But(1, {"online_frechet/real": lambda step: 0.02 * 1.3 ** ((step - 480) / 80)}, until=1400),
         )),
 ]  # fmt: skip
 
@@ -571,6 +578,10 @@ DROPPING = [
 
 LABELLED = {"label_agreement/fake": 0.9, "label_agreement_error/fake": 0.01, "label_agreement/real": 0.9, "frechet": 1.0}
 IGNORED = {**LABELLED, "label_agreement/fake": 0.1, "frechet": FALLS, "modes": 10.0, "modes_missing": 5.0}
+OTHER = {
+    "online_label_agreement/fake": 0.03, "online_label_agreement_error/fake": 0.01, "online_label_chance/fake": 0.1,
+    "online_label_agreement/real": 0.9, "online_label_agreement_error/real": 0.02, "online_label_chance/real": 0.1,
+}  # fmt: skip
 CONDITIONING = [
     Row("labels are not those requested", WeakConditioning, ((1000, LABELLED), (1500, {"label_agreement/fake": 0.58})), (1300,),
         (0.58, 0.63, "label_agreement/fake", 201, None), (0.58, 0.63, "label_agreement/fake", 201, None), every=100, but=(
@@ -590,7 +601,18 @@ CONDITIONING = [
             But(0, {"label_agreement/fake": 0.29}), But(0, {"label_agreement/fake": 0.28}, (500,)),
             But(0, {"label_agreement_error/fake": 0.12}), But(0, {"label_agreement/real": 0.12}),
             But(0, {"modes_missing": 6.0}, (1000,)), But(0, {"modes": None}, (1000,)),
-            But(0, {"label_agreement/fake": lambda step: min(0.9, step / 3000)}, (500, 800)),
+            But(0, {"label_agreement/fake": lambda step: min(0.9, step / 3000)}),
+        )),
+    Row("fakes have other labels than requested", WeakConditioning, ((960, OTHER),), (160,),
+        (0.03, 0.075, "online_label_agreement/fake", 81, 80), every=80, but=(
+            But(0, {"online_label_agreement/fake": 0.06}), But(0, {"online_label_agreement_error/fake": 0.023}),
+            But(0, {"online_label_chance/fake": 0.06}), But(0, {"online_label_agreement/fake": 0.03}, until=80),
+        )),
+    Row("labels tell nothing about the reals", WeakConditioning,
+        ((960, {**OTHER, "online_label_agreement/real": 0.13, "online_label_agreement/fake": 0.5}),), (240,),
+        (0.13, 0.14, "online_label_agreement/real", 240, 1), every=80, but=(
+            But(0, {"online_label_agreement/real": 0.141}), But(0, {"online_label_chance/real": None}),
+            But(0, {"online_label_chance/real": 0.36, "online_label_agreement/real": 0.36}),
         )),
     Row("labels are ignored from a step on", WeakConditioning,
         ((600, {**IGNORED, "label_agreement/fake": 0.7}), (1500, {"label_agreement/fake": 0.1})), (900,),

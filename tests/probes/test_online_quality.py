@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 from ganwatch.capture.step import Call, Step, StepView
 from ganwatch.evaluation.batch_sums import BatchSums
 from ganwatch.evaluation.labels import read_requested_labels
-from ganwatch.evaluation.online_reference import Projection
+from ganwatch.evaluation.online_reference import OnlineReference, Projection
 from ganwatch.metrics.online import find_missing
 from ganwatch.probes.online_quality import INTERVAL, OnlineQuality, measure_distances, pool_parts
 
@@ -109,6 +109,24 @@ def test_requested_labels_are_compared_with_those_that_were_made(arguments, agre
         assert found["online_label_agreement/fake"] == pytest.approx(agreement, abs=0.05)
         assert found["online_label_agreement/real"] == pytest.approx(0.96, abs=0.04)
         assert found["online_label_agreement_error/fake"] == pytest.approx((agreement * (1.0 - agreement) / 512) ** 0.5, abs=0.004)
+
+
+def test_chance_is_that_of_unrelated_labels_and_unknown_for_noise():
+    found = feed_labels(of_reals=SHUFFLED, of_fakes=LABELS)
+    assert [found[f"online_label_chance/{side}"] for side in ("fake", "real")] == pytest.approx([0.1, 0.1], abs=0.01)
+    told = feed_labels(of_reals=LABELS, of_fakes=LABELS)
+    assert told["online_label_chance/fake"] == pytest.approx(0.1, abs=0.01)
+    noise = OnlineReference(torch.randn(512, 64, generator=torch.Generator().manual_seed(0)), LABELS[:512])
+    digits = OnlineReference(DIGITS[:512].flatten(1), LABELS[:512])
+    assert (noise.has_neighbours, digits.has_neighbours) == (False, True)
+
+
+def test_a_common_mode_is_missed_by_the_newest_batches_before_all_of_them_lack_it():
+    fewer = DIGITS[LABELS > 0]
+    found = watch(OnlineQuality(), every(20, 1600), lambda _: DIGITS, lambda step: DIGITS if step <= 800 else fewer, batch=32, labels=LABELS)
+    missing = [step for step, values in found.items() if values["online_modes_missing/fake"] and step > 700]
+    assert missing[0] <= 880 + INTERVAL  # all that are pooled have come by step 1,100
+    assert all(values["online_modes_missing/fake"] == 0.0 for step, values in found.items() if step <= 800)
 
 
 def test_labels_are_modes_where_similar_reals_tell_them():

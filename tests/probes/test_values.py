@@ -218,7 +218,11 @@ def test_every_probe_gives_nothing_for_an_empty_step_and_only_its_own_signals(cl
 
 def test_what_the_loop_set():
     step = StepView(Step(40, calls=[*seen(draw(8, 4), draw(6, 4)).calls], learning_rates={"g": 0.1, "d": 0.2}))
-    assert Training().read(step) == {"learning_rate/g": 0.1, "learning_rate/d": 0.2, "batch_size/real": 8.0, "batch_size/fake": 6.0}
+    rates = {"learning_rate/g": 0.1, "learning_rate/d": 0.2}
+    assert Training().read(step) == rates | {"batch_size/real": 8.0, "batch_size/fake": 6.0, "reals_given": 1.0}
+    fakes = [call for call in step.calls if call.origin == "fake"]
+    assert Training().read(StepView(Step(40, calls=fakes)))["reals_given"] == 0.0
+    assert "reals_given" not in Training().read(StepView(Step(40)))
 
 
 def test_a_batch_without_a_finite_value_has_no_range_and_no_variety():

@@ -96,3 +96,18 @@ def test_old_batches_are_dropped_by_number_and_by_size(batch_origin):
     for samples in large:
         batch_origin.remember("fake", samples)
     assert [batch_origin.identify(samples) for samples in large] == [UNKNOWN, *[[("fake", ALL_SAMPLES)]] * 3]
+
+
+@pytest.mark.parametrize("fakes_first", [True, False])
+def test_fakes_beside_samples_that_nobody_knows_are_told_apart(batch_origin, fakes_first):
+    fake, other, loaded = batch(4, 1), batch(4, 2), batch(4, 3)
+    batch_origin.sample_shape = fake.shape[1:]
+    batch_origin.remember("fake", fake)
+    batch_origin.remember("real", loaded)
+    halves = [("fake", fake.clone()), ("unknown", other)]
+    halves = halves if fakes_first else halves[::-1]
+    parts = batch_origin.identify(torch.cat([samples for _, samples in halves]))
+    assert parts == [(halves[0][0], slice(0, 4)), (halves[1][0], slice(4, 8))]
+    mixed = torch.cat([loaded[:3], other[:1], fake])  # one of the loader's samples was replaced
+    assert batch_origin.identify(mixed) == [("unknown", slice(0, 4)), ("fake", slice(4, 8))]
+    assert batch_origin.identify(torch.cat([fake[:2], other, fake[2:]])) == UNKNOWN
