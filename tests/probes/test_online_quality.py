@@ -123,7 +123,7 @@ def test_chance_is_that_of_unrelated_labels_and_unknown_for_noise():
 
 def test_a_common_mode_is_missed_by_the_newest_batches_before_all_of_them_lack_it():
     fewer = DIGITS[LABELS > 0]
-    found = watch(OnlineQuality(), every(20, 1600), lambda _: DIGITS, lambda step: DIGITS if step <= 800 else fewer, batch=32, labels=LABELS)
+    found = watch(OnlineQuality(), every(20, 1600), lambda _: DIGITS, lambda at: DIGITS if at <= 800 else fewer, batch=32, labels=LABELS)
     missing = [step for step, values in found.items() if values["online_modes_missing/fake"] and step > 700]
     assert missing[0] <= 880 + INTERVAL  # all that are pooled have come by step 1,100
     assert all(values["online_modes_missing/fake"] == 0.0 for step, values in found.items() if step <= 800)
