@@ -359,7 +359,8 @@ class Observer:
         """Continue from a saved state."""
         self._recorder.load_state_dict(state["recorder"])
         self._monitor.load_state_dict(state["monitor"])
-        self._pace.load_state_dict(state["pace"])
+        if "pace" in state:  # an earlier version saved none
+            self._pace.load_state_dict(state["pace"])
         self.gallery.load_state_dict(state["gallery"])
         for probe in self._recorder.probes:
             if probe.name in state["probes"]:

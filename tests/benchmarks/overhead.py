@@ -34,8 +34,10 @@ from ganwatch.trainer.defaults import DIGITS
 from ganwatch.trainer.module import GAN
 from ganwatch.trainer.run import fit
 
-CYCLE = 40
-"""Steps after which all probes have been sampled at the same phase again."""
+CYCLE, SHORT_CYCLE = 400, 40
+"""Steps after which all probes have been sampled at the same phase again, in quiet times; and before these, for steps that take long."""
+WARM_CYCLES = 2
+"""Cycles after which times are quiet."""
 MIN_PAIRS = 400
 """Pairs of steps that a result needs, unless time is up."""
 CASES = {
@@ -56,8 +58,8 @@ def pictures() -> TensorDataset:
 class Switch(lightning.Callback):
     """Switches observation off and on, batch by batch, in pairs of random order. It must come before ``GanWatch``."""
 
-    def __init__(self, watch: GanWatch, *, bound: float, cycles: int, seconds: float) -> None:
-        self.watch, self.bound, self.cycles, self.seconds = watch, bound, cycles, seconds
+    def __init__(self, watch: GanWatch, *, bound: float, seconds: float, cycle: int = CYCLE) -> None:
+        self.watch, self.bound, self.cycle, self.seconds = watch, bound, cycle, seconds
         self.random = random.Random(0)
         self.plan: list[bool] = []
         self.on = True
@@ -74,14 +76,14 @@ class Switch(lightning.Callback):
         now = (time.perf_counter(), time.process_time())
         if self.previous is not None:
             self.taken[self.on].append((now[0] - self.previous[0], now[1] - self.previous[1]))
-            if self.on and len(self.taken[True]) <= CYCLE:
+            if self.on and len(self.taken[True]) <= count_warm(self.cycle):
                 self.own_time_before = self.watch.observer.own_time
         if not self.plan:
             self.plan = self.random.choice([[True, False], [False, True]])
             done = len(self.taken[True])
-            if done > CYCLE and done % (CYCLE * self.cycles) == 0 and len(self.taken[False]) == done:
+            if done > count_warm(self.cycle) and done % self.cycle == 0 and len(self.taken[False]) == done:
                 gc.collect()
-                self.result = compare(self.taken, self.bound)
+                self.result = compare(self.taken, self.bound, self.cycle)
                 late = time.perf_counter() - self.began > self.seconds
                 trainer.should_stop = late or (self.result["decided"] and self.result["pairs"] >= MIN_PAIRS)
         self.turn(on=self.plan.pop(0))
@@ -102,17 +104,22 @@ class Switch(lightning.Callback):
         self.observer.attach_taps() if on else self.observer.detach_taps()
 
 
-def compare(taken: dict[bool, list[tuple[float, float]]], bound: float) -> dict[str, Any]:
+def count_warm(cycle: int) -> int:
+    """Return the pairs of steps that warm up."""
+    return cycle * (WARM_CYCLES if cycle == CYCLE else 1)
+
+
+def compare(taken: dict[bool, list[tuple[float, float]]], bound: float, cycle: int = CYCLE) -> dict[str, Any]:
     """Return ratios of step times with their 95 % intervals.
 
     The ratio of wall time is the median over pairs at the same position of the cycle, averaged over positions. Other processes disturb
     single steps, and sampled steps cost more than others. The ratio of processor time (all threads) is that of the means.
     """
-    pairs = list(zip(taken[True], taken[False], strict=True))[CYCLE:]  # the first cycle warms up
+    pairs = list(zip(taken[True], taken[False], strict=True))[count_warm(cycle) :]
     draws = random.Random(1)
     places: dict[int, list[tuple[tuple[float, float], tuple[float, float]]]] = defaultdict(list)
     for number, pair in enumerate(pairs):
-        places[number % CYCLE].append(pair)
+        places[number % cycle].append(pair)
 
     def wall(sample: dict[int, list[Any]]) -> float:
         off = statistics.median(without[0] for chosen in sample.values() for _, without in chosen)
@@ -123,7 +130,7 @@ def compare(taken: dict[bool, list[tuple[float, float]]], bound: float) -> dict[
         return sum(w[1] for w, _ in flat) / sum(o[1] for _, o in flat)
 
     if not pairs:
-        raise SystemExit(f"no complete cycle of {CYCLE} pairs of steps in the given time: ask for more --seconds")
+        raise SystemExit(f"no complete cycle of {cycle} pairs of steps in the given time: ask for more --seconds")
     found: dict[str, Any] = {"pairs": len(pairs), "step": statistics.median(o[0] for _, o in pairs)}
     for name, statistic in (("wall", wall), ("processor", processor)):
         resampled = sorted(statistic({p: draws.choices(chosen, k=len(chosen)) for p, chosen in places.items()}) for _ in range(400))
@@ -175,12 +182,12 @@ def measure_parts(seconds: float) -> bool:
     for name, left_out in rows.items():
         with tempfile.TemporaryDirectory() as folder:
             watch = GanWatch(**{"store": folder} | left_out, audit_seconds=0.0)
-            switch = Switch(watch, bound=1.0, cycles=5, seconds=seconds / len(rows))
+            switch = Switch(watch, bound=1.0, seconds=seconds / len(rows))
             train(model, data, 1_000_000, switch, watch)
         found = switch.result
         costs[name] = [1e6 * found["step"] * (ratio - 1.0) for ratio in found["wall"]]
         print("  {:12} {:6.0f} [{:.0f}, {:.0f}]".format(name, *costs[name]), end="")
-        own = (switch.observer.own_time - switch.own_time_before) / (len(switch.taken[True]) - CYCLE)
+        own = (switch.observer.own_time - switch.own_time_before) / (len(switch.taken[True]) - count_warm(CYCLE))
         print(f"    self-timed, without the taps: {1e6 * own:.0f} (mean)")
     alone, whole = costs["capture"][0], costs["and writing"][0]
     print(f"  capture alone {'within' if alone <= 100.0 else 'OVER'} 100 µs, all {'within' if whole <= 280.0 else 'OVER'} 280 µs")
@@ -192,7 +199,7 @@ def measure_step_time(name: str, seconds: float) -> bool:
     large = model["shape"][-1] > 8
     with tempfile.TemporaryDirectory() as folder:
         watch = GanWatch(store=folder, audit_seconds=0.0)
-        switch = Switch(watch, bound=bound, cycles=1 if large else 5, seconds=seconds)
+        switch = Switch(watch, bound=bound, seconds=seconds, cycle=SHORT_CYCLE if large else CYCLE)
         train(model, data, 1_000_000, switch, watch)
     found = switch.result
     print(f"\n{name}: {found['step'] * 1e3:.1f} ms a step, {found['pairs']} pairs of steps with and without, in random order")
@@ -213,7 +220,7 @@ def measure_step_time(name: str, seconds: float) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         probes = [Timed(probe, spent) for probe in default_probes()]
         watch = GanWatch(store=folder, audit_seconds=0.0, probes=probes)
-        steps = CYCLE if large else 20 * CYCLE
+        steps = SHORT_CYCLE if large else 4 * CYCLE
         train(model, data, steps, watch, Total())
     whole = found["step"] * len(total)
     own = total[-1][1]

@@ -17,7 +17,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 import torch
-from overhead import CYCLE, MIN_PAIRS, Timed, compare, pictures
+from overhead import CYCLE, MIN_PAIRS, SHORT_CYCLE, Timed, compare, count_warm, pictures
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  # as everybody calls it
 from torch.utils.data import DataLoader, Dataset, TensorDataset
@@ -138,13 +138,14 @@ def measure(name: str, bound: float, loop: Loop, seconds: float) -> bool:
     chance = random.Random(0)
     taken: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
     found: dict[str, Any] = {}
+    cycle = SHORT_CYCLE if "64x64" in name else CYCLE
     began, spent, probes = time.perf_counter(), Counter[str](), default_probes()
     with tempfile.TemporaryDirectory() as folder, ganwatch.watch(G=loop.g, D=loop.d, store=folder, audit_seconds=0.0) as watching:
         batches, on = loop.batches(), True
         loop.step(batches)
         gc.disable()
         while not (found and ((found["decided"] and found["pairs"] >= MIN_PAIRS) or time.perf_counter() - began > seconds)):
-            for _ in range(CYCLE):
+            for _ in range(cycle):
                 for wanted in chance.choice([[True, False], [False, True]]):
                     if wanted is not on:
                         switch(watching, on=wanted)
@@ -153,14 +154,14 @@ def measure(name: str, bound: float, loop: Loop, seconds: float) -> bool:
                     loop.step(batches)
                     taken[on].append((time.perf_counter() - start[0], time.process_time() - start[1]))
             gc.collect()
-            found = compare(taken, bound) if len(taken[True]) > CYCLE else {}
+            found = compare(taken, bound, cycle) if len(taken[True]) > count_warm(cycle) else {}
         gc.enable()
         if not on:
             switch(watching, on=True)
     with ganwatch.watch(G=loop.g, D=loop.d, store=None, probes=[Timed(probe, spent) for probe in probes], audit_seconds=0.0) as watching:
-        for _ in range(2 * CYCLE):
+        for _ in range(2 * cycle):
             loop.step(batches)
-        own = watching.observer.own_time / (2 * CYCLE)
+        own = watching.observer.own_time / (2 * cycle)
     print(f"\n{name}: {found['step'] * 1e3:.1f} ms a step, {found['pairs']} pairs of steps with and without")
     is_within = True
     for clock in ("wall", "processor"):
@@ -170,7 +171,7 @@ def measure(name: str, bound: float, loop: Loop, seconds: float) -> bool:
         )
         is_within = is_within and low <= bound
         print(f"  {clock:9} time ratio {ratio:.4f}  [{low:.4f}, {high:.4f}]{verdict}")
-    shares = ", ".join(f"{probe} {taken / (2 * CYCLE) / found['step']:.2%}" for probe, taken in spent.most_common())
+    shares = ", ".join(f"{probe} {taken / (2 * cycle) / found['step']:.2%}" for probe, taken in spent.most_common())
     print(f"  self-timed {own * 1e6:.0f} µs a step, {own / found['step']:.2%}; of that the probes: {shares}")
     return is_within
 
