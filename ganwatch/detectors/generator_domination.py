@@ -214,7 +214,8 @@ class GeneratorDomination(Detector):
         at_rest = stopped and self._d_updates.high < 0.01 * self.stopped_ratio * limit
         poor = self._distance_before.is_full and now >= self.min_distance and now >= (1.0 - self.min_improvement) * before
         if not (at_rest or (poor and (blind or stopped or fooled))):
-            return self._outmatched.find(readings.step)
+            both_learn = min(d_change, g_change) >= self.slow_update_ratio
+            return self._outmatched.find(readings.step) if both_learn else None
         return Verdict(
             value=ranked,
             threshold=self.max_auc_stopped if stopped else self.max_auc if blind else self.max_auc_fooled,

@@ -118,6 +118,8 @@ ROWS = [
     Row("the same near the reals", GeneratorDomination, {**PACE, "energy_distance": 0.19}, {"d_auc": 0.5}, None),
     Row("the same with fakes that are alike", GeneratorDomination, {**PACE, "energy_distance": 0.3, "pairwise_ratio": 0.4},
         {"d_auc": 0.5}, None),
+    Row("the same while neither learns", GeneratorDomination, {**PACE, "energy_distance": 0.3, "update_to_weight/g": 1e-4},
+        {"d_auc": 0.5}, None),
     Row("the same while it gets better", GeneratorDomination, {**PACE, "energy_distance": lambda step: 0.9 * 0.9 ** (step / 150)},
         {"d_auc": 0.5}, None),
     Row("gradients that cancel out", GeneratorDomination, UNTRAINED, {"output_gradient/d": 0.5}, within(200)),

@@ -74,7 +74,7 @@ def test_a_wrong_set_up_is_reported_within_fifty_updates(wrong, said, caplog):
     if wrong == "one optimizer":
         how["of_g"] = how["of_d"] = torch.optim.SGD([*g.parameters(), *d.parameters()], lr=0.01)
     if wrong == "unknown reals":
-        how["judge"] = lambda d, fake, real: d(torch.cat([fake, 2.0 * real])).chunk(2)
+        how["judge"] = lambda d, fake, real: d(torch.stack([fake, 2.0 * real], 1).flatten(0, 1)).unflatten(0, (-1, 2)).unbind(1)
     with ganwatch.watch(*given, store=None, audit_seconds=0.0) as watching:
         train(g, d, steps=60, **how)
         assert sum(re.search(said, record.getMessage()) is not None for record in caplog.records) == 1
