@@ -158,6 +158,8 @@ class _Mislabelled(Stateful):
     def __init__(self, confirmations: int) -> None:
         self._below, self._unrelated = Streak(BELOW_CONFIRMATIONS), Streak(confirmations)
         self._since: int | None = None
+        """First evaluation below chance, 1 if agreement was never better than chance."""
+        self._was_better = False
 
     def update(self, readings: Readings) -> Verdict | None:
         """Take the readings of a step."""
@@ -168,7 +170,8 @@ class _Mislabelled(Stateful):
         is_unrelated = real_chance <= MAX_CHANCE and real < real_chance + UNRELATED_SIGMAS * real_error
         bound = BELOW_CHANCE * fake_chance
         is_below = not is_unrelated and fake + BELOW_SIGMAS * fake_error < bound
-        self._since = (self._since or readings.step) if is_below else None
+        self._was_better = self._was_better or fake - BELOW_SIGMAS * fake_error > fake_chance
+        self._since = (self._since or (readings.step if self._was_better else 1)) if is_below else None
         if self._unrelated.update(is_unrelated):
             text = f"{real:.0%} of the real samples have the label of the most similar ones, which is what chance gives."
             return self._verdict(readings.step, (COMPARED[3], real, real_chance + UNRELATED_SIGMAS * real_error), 1, text)

@@ -604,9 +604,14 @@ CONDITIONING = [
             But(0, {"label_agreement/fake": lambda step: min(0.9, step / 3000)}),
         )),
     Row("fakes have other labels than requested", WeakConditioning, ((960, OTHER),), (160,),
-        (0.03, 0.075, "online_label_agreement/fake", 81, 80), every=80, but=(
+        (0.03, 0.075, "online_label_agreement/fake", 160, 1), every=80, but=(
             But(0, {"online_label_agreement/fake": 0.06}), But(0, {"online_label_agreement_error/fake": 0.023}),
             But(0, {"online_label_chance/fake": 0.06}), But(0, {"online_label_agreement/fake": 0.03}, until=80),
+        )),
+    Row("fakes get other labels from a step on", WeakConditioning,
+        ((480, {**OTHER, "online_label_agreement/fake": 0.121}), (960, {"online_label_agreement/fake": 0.03})), (640,),
+        (0.03, 0.075, "online_label_agreement/fake", 81, 560), every=80, but=(
+            But(0, {"online_label_agreement/fake": 0.119}, (640,), first=(0.03, 0.075, "online_label_agreement/fake", 640, 1)),
         )),
     Row("labels tell nothing about the reals", WeakConditioning,
         ((960, {**OTHER, "online_label_agreement/real": 0.13, "online_label_agreement/fake": 0.5}),), (240,),
