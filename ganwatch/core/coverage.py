@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ganwatch.core.pace import QUIET_FACTOR
 from ganwatch.core.plain_records import read_field
 
 MAX_GAPS = 3.0
 """Multiple of the mean distance between two readings after which a series counts as no longer measured."""
+SAMPLED_GAPS = (5.0, 45.0)
+"""Mean distances, in steps, of series of sampled steps, which come more seldom in quiet times (``core.pace``)."""
 MAX_PATTERNS = 256
 """Most different sets of series that are told apart."""
 
@@ -28,11 +31,14 @@ class Span:
     def has_ended(self, step: int) -> bool:
         """Return True if no reading came for several times the usual distance.
 
-        >>> Span(first=20, last=100, count=5).has_ended(160), Span(first=20, last=100, count=5).has_ended(161)
+        >>> Span(first=20, last=100, count=5).has_ended(340), Span(first=20, last=100, count=5).has_ended(341)
+        (False, True)
+        >>> Span(first=1, last=100, count=100).has_ended(103), Span(first=1, last=100, count=100).has_ended(104)
         (False, True)
         """
         gap = (self.last - self.first) / (self.count - 1) if self.count > 1 else float(self.first)
-        return step - self.last > MAX_GAPS * max(gap, 1.0)
+        slower = QUIET_FACTOR if SAMPLED_GAPS[0] <= gap <= SAMPLED_GAPS[1] else 1
+        return step - self.last > MAX_GAPS * slower * max(gap, 1.0)
 
 
 class Coverage:
