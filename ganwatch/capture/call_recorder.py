@@ -133,30 +133,27 @@ class CallRecorder:
             self._run(self._record_discriminator_call, module, args, kwargs, output)
 
     def _on_generator_call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        if self.is_recording and module is self._members["g"][0]:
+        is_first = module is self._members["g"][0]
+        if self.is_recording and is_first:
             self._run(self._record_generator_call, module, args, kwargs, output)
-        elif self.is_recording or self.remembers_batches:
-            self._run(self._remember_fakes, output)
-        elif self.keeps_fakes and module is self._members["g"][0]:
-            self._run(self._keep_fakes, output if self._sample is None else self._sample(output))
+        elif self.is_recording or self.remembers_batches or (self.keeps_fakes and is_first):
+            self._run(self._examine_generator_call, output, is_first)
 
-    def _remember_fakes(self, output: Any) -> Any:
-        """Remember the output of a generator, and return the samples in it."""
-        self.batch_origin.remember("fake", output)
-        samples = output
-        if self._sample is not None:
-            self.batch_origin.remember("fake", samples := self._sample(output))
-        if self.keeps_fakes:
-            self._keep_fakes(samples)
-        return samples
-
-    def _keep_fakes(self, samples: Any) -> None:
+    def _examine_generator_call(self, output: Any, is_first: bool) -> Tensor | None:
+        """Remember the output of a generator where calls are recognised by it, keep the samples of the first one, and return these."""
+        samples = output if self._sample is None else self._sample(output)
+        if self.is_recording or self.remembers_batches:
+            self.batch_origin.remember("fake", output)
+            if samples is not output:
+                self.batch_origin.remember("fake", samples)
         first = next((x for x in find_tensors(samples) if x.ndim >= 2 and x.is_floating_point()), None)
-        self.step.fakes = None if first is None else to_plain(first.detach())
+        if self.keeps_fakes and is_first:
+            self.step.fakes = None if first is None else to_plain(first.detach())
+        return first
 
     def _record_generator_call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        samples = find_tensors(self._remember_fakes(output))
-        self.batch_origin.sample_shape = next((x.shape[1:] for x in samples if x.ndim >= 2 and x.is_floating_point()), None)
+        samples = self._examine_generator_call(output, is_first=True)
+        self.batch_origin.sample_shape = None if samples is None else samples.shape[1:]
         call = build_generator_call(module, args, kwargs, output, index=self.step.index, needs_arguments=self.needs_arguments)
         add_call(self.step.calls, call)
         self.loop_facts.add_generator_call(call)

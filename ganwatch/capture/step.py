@@ -41,6 +41,8 @@ class Call:
     """True for a discriminator's call of G's phase: an input carries a graph, and D's optimizer did not step next."""
     has_graph: bool = True
     """True if the output carries a graph; a call without one does not train."""
+    is_inferred: bool = False
+    """True if the origin is no fact of the loop but follows from what the losses ask for."""
     is_reassigned: bool = False
     """True if an input carries a graph but D's optimizer stepped next, so that the call counts for D's phase."""
     precedes_d_update: bool = False

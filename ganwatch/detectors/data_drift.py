@@ -8,7 +8,7 @@ How it is detected
     The loop's own real batches are compared with the first ones as well, every 80 steps. A mode of the first reals is missing where a
     quarter of its share or less has come lately and that is no chance. Modes with a twentieth of the first reals must be missing three
     times in a row, or with a tenth of them twice. Or their Fréchet distance to the first ones, around 0 until then, has risen at once, from
-    one evaluation to the third after it. A slow rise, as of augmentation that grows, does not count.
+    one evaluation to the third after it. Neither counts after a slow rise of this distance, as by augmentation that grows.
 
 Why it matters
     The generator is as good as it was, and what it makes is out of date. Every measure against the old data stays fine. Where the loop's
@@ -49,7 +49,7 @@ DISTANCE, DISTANCE_ERROR = "online_frechet/real", "online_frechet_error/real"
 MIN_RISE, RISE_SIGMAS = 0.1, 6.0
 """Distance of the loop's latest reals to the first ones, in variances of these and in standard errors, from which they have changed."""
 MAX_BEFORE = 0.3
-"""Distance three evaluations before against that of now up to which the rise came at once."""
+"""Distance three evaluations before against that of now, or before a loss of modes against ``MIN_RISE``, up to which it was around 0."""
 MANY = 2.0
 """Lost share against the smallest that counts from which ``CONFIRMATIONS`` evaluations in a row are enough."""
 CONFIRMATIONS, FEW_CONFIRMATIONS = 2, 3
@@ -111,6 +111,8 @@ class DataDrift(Detector):
         self._streak, self._few_streak = Streak(CONFIRMATIONS), Streak(FEW_CONFIRMATIONS)
         self._onset = 0
         """First step after the last evaluation without lost modes; 0 before the first evaluation."""
+        self._has_moved = False
+        """True if the batches had left the first ones before they lost modes: these may be elsewhere then."""
         self._rise = _Rise()
 
     def update(self, readings: Readings) -> DetectorResult:
@@ -131,15 +133,16 @@ class DataDrift(Detector):
         )
 
     def _evaluate_batches(self, readings: Readings) -> Verdict | None:
-        share, missing, modes = readings.select(self.inputs[2:5])
+        share, missing, modes, distance = readings.select(self.inputs[2:6])
         if not is_finite(share):
             return None
-        is_lost = share >= self.min_lost_share
-        if not is_lost:
+        is_lost = share >= self.min_lost_share and not self._has_moved
+        if share < self.min_lost_share:
             self._onset = readings.step + 1
+            self._has_moved = is_finite(distance) and distance > MAX_BEFORE * MIN_RISE
         elif not self._onset:
             self._onset = max(1, readings.step - INTERVAL + 1)
-        many, few = self._streak.update(share >= MANY * self.min_lost_share), self._few_streak.update(is_lost)
+        many, few = self._streak.update(is_lost and share >= MANY * self.min_lost_share), self._few_streak.update(is_lost)
         if not (many or few):
             return None
         what = f"{missing:.0f} of {modes:.0f} modes" if is_finite(missing) and is_finite(modes) else "modes"

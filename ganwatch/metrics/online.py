@@ -70,3 +70,16 @@ def find_missing(real: Tensor, fake: Tensor, min_sigmas: float = MIN_SIGMAS) -> 
     expected = real * (m / n)
     sigmas = 2.0 * ((fake + 0.375).sqrt() - (expected + 0.375).sqrt()) / (1.0 + m / n).sqrt()
     return (sigmas < -min_sigmas) & (fake <= MAX_REMAINING * expected)
+
+
+def limit_expected(first: Tensor, latest: Tensor) -> Tensor:
+    """Return how many fakes of each mode are expected, shape (K,), from the counts among the first and the latest reals.
+
+    It is the number among the first reals, or less where the latest ones have surely less: what the data have lost is not missing. The
+    bound is two standard deviations of the square root of a count (Anscombe, 1948) above the latest count.
+
+    >>> limit_expected(torch.tensor([100.0, 100.0]), torch.tensor([90.0, 0.0])).round()
+    tensor([100.,   6.])
+    """
+    ratio = first.sum() / latest.sum().clamp_min(1)
+    return torch.minimum(first, ((latest + 0.375).sqrt() + 1.0).square() * ratio)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -21,7 +22,7 @@ from ganwatch.evaluation.online_reference import OnlineReference
 from ganwatch.evaluation.resolution import ResolutionWatch, SampleResolution
 from ganwatch.evaluation.tensor_state import pack, unpack
 from ganwatch.metrics.modes import MAX_EXAMPLES
-from ganwatch.metrics.online import find_missing, unbiased_frechet
+from ganwatch.metrics.online import find_missing, limit_expected, unbiased_frechet
 from ganwatch.probes.diversity import downsample
 from ganwatch.probes.precision import to_double
 from ganwatch.probes.quality_reals import MIN_SAMPLES, RealCollector, infer_range
@@ -176,9 +177,9 @@ class OnlineQuality(Probe):
         distances = measure_distances(reference.real, list(sets.values()))
         for (origin, pooled), (distance, error) in zip(sets.items(), distances, strict=True):
             values |= {f"online_frechet/{origin}": distance, f"online_frechet_error/{origin}": error}
-            expected = self._expect_modes(reference, origin, pooled)
-            if expected is not None:
-                is_missing = find_missing(expected, pooled.by_mode[0]) | self._find_newly_missing(reference, origin)
+            found = self._find_missing(reference, origin)
+            if found is not None:
+                is_missing, expected = found
                 values[f"online_modes_missing/{origin}"] = is_missing.sum().float()
                 values[f"online_share_missing/{origin}"] = (expected * is_missing).sum() / expected.sum()
             if self._has_requests:
@@ -190,34 +191,44 @@ class OnlineQuality(Probe):
                 values |= {f"{name}/{origin}": value for name, value in agreement.items()}
         return values
 
-    def _expect_modes(self, reference: OnlineReference, origin: str, pooled: BatchSums) -> Tensor | None:
-        """Return the samples of each mode that are expected, shape (K,): as among reals, or as requested; None if that is unknown."""
-        if origin == "real" or not self._has_requests:
-            return reference.real.by_mode
-        return pooled.by_request[0] if reference.has_label_modes else None
+    def _find_missing(self, reference: OnlineReference, origin: str) -> tuple[Tensor, Tensor] | None:
+        """Return for each mode whether it is missing, shape (K,), bool, and how many samples of it were expected, shape (K,).
 
-    def _find_newly_missing(self, reference: OnlineReference, origin: str) -> Tensor:
-        """Return for each mode whether hardly a sample of the newest batches belongs to it, shape (K,), bool."""
-        newest: list[tuple[int, BatchSums]] = []
-        for batch in reversed(self._recent[origin]):
-            newest.append(batch)
-            if sum(count for count, _ in newest) >= MIN_NEWEST:
+        It is missing among all batches, or surely among the newest. None if what is expected is unknown.
+        """
+        whole, newest = (self._sum_recent(origin, n_samples) for n_samples in (math.inf, MIN_NEWEST))
+        expected, expected_newest = (self._expect_modes(reference, origin, sums) for sums in (whole, newest))
+        if expected is None or expected_newest is None:
+            return None
+        is_missing = find_missing(expected, whole.by_mode) | find_missing(expected_newest, newest.by_mode, NEWEST_SIGMAS)
+        return is_missing, expected
+
+    def _expect_modes(self, reference: OnlineReference, origin: str, sums: BatchSums) -> Tensor | None:
+        """Return the samples of each mode that are expected, shape (K,): as among reals, or as requested; None if that is unknown."""
+        first = reference.real.by_mode
+        if origin == "real":
+            return first
+        if self._has_requests:
+            return sums.by_request if reference.has_label_modes else None
+        return limit_expected(first, self._sum_recent("real").by_mode) if self._recent["real"] else first
+
+    def _sum_recent(self, origin: str, n_samples: float = math.inf) -> BatchSums:
+        """Return the sums over the recent batches of an origin, or over the newest ones that have so many samples."""
+        newest: list[BatchSums] = []
+        for count, sums in reversed(self._recent[origin]):
+            newest.append(sums)
+            n_samples -= count
+            if n_samples <= 0:
                 break
-        pooled = pool_parts([sums for _, sums in newest])
-        expected = self._expect_modes(reference, origin, pooled)
-        return find_missing(expected if expected is not None else reference.real.by_mode, pooled.by_mode[0], NEWEST_SIGMAS)
+        return replace(newest[0], vectors=torch.stack([sums.vectors for sums in newest]).sum(0))
 
     def incident_samples(self, code: str, step: int, incident: str) -> SampleImages | None:
         """Return real samples of the modes that are missing among the latest fakes as evidence of GW102."""
-        reference, recent, pixels = self._reference, self._recent["fake"], self._pixels
-        if code != "GW102" or reference is None or pixels is None or not recent:
+        reference, pixels = self._reference, self._pixels
+        if code != "GW102" or reference is None or pixels is None or not self._recent["fake"]:
             return None
-        pooled = pool_parts([sums for _, sums in recent])
-        expected = self._expect_modes(reference, "fake", pooled)
-        if expected is None:
-            return None
-        is_missing = find_missing(expected, pooled.by_mode[0])
-        places = reference.find_members(is_missing, MAX_EXAMPLES)[:MAX_TILES]
+        found = self._find_missing(reference, "fake")
+        places = [] if found is None else reference.find_members(found[0], MAX_EXAMPLES)[:MAX_TILES]
         if not places:
             return None
         pixels = pixels if len(pixels) == 1 else pixels[places]

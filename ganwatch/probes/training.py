@@ -21,7 +21,7 @@ class Training(Probe):
             batch = step.batch(origin)
             if batch is not None:
                 values[f"batch_size/{origin}"] = float(len(batch))
-        origins = {call.origin for call in step.calls if call.network == "d" and not call.in_g_phase and call.has_graph}
-        if origins:
-            values["reals_given"] = float(origins != {"fake"})
+        d_phase = [call for call in step.calls if call.network == "d" and not call.in_g_phase and call.has_graph]
+        if d_phase:
+            values["reals_given"] = float(any(call.origin != "fake" or call.is_inferred for call in d_phase))
         return values

@@ -150,10 +150,10 @@ class Timed(Probe):
             if getattr(type(probe), moment) is not getattr(Probe, moment):
                 setattr(self, moment, partial(self._time, moment))
 
-    def _time(self, method: str, argument: Any) -> Any:
+    def _time(self, method: str, *arguments: Any) -> Any:
         start = time.perf_counter()
         try:
-            return getattr(self.probe, method)(argument)
+            return getattr(self.probe, method)(*arguments)
         finally:
             self.spent[self.name] += time.perf_counter() - start
 
@@ -161,9 +161,7 @@ class Timed(Probe):
         return self._time("read", step)
 
     def advance(self) -> None:
-        start = time.perf_counter()
-        self.probe.advance()
-        self.spent[self.name] += time.perf_counter() - start
+        self._time("advance")
 
 
 def train(model: dict[str, Any], data: dict[str, Any], steps: int, *callbacks: lightning.Callback) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from dataclasses import dataclass
 
+from ganwatch.core.discovery import discover
 from ganwatch.core.incidents import Incident
 from wiring import cases
 from wiring.loops import Loop
@@ -40,12 +39,7 @@ class Result:
 
 def find_cases() -> dict[str, type[Loop]]:
     """Return every case by name."""
-    found = {}
-    for module in pkgutil.iter_modules(cases.__path__):
-        members = vars(importlib.import_module(f"wiring.cases.{module.name}")).values()
-        own = [cls for cls in members if isinstance(cls, type) and issubclass(cls, Loop) and cls.__module__.endswith(module.name)]
-        found |= {cls.__name__: cls for cls in own if not cls.__name__.startswith("_")}
-    return found
+    return {cls.__name__: cls for cls in discover(cases, Loop) if not cls.__name__.startswith("_")}
 
 
 def judge(case: type[Loop], world: str, seed: int) -> Result:

@@ -98,6 +98,7 @@ class OriginFromLoss:
                     history.append(call.origin)
             elif origin != "unknown":
                 call.origin = self._confirm(history, origin)
+            call.is_inferred = call.origin != "unknown"
 
     def _find_opposite(self, unknown: Sequence[Call], fakes: Sequence[Call]) -> str:
         """Return ``real`` if the losses on all unknown batches always push scores the other way than those on the fakes beside them do."""

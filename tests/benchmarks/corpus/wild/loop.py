@@ -181,6 +181,10 @@ class Loop:
         """Return the generator's loss from scores."""
         return self.loss.g(real, fake)
 
+    def g_term(self, fake: Batch) -> Tensor | None:
+        """Return what the generator's loss asks of its samples besides their scores; None for nothing."""
+        return None
+
     def penalty(self, real: Batch, fake: Batch) -> Tensor | float:
         """Return the penalty of this step."""
         loss = self.loss
@@ -223,7 +227,8 @@ class Loop:
         scores = self.score(fake)
         with torch.no_grad():
             real = self.score(self.next_real()) if self.loss.paired else scores
-        return self.g_loss(real, scores)
+        loss, term = self.g_loss(real, scores), self.g_term(fake)
+        return loss if term is None else loss + term
 
     def d_phase(self) -> None:
         """Update the discriminator once."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from functools import cache
 
 from corpus.wild.causes.cause import Cause
+
+from ganwatch.core.discovery import discover
 
 __all__ = ["Cause", "find_causes"]
 
@@ -14,10 +14,5 @@ __all__ = ["Cause", "find_causes"]
 @cache
 def find_causes() -> dict[str, type[Cause]]:
     """Return every cause by name."""
-    found: dict[str, type[Cause]] = {}
-    for module in pkgutil.iter_modules(__path__):
-        name = f"{__name__}.{module.name}"
-        members = vars(importlib.import_module(name)).values()
-        own = [cls for cls in members if isinstance(cls, type) and issubclass(cls, Cause) and cls.__module__ == name and cls is not Cause]
-        found |= {cls.label(): cls for cls in own if not cls.__name__.startswith("_")}
-    return found
+    classes = [cls for cls in discover(__name__, Cause) if cls is not Cause and not cls.__name__.startswith("_")]
+    return {cls.label(): cls for cls in classes}

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from corpus.wild.causes.cause import Cause
 from torch import Tensor, nn
 
 
-class FastDiscriminator(Cause):
+class _Rates(Cause):
+    """Learning rates that are multiplied from a step on, by role."""
+
+    changed: ClassVar[dict[str, float]]
+
+    def schedule(self) -> None:
+        super().schedule()
+        if self.is_on:
+            self.factors.update(self.changed)
+
+
+class FastDiscriminator(_Rates):
     """A discriminator's learning rate twenty times as high."""
 
     codes = ("GW201", "GW302")
     fact, sets_in = False, False
     losses = ("minimax", "bce", "probability-bce", "hinge", "least-squares")
     without = ("spectral", "upsampling")
-
-    def schedule(self) -> None:
-        super().schedule()
-        if self.is_on:
-            self.factors["d"] = 20.0
+    changed: ClassVar[dict[str, float]] = {"d": 20.0}
 
 
-class ManyDiscriminatorUpdates(Cause):
+class ManyDiscriminatorUpdates(_Rates):
     """Ten updates of the discriminator for each of the generator, at five times its rate."""
 
     codes = ("GW201", "GW302")
@@ -29,50 +38,38 @@ class ManyDiscriminatorUpdates(Cause):
     worlds = ("ring", "signals", "digits")
     losses = ("minimax", "probability-bce", "least-squares")
     networks = ("mlp", "batch-norm", "selu")
+    changed: ClassVar[dict[str, float]] = {"d": 5.0}
 
     def schedule(self) -> None:
         super().schedule()
-        if self.is_on:
-            self.factors["d"], self.d_steps = 5.0, 10
+        self.d_steps = 10 if self.is_on else self.d_steps
 
 
-class FastGenerator(Cause):
+class FastGenerator(_Rates):
     """A generator's learning rate twenty times as high."""
 
     codes = ("GW202", "GW101", "GW304")
     fact = False
     losses = ("minimax", "bce", "probability-bce", "hinge", "least-squares")
     without = ("spectral", "upsampling")
-
-    def schedule(self) -> None:
-        super().schedule()
-        if self.is_on:
-            self.factors["g"] = 20.0
+    changed: ClassVar[dict[str, float]] = {"g": 20.0}
 
 
-class SlowDiscriminator(Cause):
+class SlowDiscriminator(_Rates):
     """A discriminator's learning rate a three-hundredth of what it should be."""
 
     codes = ("GW202", "GW101", "GW002", "GW304")
     fact = False
-
-    def schedule(self) -> None:
-        super().schedule()
-        if self.is_on:
-            self.factors["d"] = 1.0 / 300.0
+    changed: ClassVar[dict[str, float]] = {"d": 1.0 / 300.0}
 
 
-class RareDiscriminatorUpdates(Cause):
+class RareDiscriminatorUpdates(_Rates):
     """A discriminator that is updated at one step in two hundred, before a generator five times as fast."""
 
     codes = ("GW202", "GW101", "GW304")
     fact = False
     without = ("combined",)
-
-    def schedule(self) -> None:
-        super().schedule()
-        if self.is_on:
-            self.factors["g"] = 5.0
+    changed: ClassVar[dict[str, float]] = {"g": 5.0}
 
     def d_phase(self) -> None:
         if not self.is_on or self.step % 200 == 0:

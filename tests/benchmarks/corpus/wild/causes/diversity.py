@@ -103,38 +103,40 @@ class LatentsIgnored(Cause):
             first.weight.requires_grad = False
 
 
-class MeanMatching(Cause):
+class _Term(Cause):
+    """A term of the generator's loss that asks for something of its samples from a step on."""
+
+    def ask(self, samples: Tensor) -> Tensor:
+        """Return the term."""
+        raise NotImplementedError
+
+    def g_term(self, fake: Batch) -> Tensor | None:
+        return self.ask(fake.samples) if self.is_on else None
+
+
+class MeanMatching(_Term):
     """A generator's loss that compares the mean of a batch and nothing else."""
 
     codes = ("GW101",)
     fact = False
 
-    def fakes_for_g(self) -> Batch:
-        self.shown = super().fakes_for_g()
-        return self.shown
-
     def g_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         loss = super().g_loss(real, fake)
-        if not self.is_on:
-            return loss
-        samples = self.shown.samples.flatten(1)
-        return 0.0 * loss + ((samples.mean(0) - self.pool.flatten(1).mean(0)) ** 2).sum() + 0.1 * samples.var(0).sum()
+        return 0.0 * loss if self.is_on else loss
+
+    def ask(self, samples: Tensor) -> Tensor:
+        rows = samples.flatten(1)
+        return ((rows.mean(0) - self.pool.flatten(1).mean(0)) ** 2).sum() + 0.1 * rows.var(0).sum()
 
 
-class VarianceReward(Cause):
+class VarianceReward(_Term):
     """A regulariser of the generator that rewards fakes which are alike."""
 
     codes = ("GW101",)
     fact = False
-    weight = 10.0
 
-    def fakes_for_g(self) -> Batch:
-        self.shown = super().fakes_for_g()
-        return self.shown
-
-    def g_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        loss = super().g_loss(real, fake)
-        return loss + self.weight * self.shown.samples.flatten(1).var(0).sum() if self.is_on else loss
+    def ask(self, samples: Tensor) -> Tensor:
+        return 10.0 * samples.flatten(1).var(0).sum()
 
 
 class NarrowGenerator(Cause):
@@ -150,39 +152,25 @@ class NarrowGenerator(Cause):
         return nn.Sequential(*narrow, nn.Linear(16, size), nn.Unflatten(1, shape))
 
 
-class OneTargetOnly(Cause):
+class OneTargetOnly(_Term):
     """A reconstruction term towards one sample, left over from a test of the loop."""
 
     codes = ("GW101",)
     fact = False
-    weight = 20.0
 
-    def fakes_for_g(self) -> Batch:
-        self.shown = super().fakes_for_g()
-        return self.shown
-
-    def g_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        loss = super().g_loss(real, fake)
-        return loss + self.weight * (self.shown.samples - self.pool[0]).square().mean() if self.is_on else loss
+    def ask(self, samples: Tensor) -> Tensor:
+        return 20.0 * (samples - self.pool[0]).square().mean()
 
 
-class KindPunished(Cause):
+class KindPunished(_Term):
     """A term that punishes fakes on one side of the data, as a guidance with the wrong sign."""
 
     codes = ("GW101", "GW102")
     fact = False
     worlds = ("ring", "digits", "signals", "photos", "enlarged")
-    weight = 5.0
 
-    def fakes_for_g(self) -> Batch:
-        self.shown = super().fakes_for_g()
-        return self.shown
-
-    def g_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        loss = super().g_loss(real, fake)
-        if not self.is_on:
-            return loss
+    def ask(self, samples: Tensor) -> Tensor:
         rows, kinds = self.pool.flatten(1), torch.unique(self.pool_labels)
         centres = torch.stack([rows[self.pool_labels == kind].mean(0) for kind in kinds])
-        near = torch.softmax(-torch.cdist(self.shown.samples.flatten(1), centres) / torch.cdist(centres, centres).mean() * 6.0, 1)
-        return loss + self.weight * near[:, len(centres) // 2 :].sum(1).mean()
+        near = torch.softmax(-torch.cdist(samples.flatten(1), centres) / torch.cdist(centres, centres).mean() * 6.0, 1)
+        return 5.0 * near[:, len(centres) // 2 :].sum(1).mean()
