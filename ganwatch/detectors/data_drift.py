@@ -7,8 +7,8 @@ How it is detected
 
     The loop's own real batches are compared with the first ones as well, every 80 steps. A mode of the first reals is missing where a
     quarter of its share or less has come lately and that is no chance. Modes with a twentieth of the first reals must be missing three
-    times in a row, or with a tenth of them twice. Or their Fréchet distance to the first ones, around 0 until then, has risen at once, from
-    one evaluation to the third after it. Neither counts after a slow rise of this distance, as by augmentation that grows.
+    times in a row, or with a tenth of them twice. Or their Fréchet distance to the first ones, around 0 until then, has risen at once,
+    within three evaluations, and rests there. Neither counts after a slow rise of this distance, as by augmentation that grows.
 
 Why it matters
     The generator is as good as it was, and what it makes is out of date. Every measure against the old data stays fine. Where the loop's
@@ -36,6 +36,7 @@ References
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severity, Verdict
@@ -46,10 +47,13 @@ LOST_SHARE = "online_share_missing/real"
 INTERVAL = 80
 """Steps between two evaluations of the loop's own batches."""
 DISTANCE, DISTANCE_ERROR = "online_frechet/real", "online_frechet_error/real"
-MIN_RISE, RISE_SIGMAS = 0.1, 6.0
+MIN_RISE, RISE_SIGMAS = 0.01, 6.0
 """Distance of the loop's latest reals to the first ones, in variances of these and in standard errors, from which they have changed."""
-MAX_BEFORE = 0.3
-"""Distance three evaluations before against that of now, or before a loss of modes against ``MIN_RISE``, up to which it was around 0."""
+MAX_BEFORE, MAX_MOVE = 0.3, 0.25
+"""Distance three evaluations before against that of now up to which it was around 0, and change since the last evaluation against the
+whole rise up to which it rests."""
+MAX_SLOW_RISE = 0.03
+"""Distance before a loss of modes from which the reals had moved already, so that their modes may be elsewhere."""
 MANY = 2.0
 """Lost share against the smallest that counts from which ``CONFIRMATIONS`` evaluations in a row are enough."""
 CONFIRMATIONS, FEW_CONFIRMATIONS = 2, 3
@@ -57,24 +61,35 @@ CONFIRMATIONS, FEW_CONFIRMATIONS = 2, 3
 
 
 class _Rise(Stateful):
-    """A distance that was around 0 and has risen at once."""
+    """A distance that was around 0, has risen at once and rests there: the latest four evaluations show it."""
 
     def __init__(self) -> None:
-        self._recent: list[float] = []
-        """Distances of the latest evaluations, at most four."""
-        self._streak = Streak(CONFIRMATIONS)
+        self._steps: list[int] = []
+        self._distances: list[float] = []
+        self._errors: list[float] = []
         self._since: int | None = None
 
+    @property
+    def bound(self) -> float:
+        """Distance from which the reals have moved."""
+        return max(MIN_RISE, RISE_SIGMAS * math.hypot(*self._errors) / math.sqrt(len(self._errors)))
+
     def update(self, step: int, distance: float, error: float) -> int | None:
-        """Take an evaluation; return the first step after the last one that was around 0, once the rise is confirmed."""
-        self._recent = [*self._recent[-3:], distance]
-        is_far = distance > max(MIN_RISE, RISE_SIGMAS * error)
-        came_at_once = len(self._recent) == 4 and self._recent[0] < MAX_BEFORE * distance
-        if not is_far:
+        """Take an evaluation; return the first step after the last one that was around 0, from the time on when the rise is seen."""
+        self._steps, self._distances = [*self._steps[-3:], step], [*self._distances[-3:], distance]
+        self._errors = [*self._errors[-3:], error]
+        if distance <= self.bound:
             self._since = None
-        elif self._since is None and came_at_once:
-            self._since = max(1, step - INTERVAL + 1)
-        return self._since if self._streak.update(self._since is not None) else None
+        elif self._since is None and self._came_at_once():
+            onsets = [at + 1 for at, value in zip(self._steps, self._distances, strict=True) if value < MAX_BEFORE * distance]
+            self._since = onsets[-1]
+        return self._since
+
+    def _came_at_once(self) -> bool:
+        if len(self._distances) < 4:
+            return False
+        first, _, previous, last = self._distances
+        return first < MAX_BEFORE * last and abs(last - previous) < MAX_MOVE * (last - first)
 
 
 class DataDrift(Detector):
@@ -139,7 +154,7 @@ class DataDrift(Detector):
         is_lost = share >= self.min_lost_share and not self._has_moved
         if share < self.min_lost_share:
             self._onset = readings.step + 1
-            self._has_moved = is_finite(distance) and distance > MAX_BEFORE * MIN_RISE
+            self._has_moved = is_finite(distance) and distance > MAX_SLOW_RISE
         elif not self._onset:
             self._onset = max(1, readings.step - INTERVAL + 1)
         many, few = self._streak.update(is_lost and share >= MANY * self.min_lost_share), self._few_streak.update(is_lost)
@@ -166,7 +181,7 @@ class DataDrift(Detector):
             return None
         return Verdict(
             value=distance,
-            threshold=max(MIN_RISE, RISE_SIGMAS * error),
+            threshold=self._rise.bound,
             signal=DISTANCE,
             window=readings.step - since + 1,
             origin="the first real samples of the same training",

@@ -134,9 +134,9 @@ class OnlineQuality(Probe):
             if origin == "real":  # an incident of its own; here it would stay in the sums for ever
                 values = values.where(torch.isfinite(values), reference.projection.centre)
             labels = None
-            if origin == "fake" and reference.labels is not None:
-                labels = read_requested_labels(step, call)
-                if self._has_requests is None:  # waits for the device once
+            if reference.labels is not None:
+                labels = read_requested_labels(step, call) if origin == "fake" else read_real_labels(step, call)
+                if origin == "fake" and self._has_requests is None:  # waits for the device once
                     self._has_requests = labels is not None and bool((labels != UNKNOWN).any())
             batches[origin] = values, None if labels is None else labels[:MAX_SAMPLES]
         for (origin, (values, _)), sums in zip(batches.items(), reference.sum_batches([*batches.values()]) if batches else (), strict=True):
@@ -173,7 +173,8 @@ class OnlineQuality(Probe):
 
     def _evaluate(self, reference: OnlineReference) -> dict[str, float | Tensor]:
         values: dict[str, float | Tensor] = {"online_reference": float(self._reference_count), "online_modes": float(reference.modes)}
-        sets = {origin: pool_parts([sums for _, sums in recent]) for origin, recent in self._recent.items()}
+        recent = {origin: [sums for _, sums in batches] for origin, batches in self._recent.items()}
+        sets = {"fake": pool_parts(recent["fake"]), "real": pool_parts(recent["real"][-MIN_BATCHES:])}  # reals may change at once
         distances = measure_distances(reference.real, list(sets.values()))
         for (origin, pooled), (distance, error) in zip(sets.items(), distances, strict=True):
             values |= {f"online_frechet/{origin}": distance, f"online_frechet_error/{origin}": error}
@@ -183,7 +184,9 @@ class OnlineQuality(Probe):
                 values[f"online_modes_missing/{origin}"] = is_missing.sum().float()
                 values[f"online_share_missing/{origin}"] = (expected * is_missing).sum() / expected.sum()
             if self._has_requests:
-                one = reference.real if origin == "real" else replace(pooled, vectors=pooled.vectors[0])
+                one = replace(pooled, vectors=pooled.vectors[0])
+                if origin == "real":
+                    one = replace(one, vectors=one.vectors.where(one.labelled > 0, reference.real.vectors))
                 produced = one.by_mode if reference.has_label_modes else reference.real.by_request
                 agreement = measure_agreement(one)
                 if origin == "fake" or reference.has_neighbours:

@@ -222,7 +222,7 @@ BAD_BATCH = [
 ]  # fmt: skip
 
 SHOWN = {"online_share_missing/real": 0.0, "online_modes_missing/real": 2.0, "online_modes": 25.0}
-UNMOVED = {"online_frechet/real": 0.01, "online_frechet_error/real": 0.005}
+UNMOVED = {"online_frechet/real": 0.005, "online_frechet_error/real": 0.005}
 DATA_DRIFT = [
     Row("a score above one", DataDrift, ((300, {"drift_score": 1.01, "drift_effect": 0.2}),), (100,), (1.01, 1.0, "drift_score", 1, None),
         every=100, but=(But(0, {"drift_score": 0.99}), But(0, {"drift_effect": math.nan}), But(0, {"drift_score": math.inf}))),
@@ -231,12 +231,18 @@ DATA_DRIFT = [
             But(1, {"online_share_missing/real": 0.101}, (700,)), But(1, {"online_share_missing/real": 0.099}, (800,)),
             But(1, {"online_share_missing/real": 0.049}), But(1, {"online_share_missing/real": 0.051}, until=700),
         )),
-    Row("reals that have moved at once", DataDrift, ((480, UNMOVED), (1000, {"online_frechet/real": 0.11})), (640,),
-        (0.11, 0.1, "online_frechet/real", 160, 481), every=80, but=(
-            But(1, {"online_frechet/real": 0.099}), But(1, {"online_frechet_error/real": 0.0184}), But(0, {"online_frechet/real": 0.0331}),
-            But(1, {"online_frechet/real": 0.11}, until=560),
-            But(1, {"online_frechet/real": lambda step: 0.02 * 1.3 ** ((step - 480) / 80)}, until=1400),
+    Row("lost modes of reals that had moved", DataDrift,
+        ((500, {**SHOWN, "online_frechet/real": 0.029}), (900, {"online_share_missing/real": 0.051})), (800,),
+        (0.051, 0.05, "online_share_missing/real", 300, 501), every=100, but=(But(0, {**SHOWN, "online_frechet/real": 0.031}),)),
+    Row("reals that have moved at once", DataDrift, ((480, UNMOVED), (1000, {"online_frechet/real": 0.031})), (640,),
+        (0.031, 0.03, "online_frechet/real", 160, 481), every=80, but=(
+            But(1, {"online_frechet/real": 0.029}), But(1, {"online_frechet_error/real": 0.0054}), But(0, {"online_frechet/real": 0.0094}),
+            But(1, {"online_frechet/real": 0.031}, until=560),
+            But(1, {"online_frechet/real": lambda step: 0.01 * 1.5 ** ((step - 480) / 80)}, until=1400),
         )),
+    Row("reals that have moved a little", DataDrift,
+        ((480, {"online_frechet/real": 0.001, "online_frechet_error/real": 0.001}), (1000, {"online_frechet/real": 0.0101})), (640,),
+        (0.0101, 0.01, "online_frechet/real", 160, 481), every=80, but=(But(1, {"online_frechet/real": 0.0099}),)),
 ]  # fmt: skip
 
 LEADS = {"d_auc": 0.8, "energy_distance": 0.11}
