@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ganwatch.checkpoints.folder import load_checkpoint
     from ganwatch.session.auto import auto
     from ganwatch.session.drift_callback import FreshDataDrift
     from ganwatch.session.lightning import GanWatch
     from ganwatch.session.watch import watch
 
 __version__ = "0.1.0"
-__all__ = ["FreshDataDrift", "GanWatch", "__version__", "auto", "watch"]
+__all__ = ["FreshDataDrift", "GanWatch", "__version__", "auto", "load_checkpoint", "watch"]
 
 
 def __dir__() -> list[str]:
@@ -40,6 +41,10 @@ def __getattr__(name: str) -> Any:
         from ganwatch.session.watch import watch
 
         return watch
+    if name == "load_checkpoint":
+        from ganwatch.checkpoints.folder import load_checkpoint
+
+        return load_checkpoint
     if name == "auto":
         from ganwatch.session.auto import auto
 

@@ -10,6 +10,7 @@ from functools import lru_cache, partial
 from operator import methodcaller
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ganwatch.core.checkpoints import SavedCheckpoint
 from ganwatch.core.clean_text import clean_text
 from ganwatch.core.coverage import Coverage
 from ganwatch.core.derived_series import DERIVED, derive_missing
@@ -241,6 +242,10 @@ class Monitor:
     def drift(self, verdict: Mapping[str, Any]) -> None:
         """Send the verdict of a drift check to every sink."""
         self._call_sinks("drift", verdict)
+
+    def checkpoint(self, checkpoint: SavedCheckpoint) -> None:
+        """Send a checkpoint and the verdict on it to every sink."""
+        self._call_sinks("checkpoint", checkpoint)
 
     @property
     def series(self) -> Container[str]:

@@ -109,6 +109,8 @@ register(
     _positive("update_to_weight", "Norm of one update against the norm of the weights.", unit="ratio", label="network", group="gradients"),
     _positive("weight_norm", "L2 norm of the network's trained weights.", unit="norm", label="network", group="gradients"),
     _positive("learning_rate", "Learning rate of the network's first parameter group.", label="network", group="training"),
+    _positive("checkpoint_verified", "Result of the latest save of a checkpoint: 1 if it was written and read back, 0 if it could not be.",
+              unit="ratio", high=1.0, group="checkpoints"),
     _positive("reals_given", "Given reals: 1 if D is trained on batches that may be real, 0 if all are known fakes.", unit="ratio",
               high=1.0, group="training", exported=False, reduce="max"),
     _positive("batch_size", "Samples in the batch.", unit="count", label="batch", group="training", reduce="sum"),

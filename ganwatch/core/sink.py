@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from ganwatch.core.checkpoints import SavedCheckpoint
 from ganwatch.core.incidents import Incident
 from ganwatch.core.outcome import Outcome
 from ganwatch.core.readings import Readings, Run, SampleImages
@@ -52,6 +53,9 @@ class Sink(ABC):
 
     def drift(self, verdict: Mapping[str, Any]) -> None:  # noqa: B027  # optional
         """Take the verdict of a drift check during the run, as plain types: ``ganwatch.drift.verdict.Drift.as_dict``."""
+
+    def checkpoint(self, checkpoint: SavedCheckpoint) -> None:  # noqa: B027  # optional
+        """Take a checkpoint that was saved, or whose verdict has changed; the same path may come again."""
 
     def sync(self) -> None:  # noqa: B027  # optional
         """Write everything received so far, because a checkpoint is being saved. May wait for a few seconds, no longer."""

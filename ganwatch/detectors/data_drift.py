@@ -36,8 +36,8 @@ References
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
+from statistics import median
 
 from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severity, Verdict
 from ganwatch.core.readings import Readings, is_finite
@@ -72,7 +72,7 @@ class _Rise(Stateful):
     @property
     def bound(self) -> float:
         """Distance from which the reals have moved."""
-        return max(MIN_RISE, RISE_SIGMAS * math.hypot(*self._errors) / math.sqrt(len(self._errors)))
+        return max(MIN_RISE, RISE_SIGMAS * median(self._errors))  # while old and new reals are mixed, the error is large
 
     def update(self, step: int, distance: float, error: float) -> int | None:
         """Take an evaluation; return the first step after the last one that was around 0, from the time on when the rise is seen."""

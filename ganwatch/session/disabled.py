@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
+
+from ganwatch.checkpoints.folder import CheckpointFolder
+from ganwatch.checkpoints.manifest import Manifest
+from ganwatch.checkpoints.snapshot import SnapshotBuffer
+from ganwatch.session.checkpoint_book import check_parts
 
 
 class DisabledWatch:
@@ -23,6 +30,12 @@ class DisabledWatch:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._state = state
+
+    def checkpoint(self, folder: str | Path, parts: Mapping[str, Any], *, keep: int = 5) -> None:
+        """Save a checkpoint now, which the loop relies on; without the other process that reads it back."""
+        check_parts(folder, parts, keep)
+        place = CheckpointFolder(folder)
+        place.mark_latest(place.write(SnapshotBuffer().copy(parts), Manifest(0, dict.fromkeys(parts, 0), {}, created=time.time())))
 
     def _ignore(self, *_: Any, **__: Any) -> None:
         pass

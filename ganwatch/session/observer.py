@@ -19,6 +19,7 @@ from ganwatch.capture.options import NO_OPTIONS, Options
 from ganwatch.capture.recorder import Recorder
 from ganwatch.capture.step import StepView
 from ganwatch.capture.taps import patches
+from ganwatch.core.checkpoints import SavedCheckpoint
 from ganwatch.core.detector import Detector
 from ganwatch.core.guard import Guard
 from ganwatch.core.incidents import Incident
@@ -65,8 +66,8 @@ class Observer:
     guard : Guard
         Keeps errors of every part from the loop, and counts them.
     ranks : RankExchange
-    on_real_batch : callable
-        Takes a real batch that is about to be used, and the seconds that the loop waited for it; see ``Recorder.on_real_batch``.
+    on_real_batch, on_fake_batch : callables
+        Take a real batch that is about to be used, and the seconds that the loop waited for it; see ``Recorder.on_real_batch``.
 
     Raises
     ------
@@ -97,7 +98,8 @@ class Observer:
         self.gallery = Gallery(self.sampler, self._monitor.samples, options)
         self._was_nonfinite = False
         self._pace = Pace()
-        self._advancing = [probe for probe in probes if type(probe).advance is not Probe.advance]
+        advancing = [probe for probe in probes if type(probe).advance is not Probe.advance]
+        self._between_steps: list[tuple[str, Callable[[], None]]] = [(f"probe {probe.name}", probe.advance) for probe in advancing]
         self._announced_clock = Activity.GENERATOR_UPDATES
         self._recorder = Recorder(
             networks,
@@ -109,7 +111,7 @@ class Observer:
             options=options,
             pace=self._pace,
         )
-        self.on_real_batch = self._recorder.on_real_batch
+        self.on_real_batch, self.on_fake_batch = self._recorder.on_real_batch, self._recorder.on_fake_batch
         self.count_tap_failures()
         context = EvaluationContext(self.quality_sampler, self.scorer, options.heldout)
         for probe in probes:
@@ -224,6 +226,10 @@ class Observer:
         """Call a function after every so many steps of optimizers."""
         self._recorder.periodic_check = optimizer_steps, function
 
+    def call_between_steps(self, name: str, function: Callable[[], None]) -> None:
+        """Call a function whenever steps have been evaluated; ``name`` stands for it in errors."""
+        self._between_steps.append((name, function))
+
     def attach_taps(self) -> None:
         """Go on to watch the loop."""
         self._recorder.attach_taps()
@@ -231,10 +237,6 @@ class Observer:
     def detach_taps(self) -> None:
         """Stop watching the loop, until ``attach_taps``."""
         self._recorder.detach_taps()
-
-    def on_fake_batch(self, batch: Any) -> None:
-        """Take a generated batch that is about to be used."""
-        self._recorder.on_fake_batch(batch)
 
     def log(self, name: Any, value: Any) -> None:
         """Take a reading of the loop's own."""
@@ -247,6 +249,10 @@ class Observer:
     def add_drift(self, verdict: Mapping[str, Any]) -> None:
         """Send the verdict of a drift check, as plain types, to every sink."""
         self._monitor.drift(verdict)
+
+    def add_checkpoint(self, checkpoint: SavedCheckpoint) -> None:
+        """Send a checkpoint with the verdict on it to every sink."""
+        self._monitor.checkpoint(checkpoint)
 
     def _on_step(self, step: StepView) -> None:
         self._recorder.stream.is_paused = True
@@ -268,11 +274,11 @@ class Observer:
 
     def _on_flush(self) -> None:
         self._monitor.send_readings()
-        if self._advancing:
+        if self._between_steps:
             self._recorder.stream.is_paused = True
             try:
-                for probe in self._advancing:
-                    self.guard(f"probe {probe.name}", probe.advance)
+                for name, function in self._between_steps:
+                    self.guard(name, function)
             finally:
                 self._recorder.stream.is_paused = False
 

@@ -30,6 +30,7 @@ from ganwatch.core.readings import Run
 from ganwatch.core.sink import Sink
 from ganwatch.distributed.rank_detection import current_rank
 from ganwatch.session.arguments import Networks, check_real, check_settings, parse_networks, parse_options, parse_parts
+from ganwatch.session.checkpoint_book import CheckpointBook, check_parts
 from ganwatch.session.defaults import STORE, default_detectors, default_probes, default_sinks, open_exporter, parse_preset, provenance
 from ganwatch.session.diagnostics import CodeHints, SetupReporter
 from ganwatch.session.disabled import DisabledWatch
@@ -71,6 +72,7 @@ class Watch(FrontEnd):
         self.name, self.store, self.audit_seconds = name, store, audit_seconds
         self._dataset = real
         self._resumed: str | None = None
+        self._book: CheckpointBook | None = None
         self._networks = {"g": generator, "d": discriminator}
         for earlier in [other for other in _open_watches if not {*map(id, other.networks())}.isdisjoint(map(id, self.networks()))]:
             earlier.close()
@@ -133,6 +135,36 @@ class Watch(FrontEnd):
         """
         self.observer.log(name, value)
 
+    def checkpoint(self, folder: str | Path, parts: Mapping[str, Any], *, keep: int = 5) -> None:
+        """Save a checkpoint: whole or not there, read back, and judged by the incidents of the run; only rank 0 saves.
+
+        The call copies the states and returns. Writing, retries and reading back take place in other threads and processes. A save that
+        fails is an incident (GW511), and training goes on. ``ganwatch checkpoints`` lists them, ``ganwatch.load_checkpoint`` loads one.
+
+        Parameters
+        ----------
+        folder : str or Path
+            Gets a folder ``step-N`` for each checkpoint, and ``latest``, which names the last one that was read back.
+        parts : mapping of str to object
+            Everything that belongs together: networks, averaged copies, optimizers, schedulers, scalers, or states of tensors and plain
+            types.
+        keep : int
+            Checkpoints to keep, spread over the run, beside the newest and the last good one.
+
+        Raises
+        ------
+        UserError
+            An argument breaks a rule, or a part holds what cannot be loaded without a risk.
+        """
+        check_parts(folder, parts, keep)
+        if self.observer.ranks.rank or not self.observer.is_open:
+            return
+        if self._book is not None and self._book.folder != Path(folder):
+            raise UserError(f"folder must be the same for all checkpoints of a run, got {str(folder)!r} after {str(self._book.folder)!r}")
+        if self._book is None:
+            self._book = CheckpointBook(self.observer, folder, keep)
+        self._book.save(parts)
+
     def state_dict(self) -> dict[str, Any]:
         """State for the loop's own checkpoint, in plain types only: a resumed run continues its steps and alarms with it."""
         return self.observer.state_dict()
@@ -158,6 +190,8 @@ class Watch(FrontEnd):
         atexit.unregister(self._at_exit)
         _open_watches.discard(self)
         if self.observer.is_open:
+            if self._book is not None:
+                self.observer.guard("checkpoints", self._book.finish)
             loaders.remove_listener(self._on_batch)
             end_run(self.observer, state)
 

@@ -10,6 +10,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
+from ganwatch.core.checkpoints import SavedCheckpoint
 from ganwatch.core.guard import Guard
 from ganwatch.core.incidents import Incident
 from ganwatch.core.outcome import Outcome
@@ -26,7 +27,7 @@ _Record = tuple[str, tuple[Any, ...]]
 """Name of a method of the sink, and its arguments."""
 _NOUNS = {
     "readings": "readings", "samples": "sets of images", "incident": "reports of incidents", "restore": "earlier incidents",
-    "outcome": "outcomes", "drift": "verdicts on drift", "start": "starts", "finish": "end states",
+    "outcome": "outcomes", "drift": "verdicts on drift", "checkpoint": "checkpoints", "start": "starts", "finish": "end states",
 }  # fmt: skip
 """Names of the records that a method takes."""
 
@@ -106,6 +107,9 @@ class BackgroundSink(Sink):
 
     def drift(self, verdict: Mapping[str, Any]) -> None:
         self._put("drift", verdict)
+
+    def checkpoint(self, checkpoint: SavedCheckpoint) -> None:
+        self._put("checkpoint", checkpoint)
 
     def sync(self) -> None:
         """Wait until the queue is written, for ``SYNC_TIMEOUT`` seconds at most."""

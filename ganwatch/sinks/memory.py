@@ -7,6 +7,7 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import Any, ClassVar
 
+from ganwatch.core.checkpoints import SavedCheckpoint
 from ganwatch.core.incidents import Incident
 from ganwatch.core.outcome import Outcome
 from ganwatch.core.readings import Readings, Run, SampleImages
@@ -24,6 +25,8 @@ class MemorySink(Sink):
         Arguments of ``drift``.
     latest_outcome : Outcome or None
         Argument of the last ``outcome``.
+    checkpoints : list of SavedCheckpoint
+        Arguments of ``checkpoint``.
     state : str or None
         Argument of ``finish``.
     closed : bool
@@ -44,6 +47,7 @@ class MemorySink(Sink):
         self.reports: list[Incident] = []
         self.images: list[SampleImages] = []
         self.drift_verdicts: list[Mapping[str, Any]] = []
+        self.checkpoints: list[SavedCheckpoint] = []
         self.latest_outcome: Outcome | None = None
         self.state: str | None = None
         self.closed = False
@@ -76,6 +80,10 @@ class MemorySink(Sink):
     def drift(self, verdict: Mapping[str, Any]) -> None:
         """Add the verdict of a drift check."""
         self.drift_verdicts.append(verdict)
+
+    def checkpoint(self, checkpoint: SavedCheckpoint) -> None:
+        """Add a checkpoint and the verdict on it."""
+        self.checkpoints.append(checkpoint)
 
     def finish(self, state: str) -> None:
         """Store the final state of the run."""

@@ -8,11 +8,13 @@ from typing import Any, ClassVar
 
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 
+from ganwatch.core.checkpoints import SavedCheckpoint
 from ganwatch.core.incidents import Incident
 from ganwatch.core.outcome import Outcome
 from ganwatch.core.readings import Readings, Run, SampleImages
 from ganwatch.core.sink import Sink
 from ganwatch.store.audit_log import append_drift_check
+from ganwatch.store.checkpoints import append_checkpoint
 from ganwatch.store.database import DEFAULT_STORE, Store, open_store
 from ganwatch.store.writer import Writer
 
@@ -68,6 +70,11 @@ class SqlSink(Sink):
     def drift(self, verdict: Mapping[str, Any]) -> None:
         """Write the verdict of a drift check to the audit log."""
         append_drift_check(self.store, self._open_writer().run.id, verdict)
+
+    def checkpoint(self, checkpoint: SavedCheckpoint) -> None:
+        """Write a checkpoint and add the verdict on it."""
+        run = self._open_writer().run
+        append_checkpoint(self.store, run.id, run.attempt, checkpoint)
 
     def finish(self, state: str) -> None:
         """Write the final state of the run."""

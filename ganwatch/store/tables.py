@@ -202,10 +202,10 @@ class ModelRow(Base, table=True):
 
 
 class CheckpointRow(Base, table=True):
-    """A saved state of a run. ``verdict`` is ``good``, ``bad`` or ``unknown``."""
+    """A saved state of a run. ``fault`` says why it cannot be used, and is empty for one that was read back."""
 
     __tablename__ = "checkpoint"
-    __table_args__ = (UniqueConstraint("run_id", "path", "sha256"),)
+    __table_args__ = (UniqueConstraint("run_id", "path", "sha256", "step"),)
     id: int | None = Field(default=None, primary_key=True)
     run_id: str = _run_id()
     attempt: int
@@ -213,9 +213,22 @@ class CheckpointRow(Base, table=True):
     path: str
     sha256: str
     size: int
-    verdict: str
+    fault: str
     created: float
+    removed: float | None = None
     extras: dict[str, Any] = _json()
+
+
+class CheckpointVerdictRow(Base, table=True):
+    """Append-only verdicts on a checkpoint, ``good``, ``bad`` or ``unknown``; the last one counts."""
+
+    __tablename__ = "checkpoint_verdict"
+    id: int | None = Field(default=None, primary_key=True)
+    checkpoint_id: int = Field(foreign_key="checkpoint.id", index=True)
+    quality: str
+    reason: str
+    incident_id: str | None = None
+    created: float
 
 
 class ModelVersionRow(Base, table=True):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import math
 import pickle
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,20 +12,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ganwatch.checkpoints.safe_load import load_archive
 from ganwatch.core.errors import UserError
-from ganwatch.core.files import open_regular
-from ganwatch.core.zip_archives import open_archive
 from ganwatch.features.extractor import Extractor
 from ganwatch.features.penultimate import Penultimate
 from ganwatch.features.preprocessing import Preprocessing
 from ganwatch.isolation.random_state import preserved_random_state
 from ganwatch.trainer.data import SCALES
 from ganwatch.trainer.module import GAN
-from ganwatch.trainer.pickle_bounds import MAX_BYTES, check_pickle
 
 MAX_BATCH_VALUES = 2**24
 """Most values of a batch that is drawn."""
-_ARCHIVE = b"PK\x03\x04"
 
 
 class GeneratedBatches:
@@ -91,7 +87,7 @@ class GeneratedBatches:
 
 def _load_gan(path: str | Path, argument: str) -> tuple[GAN, tuple[float, float] | None]:
     try:
-        checkpoint, size = _load_file(path, argument)
+        checkpoint, size = load_archive(path, argument)
         gan = _build_gan(checkpoint["hyper_parameters"], size)
         gan.load_state_dict(checkpoint["state_dict"])
         gan.on_load_checkpoint(checkpoint)
@@ -105,30 +101,6 @@ def _load_gan(path: str | Path, argument: str) -> tuple[GAN, tuple[float, float]
         what = f"{str(path)!r} ({type(error).__name__}: {reason}); of another generator, give samples"
         raise UserError(f"{argument} must be a checkpoint of ganwatch train, got {what}") from error
     return gan, (offset - factor, offset + factor) if factor else None
-
-
-def _load_file(path: str | Path, argument: str) -> tuple[dict[str, Any], int]:
-    """Return the tensors and plain types of a checkpoint, and the size of its file in bytes."""
-    with open_regular(path, argument) as file:
-        starts_well, size = file.read(len(_ARCHIVE)) == _ARCHIVE, file.seek(0, 2)
-        with open_archive(file, argument, str(path)) as archive:
-            members = archive.infolist()
-            pickles = [member for member in members if member.filename.lower().endswith("data.pkl")]
-            content = archive.read(pickles[0]) if len(pickles) == 1 and pickles[0].file_size <= MAX_BYTES else b""
-        names = {member.filename.lower() for member in members}
-        rules = {  # torch reads archives less strictly than zipfile, and must not see another one
-            "it must be an archive from its first byte on": starts_well,
-            f"it must have one data.pkl of at most {MAX_BYTES:,} bytes": bool(content) and pickles[0].filename.endswith("/data.pkl"),
-            "its members must have different names": len(names) == len(members),
-            "its members must not be compressed": all(member.compress_type == zipfile.ZIP_STORED for member in members),
-            "its members must not overlap": sum(member.file_size for member in members) <= size,
-        }
-        if broken := [rule for rule, holds in rules.items() if not holds]:
-            raise ValueError(broken[0])
-        check_pickle(content)
-        file.seek(0)
-        checkpoint: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-        return checkpoint, size
 
 
 def _build_gan(hyper_parameters: Mapping[str, Any], size: int) -> GAN:

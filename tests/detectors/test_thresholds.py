@@ -60,6 +60,7 @@ FACTS = {  # kind, fire_after, resolve_after, causal_priority, is_optional
     "GW501": ("data", 0, 100, 0, False),
     "GW502": ("data", 0, 100, 0, False),
     "GW504": ("data", 0, 100, 1, False),
+    "GW511": ("other", 0, 100, 0, True),
 }
 PAGES = {"GW001", "GW003", "GW005", "GW006", "GW007", "GW101", "GW302", "GW303"}
 """Codes that wake a person."""

@@ -11,7 +11,7 @@ import torch
 from ganwatch.core.errors import UserError
 from ganwatch.trainer.checkpoint import GeneratedBatches
 from ganwatch.trainer.module import GAN
-from ganwatch.trainer.pickle_bounds import MAX_INSTRUCTIONS, check_pickle
+from ganwatch.checkpoints.pickle_bounds import MAX_INSTRUCTIONS, check_pickle
 
 
 @pytest.fixture

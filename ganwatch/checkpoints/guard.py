@@ -1,0 +1,206 @@
+"""Guarded writing: a checkpoint is written with retries, read back, and only then made the latest, off the training thread."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ganwatch.checkpoints.folder import STATE, CheckpointFolder
+from ganwatch.checkpoints.manifest import CheckpointError, Manifest, check_files, read_manifest
+from ganwatch.checkpoints.read_back import ReadBack
+from ganwatch.checkpoints.snapshot import SnapshotBuffer
+from ganwatch.core.checkpoints import SavedCheckpoint
+
+log = logging.getLogger("ganwatch")
+
+PAUSES = (0.5, 2.0, 8.0, 30.0)
+"""Seconds before each further attempt at a save, each up to half as long again at random."""
+CLOSE_TIMEOUT = 120.0
+"""Longest time that the end of the training waits for checkpoints that are not written or read back yet, in seconds."""
+
+
+@dataclass
+class _Save:
+    manifest: Manifest
+    states: Mapping[str, Any]
+    buffer: SnapshotBuffer
+
+
+class CheckpointGuard:
+    """Writes the checkpoints of one folder.
+
+    The training thread pays for the copy into one of two buffers. If a save is still being written, the new one waits, and takes the place
+    of one that waits already: the latest state counts. One thread writes, with further attempts after a failure, and another one has what
+    was written read back.
+
+    Parameters
+    ----------
+    folder : str or Path
+    pauses : sequence of float, seconds
+        Before each further attempt.
+    read_back : callable, optional
+        Reads a checkpoint and returns what ``describe_checkpoint`` does.
+    """
+
+    def __init__(
+        self, folder: str | Path, *, pauses: Sequence[float] = PAUSES, read_back: Callable[[Path], Mapping[str, Any]] | None = None
+    ) -> None:
+        self.folder, self.pauses = CheckpointFolder(folder), pauses
+        self._process = ReadBack()
+        self._read_back = self._process if read_back is None else read_back
+        self._buffers = [SnapshotBuffer(), SnapshotBuffer()]
+        self._waiting: _Save | None = None
+        self._unread: deque[Path] = deque()
+        self._removals: list[Path] = []
+        self._results: list[SavedCheckpoint] = []
+        self._active = 0
+        """Threads that have something in hand."""
+        self._is_closing = self._has_written_all = False
+        self._condition = threading.Condition()
+        self._threads: list[threading.Thread] = []
+
+    def save(self, parts: Mapping[str, Any], manifest: Manifest) -> None:
+        """Copy the states of the parts and have them written.
+
+        Raises
+        ------
+        UserError
+            A part holds something that cannot be read back without a risk.
+        """
+        with self._condition:
+            buffer = self._buffers.pop() if self._waiting is None else self._waiting.buffer
+            if self._waiting is not None:
+                skipped, self._waiting = self._waiting.manifest.step, None
+                log.warning("the checkpoint of step %d is not written: that of step %d takes its place", skipped, manifest.step)
+        try:
+            save = _Save(manifest, buffer.copy(parts), buffer)
+        except Exception:
+            self._buffers.append(buffer)
+            raise
+        with self._condition:
+            self._waiting = save
+            self._start_threads()
+            self._condition.notify_all()
+
+    def remove(self, checkpoints: Sequence[Path]) -> None:
+        """Have checkpoints removed."""
+        with self._condition:
+            self._removals += checkpoints
+            self._condition.notify_all()
+
+    def take_results(self) -> list[SavedCheckpoint]:
+        """Return the results of saves since the last call."""
+        with self._condition:
+            results, self._results = self._results, []
+        return results
+
+    def wait(self, timeout: float = CLOSE_TIMEOUT) -> bool:
+        """Wait until everything is written and read back, or could not be. Return False if time ran out."""
+        with self._condition:
+            return self._condition.wait_for(self._is_idle, timeout)
+
+    def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
+        """Write what waits, without pauses between attempts, have it read back, and end the threads."""
+        with self._condition:
+            self._is_closing = True
+            self._condition.notify_all()
+        end = time.monotonic() + timeout
+        for thread in self._threads:
+            thread.join(max(0.0, end - time.monotonic()))
+        if any(thread.is_alive() for thread in self._threads):
+            log.error("checkpoints could not be written to %s and read back within %g s", self.folder.path, timeout)
+        self._process.close()
+
+    def _is_idle(self) -> bool:
+        return not (self._active or self._waiting or self._removals or self._unread)
+
+    def _start_threads(self) -> None:
+        if not self._threads:
+            for name, work in (("writes", self._write_until_closed), ("reads", self._read_until_written)):
+                self._threads.append(threading.Thread(target=work, name=f"ganwatch-checkpoints-{name}", daemon=True))
+                self._threads[-1].start()
+
+    def _write_until_closed(self) -> None:
+        self._try_to(self.folder.clean)
+        while True:
+            with self._condition:
+                self._condition.wait_for(lambda: self._waiting or self._removals or self._is_closing)
+                (save, self._waiting), (removals, self._removals) = (self._waiting, None), (self._removals, [])
+                if save is None and not removals:
+                    self._has_written_all = True
+                    self._condition.notify_all()
+                    return
+                self._active += 1
+            result = None if save is None else self._write(save)
+            for path in removals:
+                self._try_to(partial(self.folder.remove, path))
+            with self._condition:
+                self._active -= 1
+                if save is not None:
+                    self._buffers.append(save.buffer)
+                if isinstance(result, Path):
+                    self._unread.append(result)
+                elif result is not None:
+                    self._results.append(result)
+                self._condition.notify_all()
+
+    def _write(self, save: _Save) -> Path | SavedCheckpoint:
+        """Write a checkpoint and compare what is on the disk with what was meant. Return its path, or the fault."""
+        step, fault, started = save.manifest.step, "", time.time()
+        for pause in (0.0, *self.pauses):
+            with self._condition:
+                self._condition.wait_for(lambda: self._is_closing, pause * (1.0 + random.random() / 2.0))
+            try:
+                path = self.folder.write(save.states, save.manifest)
+                check_files(path, read_manifest(path))
+            except (OSError, CheckpointError) as error:
+                fault = str(error)
+                log.warning("the checkpoint of step %d could not be written, and is tried again: %s", step, fault)
+            except Exception as error:  # noqa: BLE001  # the thread goes on with the next one
+                fault = f"{type(error).__name__}: {error}"
+                break
+            else:
+                return path
+        log.error("the checkpoint of step %d could not be written to %s: %s", step, self.folder.path, fault)
+        return SavedCheckpoint(str(self.folder.path), step, created=started, fault=fault or "not written")
+
+    def _read_until_written(self) -> None:
+        while True:
+            with self._condition:
+                self._condition.wait_for(lambda: self._unread or self._has_written_all)
+                if not self._unread:
+                    return
+                path = self._unread.popleft()
+                self._active += 1
+            result = self._read(path)
+            with self._condition:
+                self._active -= 1
+                self._results.append(result)
+                self._condition.notify_all()
+
+    def _read(self, path: Path) -> SavedCheckpoint:
+        """Have a checkpoint read back, and make it the latest. Return it, with the fault if there is one."""
+        entry = SavedCheckpoint(str(path.absolute()), 0)
+        try:
+            manifest = read_manifest(path)
+            entry = SavedCheckpoint(entry.path, manifest.step, manifest.files[STATE].sha256, manifest.size, manifest.created)
+            nonfinite = tuple(self._read_back(path).get("nonfinite", ()))
+            self.folder.mark_latest(path)
+        except (OSError, CheckpointError) as error:
+            log.error("the checkpoint %s cannot be used: %s", path, error)  # noqa: TRY400  # the message says it
+            return replace(entry, fault=str(error))
+        return replace(entry, nonfinite=nonfinite)
+
+    def _try_to(self, act: Callable[[], object]) -> None:
+        try:
+            act()
+        except OSError as error:
+            log.warning("%s could not be tidied up: %s", self.folder.path, error)

@@ -1,0 +1,60 @@
+"""``ganwatch checkpoints RUN``: list the checkpoints of a run with the verdict on each."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+
+from ganwatch.commands._arguments import JSON, STORE
+from ganwatch.commands._terminal import print_table, print_text
+
+HELP = "list the checkpoints of a run: good, bad or unknown, and why"
+PARENTS = (STORE, JSON)
+NONE_GOOD = 1
+"""Exit code of ``--last-good`` where no checkpoint is good."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare ``RUN`` and ``--last-good``."""
+    parser.add_argument("run", metavar="RUN", help="id of a run, the beginning of one, a name, or 'latest'")
+    parser.add_argument("--last-good", action="store_true", help="print the path of the latest good checkpoint and nothing else; 1 if none")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the checkpoints."""
+    from ganwatch.core.checkpoints import find_last_good
+    from ganwatch.store import queries
+    from ganwatch.store.checkpoints import checkpoints
+    from ganwatch.store.database import open_store
+
+    with open_store(args.store, create=False) as store:
+        record = queries.find_run(store, args.run)
+        found = checkpoints(store, record.id)
+    last_good = find_last_good(found)
+    if args.last_good:
+        if last_good is None:
+            print_text(f"no checkpoint of run {record.id} is good: `ganwatch checkpoints {record.id}` says why", file=sys.stderr)
+            return NONE_GOOD
+        print_text(last_good.path)
+        return 0
+    if args.json:
+        print(json.dumps([asdict(one) | {"is_last_good": one is last_good} for one in found], allow_nan=False, indent=2))
+        return 0
+    print_text(f"run {record.id} ({record.name}), {record.state}: {len(found) or 'no'} checkpoint{'s' * (len(found) != 1)}")
+    if found:
+        state = {True: "removed", False: "verified"}
+        rows = [
+            [
+                one.step,
+                "last good" if one is last_good else str(one.verdict.quality),
+                one.verdict.reason,
+                "not saved" if one.fault else state[one.is_removed],
+                f"{one.size / 2**20:,.1f} MiB",
+                one.path,
+            ]
+            for one in found
+        ]
+        print_table(["STEP", "VERDICT", "REASON", "FILES", "SIZE", "PATH"], rows)
+    return 0

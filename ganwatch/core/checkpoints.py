@@ -1,0 +1,137 @@
+"""Records of checkpoints, and the verdict on each: good, bad or unknown, by the incidents of its run and never by its age."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from ganwatch.core.incidents import Incident
+from ganwatch.core.names import name_failure
+
+SETTLING_STEPS = 200
+"""Steps after a checkpoint within which most failures that it may have are found: nine in ten of the recorded ones after 220."""
+NOT_OF_WEIGHTS = frozenset({"GW511"})
+"""Codes that say nothing about the networks."""
+
+
+class Quality(StrEnum):
+    """Verdict on a checkpoint."""
+
+    GOOD = "good"
+    BAD = "bad"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class CheckpointVerdict:
+    """Verdict with its reason and the incident behind it."""
+
+    quality: Quality
+    reason: str
+    incident: str | None = None
+
+
+@dataclass(frozen=True)
+class SavedCheckpoint:
+    """A checkpoint that was written and read back, or that could not be.
+
+    Attributes
+    ----------
+    path : str
+    step : int
+    sha256 : str
+        Hash of its state; empty if it could not be written.
+    size : int, bytes
+    created : float, Unix seconds
+    fault : str
+        Reason for which it cannot be used; empty for one that was verified.
+    nonfinite : tuple of str
+        Parts with values that are not finite.
+    verdict : CheckpointVerdict
+    is_removed : bool
+        True if its files were removed to make room.
+    """
+
+    path: str
+    step: int
+    sha256: str = ""
+    size: int = 0
+    created: float = 0.0
+    fault: str = ""
+    nonfinite: tuple[str, ...] = ()
+    verdict: CheckpointVerdict = CheckpointVerdict(Quality.UNKNOWN, "not judged yet")
+    is_removed: bool = False
+
+    @property
+    def is_verified(self) -> bool:
+        """True if it was written and read back, and is still there."""
+        return not self.fault and not self.is_removed
+
+
+def judge_checkpoint(
+    checkpoint: SavedCheckpoint, incidents: Iterable[Incident], last_step: int, *, unjudged: str = "", has_ended: bool = False
+) -> CheckpointVerdict:
+    """Judge a checkpoint by what is known of its run.
+
+    Parameters
+    ----------
+    checkpoint : SavedCheckpoint
+    incidents : iterable of Incident
+    last_step : int
+        Latest step that was judged.
+    unjudged : str
+        Failures that nothing could judge; a checkpoint is never good with some.
+    has_ended : bool
+        True if the run has ended, so that no further step will tell.
+
+    Examples
+    --------
+    >>> judge_checkpoint(SavedCheckpoint("step-300", 300), [], 350).reason
+    'no incident up to step 350; known 200 steps after it'
+    >>> judge_checkpoint(SavedCheckpoint("step-300", 300), [], 500).quality
+    <Quality.GOOD: 'good'>
+    """
+    if checkpoint.fault:
+        return CheckpointVerdict(Quality.BAD, checkpoint.fault)
+    if checkpoint.nonfinite:
+        return CheckpointVerdict(Quality.BAD, f"values that are not finite in {', '.join(checkpoint.nonfinite)}")
+    for incident in sorted(incidents, key=lambda one: one.onset):
+        had_ended = incident.resolved is not None and incident.resolved <= checkpoint.step
+        if incident.fired is not None and incident.onset <= checkpoint.step and not had_ended and incident.code not in NOT_OF_WEIGHTS:
+            reason = f"{name_failure(incident.title, incident.id)} since step {incident.onset}"
+            return CheckpointVerdict(Quality.BAD, reason, incident.id)
+    if unjudged:
+        return CheckpointVerdict(Quality.UNKNOWN, f"not judged: {unjudged}")
+    if last_step < checkpoint.step + SETTLING_STEPS and not has_ended:
+        return CheckpointVerdict(Quality.UNKNOWN, f"no incident up to step {last_step}; known {SETTLING_STEPS} steps after it")
+    return CheckpointVerdict(Quality.GOOD, f"no incident up to step {last_step}")
+
+
+def find_last_good(checkpoints: Sequence[SavedCheckpoint]) -> SavedCheckpoint | None:
+    """Return the latest verified checkpoint that is good; None if there is none.
+
+    >>> good = CheckpointVerdict(Quality.GOOD, "no incident up to step 900")
+    >>> find_last_good([SavedCheckpoint("step-300", 300, verdict=good), SavedCheckpoint("step-600", 600)]).path
+    'step-300'
+    """
+    good = [one for one in checkpoints if one.is_verified and one.verdict.quality is Quality.GOOD]
+    return max(good, key=lambda one: one.step, default=None)
+
+
+def select_kept(checkpoints: Sequence[SavedCheckpoint], keep: int) -> list[SavedCheckpoint]:
+    """Return the checkpoints to keep: the newest, the last good one, and a spread over the others, ``keep`` in all or two more.
+
+    >>> [one.step for one in select_kept([SavedCheckpoint(f"step-{step}", step) for step in range(100, 1100, 100)], 3)]
+    [100, 500, 1000]
+    """
+    ordered = sorted((one for one in checkpoints if one.is_verified), key=lambda one: one.step)
+    count = min(keep, len(ordered))
+    spread = {round(place * (len(ordered) - 1) / max(1, count - 1)) for place in range(count)}
+    last_good = find_last_good(ordered)
+    return [one for place, one in enumerate(ordered) if place in spread or one is ordered[-1] or one is last_good]
+
+
+def with_verdict(checkpoint: SavedCheckpoint, verdict: CheckpointVerdict) -> SavedCheckpoint:
+    """Return the checkpoint with another verdict."""
+    return replace(checkpoint, verdict=verdict)

@@ -1,0 +1,112 @@
+"""Checkpoints of a run: saved by a guard, judged by the run's incidents, thinned out, and reported to every sink."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ganwatch.checkpoints.guard import CheckpointGuard
+from ganwatch.checkpoints.manifest import Manifest
+from ganwatch.core.checkpoints import SavedCheckpoint, judge_checkpoint, select_kept, with_verdict
+from ganwatch.core.errors import UserError
+from ganwatch.core.incidents import Incident
+
+if TYPE_CHECKING:
+    from ganwatch.session.observer import Observer
+
+JUDGED_BY = ("GW101",)
+"""Codes of which one at least must be judged, so that no incident means something."""
+INTERVAL = 100
+"""Steps between two looks at verdicts that time alone changes."""
+
+
+class CheckpointBook:
+    """Checkpoints of one observer. ``on_flush`` and ``on_incident`` are called in the training thread, and wait for nothing.
+
+    Parameters
+    ----------
+    observer : Observer
+    folder : str or Path
+    keep : int
+        Checkpoints to keep beside the newest and the last good one.
+    """
+
+    def __init__(self, observer: Observer, folder: str | Path, keep: int) -> None:
+        self.observer, self.keep = observer, keep
+        self.guard = CheckpointGuard(folder)
+        self.checkpoints: list[SavedCheckpoint] = []
+        self._next_look = 0
+        observer.add_listener(self.on_incident)
+        observer.call_between_steps("checkpoints", self.on_flush)
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the checkpoints."""
+        return self.guard.folder.path
+
+    def save(self, parts: Mapping[str, Any]) -> None:
+        """Copy the states of the parts, which belong to the present step, and have them written."""
+        step = self.observer.steps
+        run = self.observer.run if self.observer.has_run else None
+        provenance = {} if run is None else dict(run.provenance)
+        self.guard.save(parts, Manifest(step, dict.fromkeys(parts, step), {}, None if run is None else run.id, time.time(), provenance))
+
+    def on_flush(self) -> None:
+        """Take the results of saves, and judge what time has settled."""
+        results = self.guard.take_results()
+        for result in results:
+            self.checkpoints.append(result)
+            self.observer.add_readings({"checkpoint_verified": float(result.is_verified)})
+            self.observer.add_checkpoint(result)
+        if results or self.observer.steps >= self._next_look:
+            self._next_look = self.observer.steps + INTERVAL
+            self._judge()
+
+    def on_incident(self, incident: Incident) -> None:
+        """Judge all checkpoints anew once an incident has fired or ended: an onset lies before the alarm."""
+        if incident.fired is not None:
+            self._judge()
+
+    def finish(self) -> None:
+        """Write what waits, and judge for the last time."""
+        self.guard.wait()
+        self.on_flush()
+        self._judge(has_ended=True)
+        self.guard.close()
+
+    def _judge(self, *, has_ended: bool = False) -> None:
+        unjudged = {one.code: str(one) for one in self.observer.outcome().unjudged if one.code in JUDGED_BY} if self.checkpoints else {}
+        missing = ", ".join(unjudged.values()) if len(unjudged) == len(JUDGED_BY) else ""
+        for place, one in enumerate(self.checkpoints):
+            verdict = judge_checkpoint(one, self.observer.incidents, self.observer.steps, unjudged=missing, has_ended=has_ended)
+            if (verdict.quality, verdict.incident) != (one.verdict.quality, one.verdict.incident):
+                self.checkpoints[place] = with_verdict(one, verdict)
+                self.observer.add_checkpoint(self.checkpoints[place])
+        self._thin_out()
+
+    def _thin_out(self) -> None:
+        kept = {one.path for one in select_kept(self.checkpoints, self.keep)}
+        removed = [place for place, one in enumerate(self.checkpoints) if one.is_verified and one.path not in kept]
+        for place in removed:
+            self.checkpoints[place] = replace(self.checkpoints[place], is_removed=True)
+            self.observer.add_checkpoint(self.checkpoints[place])
+        self.guard.remove([Path(self.checkpoints[place].path) for place in removed])
+
+
+def check_parts(folder: Any, parts: Any, keep: Any) -> None:
+    """Refuse arguments of ``watching.checkpoint`` that break a rule.
+
+    Raises
+    ------
+    UserError
+        Names the argument.
+    """
+    if not isinstance(folder, str | Path) or not str(folder):
+        raise UserError(f"folder must be a path, got {folder!r:.100}")
+    if not isinstance(parts, Mapping) or not parts or not all(isinstance(name, str) and name.isprintable() for name in parts):
+        raise UserError(f"parts must be a mapping of names to networks, optimizers or states, got {type(parts).__name__} {str(parts)[:80]}")
+    if not isinstance(keep, int) or isinstance(keep, bool) or keep < 1:
+        raise UserError(f"keep must be >= 1 (checkpoints), got {keep!r:.100}")
