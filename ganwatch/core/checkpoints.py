@@ -11,6 +11,9 @@ from ganwatch.core.names import name_failure
 
 SETTLING_STEPS = 200
 """Steps after a checkpoint within which most failures that it may have are found: nine in ten of the recorded ones after 220."""
+RECENT_STEPS, MIN_DISTANCE = 400, 50
+"""Latest steps whose checkpoints may still become the last good one, as an onset lies before its alarm, and steps between two of them that
+are kept."""
 NOT_OF_WEIGHTS = frozenset({"GW511"})
 """Codes that say nothing about the networks."""
 
@@ -120,16 +123,22 @@ def find_last_good(checkpoints: Sequence[SavedCheckpoint]) -> SavedCheckpoint | 
 
 
 def select_kept(checkpoints: Sequence[SavedCheckpoint], keep: int) -> list[SavedCheckpoint]:
-    """Return the checkpoints to keep: the newest, the last good one, and a spread over the others, ``keep`` in all or two more.
+    """Return the checkpoints to keep: ``keep`` that are spread over the run, the last good one, and some that may still become it.
+
+    Those are of the latest ``RECENT_STEPS`` steps, ``MIN_DISTANCE`` apart, and not bad.
 
     >>> [one.step for one in select_kept([SavedCheckpoint(f"step-{step}", step) for step in range(100, 1100, 100)], 3)]
-    [100, 500, 1000]
+    [100, 500, 600, 700, 800, 900, 1000]
     """
     ordered = sorted((one for one in checkpoints if one.is_verified), key=lambda one: one.step)
     count = min(keep, len(ordered))
     spread = {round(place * (len(ordered) - 1) / max(1, count - 1)) for place in range(count)}
-    last_good = find_last_good(ordered)
-    return [one for place, one in enumerate(ordered) if place in spread or one is ordered[-1] or one is last_good]
+    last_good, recent = find_last_good(ordered), list[SavedCheckpoint]()
+    for one in reversed(ordered):
+        is_apart = not recent or one.step <= recent[-1].step - MIN_DISTANCE
+        if one.step >= ordered[-1].step - RECENT_STEPS and one.verdict.quality is not Quality.BAD and is_apart:
+            recent.append(one)
+    return [one for place, one in enumerate(ordered) if place in spread or one is ordered[-1] or one is last_good or one in recent]
 
 
 def with_verdict(checkpoint: SavedCheckpoint, verdict: CheckpointVerdict) -> SavedCheckpoint:

@@ -21,6 +21,14 @@ def current_rank() -> int:
     return int(variable) if variable.isdecimal() else 0
 
 
+def world_size() -> int:
+    """Return the number of processes that train together as far as it is known yet; 1 outside data-parallel training."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_world_size()
+    variable = os.environ.get("WORLD_SIZE") or "1"
+    return int(variable) if variable.isdecimal() else 1
+
+
 def unwrap(network: nn.Module) -> nn.Module:
     """Return the network inside a DistributedDataParallel or Fabric wrapper, or the network itself.
 

@@ -30,6 +30,7 @@ from ganwatch.session.lightning_package import Callback, is_sigterm, set_callbac
 from ganwatch.session.observer import Observer
 from ganwatch.session.run_end import end_run
 from ganwatch.session.run_start import AUDIT_SECONDS, abandon_run, announce_start, start_run
+from ganwatch.session.stop_rule import StopRule, parse_on_incident, parse_stop_on
 from ganwatch.sinks.background import BackgroundSink
 
 if TYPE_CHECKING:
@@ -61,6 +62,10 @@ class GanWatch(FrontEnd, Callback):
         File of ``ganwatch calibrate`` with arguments of the default detectors.
     sinks : sequence of Sink
         Further destinations.
+    stop_on : sequence of str
+        Codes such as ``"GW101"`` whose first incident sets ``trainer.should_stop``, so that Lightning's own checkpoints are written.
+    on_incident : callable or sequence of them
+        See ``ganwatch.watch``.
     facts : mapping
         Further provenance, plain JSON types.
     audit_seconds : float
@@ -100,6 +105,8 @@ class GanWatch(FrontEnd, Callback):
         detectors: Sequence[Detector] | None = None,
         preset: str | Path | None = None,
         sinks: Sequence[Sink] = (),
+        stop_on: Sequence[str] = (),
+        on_incident: Callable[[Incident], Any] | Sequence[Callable[[Incident], Any]] = (),
         facts: Mapping[str, Any] | None = None,
         audit_seconds: float = AUDIT_SECONDS,
     ) -> None:
@@ -115,7 +122,8 @@ class GanWatch(FrontEnd, Callback):
         self.probes = None if probes is None else parse_parts("probes", probes, Probe)  # type: ignore[type-abstract]  # a base to compare with
         self.detectors = None if detectors is None else parse_parts("detectors", detectors, Detector)  # type: ignore[type-abstract]
         self.settings = parse_preset(preset, detectors)
-        self.sinks = parse_parts("sinks", sinks, Sink)  # type: ignore[type-abstract]
+        self.sinks = [*parse_parts("sinks", sinks, Sink), *parse_on_incident(on_incident)]  # type: ignore[type-abstract]
+        self.stop_on = parse_stop_on(stop_on)
         self._save_unused_parts()
         self._reset()
 
@@ -129,11 +137,12 @@ class GanWatch(FrontEnd, Callback):
         self._pending: dict[str, Any] | None = None
         self._started = False
         self._failed = False
+        self._stop: StopRule | None = None
         self._waiting_since = 0.0
 
     def __getstate__(self) -> dict[str, Any]:
         """State of a copy: the same arguments, unused. It has nothing of a training and nothing that Lightning attached."""
-        excluded = {"_unused", "observer", "_pending", "_started", "_failed", "_waiting_since", "log", "log_dict"}
+        excluded = {"_unused", "observer", "_pending", "_started", "_failed", "_stop", "_waiting_since", "log", "log_dict"}
         return {name: value for name, value in vars(self).items() if name not in excluded} | self._unused
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -187,7 +196,7 @@ class GanWatch(FrontEnd, Callback):
             if run is not None:
                 abandon_run(self.store, run)
             raise
-        self._pending = None
+        self._pending, self._stop = None, StopRule(self.stop_on, self.observer)
         if run is not None:
             SetupReporter(self.observer, self.hints)
             announce_start(run, {name: type(network).__name__ for name, network in named.values()}, self.store)
@@ -223,12 +232,14 @@ class GanWatch(FrontEnd, Callback):
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int  # noqa: ARG002  # Lightning's signature
     ) -> None:
-        """Start the clock: from here the loop waits for the next batch."""
+        """Start the clock: from here the loop waits for the next batch. Stop the training if ``stop_on`` asks for it."""
         self._waiting_since = time.perf_counter()
+        if self._stop is not None and self._stop.incident is not None:
+            trainer.should_stop = True
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002  # Lightning's signature
-        """End the run as finished."""
-        self._end("finished")
+        """End the run as finished, or as stopped by ``stop_on``."""
+        self._end("finished" if self._stop is None or self._stop.incident is None else "stopped")
 
     def on_exception(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException) -> None:  # noqa: ARG002  # Lightning's signature
         """End the run as stopped or failed."""

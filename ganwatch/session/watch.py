@@ -38,6 +38,7 @@ from ganwatch.session.front_end import FrontEnd
 from ganwatch.session.observer import Observer
 from ganwatch.session.run_end import end_run
 from ganwatch.session.run_start import AUDIT_SECONDS, announce_start, start_run
+from ganwatch.session.stop_rule import StopRule, parse_on_incident, parse_stop_on
 from ganwatch.sinks.background import BackgroundSink
 
 log = logging.getLogger("ganwatch")
@@ -67,6 +68,7 @@ class Watch(FrontEnd):
         sinks: Sequence[Sink],
         prometheus_port: int | None,
         audit_seconds: float,
+        stop_on: Sequence[str],
         options: Options,
     ) -> None:
         self.name, self.store, self.audit_seconds = name, store, audit_seconds
@@ -92,6 +94,8 @@ class Watch(FrontEnd):
             for sink in all_sinks:
                 sink.close()
             raise
+        self._stop = StopRule(stop_on, self.observer)
+        self.observer.call_between_steps("stop_on", self._stop.raise_if_due)
         SetupReporter(self.observer, self.hints)
         loaders.add_listener(self._on_batch)
         _open_watches.add(self)
@@ -149,7 +153,7 @@ class Watch(FrontEnd):
             Everything that belongs together: networks, averaged copies, optimizers, schedulers, scalers, or states of tensors and plain
             types.
         keep : int
-            Checkpoints to keep, spread over the run, beside the newest and the last good one.
+            Checkpoints to keep, spread over the run, beside the last good one and those of the latest steps that may become it.
 
         Raises
         ------
@@ -189,6 +193,7 @@ class Watch(FrontEnd):
         """Remove all hooks and end the run. A second call does nothing."""
         atexit.unregister(self._at_exit)
         _open_watches.discard(self)
+        self._stop.disarm()
         if self.observer.is_open:
             if self._book is not None:
                 self.observer.guard("checkpoints", self._book.finish)
@@ -203,7 +208,7 @@ class Watch(FrontEnd):
         self.close("finished" if error is None else "stopped" if was_stopped else "failed")
 
     def _at_exit(self) -> None:
-        kind = getattr(sys, "last_type", None)
+        kind = KeyboardInterrupt if self._stop.incident is not None else getattr(sys, "last_type", None)
         self.close("finished" if kind is None else "stopped" if issubclass(kind, KeyboardInterrupt) else "failed")
 
 
@@ -227,6 +232,8 @@ def watch(
     sinks: Sequence[Sink] = (),
     prometheus_port: int | None = None,
     audit_seconds: float = AUDIT_SECONDS,
+    stop_on: Sequence[str] = (),
+    on_incident: Callable[[Incident], Any] | Sequence[Callable[[Incident], Any]] = (),
 ) -> Watch | DisabledWatch:
     """Watch any PyTorch training loop from here on. An earlier watch on one of the networks ends.
 
@@ -266,6 +273,11 @@ def watch(
         Port of 127.0.0.1 to export at.
     audit_seconds : float, seconds
         Time budget of the data audit before the first reading is written; 0 turns the audit off.
+    stop_on : sequence of str, optional
+        Codes such as ``"GW101"`` whose first incident raises ``TrainingStopped`` in the loop, a ``SystemExit`` with code 10. Checkpoints
+        that wait are written.
+    on_incident : callable or sequence of them, optional
+        Called in a background thread with each incident that fires or ends. An error of it is logged once and goes no further.
 
     Returns
     -------
@@ -317,7 +329,8 @@ def watch(
         real=real,
         probes=None if probes is None else parse_parts("probes", probes, Probe),  # type: ignore[type-abstract]  # a base to compare with
         detectors=default_detectors(settings) if detectors is None else parse_parts("detectors", detectors, Detector),  # type: ignore[type-abstract]
-        sinks=parse_parts("sinks", sinks, Sink),  # type: ignore[type-abstract]
+        sinks=[*parse_parts("sinks", sinks, Sink), *parse_on_incident(on_incident)],  # type: ignore[type-abstract]
+        stop_on=parse_stop_on(stop_on),
         prometheus_port=prometheus_port,
         audit_seconds=float(audit_seconds),
         options=options,

@@ -52,7 +52,7 @@ def test_a_family_has_one_definition() -> None:
 def test_probes_measure_every_input_of_the_detectors() -> None:
     measured = {name for probe in discover("ganwatch.probes", Probe) for name in probe.signals}
     measured |= {name for name, signal in catalogue().items() if signal.group == "drift"}  # added by a callback
-    measured |= {"dataset_size"}  # added by the session
+    measured |= {"dataset_size", "checkpoint_verified"}  # added by the session
     read = {name.partition("/")[0] for detector in discover("ganwatch.detectors", Detector) for name in detector.inputs}
     assert read <= measured
     own = {name for name, signal in catalogue().items() if signal.group == "observer"} | {"logged"}

@@ -119,6 +119,7 @@ DEFAULTS = {
     "GW501": {"reach_ratio": 8.0, "excess_ratio": 0.5, "window": 120},
     "GW502": {"max_share": 0.5, "window": 30},
     "GW504": {"min_repeated_share": 0.25, "min_continuity": 0.5, "scale_ratio": 4.0, "window": 40},
+    "GW511": {},
 }  # fmt: skip
 """Default of every argument; a change of one changes the alarms of every training and is measured on the corpus first."""
 

@@ -8,10 +8,10 @@ import zipfile
 import pytest
 import torch
 
+from ganwatch.checkpoints.pickle_bounds import MAX_INSTRUCTIONS, check_pickle
 from ganwatch.core.errors import UserError
 from ganwatch.trainer.checkpoint import GeneratedBatches
 from ganwatch.trainer.module import GAN
-from ganwatch.checkpoints.pickle_bounds import MAX_INSTRUCTIONS, check_pickle
 
 
 @pytest.fixture
