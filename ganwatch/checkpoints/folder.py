@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import re
 import shutil
 from collections.abc import Mapping
@@ -12,8 +13,9 @@ from typing import Any
 import torch
 
 from ganwatch.checkpoints.durable import TEMPORARY, is_abandoned, name_beside, publish_folder, remove_folder, replace_file, write_file
-from ganwatch.checkpoints.manifest import NAME, CheckpointError, FileEntry, Manifest, check_files, read_manifest
-from ganwatch.checkpoints.safe_load import load_archive
+from ganwatch.checkpoints.manifest import NAME, CheckpointError, FileEntry, Manifest, UnreadCheckpointError, check_files, read_manifest
+from ganwatch.checkpoints.pickle_bounds import UnsafePickleError
+from ganwatch.checkpoints.safe_load import ARCHIVE, load_archive
 from ganwatch.core.errors import show_value
 from ganwatch.core.files import open_regular
 
@@ -117,14 +119,55 @@ def read_checkpoint(path: Path) -> tuple[Manifest, dict[str, Any]]:
     """
     manifest = read_manifest(path)
     check_files(path, manifest)
-    try:
-        states, _ = load_archive(path / STATE, STATE)
-    except Exception as error:
-        reason = "".join(str(error).strip().splitlines()[:1])
-        raise CheckpointError(f"{STATE} must hold tensors and plain types, got {type(error).__name__}: {reason:.200}") from error
+    states = load_states(path / STATE)
     if set(states) != set(manifest.parts):
         raise CheckpointError(f"{STATE} must have the parts {sorted(manifest.parts)}, got {sorted(map(str, states))}")
     return manifest, states
+
+
+def load_states(file: Path) -> dict[str, Any]:
+    """Load tensors and plain types from a file of ``torch.save``, nothing that executes.
+
+    Raises
+    ------
+    CheckpointError
+        It is missing, damaged, or holds more than that.
+    """
+    try:
+        states, _ = load_archive(file, file.name)
+    except FileNotFoundError:
+        raise CheckpointError(f"checkpoint must be a file, got {show_value(str(file))}, which is not there") from None
+    except Exception as error:
+        reason = "".join(str(error).strip().splitlines()[:1])
+        raise CheckpointError(f"{file.name} must hold tensors and plain types, got {type(error).__name__}: {reason:.200}") from error
+    if not isinstance(states, dict):
+        raise CheckpointError(f"{file.name} must hold a dictionary, got {type(states).__name__}")
+    return states
+
+
+def load_foreign_states(file: Path) -> dict[str, Any]:
+    """Load tensors and plain types from a file that another program wrote.
+
+    Raises
+    ------
+    CheckpointError
+        It is missing or damaged.
+    UnreadCheckpointError
+        It holds more than that, or is no file of ``torch.save``.
+    """
+    try:
+        with file.open("rb") as opened:
+            is_archive = opened.read(len(ARCHIVE)) == ARCHIVE
+    except OSError as error:
+        raise CheckpointError(f"checkpoint must be a file that can be read, got {show_value(str(file))}: {error.strerror}") from error
+    if not is_archive:
+        raise UnreadCheckpointError(f"{show_value(file.name)} is no file of torch.save, and is not read back")
+    try:
+        return load_states(file)
+    except CheckpointError as error:
+        if isinstance(error.__cause__, pickle.UnpicklingError | UnsafePickleError):
+            raise UnreadCheckpointError(f"{show_value(file.name)} holds more than tensors and plain types, and is not read back") from error
+        raise
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:

@@ -6,16 +6,15 @@ import logging
 import random
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ganwatch.checkpoints.folder import STATE, CheckpointFolder
+from ganwatch.checkpoints.folder import CheckpointFolder
 from ganwatch.checkpoints.manifest import CheckpointError, Manifest, check_files, read_manifest
-from ganwatch.checkpoints.read_back import ReadBack
+from ganwatch.checkpoints.reader import CLOSE_TIMEOUT, CheckpointReader
 from ganwatch.checkpoints.snapshot import SnapshotBuffer
 from ganwatch.core.checkpoints import SavedCheckpoint
 
@@ -23,8 +22,6 @@ log = logging.getLogger("ganwatch")
 
 PAUSES = (0.5, 2.0, 8.0, 30.0)
 """Seconds before each further attempt at a save, each up to half as long again at random."""
-CLOSE_TIMEOUT = 120.0
-"""Longest time that the end of the training waits for checkpoints that are not written or read back yet, in seconds."""
 
 
 @dataclass
@@ -54,18 +51,13 @@ class CheckpointGuard:
         self, folder: str | Path, *, pauses: Sequence[float] = PAUSES, read_back: Callable[[Path], Mapping[str, Any]] | None = None
     ) -> None:
         self.folder, self.pauses = CheckpointFolder(folder), pauses
-        self._process = ReadBack()
-        self._read_back = self._process if read_back is None else read_back
+        self.reader = CheckpointReader(read_back, self.folder.mark_latest)
         self._buffers = [SnapshotBuffer(), SnapshotBuffer()]
         self._waiting: _Save | None = None
-        self._unread: deque[Path] = deque()
         self._removals: list[Path] = []
-        self._results: list[SavedCheckpoint] = []
-        self._active = 0
-        """Threads that have something in hand."""
-        self._is_closing = self._has_written_all = False
+        self._is_busy = self._is_closing = False
         self._condition = threading.Condition()
-        self._threads: list[threading.Thread] = []
+        self._thread: threading.Thread | None = None
 
     def save(self, parts: Mapping[str, Any], manifest: Manifest) -> None:
         """Copy the states of the parts and have them written.
@@ -87,7 +79,7 @@ class CheckpointGuard:
             raise
         with self._condition:
             self._waiting = save
-            self._start_threads()
+            self._start_thread()
             self._condition.notify_all()
 
     def remove(self, checkpoints: Sequence[Path]) -> None:
@@ -98,35 +90,29 @@ class CheckpointGuard:
 
     def take_results(self) -> list[SavedCheckpoint]:
         """Return the results of saves since the last call."""
-        with self._condition:
-            results, self._results = self._results, []
-        return results
+        return self.reader.take_results()
 
     def wait(self, timeout: float = CLOSE_TIMEOUT) -> bool:
         """Wait until everything is written and read back, or could not be. Return False if time ran out."""
         with self._condition:
-            return self._condition.wait_for(self._is_idle, timeout)
+            has_written = self._condition.wait_for(lambda: not (self._is_busy or self._waiting or self._removals), timeout)
+        return has_written and self.reader.wait(timeout)
 
     def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
         """Write what waits, without pauses between attempts, have it read back, and end the threads."""
         with self._condition:
             self._is_closing = True
             self._condition.notify_all()
-        end = time.monotonic() + timeout
-        for thread in self._threads:
-            thread.join(max(0.0, end - time.monotonic()))
-        if any(thread.is_alive() for thread in self._threads):
-            log.error("checkpoints could not be written to %s and read back within %g s", self.folder.path, timeout)
-        self._process.close()
+        if self._thread is not None:
+            self._thread.join(timeout)
+            if self._thread.is_alive():
+                log.error("checkpoints could not be written to %s within %g s", self.folder.path, timeout)
+        self.reader.close(timeout)
 
-    def _is_idle(self) -> bool:
-        return not (self._active or self._waiting or self._removals or self._unread)
-
-    def _start_threads(self) -> None:
-        if not self._threads:
-            for name, work in (("writes", self._write_until_closed), ("reads", self._read_until_written)):
-                self._threads.append(threading.Thread(target=work, name=f"ganwatch-checkpoints-{name}", daemon=True))
-                self._threads[-1].start()
+    def _start_thread(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._write_until_closed, name="ganwatch-checkpoints-writes", daemon=True)
+            self._thread.start()
 
     def _write_until_closed(self) -> None:
         self._try_to(self.folder.clean)
@@ -135,25 +121,20 @@ class CheckpointGuard:
                 self._condition.wait_for(lambda: self._waiting or self._removals or self._is_closing)
                 (save, self._waiting), (removals, self._removals) = (self._waiting, None), (self._removals, [])
                 if save is None and not removals:
-                    self._has_written_all = True
-                    self._condition.notify_all()
                     return
-                self._active += 1
-            result = None if save is None else self._write(save)
+                self._is_busy = True
+            if save is not None:
+                self.reader.submit(self._write(save))
             for path in removals:
                 self._try_to(partial(self.folder.remove, path))
             with self._condition:
-                self._active -= 1
+                self._is_busy = False
                 if save is not None:
                     self._buffers.append(save.buffer)
-                if isinstance(result, Path):
-                    self._unread.append(result)
-                elif result is not None:
-                    self._results.append(result)
                 self._condition.notify_all()
 
-    def _write(self, save: _Save) -> Path | SavedCheckpoint:
-        """Write a checkpoint and compare what is on the disk with what was meant. Return its path, or the fault."""
+    def _write(self, save: _Save) -> SavedCheckpoint:
+        """Write a checkpoint and compare what is on the disk with what was meant. Return it, not read back yet, or with its fault."""
         step, fault, started = save.manifest.step, "", time.time()
         for pause in (0.0, *self.pauses):
             with self._condition:
@@ -168,36 +149,9 @@ class CheckpointGuard:
                 fault = f"{type(error).__name__}: {error}"
                 break
             else:
-                return path
+                return SavedCheckpoint(str(path.absolute()), step, created=save.manifest.created)
         log.error("the checkpoint of step %d could not be written to %s: %s", step, self.folder.path, fault)
         return SavedCheckpoint(str(self.folder.path), step, created=started, fault=fault or "not written")
-
-    def _read_until_written(self) -> None:
-        while True:
-            with self._condition:
-                self._condition.wait_for(lambda: self._unread or self._has_written_all)
-                if not self._unread:
-                    return
-                path = self._unread.popleft()
-                self._active += 1
-            result = self._read(path)
-            with self._condition:
-                self._active -= 1
-                self._results.append(result)
-                self._condition.notify_all()
-
-    def _read(self, path: Path) -> SavedCheckpoint:
-        """Have a checkpoint read back, and make it the latest. Return it, with the fault if there is one."""
-        entry = SavedCheckpoint(str(path.absolute()), 0)
-        try:
-            manifest = read_manifest(path)
-            entry = SavedCheckpoint(entry.path, manifest.step, manifest.files[STATE].sha256, manifest.size, manifest.created)
-            nonfinite = tuple(self._read_back(path).get("nonfinite", ()))
-            self.folder.mark_latest(path)
-        except (OSError, CheckpointError) as error:
-            log.error("the checkpoint %s cannot be used: %s", path, error)  # noqa: TRY400  # the message says it
-            return replace(entry, fault=str(error))
-        return replace(entry, nonfinite=nonfinite)
 
     def _try_to(self, act: Callable[[], object]) -> None:
         try:

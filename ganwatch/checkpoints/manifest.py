@@ -24,6 +24,10 @@ class CheckpointError(UserError):
     """A checkpoint is not what its manifest says, or cannot be read."""
 
 
+class UnreadCheckpointError(CheckpointError):
+    """A checkpoint of somebody else holds more than what is read: nothing is known against it, and nothing for it."""
+
+
 @dataclass(frozen=True)
 class FileEntry:
     """One file: its size in bytes and its SHA-256."""

@@ -14,6 +14,10 @@ MAX_STACK = 20_000
 """Most values that wait on the stack. A nested value waits there until the inner ones are complete; a flat list adds 1,000 at a time."""
 
 
+class UnsafePickleError(ValueError):
+    """A pickle names more than tensors and dictionaries."""
+
+
 def check_pickle(content: bytes) -> None:
     """Refuse a pickle that would take long to load, or much memory.
 
@@ -35,7 +39,7 @@ def check_pickle(content: bytes) -> None:
     height, marks = 0, []
     for count, (instruction, argument, _) in enumerate(pickletools.genops(content)):
         if instruction.name == "STACK_GLOBAL" or (instruction.name == "GLOBAL" and str(argument).partition(" ")[0] not in MODULES):
-            raise ValueError(f"a checkpoint must name nothing but tensors and dictionaries, got {argument or 'a name put together'}")
+            raise UnsafePickleError(f"a checkpoint must name nothing but tensors and dictionaries, got {argument or 'a name put together'}")
         before, after = instruction.stack_before, instruction.stack_after
         if instruction.name == "MARK":
             marks.append(height)

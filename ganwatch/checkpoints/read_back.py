@@ -16,7 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ganwatch.checkpoints.manifest import CheckpointError
+from ganwatch.checkpoints.durable import hash_file
+from ganwatch.checkpoints.manifest import CheckpointError, UnreadCheckpointError
 
 MAX_SECONDS = 600.0
 """Longest time that a checkpoint may take to be read, in seconds."""
@@ -64,6 +65,8 @@ class ReadBack:
         if not line:
             raise CheckpointError(f"checkpoint must be readable by another process, which ended with {process.wait()}")
         answer: dict[str, Any] = json.loads(line)
+        if "unread" in answer:
+            raise UnreadCheckpointError(answer["unread"])
         if "fault" in answer:
             raise CheckpointError(answer["fault"])
         return answer
@@ -77,21 +80,33 @@ class ReadBack:
 
 
 def describe_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint back, and return the number of its tensors and of those with values that are not finite, by part.
+    """Read a checkpoint back: a folder with a manifest, or a file of ``torch.save``.
+
+    Returns
+    -------
+    dict
+        ``sha256`` of the state; ``size`` in bytes; number of ``tensors``; and the parts with values that are ``nonfinite``.
 
     Raises
     ------
     CheckpointError
         It is damaged.
+    UnreadCheckpointError
+        It is a file with more than tensors and plain types, or of another format.
     """
     import torch
 
-    from ganwatch.checkpoints.folder import read_checkpoint
+    from ganwatch.checkpoints.folder import STATE, load_foreign_states, read_checkpoint
 
-    _, states = read_checkpoint(path)
+    if path.is_dir():
+        manifest, states = read_checkpoint(path)
+        size, sha256 = manifest.size, manifest.files[STATE].sha256
+    else:
+        states = load_foreign_states(path)
+        size, sha256 = hash_file(path)
     tensors = {name: [value for value in _iter_leaves(state) if isinstance(value, torch.Tensor)] for name, state in states.items()}
-    nonfinite = {name: sum(not bool(torch.isfinite(value).all()) for value in values) for name, values in tensors.items()}
-    return {"tensors": sum(map(len, tensors.values())), "nonfinite": {name: count for name, count in nonfinite.items() if count}}
+    nonfinite = [str(name) for name, values in tensors.items() if not all(bool(torch.isfinite(value).all()) for value in values)]
+    return {"sha256": sha256, "size": size, "tensors": sum(map(len, tensors.values())), "nonfinite": nonfinite}
 
 
 def _iter_leaves(value: Any) -> Iterator[Any]:
@@ -112,6 +127,8 @@ def _serve() -> None:
     for line in sys.stdin:
         try:
             answer = describe_checkpoint(Path(json.loads(line)))
+        except UnreadCheckpointError as error:
+            answer = {"unread": str(error)}
         except Exception as error:  # noqa: BLE001  # whatever a file causes is its fault
             answer = {"fault": str(error) or type(error).__name__}
         answers.write(json.dumps(answer) + "\n")

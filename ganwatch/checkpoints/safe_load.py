@@ -12,7 +12,8 @@ from ganwatch.checkpoints.pickle_bounds import MAX_BYTES, check_pickle
 from ganwatch.core.files import open_regular
 from ganwatch.core.zip_archives import open_archive
 
-_ARCHIVE = b"PK\x03\x04"
+ARCHIVE = b"PK\x03\x04"
+"""First bytes of a file of ``torch.save``."""
 
 
 def load_archive(path: str | Path, argument: str) -> tuple[dict[str, Any], int]:
@@ -37,7 +38,7 @@ def load_archive(path: str | Path, argument: str) -> tuple[dict[str, Any], int]:
         It holds more than tensors and plain types; nothing of it was carried out.
     """
     with open_regular(path, argument) as file:
-        starts_well, size = file.read(len(_ARCHIVE)) == _ARCHIVE, file.seek(0, 2)
+        starts_well, size = file.read(len(ARCHIVE)) == ARCHIVE, file.seek(0, 2)
         with open_archive(file, argument, str(path)) as archive:
             members = archive.infolist()
             pickles = [member for member in members if member.filename.lower().endswith("data.pkl")]

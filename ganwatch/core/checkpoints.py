@@ -49,6 +49,8 @@ class SavedCheckpoint:
     created : float, Unix seconds
     fault : str
         Reason for which it cannot be used; empty for one that was verified.
+    unread : str
+        Reason for which it was not read back though nothing speaks against it; empty for any other one.
     nonfinite : tuple of str
         Parts with values that are not finite.
     verdict : CheckpointVerdict
@@ -62,6 +64,7 @@ class SavedCheckpoint:
     size: int = 0
     created: float = 0.0
     fault: str = ""
+    unread: str = ""
     nonfinite: tuple[str, ...] = ()
     verdict: CheckpointVerdict = CheckpointVerdict(Quality.UNKNOWN, "not judged yet")
     is_removed: bool = False
@@ -69,7 +72,7 @@ class SavedCheckpoint:
     @property
     def is_verified(self) -> bool:
         """True if it was written and read back, and is still there."""
-        return not self.fault and not self.is_removed
+        return not (self.fault or self.unread or self.is_removed)
 
 
 def judge_checkpoint(
@@ -95,17 +98,15 @@ def judge_checkpoint(
     >>> judge_checkpoint(SavedCheckpoint("step-300", 300), [], 500).quality
     <Quality.GOOD: 'good'>
     """
-    if checkpoint.fault:
-        return CheckpointVerdict(Quality.BAD, checkpoint.fault)
-    if checkpoint.nonfinite:
-        return CheckpointVerdict(Quality.BAD, f"values that are not finite in {', '.join(checkpoint.nonfinite)}")
+    if checkpoint.fault or checkpoint.nonfinite:
+        return CheckpointVerdict(Quality.BAD, checkpoint.fault or f"values that are not finite in {', '.join(checkpoint.nonfinite)}")
     for incident in sorted(incidents, key=lambda one: one.onset):
         had_ended = incident.resolved is not None and incident.resolved <= checkpoint.step
         if incident.fired is not None and incident.onset <= checkpoint.step and not had_ended and incident.code not in NOT_OF_WEIGHTS:
             reason = f"{name_failure(incident.title, incident.id)} since step {incident.onset}"
             return CheckpointVerdict(Quality.BAD, reason, incident.id)
-    if unjudged:
-        return CheckpointVerdict(Quality.UNKNOWN, f"not judged: {unjudged}")
+    if checkpoint.unread or unjudged:
+        return CheckpointVerdict(Quality.UNKNOWN, checkpoint.unread or f"not judged: {unjudged}")
     if last_step < checkpoint.step + SETTLING_STEPS and not has_ended:
         return CheckpointVerdict(Quality.UNKNOWN, f"no incident up to step {last_step}; known {SETTLING_STEPS} steps after it")
     return CheckpointVerdict(Quality.GOOD, f"no incident up to step {last_step}")

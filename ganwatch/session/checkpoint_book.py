@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganwatch.checkpoints.guard import CheckpointGuard
 from ganwatch.checkpoints.manifest import Manifest
+from ganwatch.checkpoints.reader import CheckpointReader
 from ganwatch.core.checkpoints import SavedCheckpoint, judge_checkpoint, select_kept, with_verdict
 from ganwatch.core.errors import UserError
 from ganwatch.core.incidents import Incident
@@ -29,41 +30,47 @@ class CheckpointBook:
     Parameters
     ----------
     observer : Observer
-    folder : str or Path
+    saves : CheckpointGuard or CheckpointReader
+        Writes checkpoints and has them read back, or the latter alone where somebody else writes them.
     keep : int
-        Checkpoints to keep beside the newest and the last good one.
+        Checkpoints of a guard to keep; see ``select_kept``.
     """
 
-    def __init__(self, observer: Observer, folder: str | Path, keep: int) -> None:
-        self.observer, self.keep = observer, keep
-        self.guard = CheckpointGuard(folder)
+    def __init__(self, observer: Observer, saves: CheckpointGuard | CheckpointReader, keep: int = 1) -> None:
+        self.observer, self.saves, self.keep = observer, saves, keep
         self.checkpoints: list[SavedCheckpoint] = []
         self._next_look = 0
         observer.add_listener(self.on_incident)
         observer.call_between_steps("checkpoints", self.on_flush)
 
-    @property
-    def folder(self) -> Path:
-        """Folder of the checkpoints."""
-        return self.guard.folder.path
-
-    def save(self, parts: Mapping[str, Any]) -> None:
-        """Copy the states of the parts, which belong to the present step, and have them written."""
+    def create_manifest(self, parts: Mapping[str, Any]) -> Manifest:
+        """Return the manifest of parts that belong to the present step."""
         step = self.observer.steps
         run = self.observer.run if self.observer.has_run else None
         provenance = {} if run is None else dict(run.provenance)
-        self.guard.save(parts, Manifest(step, dict.fromkeys(parts, step), {}, None if run is None else run.id, time.time(), provenance))
+        return Manifest(step, dict.fromkeys(parts, step), {}, None if run is None else run.id, time.time(), provenance)
 
     def on_flush(self) -> None:
         """Take the results of saves, and judge what time has settled."""
-        results = self.guard.take_results()
+        results = self.saves.take_results()
         for result in results:
+            self._note_removed(result.path)  # by somebody, or by this one under the same name
+            if result.is_removed:
+                continue
             self.checkpoints.append(result)
-            self.observer.add_readings({"checkpoint_verified": float(result.is_verified)})
+            if not result.unread:
+                self.observer.add_readings({"checkpoint_verified": float(result.is_verified)})
             self.observer.add_checkpoint(result)
         if results or self.observer.steps >= self._next_look:
             self._next_look = self.observer.steps + INTERVAL
             self._judge()
+
+    def _note_removed(self, path: str) -> None:
+        """Note that the files of a checkpoint are gone."""
+        for place, one in enumerate(self.checkpoints):
+            if one.path == path and not (one.is_removed or one.fault):
+                self.checkpoints[place] = replace(one, is_removed=True)
+                self.observer.add_checkpoint(self.checkpoints[place])
 
     def on_incident(self, incident: Incident) -> None:
         """Judge all checkpoints anew once an incident has fired or ended: an onset lies before the alarm."""
@@ -71,11 +78,11 @@ class CheckpointBook:
             self._judge()
 
     def finish(self) -> None:
-        """Write what waits, and judge for the last time."""
-        self.guard.wait()
+        """Wait for what is not read back yet, and judge for the last time."""
+        self.saves.wait()
         self.on_flush()
         self._judge(has_ended=True)
-        self.guard.close()
+        self.saves.close()
 
     def _judge(self, *, has_ended: bool = False) -> None:
         unjudged = {one.code: str(one) for one in self.observer.outcome().unjudged if one.code in JUDGED_BY} if self.checkpoints else {}
@@ -85,15 +92,12 @@ class CheckpointBook:
             if (verdict.quality, verdict.incident) != (one.verdict.quality, one.verdict.incident):
                 self.checkpoints[place] = with_verdict(one, verdict)
                 self.observer.add_checkpoint(self.checkpoints[place])
-        self._thin_out()
-
-    def _thin_out(self) -> None:
-        kept = {one.path for one in select_kept(self.checkpoints, self.keep)}
-        removed = [place for place, one in enumerate(self.checkpoints) if one.is_verified and one.path not in kept]
-        for place in removed:
-            self.checkpoints[place] = replace(self.checkpoints[place], is_removed=True)
-            self.observer.add_checkpoint(self.checkpoints[place])
-        self.guard.remove([Path(self.checkpoints[place].path) for place in removed])
+        if isinstance(self.saves, CheckpointGuard):
+            kept = {one.path for one in select_kept(self.checkpoints, self.keep)}
+            surplus = [one.path for one in self.checkpoints if one.is_verified and one.path not in kept]
+            self.saves.remove([*map(Path, surplus)])
+            for path in surplus:
+                self._note_removed(path)
 
 
 def check_parts(folder: Any, parts: Any, keep: Any) -> None:

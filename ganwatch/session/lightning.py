@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from ganwatch.checkpoints.reader import CheckpointReader
 from ganwatch.core.detector import Detector
 from ganwatch.core.detector_settings import non_default_arguments
 from ganwatch.core.errors import UserError
@@ -22,9 +23,11 @@ from ganwatch.core.provenance import optimizer_settings
 from ganwatch.core.readings import Run
 from ganwatch.core.sink import Sink
 from ganwatch.session.arguments import check_settings, parse_options, parse_parts
+from ganwatch.session.checkpoint_book import CheckpointBook
 from ganwatch.session.defaults import STORE, default_detectors, default_probes, default_sinks, open_exporter, parse_preset, provenance
 from ganwatch.session.diagnostics import CodeHints, SetupReporter
 from ganwatch.session.front_end import FrontEnd
+from ganwatch.session.lightning_checkpoints import CheckpointTap
 from ganwatch.session.lightning_networks import DISCRIMINATOR_NAMES, GENERATOR_NAMES, find_average, find_network, output_range
 from ganwatch.session.lightning_package import Callback, is_sigterm, set_callback_bases
 from ganwatch.session.observer import Observer
@@ -138,11 +141,13 @@ class GanWatch(FrontEnd, Callback):
         self._started = False
         self._failed = False
         self._stop: StopRule | None = None
+        self._book: CheckpointBook | None = None
+        self._tap: CheckpointTap | None = None
         self._waiting_since = 0.0
 
     def __getstate__(self) -> dict[str, Any]:
         """State of a copy: the same arguments, unused. It has nothing of a training and nothing that Lightning attached."""
-        excluded = {"_unused", "observer", "_pending", "_started", "_failed", "_stop", "_waiting_since", "log", "log_dict"}
+        excluded = {"_unused", "observer", "_pending", "_started", "_failed", "_stop", "_book", "_tap", "_waiting_since", "log", "log_dict"}
         return {name: value for name, value in vars(self).items() if name not in excluded} | self._unused
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -198,6 +203,9 @@ class GanWatch(FrontEnd, Callback):
             raise
         self._pending, self._stop = None, StopRule(self.stop_on, self.observer)
         if run is not None:
+            self._book = CheckpointBook(self.observer, reader := CheckpointReader())
+            checkpoint_io, observer = trainer.strategy.checkpoint_io, self.observer
+            self._tap = CheckpointTap(checkpoint_io, lambda: observer.steps, reader.submit, reader.remove)
             SetupReporter(self.observer, self.hints)
             announce_start(run, {name: type(network).__name__ for name, network in named.values()}, self.store)
         self._waiting_since = time.perf_counter()
@@ -263,7 +271,12 @@ class GanWatch(FrontEnd, Callback):
         self._pending = state_dict or None
 
     def _end(self, state: str) -> None:
+        if self._tap is not None:
+            self._tap.wait()
+            self._tap.remove()
         if self.observer is not None:
+            if self._book is not None and self.observer.is_open:
+                self.observer.guard("checkpoints", self._book.finish)
             end_run(self.observer, state)
 
     def _networks(self, module: lightning.LightningModule) -> dict[str, tuple[str, nn.Module]]:

@@ -20,6 +20,7 @@ from ganwatch.capture.attribution.parameter_ownership import list_members
 from ganwatch.capture.options import Options
 from ganwatch.capture.step import StepView
 from ganwatch.capture.taps import loaders
+from ganwatch.checkpoints.guard import CheckpointGuard
 from ganwatch.core.detector import Detector
 from ganwatch.core.detector_settings import non_default_arguments
 from ganwatch.core.errors import UserError
@@ -74,6 +75,7 @@ class Watch(FrontEnd):
         self.name, self.store, self.audit_seconds = name, store, audit_seconds
         self._dataset = real
         self._resumed: str | None = None
+        self._guard: CheckpointGuard | None = None
         self._book: CheckpointBook | None = None
         self._networks = {"g": generator, "d": discriminator}
         for earlier in [other for other in _open_watches if not {*map(id, other.networks())}.isdisjoint(map(id, self.networks()))]:
@@ -163,11 +165,13 @@ class Watch(FrontEnd):
         check_parts(folder, parts, keep)
         if self.observer.ranks.rank or not self.observer.is_open:
             return
-        if self._book is not None and self._book.folder != Path(folder):
-            raise UserError(f"folder must be the same for all checkpoints of a run, got {str(folder)!r} after {str(self._book.folder)!r}")
-        if self._book is None:
-            self._book = CheckpointBook(self.observer, folder, keep)
-        self._book.save(parts)
+        if self._guard is None or self._book is None:
+            self._guard = CheckpointGuard(folder)
+            self._book = CheckpointBook(self.observer, self._guard, keep)
+        if self._guard.folder.path != Path(folder):
+            both = f"{str(folder)!r} after {str(self._guard.folder.path)!r}"
+            raise UserError(f"folder must be the same for all checkpoints of a run, got {both}")
+        self._guard.save(parts, self._book.create_manifest(parts))
 
     def state_dict(self) -> dict[str, Any]:
         """State for the loop's own checkpoint, in plain types only: a resumed run continues its steps and alarms with it."""

@@ -22,7 +22,7 @@ def append_checkpoint(store: Store, run: str, attempt: int, checkpoint: SavedChe
     """Write a checkpoint, unless it is there, and its verdict, if that is another one than before; in one transaction."""
     key = {"run_id": run, "path": checkpoint.path, "sha256": checkpoint.sha256, "step": checkpoint.step}
     facts = {"attempt": attempt, "size": checkpoint.size, "fault": checkpoint.fault, "created": checkpoint.created}
-    facts |= {"extras": encode({"nonfinite": list(checkpoint.nonfinite)})}
+    facts |= {"extras": encode({"nonfinite": list(checkpoint.nonfinite), "unread": checkpoint.unread})}
     verdict = {"quality": str(checkpoint.verdict.quality), "reason": checkpoint.verdict.reason, "incident_id": checkpoint.verdict.incident}
     with store.begin() as connection:
         found = connection.execute(select(_CHECKPOINT.c.id).where(*(_CHECKPOINT.c[name] == value for name, value in key.items()))).scalar()
@@ -68,5 +68,6 @@ def _to_checkpoint(row: RowMapping) -> SavedCheckpoint:
     verdict = CheckpointVerdict(Quality(row["quality"]), row["reason"], row["incident_id"])
     names = ("path", "step", "sha256", "size", "created", "fault")
     found = read_row(SavedCheckpoint, "checkpoint", row, lambda cells: {name: cells[name] for name in names})
-    nonfinite = tuple(map(str, row["extras"].get("nonfinite", ()))) if isinstance(row["extras"], dict) else ()
-    return replace(found, nonfinite=nonfinite, is_removed=row["removed"] is not None, verdict=verdict)
+    extras = row["extras"] if isinstance(row["extras"], dict) else {}
+    nonfinite, unread = tuple(map(str, extras.get("nonfinite", ()))), str(extras.get("unread", ""))
+    return replace(found, nonfinite=nonfinite, unread=unread, is_removed=row["removed"] is not None, verdict=verdict)

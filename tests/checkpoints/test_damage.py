@@ -114,8 +114,8 @@ def test_another_process_reads_back(folder):
     with_nan = folder.write({"G": {"weight": torch.tensor([1.0, torch.nan])}}, Manifest(3, {"G": 3}, {}))
     read_back = ReadBack()
     try:
-        assert read_back(path) == describe_checkpoint(path) == {"tensors": 1, "nonfinite": {}}
-        assert read_back(with_nan)["nonfinite"] == {"G": 1}
+        assert read_back(path) == describe_checkpoint(path)
+        assert read_back(with_nan)["nonfinite"] == ["G"]
         truncate(path)
         with pytest.raises(CheckpointError, match="it was cut off"):
             read_back(path)

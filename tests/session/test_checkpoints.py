@@ -34,7 +34,7 @@ def read_back_here(monkeypatch):
         def close(self):
             pass
 
-    monkeypatch.setattr("ganwatch.checkpoints.guard.ReadBack", ReadBackHere)
+    monkeypatch.setattr("ganwatch.checkpoints.reader.ReadBack", ReadBackHere)
     monkeypatch.setattr(os, "fsync", lambda _: None)  # slow on a busy disk
 
 
@@ -71,7 +71,7 @@ def train(folder, *, steps=700, collapse=10**9, store=None, keep=5):
             loop.step(is_collapsed=step > collapse)
             if step % EVERY == 0:
                 watching.checkpoint(folder, loop.parts, keep=keep)
-                watching._book.guard.wait()
+                watching._guard.wait()
     return memory, loop
 
 
