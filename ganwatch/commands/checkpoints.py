@@ -26,12 +26,12 @@ def run(args: argparse.Namespace) -> int:
     """Print the checkpoints."""
     from ganwatch.core.checkpoints import find_last_good
     from ganwatch.store import queries
-    from ganwatch.store.checkpoints import checkpoints
+    from ganwatch.store.checkpoints import judge_checkpoints
     from ganwatch.store.database import open_store
 
     with open_store(args.store, create=False) as store:
         record = queries.find_run(store, args.run)
-        found = checkpoints(store, record.id)
+        found = judge_checkpoints(store, record)
     last_good = find_last_good(found)
     if args.last_good:
         if last_good is None:

@@ -8,12 +8,15 @@ from enum import StrEnum
 
 from ganwatch.core.incidents import Incident
 from ganwatch.core.names import name_failure
+from ganwatch.core.outcome import Unjudged
 
 SETTLING_STEPS = 200
 """Steps after a checkpoint within which most failures that it may have are found: nine in ten of the recorded ones after 220."""
 RECENT_STEPS, MIN_DISTANCE = 400, 50
 """Latest steps whose checkpoints may still become the last good one, as an onset lies before its alarm, and steps between two of them that
 are kept."""
+JUDGED_BY = ("GW101",)
+"""Codes of which one at least must have been judged, so that no incident means something."""
 NOT_OF_WEIGHTS = frozenset({"GW511"})
 """Codes that say nothing about the networks."""
 
@@ -110,6 +113,12 @@ def judge_checkpoint(
     if last_step < checkpoint.step + SETTLING_STEPS and not has_ended:
         return CheckpointVerdict(Quality.UNKNOWN, f"no incident up to step {last_step}; known {SETTLING_STEPS} steps after it")
     return CheckpointVerdict(Quality.GOOD, f"no incident up to step {last_step}")
+
+
+def name_unjudged(unjudged: Iterable[Unjudged]) -> str:
+    """Return the failures for the lack of which nothing is good; empty if enough could be judged."""
+    missing = {one.code: str(one) for one in unjudged if one.code in JUDGED_BY}
+    return ", ".join(missing.values()) if len(missing) == len(JUDGED_BY) else ""
 
 
 def find_last_good(checkpoints: Sequence[SavedCheckpoint]) -> SavedCheckpoint | None:

@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, Any
 from ganwatch.checkpoints.guard import CheckpointGuard
 from ganwatch.checkpoints.manifest import Manifest
 from ganwatch.checkpoints.reader import CheckpointReader
-from ganwatch.core.checkpoints import SavedCheckpoint, judge_checkpoint, select_kept, with_verdict
+from ganwatch.core.checkpoints import SavedCheckpoint, judge_checkpoint, name_unjudged, select_kept, with_verdict
 from ganwatch.core.errors import UserError
 from ganwatch.core.incidents import Incident
 
 if TYPE_CHECKING:
     from ganwatch.session.observer import Observer
 
-JUDGED_BY = ("GW101",)
-"""Codes of which one at least must be judged, so that no incident means something."""
 INTERVAL = 100
 """Steps between two looks at verdicts that time alone changes."""
 
@@ -85,8 +83,7 @@ class CheckpointBook:
         self.saves.close()
 
     def _judge(self, *, has_ended: bool = False) -> None:
-        unjudged = {one.code: str(one) for one in self.observer.outcome().unjudged if one.code in JUDGED_BY} if self.checkpoints else {}
-        missing = ", ".join(unjudged.values()) if len(unjudged) == len(JUDGED_BY) else ""
+        missing = name_unjudged(self.observer.outcome().unjudged) if self.checkpoints else ""
         for place, one in enumerate(self.checkpoints):
             verdict = judge_checkpoint(one, self.observer.incidents, self.observer.steps, unjudged=missing, has_ended=has_ended)
             if (verdict.quality, verdict.incident) != (one.verdict.quality, one.verdict.incident):

@@ -9,9 +9,11 @@ from typing import Any
 
 from sqlalchemy import RowMapping, func, select
 
-from ganwatch.core.checkpoints import CheckpointVerdict, Quality, SavedCheckpoint
-from ganwatch.store import tables
+from ganwatch.core.checkpoints import CheckpointVerdict, SavedCheckpoint, judge_checkpoint, name_unjudged
+from ganwatch.core.outcome import Outcome
+from ganwatch.store import queries, tables
 from ganwatch.store.database import Store
+from ganwatch.store.records import RunRecord
 from ganwatch.store.rows import read_row
 from ganwatch.store.strict_json import encode
 
@@ -53,6 +55,17 @@ def checkpoints(store: Store, run: str) -> list[SavedCheckpoint]:
         return [_to_checkpoint(row) for row in rows]
 
 
+def judge_checkpoints(store: Store, run: RunRecord) -> list[SavedCheckpoint]:
+    """Return the checkpoints of a run with the verdicts of today: incidents of a later attempt judge those of an earlier one too."""
+    incidents, has_ended = [one for one in queries.incidents(store, run.id) if not one.superseded], run.state != "running"
+    unjudged = name_unjudged(Outcome.from_plain(run.outcome).unjudged) if run.outcome else ""
+    last = run.last_step or 0
+    return [
+        replace(one, verdict=judge_checkpoint(one, incidents, last, unjudged=unjudged, has_ended=has_ended))
+        for one in checkpoints(store, run.id)
+    ]
+
+
 def history(store: Store, checkpoint: SavedCheckpoint, run: str) -> Iterable[CheckpointVerdict]:
     """Return all verdicts on a checkpoint, oldest first."""
     query = select(_VERDICT.c.quality, _VERDICT.c.reason, _VERDICT.c.incident_id.label("incident")).join(
@@ -65,7 +78,8 @@ def history(store: Store, checkpoint: SavedCheckpoint, run: str) -> Iterable[Che
 
 
 def _to_checkpoint(row: RowMapping) -> SavedCheckpoint:
-    verdict = CheckpointVerdict(Quality(row["quality"]), row["reason"], row["incident_id"])
+    of_verdict = {"quality": row["quality"], "reason": row["reason"], "incident": row["incident_id"]}
+    verdict = read_row(CheckpointVerdict, "checkpoint_verdict", row, lambda _: of_verdict)
     names = ("path", "step", "sha256", "size", "created", "fault")
     found = read_row(SavedCheckpoint, "checkpoint", row, lambda cells: {name: cells[name] for name in names})
     extras = row["extras"] if isinstance(row["extras"], dict) else {}
