@@ -18,8 +18,9 @@ smallest distance between D's two targets, relative to the larger one and in all
 
 
 class Target(NamedTuple):
-    """Where a gradient is zero: as a line over the outputs, as of a squared distance, and over their logistic function, as of a cross
-    entropy; so all have shape (2,).
+    """Place where a gradient is zero: over the outputs, as of a squared distance, and over their logistic function, as of a cross entropy.
+
+    So all have shape (2,).
     """
 
     value: Tensor

@@ -21,6 +21,8 @@ from ganwatch.capture.options import Options
 from ganwatch.capture.step import StepView
 from ganwatch.capture.taps import loaders
 from ganwatch.checkpoints.guard import CheckpointGuard
+from ganwatch.checkpoints.reader import CLOSE_TIMEOUT
+from ganwatch.core.checkpoints import SavedCheckpoint
 from ganwatch.core.detector import Detector
 from ganwatch.core.detector_settings import non_default_arguments
 from ganwatch.core.errors import UserError
@@ -172,6 +174,15 @@ class Watch(FrontEnd):
             both = f"{str(folder)!r} after {str(self._guard.folder.path)!r}"
             raise UserError(f"folder must be the same for all checkpoints of a run, got {both}")
         self._guard.save(parts, self._book.create_manifest(parts))
+
+    @property
+    def checkpoints(self) -> tuple[SavedCheckpoint, ...]:
+        """Checkpoints that were read back, or could not be, each with the verdict of now."""
+        return () if self._book is None else tuple(self._book.checkpoints)
+
+    def wait_for_checkpoints(self, timeout: float = CLOSE_TIMEOUT) -> bool:
+        """Wait until every checkpoint is written and read back, for ``timeout`` seconds at most; return False if time ran out."""
+        return self._guard is None or self._guard.wait(timeout)
 
     def state_dict(self) -> dict[str, Any]:
         """State for the loop's own checkpoint, in plain types only: a resumed run continues its steps and alarms with it."""

@@ -71,7 +71,7 @@ def train(folder, *, steps=700, collapse=10**9, store=None, keep=5):
             loop.step(is_collapsed=step > collapse)
             if step % EVERY == 0:
                 watching.checkpoint(folder, loop.parts, keep=keep)
-                watching._guard.wait()
+                assert watching.wait_for_checkpoints()
     return memory, loop
 
 
