@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow e2e lint types bench corpus corpus-table features-table drift-table render dashboard clean
+.PHONY: demo test test-slow e2e lint types bench corpus corpus-table corpus-left-out features-table drift-table render dashboard clean
 
 demo: .venv/.demo
 	$(BIN)/ganwatch demo
@@ -40,6 +40,9 @@ corpus: .venv/.dev
 
 corpus-table: .venv/.dev
 	$(BIN)/python tests/benchmarks/corpus/main.py table
+
+corpus-left-out: .venv/.dev
+	$(BIN)/python tests/benchmarks/corpus/main.py left-out
 
 features-table: .venv/.dev
 	$(BIN)/python tests/benchmarks/features.py run
