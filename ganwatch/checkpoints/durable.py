@@ -12,20 +12,27 @@ from typing import BinaryIO
 
 import psutil
 
+from ganwatch.core.files import open_regular
+
 TEMPORARY = ".writing-"
 """Beginning of the names of files and folders that are not complete; the process that writes follows."""
+CHUNK = 2**20
+"""Bytes that are hashed at once."""
+MAX_DIGITS = 9
+"""Longest number of a process."""
 
 
 def name_beside(name: str) -> str:
     """Return the name under which this process writes what gets a name later."""
-    return f"{TEMPORARY}{socket.gethostname()}-{os.getpid()}-{name}"
+    return f"{TEMPORARY}{socket.gethostname()}~{os.getpid()}~{name}"
 
 
 def is_abandoned(name: str) -> bool:
     """Return True if a name beside is that of a process of this machine that has ended."""
-    host, _, rest = name.removeprefix(f"{TEMPORARY}{socket.gethostname()}").partition("-")
-    pid = rest.partition("-")[0]
-    return name.startswith(TEMPORARY) and not host and pid.isdecimal() and not psutil.pid_exists(int(pid))
+    host, _, rest = name.removeprefix(TEMPORARY).partition("~")
+    pid = rest.partition("~")[0]
+    is_own = name.startswith(TEMPORARY) and host == socket.gethostname() and pid.isdecimal() and len(pid) <= MAX_DIGITS
+    return is_own and not psutil.pid_exists(int(pid))
 
 
 class HashingFile:
@@ -98,7 +105,10 @@ def remove_folder(folder: Path) -> None:
 
 
 def hash_file(path: Path) -> tuple[int, str]:
-    """Return the size of a file in bytes, and its SHA-256."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256")
-        return file.tell(), digest.hexdigest()
+    """Return the size of a regular file in bytes, and its SHA-256."""
+    digest, size = hashlib.sha256(), 0
+    with open_regular(path, path.name) as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+            size += len(chunk)
+    return size, digest.hexdigest()

@@ -7,6 +7,7 @@ import pickle
 import re
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ from ganwatch.checkpoints.durable import TEMPORARY, is_abandoned, name_beside, p
 from ganwatch.checkpoints.manifest import NAME, CheckpointError, FileEntry, Manifest, UnreadCheckpointError, check_files, read_manifest
 from ganwatch.checkpoints.pickle_bounds import UnsafePickleError
 from ganwatch.checkpoints.safe_load import ARCHIVE, load_archive
-from ganwatch.core.errors import show_value
-from ganwatch.core.files import open_regular
+from ganwatch.core.errors import UserError, show_value
+from ganwatch.core.files import exists, open_regular
 
 log = logging.getLogger("ganwatch")
 
@@ -45,7 +46,14 @@ class CheckpointFolder:
         self.path = Path(path)
 
     def write(self, states: Mapping[str, Any], manifest: Manifest) -> Path:
-        """Write the states, flush them and give them their name; raise ``OSError`` where that is impossible.
+        """Write the states, flush them, compare what can be read with what was meant, and give them their name.
+
+        Raises
+        ------
+        OSError
+            That is impossible; nothing of it is left.
+        CheckpointError
+            Other bytes arrived; nothing of them is left.
 
         Returns
         -------
@@ -57,12 +65,15 @@ class CheckpointFolder:
         beside = self.path / name_beside(target.name)
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir()
-        file = write_file(beside / STATE, lambda stream: torch.save(dict(states), stream))  # type: ignore[arg-type]  # it only writes
-        whole = Manifest(
-            manifest.step, manifest.parts, {STATE: FileEntry(file.size, file.sha256)}, manifest.run, manifest.created, manifest.provenance
-        )
-        write_file(beside / NAME, lambda stream: stream.write(whole.to_bytes()))
-        publish_folder(beside, target)
+        try:
+            file = write_file(beside / STATE, lambda stream: torch.save(dict(states), stream))  # type: ignore[arg-type]  # it only writes
+            whole = replace(manifest, files={STATE: FileEntry(file.size, file.sha256)})
+            write_file(beside / NAME, lambda stream: stream.write(whole.to_bytes()))
+            check_files(beside, read_manifest(beside))
+            publish_folder(beside, target)
+        except BaseException:
+            shutil.rmtree(beside, ignore_errors=True)
+            raise
         return target
 
     def mark_latest(self, checkpoint: Path) -> None:
@@ -74,7 +85,7 @@ class CheckpointFolder:
         try:
             with open_regular(self.path / LATEST, LATEST, limit=MAX_NAME_BYTES) as file:
                 name = file.read(MAX_NAME_BYTES).decode().strip()
-        except (FileNotFoundError, NotADirectoryError):
+        except (OSError, UserError, UnicodeDecodeError):
             return None
         return self.path / name if _NAME.fullmatch(name) else None
 
@@ -156,10 +167,10 @@ def load_foreign_states(file: Path) -> dict[str, Any]:
         It holds more than that, or is no file of ``torch.save``.
     """
     try:
-        with file.open("rb") as opened:
+        with open_regular(file, file.name) as opened:
             is_archive = opened.read(len(ARCHIVE)) == ARCHIVE
-    except OSError as error:
-        raise CheckpointError(f"checkpoint must be a file that can be read, got {show_value(str(file))}: {error.strerror}") from error
+    except (OSError, UserError) as error:
+        raise CheckpointError(f"checkpoint must be a file that can be read, got {show_value(str(file))}: {error}") from error
     if not is_archive:
         raise UnreadCheckpointError(f"{show_value(file.name)} is no file of torch.save, and is not read back")
     try:
@@ -190,7 +201,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         It is damaged, or the folder has none that can be read.
     """
     path = Path(path)
-    if _NAME.fullmatch(path.name):
+    if exists(path / NAME) or (_NAME.fullmatch(path.name) and not CheckpointFolder(path).checkpoints()):
         return read_checkpoint(path)[1]
     place = CheckpointFolder(path)
     latest, others = place.latest(), place.checkpoints()

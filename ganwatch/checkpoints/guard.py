@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ganwatch.checkpoints.folder import CheckpointFolder
-from ganwatch.checkpoints.manifest import CheckpointError, Manifest, check_files, read_manifest
+from ganwatch.checkpoints.manifest import CheckpointError, Manifest
 from ganwatch.checkpoints.reader import CLOSE_TIMEOUT, CheckpointReader
 from ganwatch.checkpoints.snapshot import SnapshotBuffer
 from ganwatch.core.checkpoints import SavedCheckpoint
@@ -50,8 +50,9 @@ class CheckpointGuard:
     def __init__(
         self, folder: str | Path, *, pauses: Sequence[float] = PAUSES, read_back: Callable[[Path], Mapping[str, Any]] | None = None
     ) -> None:
-        self.folder, self.pauses = CheckpointFolder(folder), pauses
+        self.folder, self.pauses = CheckpointFolder(Path(folder).absolute()), pauses
         self.reader = CheckpointReader(read_back, self.folder.mark_latest)
+        self._random = random.Random()  # the global one is the training's
         self._buffers = [SnapshotBuffer(), SnapshotBuffer()]
         self._waiting: _Save | None = None
         self._removals: list[Path] = []
@@ -74,7 +75,7 @@ class CheckpointGuard:
                 log.warning("the checkpoint of step %d is not written: that of step %d takes its place", skipped, manifest.step)
         try:
             save = _Save(manifest, buffer.copy(parts), buffer)
-        except Exception:
+        except BaseException:
             self._buffers.append(buffer)
             raise
         with self._condition:
@@ -82,11 +83,22 @@ class CheckpointGuard:
             self._start_thread()
             self._condition.notify_all()
 
+    def note_fault(self, step: int, error: Exception) -> None:
+        """Note that the state of a step could not be copied."""
+        fault = f"its state could not be copied: {type(error).__name__}: {error}"
+        log.error("the checkpoint of step %d is not written: %s", step, fault)
+        self.reader.submit(SavedCheckpoint(str(self.folder.path), step, created=time.time(), fault=fault))
+
     def remove(self, checkpoints: Sequence[Path]) -> None:
-        """Have checkpoints removed."""
+        """Have checkpoints removed; at once after the end."""
         with self._condition:
             self._removals += checkpoints
             self._condition.notify_all()
+            if not self._is_closing:
+                return
+            removals, self._removals = self._removals, []
+        for path in removals:
+            self._try_to(partial(self.folder.remove, path))
 
     def take_results(self) -> list[SavedCheckpoint]:
         """Return the results of saves since the last call."""
@@ -99,7 +111,8 @@ class CheckpointGuard:
         return has_written and self.reader.wait(timeout)
 
     def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
-        """Write what waits, without pauses between attempts, have it read back, and end the threads."""
+        """Write what waits, without pauses between attempts, have it read back, and end the threads; all within one time."""
+        end = time.monotonic() + timeout
         with self._condition:
             self._is_closing = True
             self._condition.notify_all()
@@ -107,7 +120,7 @@ class CheckpointGuard:
             self._thread.join(timeout)
             if self._thread.is_alive():
                 log.error("checkpoints could not be written to %s within %g s", self.folder.path, timeout)
-        self.reader.close(timeout)
+        self.reader.close(max(0.0, end - time.monotonic()))
 
     def _start_thread(self) -> None:
         if self._thread is None:
@@ -138,10 +151,9 @@ class CheckpointGuard:
         step, fault, started = save.manifest.step, "", time.time()
         for pause in (0.0, *self.pauses):
             with self._condition:
-                self._condition.wait_for(lambda: self._is_closing, pause * (1.0 + random.random() / 2.0))
+                self._condition.wait_for(lambda: self._is_closing, pause * (1.0 + self._random.random() / 2.0))
             try:
                 path = self.folder.write(save.states, save.manifest)
-                check_files(path, read_manifest(path))
             except (OSError, CheckpointError) as error:
                 fault = str(error)
                 log.warning("the checkpoint of step %d could not be written, and is tried again: %s", step, fault)
@@ -156,5 +168,5 @@ class CheckpointGuard:
     def _try_to(self, act: Callable[[], object]) -> None:
         try:
             act()
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001  # the thread goes on
             log.warning("%s could not be tidied up: %s", self.folder.path, error)

@@ -12,6 +12,7 @@ from ganwatch.checkpoints.durable import hash_file
 from ganwatch.core.errors import UserError, show_value
 from ganwatch.core.files import open_regular
 from ganwatch.core.plain_records import read_record
+from ganwatch.store.strict_json import encode
 
 NAME = "manifest.json"
 FORMAT = 1
@@ -44,18 +45,13 @@ class Manifest:
     ----------
     step : int
     parts : mapping of str to int
-        Step of each part; parts of different steps do not belong together.
+        Step of each part.
     files : mapping of str to FileEntry
     run : str or None
         Id of the run.
     created : float, Unix seconds
     provenance : mapping
         Versions, code and configuration of the run.
-
-    Examples
-    --------
-    >>> Manifest(300, {"G": 300, "D": 200}, {}).mixed_parts
-    {'D': 200}
     """
 
     step: int
@@ -67,18 +63,14 @@ class Manifest:
     format: int = FORMAT
 
     @property
-    def mixed_parts(self) -> dict[str, int]:
-        """Parts that were not taken at the step of the checkpoint, with their steps."""
-        return {name: step for name, step in self.parts.items() if step != self.step}
-
-    @property
     def size(self) -> int:
         """Size of all files, in bytes."""
         return sum(entry.size for entry in self.files.values())
 
     def to_bytes(self) -> bytes:
         """Return it as JSON."""
-        return json.dumps(asdict(self), indent=1, sort_keys=True, allow_nan=False).encode() + b"\n"
+        plain = asdict(self) | {"provenance": encode(self.provenance)}
+        return json.dumps(plain, indent=1, sort_keys=True, allow_nan=False).encode() + b"\n"
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -118,7 +110,7 @@ def check_files(folder: Path, manifest: Manifest) -> None:
         path = folder / name
         try:
             size, sha256 = hash_file(path)
-        except OSError as error:
+        except (OSError, UserError) as error:
             raise CheckpointError(f"checkpoint must have the file {show_value(name)}, got {show_value(str(folder))}: {error}") from error
         if size != entry.size:
             raise CheckpointError(f"{show_value(name)} must have {entry.size:,} bytes, got {size:,}: it was cut off or changed")

@@ -57,7 +57,7 @@ class CheckpointReader:
                 self._thread.start()
             self._condition.notify_all()
 
-    def remove(self, path: str) -> None:
+    def note_removed(self, path: str) -> None:
         """Note that somebody has removed a checkpoint, which may wait to be read back."""
         with self._condition:
             self._removed.add(path)
@@ -113,4 +113,6 @@ class CheckpointReader:
         except (OSError, CheckpointError) as error:
             log.error("the checkpoint %s cannot be used: %s", checkpoint.path, error)  # noqa: TRY400  # the message says it
             return replace(checkpoint, fault=str(error))
+        except Exception as error:  # noqa: BLE001  # of the reading, so it says nothing about the checkpoint
+            return replace(checkpoint, unread=f"not read back: {type(error).__name__}: {error}")
         return replace(checkpoint, sha256=found["sha256"], size=found["size"], nonfinite=tuple(found["nonfinite"]))

@@ -10,8 +10,11 @@ from torch import Tensor
 
 from ganwatch.core.errors import UserError
 
-PLAIN = (str, bytes, bool, int, float, type(None))
+PLAIN = (str, bool, int, float, type(None))
 """Types beside tensors and containers that ``torch.load(weights_only=True)`` reads without question."""
+
+
+KEYS = (str, int)
 
 
 class SnapshotBuffer:
@@ -45,12 +48,12 @@ class SnapshotBuffer:
         """
         states = {name: part.state_dict() if hasattr(part, "state_dict") else part for name, part in parts.items()}
         leaves: dict[tuple[str, ...], Tensor] = {}
-        copied = {name: self._copy(state, (name,), leaves) for name, state in states.items()}
-        pinned = any(tensor.is_cuda for tensor in leaves.values())
-        for place, tensor in leaves.items():
-            self._tensors[place].copy_(tensor, non_blocking=tensor.is_cuda)
-        if pinned:
-            torch.cuda.synchronize()
+        with torch.inference_mode(mode=False), torch.no_grad():
+            copied = {name: self._copy(state, (name,), leaves) for name, state in states.items()}
+            for place, tensor in leaves.items():
+                self._tensors[place].copy_(tensor, non_blocking=tensor.is_cuda)
+        for device in {tensor.device for tensor in leaves.values() if tensor.is_cuda}:
+            torch.cuda.synchronize(device)
         self._tensors = {place: self._tensors[place] for place in leaves}
         return copied
 
@@ -60,7 +63,9 @@ class SnapshotBuffer:
             leaves[place] = value.detach()
             return self._reserve(place, value)
         if isinstance(value, Mapping):
-            return {key: self._copy(one, (*place, str(key)), leaves) for key, one in value.items()}
+            if wrong := [key for key in value if type(key) not in KEYS]:
+                raise UserError(f"parts must have texts and whole numbers as keys, got {wrong[0]!r:.100} at {'.'.join(place)!r:.200}")
+            return {key: self._copy(one, (*place, f"{key}" if isinstance(key, str) else f"[{key}]"), leaves) for key, one in value.items()}
         if isinstance(value, list | tuple):
             copied = [self._copy(one, (*place, str(index)), leaves) for index, one in enumerate(value)]
             return copied if isinstance(value, list) else tuple(copied)
@@ -72,5 +77,5 @@ class SnapshotBuffer:
     def _reserve(self, place: tuple[str, ...], tensor: Tensor) -> Tensor:
         held = self._tensors.get(place)
         if held is None or held.shape != tensor.shape or held.dtype != tensor.dtype:
-            held = self._tensors[place] = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=tensor.is_cuda)
+            held = self._tensors[place] = torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu", pin_memory=tensor.is_cuda)
         return held

@@ -6,9 +6,13 @@ import argparse
 import json
 import sys
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from ganwatch.commands._arguments import JSON, STORE
 from ganwatch.commands._terminal import print_table, print_text
+
+if TYPE_CHECKING:
+    from ganwatch.core.checkpoints import SavedCheckpoint
 
 HELP = "list the checkpoints of a run: good, bad or unknown, and why"
 PARENTS = (STORE, JSON)
@@ -44,13 +48,12 @@ def run(args: argparse.Namespace) -> int:
         return 0
     print_text(f"run {record.id} ({record.name}), {record.state}: {len(found) or 'no'} checkpoint{'s' * (len(found) != 1)}")
     if found:
-        state = {True: "removed", False: "verified"}
         rows = [
             [
                 one.step,
                 "last good" if one is last_good else str(one.verdict.quality),
                 one.verdict.reason,
-                "not saved" if one.fault else state[one.is_removed],
+                _describe_files(one),
                 f"{one.size / 2**20:,.1f} MiB",
                 one.path,
             ]
@@ -58,3 +61,9 @@ def run(args: argparse.Namespace) -> int:
         ]
         print_table(["STEP", "VERDICT", "REASON", "FILES", "SIZE", "PATH"], rows)
     return 0
+
+
+def _describe_files(one: SavedCheckpoint) -> str:
+    if one.fault or one.unread:
+        return "not usable" if one.fault else "not read back"
+    return "removed" if one.is_removed else "verified"

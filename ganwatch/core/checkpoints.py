@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 from ganwatch.core.incidents import Incident
@@ -12,11 +12,12 @@ from ganwatch.core.outcome import Unjudged
 
 SETTLING_STEPS = 200
 """Steps after a checkpoint within which most failures that it may have are found: nine in ten of the recorded ones after 220."""
-RECENT_STEPS, MIN_DISTANCE = 400, 50
-"""Latest steps whose checkpoints may still become the last good one, as an onset lies before its alarm, and steps between two of them that
-are kept."""
+RECENT_STEPS, BUCKET = 400, 50
+"""Latest steps whose checkpoints may still become the last good one, as an onset lies before its alarm, and steps of which one is kept."""
 JUDGED_BY = ("GW101",)
 """Codes of which one at least must have been judged, so that no incident means something."""
+NOT_JUDGED = "not judged:"
+"""Beginning of the reason for which a checkpoint is unknown though its steps are over."""
 NOT_OF_WEIGHTS = frozenset({"GW511"})
 """Codes that say nothing about the networks."""
 
@@ -59,6 +60,8 @@ class SavedCheckpoint:
     verdict : CheckpointVerdict
     is_removed : bool
         True if its files were removed to make room.
+    attempt : int
+        Start of the process that saved it, from 1; 0 if that is not known.
     """
 
     path: str
@@ -71,6 +74,7 @@ class SavedCheckpoint:
     nonfinite: tuple[str, ...] = ()
     verdict: CheckpointVerdict = CheckpointVerdict(Quality.UNKNOWN, "not judged yet")
     is_removed: bool = False
+    attempt: int = 0
 
     @property
     def is_verified(self) -> bool:
@@ -109,7 +113,7 @@ def judge_checkpoint(
             reason = f"{name_failure(incident.title, incident.id)} since step {incident.onset}"
             return CheckpointVerdict(Quality.BAD, reason, incident.id)
     if checkpoint.unread or unjudged:
-        return CheckpointVerdict(Quality.UNKNOWN, checkpoint.unread or f"not judged: {unjudged}")
+        return CheckpointVerdict(Quality.UNKNOWN, checkpoint.unread or f"{NOT_JUDGED} {unjudged}")
     if last_step < checkpoint.step + SETTLING_STEPS and not has_ended:
         return CheckpointVerdict(Quality.UNKNOWN, f"no incident up to step {last_step}; known {SETTLING_STEPS} steps after it")
     return CheckpointVerdict(Quality.GOOD, f"no incident up to step {last_step}")
@@ -133,24 +137,21 @@ def find_last_good(checkpoints: Sequence[SavedCheckpoint]) -> SavedCheckpoint | 
 
 
 def select_kept(checkpoints: Sequence[SavedCheckpoint], keep: int) -> list[SavedCheckpoint]:
-    """Return the checkpoints to keep: ``keep`` that are spread over the run, the last good one, and some that may still become it.
+    """Return the checkpoints to keep: ``keep`` that are spread over the run, the last good one, the newest, and some that may become good.
 
-    Those are of the latest ``RECENT_STEPS`` steps, ``MIN_DISTANCE`` apart, and not bad.
+    Those are of the latest ``RECENT_STEPS`` steps, the first one of every ``BUCKET`` steps, and not bad.
 
     >>> [one.step for one in select_kept([SavedCheckpoint(f"step-{step}", step) for step in range(100, 1100, 100)], 3)]
-    [100, 500, 600, 700, 800, 900, 1000]
+    [100, 200, 400, 600, 700, 800, 900, 1000]
     """
     ordered = sorted((one for one in checkpoints if one.is_verified), key=lambda one: one.step)
-    count = min(keep, len(ordered))
-    spread = {round(place * (len(ordered) - 1) / max(1, count - 1)) for place in range(count)}
-    last_good, recent = find_last_good(ordered), list[SavedCheckpoint]()
-    for one in reversed(ordered):
-        is_apart = not recent or one.step <= recent[-1].step - MIN_DISTANCE
-        if one.step >= ordered[-1].step - RECENT_STEPS and one.verdict.quality is not Quality.BAD and is_apart:
-            recent.append(one)
-    return [one for place, one in enumerate(ordered) if place in spread or one is ordered[-1] or one is last_good or one in recent]
-
-
-def with_verdict(checkpoint: SavedCheckpoint, verdict: CheckpointVerdict) -> SavedCheckpoint:
-    """Return the checkpoint with another verdict."""
-    return replace(checkpoint, verdict=verdict)
+    recent: dict[int, SavedCheckpoint] = {}
+    for one in ordered:
+        if one.step >= ordered[-1].step - RECENT_STEPS and one.verdict.quality is not Quality.BAD:
+            recent.setdefault(one.step // BUCKET, one)
+    safe = [*recent.values(), *ordered[-1:], *filter(None, [find_last_good(ordered)])]
+    spread = [one for one in ordered if one not in safe]
+    while len(spread) > keep:  # the one whose loss leaves the smallest gap; the first one stays
+        gaps = [after.step - before.step for before, after in zip(spread, [*spread[2:], ordered[-1]], strict=False)]
+        del spread[1 + gaps.index(min(gaps)) if keep > 1 else 0]
+    return [one for one in ordered if one in safe or one in spread]

@@ -138,7 +138,7 @@ class OnlineQuality(Probe):
                 labels = read_requested_labels(step, call) if origin == "fake" else read_real_labels(step, call)
                 if origin == "fake" and self._has_requests is None:  # waits for the device once
                     self._has_requests = labels is not None and bool((labels != UNKNOWN).any())
-            batches[origin] = values, None if labels is None else labels[:MAX_SAMPLES]
+            batches[origin] = values, None if labels is None else labels[:MAX_SAMPLES].to(values.device)  # the loader's are on the host
         for (origin, (values, _)), sums in zip(batches.items(), reference.sum_batches([*batches.values()]) if batches else (), strict=True):
             self._recent[origin].append((len(values), sums))
             self._drop_old(reference, origin)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ganwatch.checkpoints.guard import CheckpointGuard
 from ganwatch.checkpoints.manifest import Manifest
 from ganwatch.checkpoints.reader import CheckpointReader
-from ganwatch.core.checkpoints import SavedCheckpoint, judge_checkpoint, name_unjudged, select_kept, with_verdict
+from ganwatch.core.checkpoints import JUDGED_BY, SavedCheckpoint, judge_checkpoint, name_unjudged, select_kept
 from ganwatch.core.errors import UserError
 from ganwatch.core.incidents import Incident
 
@@ -38,6 +38,7 @@ class CheckpointBook:
         self.observer, self.saves, self.keep = observer, saves, keep
         self.checkpoints: list[SavedCheckpoint] = []
         self._next_look = 0
+        self._has_finished = False
         observer.add_listener(self.on_incident)
         observer.call_between_steps("checkpoints", self.on_flush)
 
@@ -53,12 +54,11 @@ class CheckpointBook:
         results = self.saves.take_results()
         for result in results:
             self._note_removed(result.path)  # by somebody, or by this one under the same name
-            if result.is_removed:
-                continue
-            self.checkpoints.append(result)
-            if not result.unread:
-                self.observer.add_readings({"checkpoint_verified": float(result.is_verified)})
-            self.observer.add_checkpoint(result)
+            if not result.is_removed:
+                self.checkpoints.append(result)
+                self.observer.add_checkpoint(result)
+        if verified := [result.is_verified for result in results if not (result.unread or result.is_removed)]:
+            self.observer.add_readings({"checkpoint_verified": float(all(verified))})
         if results or self.observer.steps >= self._next_look:
             self._next_look = self.observer.steps + INTERVAL
             self._judge()
@@ -75,19 +75,22 @@ class CheckpointBook:
         if incident.fired is not None:
             self._judge()
 
-    def finish(self) -> None:
-        """Wait for what is not read back yet, and judge for the last time."""
-        self.saves.wait()
-        self.on_flush()
-        self._judge(has_ended=True)
+    def finish(self, state: str) -> None:
+        """Wait for what is not read back yet, and judge once more; what comes later is judged as at the end."""
         self.saves.close()
+        self._has_finished = state == "finished"
+        self.on_flush()
+        self._judge()
 
-    def _judge(self, *, has_ended: bool = False) -> None:
-        missing = name_unjudged(self.observer.outcome().unjudged) if self.checkpoints else ""
+    def _judge(self) -> None:
+        if not self.checkpoints:
+            return
+        has_detector = any(detector.code in JUDGED_BY for detector in self.observer.detectors)
+        missing = name_unjudged(self.observer.outcome().unjudged) if has_detector else "no detector of mode collapse"
         for place, one in enumerate(self.checkpoints):
-            verdict = judge_checkpoint(one, self.observer.incidents, self.observer.steps, unjudged=missing, has_ended=has_ended)
+            verdict = judge_checkpoint(one, self.observer.incidents, self.observer.steps, unjudged=missing, has_ended=self._has_finished)
             if (verdict.quality, verdict.incident) != (one.verdict.quality, one.verdict.incident):
-                self.checkpoints[place] = with_verdict(one, verdict)
+                self.checkpoints[place] = replace(one, verdict=verdict)
                 self.observer.add_checkpoint(self.checkpoints[place])
         if isinstance(self.saves, CheckpointGuard):
             kept = {one.path for one in select_kept(self.checkpoints, self.keep)}

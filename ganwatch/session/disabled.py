@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,10 +10,13 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from ganwatch.checkpoints.folder import CheckpointFolder
-from ganwatch.checkpoints.manifest import Manifest
+from ganwatch.checkpoints.manifest import CheckpointError, Manifest
 from ganwatch.checkpoints.snapshot import SnapshotBuffer
 from ganwatch.core.checkpoints import SavedCheckpoint
+from ganwatch.distributed.rank_detection import current_rank
 from ganwatch.session.checkpoint_book import check_parts
+
+log = logging.getLogger("ganwatch")
 
 
 class DisabledWatch:
@@ -33,12 +37,21 @@ class DisabledWatch:
         self._state = state
 
     def checkpoint(self, folder: str | Path, parts: Mapping[str, Any], *, keep: int = 5) -> None:
-        """Save a checkpoint now, which the loop relies on; without the other process that reads it back."""
+        """Save a checkpoint now, which the loop relies on, and keep the newest; without reading it back. Rank 0 saves."""
         check_parts(folder, parts, keep)
-        place = CheckpointFolder(folder)
-        place.mark_latest(place.write(SnapshotBuffer().copy(parts), Manifest(0, dict.fromkeys(parts, 0), {}, created=time.time())))
+        if current_rank():
+            return
+        place, self._saves = CheckpointFolder(folder), self._saves + 1
+        manifest = Manifest(self._saves, dict.fromkeys(parts, self._saves), {}, created=time.time())
+        try:
+            place.mark_latest(place.write(SnapshotBuffer().copy(parts), manifest))
+            for old in place.checkpoints()[:-keep]:
+                place.remove(old)
+        except (OSError, CheckpointError):
+            log.exception("a checkpoint could not be written to %s; training continues", folder)
 
     checkpoints: tuple[SavedCheckpoint, ...] = ()
+    _saves = 0
 
     def wait_for_checkpoints(self, timeout: float = 0.0) -> bool:  # noqa: ARG002  # each is written when the call returns
         return True

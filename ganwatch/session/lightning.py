@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -175,6 +176,8 @@ class GanWatch(FrontEnd, Callback):
         self._started = True
         if self.disabled:
             return
+        if self.stop_on and trainer.world_size > 1:
+            raise UserError(f"stop_on must be empty where several processes train together, got one of {trainer.world_size}")
         named = self._networks(pl_module)
         networks = {role: network for role, (_, network) in named.items()}
         probes = default_probes() if self.probes is None else self.probes
@@ -205,7 +208,8 @@ class GanWatch(FrontEnd, Callback):
         if run is not None:
             self._book = CheckpointBook(self.observer, reader := CheckpointReader())
             checkpoint_io, observer = trainer.strategy.checkpoint_io, self.observer
-            self._tap = CheckpointTap(checkpoint_io, lambda: observer.steps, reader.submit, reader.remove)
+            make_tap = partial(CheckpointTap, checkpoint_io, lambda: observer.steps, reader.submit, reader.note_removed)
+            self._tap = observer.guard("checkpoints", make_tap)
             SetupReporter(self.observer, self.hints)
             announce_start(run, {name: type(network).__name__ for name, network in named.values()}, self.store)
         self._waiting_since = time.perf_counter()
@@ -271,12 +275,13 @@ class GanWatch(FrontEnd, Callback):
         self._pending = state_dict or None
 
     def _end(self, state: str) -> None:
-        if self._tap is not None:
-            self._tap.wait()
-            self._tap.remove()
-        if self.observer is not None:
-            if self._book is not None and self.observer.is_open:
-                self.observer.guard("checkpoints", self._book.finish)
+        if self.observer is None or not self.observer.is_open:
+            return
+        try:
+            for part in (self._tap, self._book):
+                if part is not None:
+                    self.observer.guard("checkpoints", partial(part.finish, state))
+        finally:  # also after a second Ctrl-C
             end_run(self.observer, state)
 
     def _networks(self, module: lightning.LightningModule) -> dict[str, tuple[str, nn.Module]]:

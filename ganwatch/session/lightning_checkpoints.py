@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ganwatch.core.checkpoints import SavedCheckpoint
+from ganwatch.core.guard import Guard
 
 WAIT = 60.0
 """Longest time that the end of the training waits for saves of an asynchronous ``CheckpointIO``, in seconds."""
@@ -22,7 +23,7 @@ class CheckpointTap:
     Parameters
     ----------
     checkpoint_io : CheckpointIO
-        Methods of the object are wrapped until ``remove``.
+        Methods of the object are wrapped until ``finish``.
     step : callable
         Returns the present step.
     on_saved : callable
@@ -38,6 +39,7 @@ class CheckpointTap:
         while getattr(self._io, "checkpoint_io", None) is not None:
             self._io = self._io.checkpoint_io
         self._step, self._on_saved, self._on_removed = step, on_saved, on_removed
+        self._guard = Guard()
         self._condition = threading.Condition()
         self._steps: list[int] = []
         """Step of each save that is not made yet."""
@@ -47,13 +49,10 @@ class CheckpointTap:
             self._ask = self._outer.save_checkpoint
             self._outer.save_checkpoint = self._ask_for_checkpoint
 
-    def wait(self, timeout: float = WAIT) -> bool:
-        """Wait for saves that another thread makes. Return False if time ran out."""
+    def finish(self, state: str) -> None:
+        """Wait for saves that another thread makes, unless the training has failed, and give the objects their own methods back."""
         with self._condition:
-            return self._condition.wait_for(lambda: not self._steps, timeout)
-
-    def remove(self) -> None:
-        """Give the objects their own methods back."""
+            self._condition.wait_for(lambda: not self._steps, WAIT if state != "failed" else 0.0)
         for one in (self._outer, self._io):
             for name in ("save_checkpoint", "remove_checkpoint"):
                 vars(one).pop(name, None)
@@ -64,23 +63,40 @@ class CheckpointTap:
         return self._ask(*args, **options)
 
     def _save_checkpoint(self, checkpoint: Any, path: Any, *args: Any, **options: Any) -> Any:
-        step = self._steps[0] if self._steps else self._step()
+        step, before = self._steps[0] if self._steps else self._step(), _identify(path)
         fault = ""
         try:
             return self._save(checkpoint, path, *args, **options)
-        except Exception as error:
+        except BaseException as error:
             fault = str(error) or type(error).__name__
             raise
         finally:
-            place = Path(path).absolute()
-            if "://" not in str(path):
-                fault = fault or ("" if place.exists() else "Lightning reported success, and the file is not there")
-                self._on_saved(SavedCheckpoint(str(place), step, created=time.time(), fault=fault))
+            self._guard("checkpoints", lambda: self._report(path, step, fault, before))
             with self._condition:
                 del self._steps[:1]
                 self._condition.notify_all()
+
+    def _report(self, path: Any, step: int, fault: str, before: object) -> None:
+        """Pass on what a save has left at its path."""
+        now = _identify(path)
+        if "://" in str(path):
+            return
+        if not fault and now is None:
+            fault = "Lightning reported success, and the file is not there"
+        elif not fault and now == before:
+            fault = "Lightning reported success, and the file is still the one of before"
+        self._on_saved(SavedCheckpoint(str(Path(path).absolute()), step, created=time.time(), fault=fault))
 
     def _remove_checkpoint(self, path: Any, *args: Any, **options: Any) -> Any:
         result = self._remove(path, *args, **options)
         self._on_removed(str(Path(path).absolute()))
         return result
+
+
+def _identify(path: Any) -> tuple[int, int, int] | None:
+    """Return what tells a file from the one that replaces it; None without one."""
+    try:
+        status = Path(path).stat()
+    except (OSError, ValueError, TypeError):
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size

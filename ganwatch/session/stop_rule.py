@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from ganwatch.sinks.callback import CallbackSink
 if TYPE_CHECKING:
     from ganwatch.core.sink import Sink
     from ganwatch.session.observer import Observer
+
+log = logging.getLogger("ganwatch")
 
 EXIT_CODE = 10
 """Exit code of a process that ``stop_on`` has stopped."""
@@ -53,13 +56,16 @@ class StopRule:
     """
 
     def __init__(self, codes: Sequence[str], observer: Observer) -> None:
-        self.codes = frozenset(codes)
+        self.codes, self._observer = frozenset(codes), observer
         self.incident: Incident | None = None
         self._is_armed = True
         if self.codes:
             observer.add_listener(self._on_incident)
 
     def _on_incident(self, incident: Incident) -> None:
+        if self._observer.ranks.size > 1:
+            log.error("stop_on is ignored: %d processes train together, of which only one would stop", self._observer.ranks.size)
+            self.codes = frozenset()
         if self.incident is None and incident.has_just_fired and incident.code in self.codes:
             self.incident = incident
 

@@ -8,6 +8,7 @@ import os
 import sys
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
@@ -170,10 +171,15 @@ class Watch(FrontEnd):
         if self._guard is None or self._book is None:
             self._guard = CheckpointGuard(folder)
             self._book = CheckpointBook(self.observer, self._guard, keep)
-        if self._guard.folder.path != Path(folder):
+        if self._guard.folder.path != Path(folder).absolute():
             both = f"{str(folder)!r} after {str(self._guard.folder.path)!r}"
             raise UserError(f"folder must be the same for all checkpoints of a run, got {both}")
-        self._guard.save(parts, self._book.create_manifest(parts))
+        try:
+            self._guard.save(parts, self._book.create_manifest(parts))
+        except UserError:
+            raise
+        except Exception as error:  # noqa: BLE001  # training goes on
+            self._guard.note_fault(self.observer.steps, error)
 
     @property
     def checkpoints(self) -> tuple[SavedCheckpoint, ...]:
@@ -182,7 +188,10 @@ class Watch(FrontEnd):
 
     def wait_for_checkpoints(self, timeout: float = CLOSE_TIMEOUT) -> bool:
         """Wait until every checkpoint is written and read back, for ``timeout`` seconds at most; return False if time ran out."""
-        return self._guard is None or self._guard.wait(timeout)
+        has_written = self._guard is None or self._guard.wait(timeout)
+        if self._book is not None:
+            self._book.on_flush()
+        return has_written
 
     def state_dict(self) -> dict[str, Any]:
         """State for the loop's own checkpoint, in plain types only: a resumed run continues its steps and alarms with it."""
@@ -210,10 +219,12 @@ class Watch(FrontEnd):
         _open_watches.discard(self)
         self._stop.disarm()
         if self.observer.is_open:
-            if self._book is not None:
-                self.observer.guard("checkpoints", self._book.finish)
-            loaders.remove_listener(self._on_batch)
-            end_run(self.observer, state)
+            try:
+                if self._book is not None:
+                    self.observer.guard("checkpoints", partial(self._book.finish, state))
+            finally:  # also after a second Ctrl-C
+                loaders.remove_listener(self._on_batch)
+                end_run(self.observer, state)
 
     def __enter__(self) -> Self:
         return self

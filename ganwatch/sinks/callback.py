@@ -7,7 +7,7 @@ from copy import deepcopy
 from typing import Any, ClassVar
 
 from ganwatch.core.incidents import Incident, State
-from ganwatch.core.readings import Readings
+from ganwatch.core.readings import Readings, Run
 from ganwatch.core.sink import Sink
 
 
@@ -31,9 +31,14 @@ class CallbackSink(Sink):
     def readings(self, readings: Sequence[Readings]) -> None:
         """Do nothing."""
 
+    def start(self, run: Run) -> None:  # noqa: ARG002  # the base's signature
+        """Forget an earlier run."""
+        self._told.clear()
+
     def restore(self, incident: Incident) -> None:
         """Remember what an earlier attempt has reported."""
-        self._told[incident.id] = State.FIRING
+        if incident.fired is not None:
+            self._told[incident.id] = State.RESOLVED if incident.resolved is not None else State.FIRING
 
     def incident(self, incident: Incident) -> None:
         """Call the function if the state is new."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -9,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping, func, select
 
-from ganwatch.core.checkpoints import CheckpointVerdict, SavedCheckpoint, judge_checkpoint, name_unjudged
+from ganwatch.core.checkpoints import NOT_JUDGED, CheckpointVerdict, Quality, SavedCheckpoint, judge_checkpoint, name_unjudged
 from ganwatch.core.outcome import Outcome
 from ganwatch.store import queries, tables
 from ganwatch.store.database import Store
@@ -57,13 +58,19 @@ def checkpoints(store: Store, run: str) -> list[SavedCheckpoint]:
 
 def judge_checkpoints(store: Store, run: RunRecord) -> list[SavedCheckpoint]:
     """Return the checkpoints of a run with the verdicts of today: incidents of a later attempt judge those of an earlier one too."""
-    incidents, has_ended = [one for one in queries.incidents(store, run.id) if not one.superseded], run.state != "running"
+    incidents, attempts = queries.incidents(store, run.id), queries.attempts(store, run.id)
     unjudged = name_unjudged(Outcome.from_plain(run.outcome).unjudged) if run.outcome else ""
-    last = run.last_step or 0
-    return [
-        replace(one, verdict=judge_checkpoint(one, incidents, last, unjudged=unjudged, has_ended=has_ended))
-        for one in checkpoints(store, run.id)
-    ]
+    found = []
+    for one in checkpoints(store, run.id):
+        own = [incident for incident in incidents if not incident.superseded or incident.attempt >= one.attempt]
+        later = [other.attempt for other in attempts if other.attempt > one.attempt and (other.first_step or math.inf) <= one.step]
+        verdict = judge_checkpoint(one, own, run.last_step or 0, unjudged=unjudged, has_ended=run.state == "finished")
+        if verdict.quality is not Quality.BAD and one.verdict.reason.startswith(NOT_JUDGED):
+            verdict = one.verdict
+        if verdict.quality is Quality.GOOD and later:
+            verdict = CheckpointVerdict(Quality.UNKNOWN, f"attempt {later[0]} went back to before it")
+        found.append(replace(one, verdict=verdict))
+    return found
 
 
 def history(store: Store, checkpoint: SavedCheckpoint, run: str) -> Iterable[CheckpointVerdict]:
@@ -84,4 +91,5 @@ def _to_checkpoint(row: RowMapping) -> SavedCheckpoint:
     found = read_row(SavedCheckpoint, "checkpoint", row, lambda cells: {name: cells[name] for name in names})
     extras = row["extras"] if isinstance(row["extras"], dict) else {}
     nonfinite, unread = tuple(map(str, extras.get("nonfinite", ()))), str(extras.get("unread", ""))
-    return replace(found, nonfinite=nonfinite, unread=unread, is_removed=row["removed"] is not None, verdict=verdict)
+    is_removed = row["removed"] is not None
+    return replace(found, nonfinite=nonfinite, unread=unread, is_removed=is_removed, attempt=row["attempt"], verdict=verdict)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from checkpoints.fault_points import fail_at, watched
+from ganwatch.checkpoints.durable import write_file
 from ganwatch.checkpoints.folder import STATE, load_checkpoint
 from ganwatch.checkpoints.guard import CheckpointGuard
 from ganwatch.checkpoints.manifest import CheckpointError, Manifest
@@ -85,27 +86,28 @@ def test_what_cannot_be_read_back_never_becomes_the_latest(make_guard):
         return describe_checkpoint(path)
 
     guard = make_guard(read_back=refuse)
-    for step in (1, 2):
-        save(guard, step)
-    first, second = results(guard)
+    save(guard, 1)
+    [first] = results(guard)
+    save(guard, 2)
+    [second] = results(guard)
     assert (first.fault, second.fault) == ("", "state.pt must hold tensors")
     assert guard.folder.latest().name == "step-1"
 
 
 def test_bytes_that_change_on_the_way_to_the_disk_are_written_again(make_guard, monkeypatch):
     guard = make_guard()
-    write, damaged = guard.folder.write, []
+    damaged = []
 
-    def write_damaged(states, manifest):
-        path = write(states, manifest)
-        if not damaged:
+    def write_damaged(path, write):
+        written = write_file(path, write)
+        if path.name == STATE and not damaged:
             damaged.append(path)
-            content = bytearray((path / STATE).read_bytes())
+            content = bytearray(path.read_bytes())
             content[len(content) // 2] ^= 1
-            (path / STATE).write_bytes(content)
-        return path
+            path.write_bytes(content)
+        return written
 
-    monkeypatch.setattr(guard.folder, "write", write_damaged)
+    monkeypatch.setattr("ganwatch.checkpoints.folder.write_file", write_damaged)
     save(guard, 1)
     [result] = results(guard)
     assert result.is_verified

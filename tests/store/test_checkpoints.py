@@ -34,7 +34,7 @@ def test_a_checkpoint_is_one_row_and_its_verdicts_are_added(run: str) -> None:
     with open_store(run) as store:
         for verdict in (GOOD, GOOD, BAD, GOOD):
             append_checkpoint(store, "r", 1, replace(SAVED, verdict=verdict))
-        assert checkpoints(store, "r") == [replace(SAVED, verdict=GOOD)]
+        assert checkpoints(store, "r") == [replace(SAVED, verdict=GOOD, attempt=1)]
         assert list(history(store, SAVED, "r")) == [GOOD, BAD, GOOD]
         append_checkpoint(store, "r", 1, replace(SAVED, verdict=GOOD, is_removed=True))
         assert [one.is_removed for one in checkpoints(store, "r")] == [True]
@@ -51,6 +51,20 @@ def test_an_incident_of_a_later_attempt_judges_an_earlier_checkpoint(run: str) -
     with open_store(run) as store:
         [one] = judge_checkpoints(store, queries.run(store, "r"))
     assert (str(one.verdict.quality), one.verdict.incident) == ("bad", "GW101-1")
+
+
+def test_an_attempt_that_went_back_leaves_no_good_checkpoint_behind_it(run: str) -> None:
+    with open_store(run) as store:
+        for step in (300, 500):
+            append_checkpoint(store, "r", 1, SavedCheckpoint(f"/checkpoints/step-{step}", step, "f", verdict=GOOD))
+    sink = SqlSink(run)
+    sink.start(Run("r", "loop"))
+    sink.incident(Incident("GW101-1", "GW101", "mode collapse", Severity.PAGE, State.FIRING, 470, 520, fired=520, seen=520))
+    sink.start(Run("r", "loop", attempt=2))
+    sink.readings([Readings(301, {"x": 1.0}), Readings(900, {"x": 1.0})])
+    sink.close()
+    with open_store(run) as store:
+        assert [str(one.verdict.quality) for one in judge_checkpoints(store, queries.run(store, "r"))] == ["good", "bad"]
 
 
 def test_a_row_that_nobody_of_ours_wrote_is_named(run: str) -> None:

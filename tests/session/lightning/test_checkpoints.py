@@ -99,5 +99,5 @@ def test_a_save_that_fails_stays_an_error_of_the_training_and_the_object_gets_it
     with pytest.raises(OSError, match="disk full"):
         io.save_checkpoint({}, "somewhere.ckpt")
     assert [(one.step, one.fault) for one in saved] == [(7, "disk full")]
-    tap.remove()
+    tap.finish("finished")
     assert vars(io) == {}
