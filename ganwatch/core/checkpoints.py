@@ -56,7 +56,7 @@ class SavedCheckpoint:
     unread : str
         Reason for which it was not read back though nothing speaks against it; empty for any other one.
     nonfinite : tuple of str
-        Parts with values that are not finite.
+        Parts that hold NaN.
     verdict : CheckpointVerdict
     is_removed : bool
         True if its files were removed to make room.
@@ -106,7 +106,7 @@ def judge_checkpoint(
     <Quality.GOOD: 'good'>
     """
     if checkpoint.fault or checkpoint.nonfinite:
-        return CheckpointVerdict(Quality.BAD, checkpoint.fault or f"values that are not finite in {', '.join(checkpoint.nonfinite)}")
+        return CheckpointVerdict(Quality.BAD, checkpoint.fault or f"NaN in {', '.join(checkpoint.nonfinite)}")
     for incident in sorted(incidents, key=lambda one: one.onset):
         had_ended = incident.resolved is not None and incident.resolved <= checkpoint.step
         if incident.fired is not None and incident.onset <= checkpoint.step and not had_ended and incident.code not in NOT_OF_WEIGHTS:

@@ -188,4 +188,4 @@ def test_verdicts_follow_incidents_and_never_age():
     assert judge(incident(200, 240, resolved=301)) == "bad"
     assert judge(incident(200, 240, code="GW511")) == "good"
     broken = SavedCheckpoint("step-300", 300, nonfinite=("G",))
-    assert judge_checkpoint(broken, [], 1000).reason == "values that are not finite in G"
+    assert judge_checkpoint(broken, [], 1000).reason == "NaN in G"
