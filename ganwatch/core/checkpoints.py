@@ -142,7 +142,7 @@ def select_kept(checkpoints: Sequence[SavedCheckpoint], keep: int) -> list[Saved
     Those are of the latest ``RECENT_STEPS`` steps, the first one of every ``BUCKET`` steps, and not bad.
 
     >>> [one.step for one in select_kept([SavedCheckpoint(f"step-{step}", step) for step in range(100, 1100, 100)], 3)]
-    [100, 200, 400, 600, 700, 800, 900, 1000]
+    [100, 300, 500, 600, 700, 800, 900, 1000]
     """
     ordered = sorted((one for one in checkpoints if one.is_verified), key=lambda one: one.step)
     recent: dict[int, SavedCheckpoint] = {}
