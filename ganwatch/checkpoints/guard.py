@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import random
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from ganwatch.checkpoints.folder import CheckpointFolder
 from ganwatch.checkpoints.manifest import CheckpointError, Manifest
 from ganwatch.checkpoints.reader import CLOSE_TIMEOUT, CheckpointReader
 from ganwatch.checkpoints.snapshot import SnapshotBuffer
+from ganwatch.checkpoints.worker import Worker
 from ganwatch.core.checkpoints import SavedCheckpoint
 
 log = logging.getLogger("ganwatch")
@@ -31,7 +31,7 @@ class _Save:
     buffer: SnapshotBuffer
 
 
-class CheckpointGuard:
+class CheckpointGuard(Worker):
     """Writes the checkpoints of one folder.
 
     The training thread pays for the copy into one of two buffers. If a save is still being written, the new one waits, and takes the place
@@ -41,24 +41,23 @@ class CheckpointGuard:
     Parameters
     ----------
     folder : str or Path
-    pauses : sequence of float, seconds
-        Before each further attempt.
+    pauses : sequence of float, seconds, optional
+        Before each further attempt; ``PAUSES`` by default.
     read_back : callable, optional
         Reads a checkpoint and returns what ``describe_checkpoint`` does.
     """
 
     def __init__(
-        self, folder: str | Path, *, pauses: Sequence[float] = PAUSES, read_back: Callable[[Path], Mapping[str, Any]] | None = None
+        self, folder: str | Path, *, pauses: Sequence[float] | None = None, read_back: Callable[[Path], Mapping[str, Any]] | None = None
     ) -> None:
-        self.folder, self.pauses = CheckpointFolder(Path(folder).absolute()), pauses
+        super().__init__("ganwatch-checkpoints-writes")
+        self.folder, self.pauses = CheckpointFolder(Path(folder).absolute()), PAUSES if pauses is None else pauses
         self.reader = CheckpointReader(read_back, self.folder.mark_latest)
         self._random = random.Random()  # the global one is the training's
         self._buffers = [SnapshotBuffer(), SnapshotBuffer()]
         self._waiting: _Save | None = None
         self._removals: list[Path] = []
-        self._is_busy = self._is_closing = False
-        self._condition = threading.Condition()
-        self._thread: threading.Thread | None = None
+        self._has_cleaned = False
 
     def save(self, parts: Mapping[str, Any], manifest: Manifest) -> None:
         """Copy the states of the parts and have them written.
@@ -80,8 +79,7 @@ class CheckpointGuard:
             raise
         with self._condition:
             self._waiting = save
-            self._start_thread()
-            self._condition.notify_all()
+            self._wake()
 
     def note_fault(self, step: int, error: Exception) -> None:
         """Note that the state of a step could not be copied."""
@@ -106,45 +104,34 @@ class CheckpointGuard:
 
     def wait(self, timeout: float = CLOSE_TIMEOUT) -> bool:
         """Wait until everything is written and read back, or could not be. Return False if time ran out."""
-        with self._condition:
-            has_written = self._condition.wait_for(lambda: not (self._is_busy or self._waiting or self._removals), timeout)
-        return has_written and self.reader.wait(timeout)
+        return super().wait(timeout) and self.reader.wait(timeout)
 
     def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
         """Write what waits, without pauses between attempts, have it read back, and end the threads; all within one time."""
         end = time.monotonic() + timeout
-        with self._condition:
-            self._is_closing = True
-            self._condition.notify_all()
-        if self._thread is not None:
-            self._thread.join(timeout)
-            if self._thread.is_alive():
-                log.error("checkpoints could not be written to %s within %g s", self.folder.path, timeout)
+        if not self._end(timeout):
+            log.error("checkpoints could not be written to %s within %g s", self.folder.path, timeout)
         self.reader.close(max(0.0, end - time.monotonic()))
 
-    def _start_thread(self) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._write_until_closed, name="ganwatch-checkpoints-writes", daemon=True)
-            self._thread.start()
+    @property
+    def _has_work(self) -> bool:
+        return self._waiting is not None or bool(self._removals)
 
-    def _write_until_closed(self) -> None:
-        self._try_to(self.folder.clean)
-        while True:
+    def _take(self) -> tuple[_Save | None, list[Path]]:
+        (save, self._waiting), (removals, self._removals) = (self._waiting, None), (self._removals, [])
+        return save, removals
+
+    def _handle(self, piece: tuple[_Save | None, list[Path]]) -> None:
+        save, removals = piece
+        if not self._has_cleaned:
+            self._has_cleaned = True
+            self._try_to(self.folder.clean)
+        if save is not None:
+            self.reader.submit(self._write(save))
             with self._condition:
-                self._condition.wait_for(lambda: self._waiting or self._removals or self._is_closing)
-                (save, self._waiting), (removals, self._removals) = (self._waiting, None), (self._removals, [])
-                if save is None and not removals:
-                    return
-                self._is_busy = True
-            if save is not None:
-                self.reader.submit(self._write(save))
-            for path in removals:
-                self._try_to(partial(self.folder.remove, path))
-            with self._condition:
-                self._is_busy = False
-                if save is not None:
-                    self._buffers.append(save.buffer)
-                self._condition.notify_all()
+                self._buffers.append(save.buffer)
+        for path in removals:
+            self._try_to(partial(self.folder.remove, path))
 
     def _write(self, save: _Save) -> SavedCheckpoint:
         """Write a checkpoint and compare what is on the disk with what was meant. Return it, not read back yet, or with its fault."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -12,6 +11,7 @@ from typing import Any
 
 from ganwatch.checkpoints.manifest import CheckpointError, UnreadCheckpointError
 from ganwatch.checkpoints.read_back import ReadBack
+from ganwatch.checkpoints.worker import Worker
 from ganwatch.core.checkpoints import SavedCheckpoint
 
 log = logging.getLogger("ganwatch")
@@ -20,7 +20,7 @@ CLOSE_TIMEOUT = 120.0
 """Longest time that the end of the training waits for checkpoints that are not written or read back yet, in seconds."""
 
 
-class CheckpointReader:
+class CheckpointReader(Worker):
     """Reads checkpoints back, in the order in which they were written.
 
     Parameters
@@ -34,15 +34,13 @@ class CheckpointReader:
     def __init__(
         self, read_back: Callable[[Path], Mapping[str, Any]] | None = None, on_verified: Callable[[Path], object] | None = None
     ) -> None:
+        super().__init__("ganwatch-checkpoints-reads")
         self._process = ReadBack()
         self._read_back = self._process if read_back is None else read_back
         self._on_verified = on_verified
         self._waiting: deque[SavedCheckpoint] = deque()
         self._results: list[SavedCheckpoint] = []
         self._removed: set[str] = set()
-        self._is_busy = self._is_closing = False
-        self._condition = threading.Condition()
-        self._thread: threading.Thread | None = None
 
     def submit(self, checkpoint: SavedCheckpoint) -> None:
         """Have a checkpoint read back; one with a fault is a result already."""
@@ -52,10 +50,7 @@ class CheckpointReader:
                 self._results.append(checkpoint)
                 return
             self._waiting.append(checkpoint)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._read_until_closed, name="ganwatch-checkpoints-reads", daemon=True)
-                self._thread.start()
-            self._condition.notify_all()
+            self._wake()
 
     def note_removed(self, path: str) -> None:
         """Note that somebody has removed a checkpoint, which may wait to be read back."""
@@ -70,37 +65,25 @@ class CheckpointReader:
             results, self._results = self._results, []
         return results
 
-    def wait(self, timeout: float = CLOSE_TIMEOUT) -> bool:
-        """Wait until everything was read back. Return False if time ran out."""
-        with self._condition:
-            return self._condition.wait_for(lambda: not (self._is_busy or self._waiting), timeout)
-
     def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
         """Read what waits, and end the thread and the other process."""
-        with self._condition:
-            self._is_closing = True
-            self._condition.notify_all()
-        if self._thread is not None:
-            self._thread.join(timeout)
-            if self._thread.is_alive():
-                log.error("checkpoints could not be read back within %g s", timeout)
-                return
+        if not self._end(timeout):
+            log.error("checkpoints could not be read back within %g s", timeout)
+            return
         self._process.close()
 
-    def _read_until_closed(self) -> None:
-        while True:
-            with self._condition:
-                self._condition.wait_for(lambda: self._waiting or self._is_closing)
-                if not self._waiting:
-                    return
-                checkpoint = self._waiting.popleft()
-                self._is_busy = True
-            result = self._read(checkpoint)
-            with self._condition:
-                self._is_busy = False
-                if result.path not in self._removed:
-                    self._results.append(result)
-                self._condition.notify_all()
+    @property
+    def _has_work(self) -> bool:
+        return bool(self._waiting)
+
+    def _take(self) -> SavedCheckpoint:
+        return self._waiting.popleft()
+
+    def _handle(self, piece: SavedCheckpoint) -> None:
+        result = self._read(piece)
+        with self._condition:
+            if result.path not in self._removed:
+                self._results.append(result)
 
     def _read(self, checkpoint: SavedCheckpoint) -> SavedCheckpoint:
         """Return the checkpoint as it was read back, or with its fault."""

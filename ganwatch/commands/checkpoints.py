@@ -30,12 +30,13 @@ def run(args: argparse.Namespace) -> int:
     """Print the checkpoints."""
     from ganwatch.core.checkpoints import find_last_good
     from ganwatch.store import queries
-    from ganwatch.store.checkpoints import judge_checkpoints
+    from ganwatch.store.checkpoints import history, judge_checkpoints
     from ganwatch.store.database import open_store
 
     with open_store(args.store, create=False) as store:
         record = queries.find_run(store, args.run)
         found = judge_checkpoints(store, record)
+        histories = [list(map(asdict, history(store, one, record.id))) for one in found] if args.json else []
     last_good = find_last_good(found)
     if args.last_good:
         if last_good is None:
@@ -44,7 +45,8 @@ def run(args: argparse.Namespace) -> int:
         print_text(last_good.path)
         return 0
     if args.json:
-        print(json.dumps([asdict(one) | {"is_last_good": one is last_good} for one in found], allow_nan=False, indent=2))
+        plain = [asdict(one) | {"is_last_good": one is last_good, "history": past} for one, past in zip(found, histories, strict=True)]
+        print(json.dumps(plain, allow_nan=False, indent=2))
         return 0
     print_text(f"run {record.id} ({record.name}), {record.state}: {len(found) or 'no'} checkpoint{'s' * (len(found) != 1)}")
     if found:

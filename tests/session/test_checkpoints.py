@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 
 import pytest
 import torch
@@ -11,7 +10,6 @@ from torch import nn
 from torch.nn.functional import softplus
 
 import ganwatch
-from ganwatch.checkpoints.read_back import describe_checkpoint
 from ganwatch.cli import parser
 from ganwatch.core.checkpoints import Quality, SavedCheckpoint, judge_checkpoint
 from ganwatch.core.detector import Severity
@@ -22,20 +20,7 @@ from ganwatch.store import checkpoints as stored
 from ganwatch.store.database import open_store
 
 EVERY = 100
-
-
-@pytest.fixture(autouse=True)
-def read_back_here(monkeypatch):
-    """Reads checkpoints back in this process, and waits for no disk; ``tests/checkpoints`` has both."""
-
-    class ReadBackHere:
-        __call__ = staticmethod(describe_checkpoint)
-
-        def close(self):
-            pass
-
-    monkeypatch.setattr("ganwatch.checkpoints.reader.ReadBack", ReadBackHere)
-    monkeypatch.setattr(os, "fsync", lambda _: None)  # slow on a busy disk
+pytestmark = pytest.mark.usefixtures("read_back_here")
 
 
 class Loop:

@@ -11,7 +11,6 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins import AsyncCheckpointIO
 
 from ganwatch import GanWatch
-from ganwatch.checkpoints.read_back import describe_checkpoint
 from ganwatch.session.lightning_checkpoints import CheckpointTap
 from ganwatch.sinks.memory import MemorySink
 from ganwatch.trainer.data import GANData
@@ -19,26 +18,15 @@ from ganwatch.trainer.module import GAN
 from ganwatch.trainer.run import QUIET_TRAINER, silence_lightning
 
 STEPS = 40
-pytestmark = pytest.mark.filterwarnings("ignore:Using ModelCheckpoint with manual optimization")
-
-
-@pytest.fixture(autouse=True)
-def read_back_here(monkeypatch):
-    """Reads checkpoints back in this process."""
-
-    class ReadBackHere:
-        __call__ = staticmethod(describe_checkpoint)
-
-        def close(self):
-            pass
-
-    monkeypatch.setattr("ganwatch.checkpoints.reader.ReadBack", ReadBackHere)
-    silence_lightning()
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Using ModelCheckpoint with manual optimization"), pytest.mark.usefixtures("read_back_here")
+]  # fmt: skip
 
 
 def train(folder, *, plugins=None, module=None, **checkpointing):
     """Train with Lightning's own checkpoints; return what a sink got."""
     torch.manual_seed(0)
+    silence_lightning()
     memory = MemorySink()
     callbacks = [GanWatch(store=None, sinks=[memory], audit_seconds=0.0), ModelCheckpoint(folder, every_n_train_steps=20, **checkpointing)]
     options = QUIET_TRAINER | {"enable_checkpointing": True, "callbacks": callbacks, "max_steps": STEPS, "accelerator": "cpu"}
