@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -98,13 +98,13 @@ def are_vectors(formats: dict[str, SampleFormat]) -> bool:
 
 
 def infer_ranges(
-    sides: tuple[SampleStream, SampleStream], formats: dict[str, SampleFormat], value_range: ValueRange | None
+    sides: Sequence[SampleStream], formats: dict[str, SampleFormat], value_range: ValueRange | None
 ) -> dict[str, ValueRange]:
     """Return the value range of the images of each side, by argument.
 
     8-bit pixels have 0…255, and some data know their range. Any other side gets the first of these that exists: ``value_range``; the
-    range of the other side, if it holds the values; the common range that holds them; the lowest to the highest value of both sides,
-    if both are unknown.
+    range of another side, if it holds the values; the common range that holds them; the lowest to the highest value of all sides, if no
+    range is known.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def infer_ranges(
     high = max((formats[argument].high for argument in unknown), default=0.0)
     others = [one for argument, one in known.items() if one is not None and not formats[argument].bytes]
     inferred = value_range or next((one for one in others if one[0] <= low and high <= one[1]), None) or find_common_range(low, high)
-    if inferred is None and len(unknown) == 1:
+    if inferred is None and len(unknown) < len(sides):
         raise UserError(f"values of {unknown[0]} must have a range that is known, got {low:g} to {high:g}; give it with --range LOW HIGH")
     inferred = inferred or (low, high if high > low else low + 1.0)
     return {argument: inferred if one is None else one for argument, one in known.items()}

@@ -9,12 +9,10 @@ from typing import Any
 
 from torch import Tensor
 
-from ganwatch.core.errors import UserError
-from ganwatch.core.provenance import package_versions
-from ganwatch.data.sample_format import SampleFormat, SampleStream, are_vectors, infer_ranges, rescale_batches
+from ganwatch.data.sample_format import SampleStream
+from ganwatch.evaluation.sides import extract_sides
 from ganwatch.features.cache import FeatureCache
-from ganwatch.features.extraction import extract
-from ganwatch.features.registry import ExtractorSpec, make_extractor
+from ganwatch.features.registry import ExtractorSpec
 from ganwatch.metrics.coverage import NEIGHBOURHOOD_METRICS, Precision
 from ganwatch.metrics.estimate import Estimate
 from ganwatch.metrics.frechet import MIN_REALS_PER_FAKE, FrechetDistance
@@ -74,29 +72,12 @@ def score(
     UserError
         A side cannot be read, one side holds vectors and the other images, or a range is unknown and values lie outside of it.
     """
-    formats = {side.argument: SampleFormat.of(side) for side in (real, fake)}
-    vectors = are_vectors(formats)
-    ranges = {} if vectors else infer_ranges((real, fake), formats, value_range)
-    extract_features = make_extractor(features, vectors=vectors, size=size, seed=seed)
-    rows = {}
-    for side in (real, fake):
-        strict = side.value_range is None and len(set(ranges.values())) > 1
-        batches = side if vectors else rescale_batches(side, ranges[side.argument], strict=strict)
-        on_added = None if progress is None else lambda count, side=side: progress(side, count)
-        rows[side.argument] = extract(batches, extract_features, cache=cache, progress=on_added)
-    first, second = rows.values()
-    if first.shape[1] != second.shape[1]:
-        both = f"{first.shape[1]} in {real.argument} and {second.shape[1]} in {fake.argument}"
-        raise UserError(f"samples must have the same number of values on both sides for features {extract_features.name!r}, got {both}")
-    provenance = {
-        "extractor": extract_features.provenance(),
-        "ranges": {argument: list(one) for argument, one in ranges.items()},
-        "seed": seed,
-        "samples": {side.argument: side.report() for side in (real, fake)},
-        "versions": package_versions(),
-    }
+    sides = extract_sides(
+        (real, fake), features=features, size=size, value_range=value_range, seed=seed, cache=cache, progress=progress
+    )
+    first, second = sides.features.values()
     estimates = estimate_measures(first, second, seed=seed)
-    return Score(estimates, provenance | {"notes": explain_gaps(rows, estimates)})
+    return Score(estimates, sides.provenance | {"notes": explain_gaps(sides.features, estimates)})
 
 
 def explain_gaps(rows: dict[str, Tensor], estimates: dict[str, Estimate]) -> list[str]:

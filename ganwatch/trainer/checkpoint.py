@@ -56,6 +56,8 @@ class GeneratedBatches:
         The file does not exist or is no such checkpoint.
     """
 
+    has_latents = True
+
     def __init__(self, path: str | Path, *, count: int, seed: int = 0, batch_size: int = 256, argument: str = "checkpoint") -> None:
         self.name, self.sample_size, self.seed, self.argument = str(path), count, seed, argument
         self.gan, self.value_range = _load_gan(path, argument)

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -25,6 +26,7 @@ from corpus.wild import design
 from corpus.wild.causes import find_causes
 from corpus.wild.generate import create_loop
 from corpus.wild.label import label
+from corpus.wild.loop import Loop
 from corpus.wild.plan import WildPlan
 from corpus.wild.recorder import TruthRecorder
 
@@ -72,12 +74,16 @@ def train(plan: WildPlan) -> tuple[int | None, int | None]:
                     watching.checkpoint(folder, parts)
                     watching.wait_for_checkpoints()
         found = find_last_good(watching.checkpoints)
-    facts = {
+    return None if found is None else found.step, label(describe_run(plan, loop, truth)).get("onset")
+
+
+def describe_run(plan: WildPlan, loop: Loop, truth: TruthRecorder) -> dict[str, Any]:
+    """Return what a label follows from."""
+    return {
         "part": plan.part, "setup": plan.setup(), "seed": plan.seed, "steps": plan.steps, "truth": truth.rows,
         "cause": {"name": plan.cause, "step": plan.at, "kind": find_causes()[plan.cause or ""].kind()},
         "modes": loop.world.truth.modes, "complete": loop.world.truth.complete, "max_distance": loop.world.max_distance,
     }  # fmt: skip
-    return None if found is None else found.step, label(facts).get("onset")
 
 
 def main() -> None:

@@ -97,7 +97,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     trained = folder / "trained"
     config = str(ROOT / "examples" / "configs" / "digits.yaml")
     assert main(["train", "--config", config, "--steps", "2", "--root", str(trained), "--store", str(trained)]) == 0
-    shutil.copy(trained / "last.ckpt", folder)
+    for name in ("last.ckpt", "candidate.ckpt", "current.ckpt"):
+        shutil.copy(trained / "last.ckpt", folder / name)
     return folder
 
 

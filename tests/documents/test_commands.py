@@ -26,7 +26,7 @@ SHORTER = {
     "ganwatch drill generator-domination": ["--step", "2", "--steps", "4", "--store", "short"],
 }
 """Options that shorten a training; what it prints is not compared."""
-EXIT_CODES = {"ganwatch drill generator-domination": {1}, "ganwatch drift": {0, 3, 10, 11, 12}}
+EXIT_CODES = {"ganwatch drill generator-domination": {1}, "ganwatch drift": {0, 3, 10, 11, 12}, "ganwatch gate": {3}}
 """Exit codes other than 0 of a command on the small data of the test."""
 INTERVAL = re.compile(r"(?<=\s)(-?[\d.]+(?:e-?\d+)?) to (-?[\d.]+(?:e-?\d+)?)(?=\s|$)")
 NUMBER = re.compile(r"(?<![\w.])-?\d+(?:,\d{3})*(?:\.\d+)?(?:e-?\d+)?")
