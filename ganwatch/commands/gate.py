@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganwatch.commands._arguments import DISCRIMINATOR, FEATURES, JSON, SEED, select_extractor
+from ganwatch.commands._arguments import DISCRIMINATOR, FEATURES, JSON, SEED, STORE, select_extractor
 from ganwatch.commands._parser import WholeNumber, finite_number
 from ganwatch.commands._terminal import SampleProgress, print_table, print_text
 from ganwatch.core.argument_checks import MAX_COUNT, check_output_file
@@ -24,8 +25,8 @@ HELP = (
     "compare a candidate with a baseline on held-out real samples; exit code 0 the candidate is not worse, 20 it is worse, "
     "3 more samples are needed to know"
 )
-PARENTS = (FEATURES, SEED, JSON)
-GENERATOR = "checkpoint of ganwatch train, checkpoint for --sampler, or samples in the forms of R"
+PARENTS = (STORE, FEATURES, SEED, JSON)
+GENERATOR = "checkpoint of ganwatch train, checkpoint for --sampler, MODEL@VERSION, or samples in the forms of R"
 """Forms of a generator, for help texts."""
 DATA = "folder of images, .npy or .npz file, URL, digits, ring, grid, a part such as digits:1/2, or package.module:attribute"
 """Forms of real samples, for help texts."""
@@ -67,6 +68,9 @@ def run(args: argparse.Namespace) -> int:
     from ganwatch.features.cache import FeatureCache
     from ganwatch.gate.gate import compare_versions
 
+    versions = {side: one for side in ("candidate", "baseline") if (one := _find_version(args.store, getattr(args, side)))}
+    for side, one in versions.items():
+        setattr(args, side, one.path)
     sides = _open_sides(args)
     value_range = tuple(args.range) if args.range else None
     with SampleProgress() as progress:
@@ -80,6 +84,8 @@ def run(args: argparse.Namespace) -> int:
             progress=None if args.json else progress,
         )
         result = compare_versions(sides, extract, margin=args.margin, level=args.level, seed=args.seed)
+    if len(versions) == 2 and len({one.model for one in versions.values()}) == 1:
+        _record(args.store, versions, result)
     if args.page is not None:
         from ganwatch.gate.page import write_page
 
@@ -92,6 +98,37 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print_result(result, args.page)
     return result.outcome.exit_code
+
+
+@dataclass(frozen=True)
+class _Version:
+    model: str
+    number: int
+    path: str
+
+
+def _find_version(store: str, text: str) -> _Version | None:
+    """Find ``MODEL@VERSION``; None for anything else."""
+    model, separator, which = text.rpartition("@")
+    if not separator or "/" in text or Path(text).exists():
+        return None
+    from ganwatch.models.registry import ModelRegistry
+    from ganwatch.store.database import open_store
+
+    with open_store(store, create=False) as opened:
+        registry = ModelRegistry(opened)
+        return _Version(model, registry.find(model, which).version.version, str(registry.resolve(model, which)))
+
+
+def _record(store: str, versions: Mapping[str, _Version], result: GateResult) -> None:
+    """Write the result to the audit log of the model."""
+    from ganwatch.models.registry import ModelRegistry
+    from ganwatch.store.database import open_store
+
+    candidate, baseline = versions["candidate"], versions["baseline"]
+    plain = result.as_dict() | {"provenance": {"extractor": result.provenance["extractor"], "seed": result.provenance["seed"]}}
+    with open_store(store) as opened:
+        ModelRegistry(opened).record_gate(candidate.model, candidate.number, baseline.number, plain, actor="ganwatch gate")
 
 
 def _open_sides(args: argparse.Namespace) -> list[SampleStream]:

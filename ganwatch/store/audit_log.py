@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import RowMapping, func, select
+from sqlalchemy import Connection, RowMapping, func, select
 
 from ganwatch.store import tables
 from ganwatch.store.database import Store
@@ -33,10 +33,15 @@ class AuditEntry:
 
 
 def append_entry(store: Store, actor: str, action: str, subject: str, detail: Mapping[str, Any]) -> None:
-    """Write an entry."""
-    row = {"created": time.time(), "actor": actor, "action": action, "subject": subject}
+    """Write an entry in a transaction of its own."""
     with store.begin() as connection:
-        connection.execute(_AUDIT.insert(), row | {"detail": encode(detail)})
+        insert_entry(connection, actor, action, subject, detail)
+
+
+def insert_entry(connection: Connection, actor: str, action: str, subject: str, detail: Mapping[str, Any]) -> None:
+    """Write an entry in the transaction of what it is about."""
+    row = {"created": time.time(), "actor": actor, "action": action, "subject": subject}
+    connection.execute(_AUDIT.insert(), row | {"detail": encode(detail)})
 
 
 def append_drift_check(store: Store, run: str, verdict: Mapping[str, Any], *, report: str | None = None) -> None:
@@ -46,7 +51,12 @@ def append_drift_check(store: Store, run: str, verdict: Mapping[str, Any], *, re
 
 def read_entries(store: Store, action: str, subject: str) -> list[AuditEntry]:
     """Return the entries of one action on one subject, oldest first."""
-    query = select(_AUDIT).where(_AUDIT.c.action == action, _AUDIT.c.subject == subject)
+    return read_history(store, subject, (action,))
+
+
+def read_history(store: Store, subject: str, actions: Collection[str]) -> list[AuditEntry]:
+    """Return the entries of some actions on one subject, oldest first."""
+    query = select(_AUDIT).where(_AUDIT.c.action.in_(actions), _AUDIT.c.subject == subject)
     with store.read() as connection:
         return [_to_entry(row) for row in connection.execute(query.order_by(_AUDIT.c.id)).mappings()]
 

@@ -73,6 +73,13 @@ def judge_checkpoints(store: Store, run: RunRecord) -> list[SavedCheckpoint]:
     return found
 
 
+def find_by_content(store: Store, sha256: str) -> list[tuple[str, int]]:
+    """Return the run and the step of the checkpoints with these states, the newest first."""
+    query = select(_CHECKPOINT.c.run_id, _CHECKPOINT.c.step).where(_CHECKPOINT.c.sha256 == sha256).order_by(_CHECKPOINT.c.id.desc())
+    with store.read() as connection:
+        return [(str(row.run_id), int(row.step)) for row in connection.execute(query)]
+
+
 def history(store: Store, checkpoint: SavedCheckpoint, run: str) -> Iterable[CheckpointVerdict]:
     """Return all verdicts on a checkpoint, oldest first."""
     query = select(_VERDICT.c.quality, _VERDICT.c.reason, _VERDICT.c.incident_id.label("incident")).join(

@@ -16,7 +16,7 @@ from ganwatch.store.strict_json import decode
 MAX_JSON = 2**21
 """Longest JSON of a cell, in characters."""
 _KEYS = ("run_id", "id", "attempt", "series", "block")
-_JSON_COLUMNS = ("provenance", "outcome", "extras", "detail", "verdict")
+_JSON_COLUMNS = ("provenance", "outcome", "extras", "detail", "verdict", "scores", "declared")
 
 T = TypeVar("T")
 

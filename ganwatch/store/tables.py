@@ -191,14 +191,23 @@ class AnnotationRow(Base, table=True):
 
 
 class ModelRow(Base, table=True):
-    """A model in production, with pointers to its current and its last good version."""
+    """A model whose versions serve. ``revision`` counts the changes of the version in use."""
 
     __tablename__ = "model"
     id: int | None = Field(default=None, primary_key=True)
     name: str = Field(unique=True)
     created: float
-    current_version: int | None = None
-    last_good_version: int | None = None
+    revision: int = 0
+
+
+class ModelAliasRow(Base, table=True):
+    """A name of one version of a model, such as ``current``."""
+
+    __tablename__ = "model_alias"
+    model_id: int = Field(foreign_key="model.id", primary_key=True, sa_column_kwargs={"autoincrement": False})
+    alias: str = Field(primary_key=True)
+    version: int
+    updated: float
 
 
 class CheckpointRow(Base, table=True):
@@ -232,18 +241,24 @@ class CheckpointVerdictRow(Base, table=True):
 
 
 class ModelVersionRow(Base, table=True):
-    """One version of a model, with its origin and its scores."""
+    """One version of a model: a copy of a checkpoint, with its origin, its scores, and what was declared about it."""
 
     __tablename__ = "model_version"
-    __table_args__ = (UniqueConstraint("model_id", "version"),)
+    __table_args__ = (UniqueConstraint("model_id", "version"), UniqueConstraint("model_id", "sha256"))
     id: int | None = Field(default=None, primary_key=True)
     model_id: int = Field(foreign_key="model.id")
     version: int
     run_id: str | None = Field(default=None, foreign_key="run.id")
     checkpoint_id: int | None = Field(default=None, foreign_key="checkpoint.id")
     created: float
+    sha256: str
+    path: str
+    size: int
+    step: int | None = None
+    parent: int | None = None
     scores: dict[str, Any] = _json()
     provenance: dict[str, Any] = _json()
+    declared: dict[str, Any] = _json()
 
 
 class AuditRow(Base, table=True):

@@ -101,7 +101,7 @@ def test_exempted_commands_are_still_in_the_documents():
 def test_commands_in_sentences_have_the_options_that_they_are_given(document):
     for command in re.findall(r"`(ganwatch [a-z][^`]*)`", document.read_text()):
         arguments = shlex.split(command)[1:]
-        known = {option for action in _subparser(arguments[0])._actions for option in action.option_strings}
+        known = {option for action in _subparser(arguments)._actions for option in action.option_strings}
         options = [argument for argument in arguments if argument.startswith("--")]
         assert arguments[0] == "train" or set(options) <= known, command
 
@@ -116,5 +116,12 @@ def test_lines_are_compared():
     assert not agrees("run … of 3 steps", "run 8a of 3 rounds")
 
 
-def _subparser(command: str):
-    return next(action.choices for action in parser()._actions if action.dest == "command")[command]
+def _subparser(words: list[str]):
+    """The parser of a command, or of its action."""
+    found = parser()
+    for word in words:
+        choices = next((action.choices for action in found._actions if action.dest in {"command", "action"}), None)
+        if choices is None:
+            break
+        found = choices[word]
+    return found
