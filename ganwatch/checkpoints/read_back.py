@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ganwatch.checkpoints.distributed import check_shards
 from ganwatch.checkpoints.durable import hash_file
 from ganwatch.checkpoints.folder import STATE, load_foreign_states, read_checkpoint
 from ganwatch.checkpoints.manifest import NAME, CheckpointError, UnreadCheckpointError
@@ -125,6 +126,7 @@ def describe_checkpoint(path: Path) -> dict[str, Any]:
         It is a file with more than tensors and plain types, or of another format.
     """
     if path.is_dir() and not exists(path / NAME):
+        check_shards(path)
         raise UnreadCheckpointError(f"{path.name} is a folder of another program, and is not read back")
     if path.is_dir():
         manifest, states = read_checkpoint(path)

@@ -16,6 +16,10 @@ from ganwatch.core.checkpoints import SavedCheckpoint
 
 log = logging.getLogger("ganwatch")
 
+MAX_WAITING = 8
+"""Checkpoints of somebody else that wait to be read back, at most; older ones are not read."""
+MAX_READS = 3
+"""Times that a checkpoint is read that somebody replaces meanwhile."""
 CLOSE_TIMEOUT = 120.0
 """Longest time that the end of the training waits for checkpoints that are not written or read back yet, in seconds."""
 
@@ -49,6 +53,8 @@ class CheckpointReader(Worker):
             if checkpoint.fault:
                 self._results.append(checkpoint)
                 return
+            if self._on_verified is None and len(self._waiting) == MAX_WAITING:
+                self._results.append(replace(self._waiting.popleft(), unread=f"not read back: {MAX_WAITING} newer ones waited too"))
             self._waiting.append(checkpoint)
             self._wake()
 
@@ -80,10 +86,21 @@ class CheckpointReader(Worker):
         return self._waiting.popleft()
 
     def _handle(self, piece: SavedCheckpoint) -> None:
-        result = self._read(piece)
+        result = self._read_still(piece)
         with self._condition:
             if result.path not in self._removed:
                 self._results.append(result)
+
+    def _read_still(self, checkpoint: SavedCheckpoint) -> SavedCheckpoint:
+        """Read a checkpoint that nobody replaces meanwhile; one that is gone is no fault, as its save was seen to work."""
+        for _ in range(MAX_READS):
+            before = identify_file(checkpoint.path)
+            if before is None:
+                break
+            result = self._read(checkpoint)
+            if identify_file(checkpoint.path) == before:
+                return result
+        return replace(checkpoint, unread="not read back: it was replaced or removed meanwhile", is_removed=True)
 
     def _read(self, checkpoint: SavedCheckpoint) -> SavedCheckpoint:
         """Return the checkpoint as it was read back, or with its fault."""
@@ -99,3 +116,12 @@ class CheckpointReader(Worker):
         except Exception as error:  # noqa: BLE001  # of the reading, so it says nothing about the checkpoint
             return replace(checkpoint, unread=f"not read back: {type(error).__name__}: {error}")
         return replace(checkpoint, sha256=found["sha256"], size=found["size"], nonfinite=tuple(found["nonfinite"]))
+
+
+def identify_file(path: str | Path) -> object:
+    """Return what tells a file or a folder from one that takes its place; None without one."""
+    try:
+        status = Path(path).stat()
+    except (OSError, ValueError, TypeError):
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size

@@ -89,8 +89,9 @@ class CheckpointBook:
         missing = name_unjudged(self.observer.outcome().unjudged) if has_detector else "no detector of mode collapse"
         for place, one in enumerate(self.checkpoints):
             verdict = judge_checkpoint(one, self.observer.incidents, self.observer.steps, unjudged=missing, has_ended=self._has_finished)
-            if (verdict.quality, verdict.incident) != (one.verdict.quality, one.verdict.incident):
-                self.checkpoints[place] = replace(one, verdict=verdict)
+            is_another = (verdict.quality, verdict.incident) != (one.verdict.quality, one.verdict.incident)
+            self.checkpoints[place] = replace(one, verdict=verdict)
+            if is_another:
                 self.observer.add_checkpoint(self.checkpoints[place])
         if isinstance(self.saves, CheckpointGuard):
             kept = {one.path for one in select_kept(self.checkpoints, self.keep)}

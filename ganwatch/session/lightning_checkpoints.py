@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ganwatch.checkpoints.reader import identify_file
 from ganwatch.core.checkpoints import SavedCheckpoint
 from ganwatch.core.guard import Guard
 
@@ -63,7 +64,7 @@ class CheckpointTap:
         return self._ask(*args, **options)
 
     def _save_checkpoint(self, checkpoint: Any, path: Any, *args: Any, **options: Any) -> Any:
-        step, before = self._steps[0] if self._steps else self._step(), _identify(path)
+        step, before = self._steps[0] if self._steps else self._step(), identify_file(path)
         fault = ""
         try:
             return self._save(checkpoint, path, *args, **options)
@@ -78,7 +79,7 @@ class CheckpointTap:
 
     def _report(self, path: Any, step: int, fault: str, before: object) -> None:
         """Pass on what a save has left at its path."""
-        now = _identify(path)
+        now = identify_file(path)
         if "://" in str(path):
             return
         if not fault and now is None:
@@ -92,11 +93,3 @@ class CheckpointTap:
         self._on_removed(str(Path(path).absolute()))
         return result
 
-
-def _identify(path: Any) -> tuple[int, int, int] | None:
-    """Return what tells a file from the one that replaces it; None without one."""
-    try:
-        status = Path(path).stat()
-    except (OSError, ValueError, TypeError):
-        return None
-    return status.st_ino, status.st_mtime_ns, status.st_size

@@ -6,6 +6,7 @@ import atexit
 import logging
 import os
 import sys
+import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -39,6 +40,7 @@ from ganwatch.session.defaults import STORE, default_detectors, default_probes, 
 from ganwatch.session.diagnostics import CodeHints, SetupReporter
 from ganwatch.session.disabled import DisabledWatch
 from ganwatch.session.front_end import FrontEnd
+from ganwatch.session.loop_saves import LoopSaves
 from ganwatch.session.observer import Observer
 from ganwatch.session.run_end import end_run
 from ganwatch.session.run_start import AUDIT_SECONDS, announce_start, start_run
@@ -102,6 +104,7 @@ class Watch(FrontEnd):
         self._stop = StopRule(stop_on, self.observer)
         self.observer.call_between_steps("stop_on", self._stop.raise_if_due)
         SetupReporter(self.observer, self.hints)
+        self._saves = LoopSaves(self.observer, self.networks)
         loaders.add_listener(self._on_batch)
         _open_watches.add(self)
         atexit.register(self._at_exit)
@@ -184,14 +187,19 @@ class Watch(FrontEnd):
     @property
     def checkpoints(self) -> tuple[SavedCheckpoint, ...]:
         """Checkpoints that were read back, or could not be, each with the verdict of now."""
-        return () if self._book is None else tuple(self._book.checkpoints)
+        return tuple(one for book in self._books for one in book.checkpoints)
 
     def wait_for_checkpoints(self, timeout: float = CLOSE_TIMEOUT) -> bool:
         """Wait until every checkpoint is written and read back, for ``timeout`` seconds at most; return False if time ran out."""
-        has_written = self._guard is None or self._guard.wait(timeout)
-        if self._book is not None:
-            self._book.on_flush()
-        return has_written
+        deadline = time.monotonic() + timeout
+        have_ended = [book.saves.wait(max(0.0, deadline - time.monotonic())) for book in self._books]
+        for book in self._books:
+            book.on_flush()
+        return all(have_ended)
+
+    @property
+    def _books(self) -> list[CheckpointBook]:
+        return [book for book in (self._book, self._saves.book) if book is not None]
 
     def state_dict(self) -> dict[str, Any]:
         """State for the loop's own checkpoint, in plain types only: a resumed run continues its steps and alarms with it."""
@@ -220,8 +228,9 @@ class Watch(FrontEnd):
         self._stop.disarm()
         if self.observer.is_open:
             try:
-                if self._book is not None:
-                    self.observer.guard("checkpoints", partial(self._book.finish, state))
+                for part in (self._book, self._saves):
+                    if part is not None:
+                        self.observer.guard("checkpoints", partial(part.finish, state))
             finally:  # also after a second Ctrl-C
                 loaders.remove_listener(self._on_batch)
                 end_run(self.observer, state)
