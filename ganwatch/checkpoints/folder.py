@@ -120,6 +120,11 @@ class CheckpointFolder:
         return target
 
 
+def is_checkpoint_name(name: str) -> bool:
+    """Return True if a name is that of a complete checkpoint."""
+    return _NAME.fullmatch(name) is not None
+
+
 def read_checkpoint(path: Path) -> tuple[Manifest, dict[str, Any]]:
     """Read a checkpoint back: compare its files with the manifest, and load tensors and plain types, nothing else.
 

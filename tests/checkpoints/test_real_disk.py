@@ -21,7 +21,8 @@ torch.manual_seed(0)
 g, d = nn.Sequential(nn.Linear(2, 64), nn.ReLU(), nn.Linear(64, 2)), nn.Sequential(nn.Linear(2, 64), nn.ReLU(), nn.Linear(64, 1))
 opt_g, opt_d = (torch.optim.Adam(network.parameters()) for network in (g, d))
 ballast, loaded, incidents = folder / "ballast", {}, []
-with ganwatch.watch(G=g, D=d, store=None, audit_seconds=0.0, on_incident=lambda one: incidents.append((one.code, str(one.state)))) as watching:
+note = lambda one: incidents.append((one.code, str(one.state)))
+with ganwatch.watch(G=g, D=d, store=None, audit_seconds=0.0, on_incident=note) as watching:
     for step in range(1, 401):
         if step == 50:
             with open(ballast, "wb", buffering=0) as file:
