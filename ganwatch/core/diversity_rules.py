@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from typing import NamedTuple
 
@@ -118,9 +119,9 @@ class LowDiversity(Stateful):
             return False
         share = min(1.0, (step - (self._first_step or step)) / self.patience)
         growth = self.min_growth**share
-        closer = levels.distance < (1.0 - self.min_improvement) ** share * self._distances.high
-        more_diverse = levels.vendi > growth * self._vendis.low
-        wider = levels.pairwise > max(growth * self._pairwise.low, ONE_SAMPLE)
+        closer = levels.distance < (1.0 - self.min_improvement) ** share * _early(self._distances)
+        more_diverse = levels.vendi > growth * _early(self._vendis)
+        wider = levels.pairwise > max(growth * _early(self._pairwise), ONE_SAMPLE)
         return is_firing or not (closer or more_diverse or wider)
 
 
@@ -199,6 +200,11 @@ class EarlyCollapse(Stateful):
         is_confirmed = self._streak.update(is_low and (self._is_confirmed or is_same or not recovers))
         self._since = (self._since or max(1, step - self.window // 2)) if is_low else None
         self._is_confirmed = is_confirmed
+
+
+def _early(window: Window) -> float:
+    """Return the median of the first half of a window; NaN while empty. What goes up and down again does not improve on it."""
+    return statistics.median(window.values[: (len(window) + 1) // 2]) if len(window) else math.nan
 
 
 def _trend(window: Window) -> float:

@@ -79,6 +79,13 @@ class OwnBest(Stateful):
         return bool(self._best) and self._recent_distances.is_full and self.distance > self.max_distance
 
     @property
+    def is_unchanged(self) -> bool:
+        """True if the distance over the last steps is still that of the best state, within the usual scatter of single steps."""
+        if not (self._best and self._recent_distances.is_full):
+            return False
+        return self._recent_distances.median <= self._best[0] + max(self._best[1], self._usual_scatter.value, MIN_DISTANCE_SCATTER)
+
+    @property
     def since(self) -> int | None:
         """First sampled step of a growth that lasts; None without one."""
         return self._since

@@ -8,7 +8,8 @@ How it is detected
     The loop's own real batches are compared with the first ones as well, every 80 steps. A mode of the first reals is missing where a
     quarter of its share or less has come lately and that is no chance. Modes with a twentieth of the first reals must be missing three
     times in a row, or with a tenth of them twice. Or their Fréchet distance to the first ones, around 0 until then, has risen at once,
-    within three evaluations, and rests there. Neither counts after a slow rise of this distance, as by augmentation that grows.
+    within three evaluations, and rests there; the first reals themselves count as an evaluation. Neither counts after a slow rise of this
+    distance, as by augmentation that grows: then it is large at two evaluations before modes are missing.
 
 Why it matters
     The generator is as good as it was, and what it makes is out of date. Every measure against the old data stays fine. Where the loop's
@@ -61,11 +62,14 @@ CONFIRMATIONS, FEW_CONFIRMATIONS = 2, 3
 
 
 class _Rise(Stateful):
-    """A distance that was around 0, has risen at once and rests there: the latest four evaluations show it."""
+    """A distance that was around 0, has risen at once and rests there: the latest four evaluations show it.
+
+    The first reals themselves are at a distance of 0, so a change before the first evaluation shows as well.
+    """
 
     def __init__(self) -> None:
-        self._steps: list[int] = []
-        self._distances: list[float] = []
+        self._steps = [0]
+        self._distances = [0.0]
         self._errors: list[float] = []
         self._since: int | None = None
 
@@ -126,8 +130,8 @@ class DataDrift(Detector):
         self._streak, self._few_streak = Streak(CONFIRMATIONS), Streak(FEW_CONFIRMATIONS)
         self._onset = 0
         """First step after the last evaluation without lost modes; 0 before the first evaluation."""
-        self._has_moved = False
-        """True if the batches had left the first ones before they lost modes: these may be elsewhere then."""
+        self._moves = [0.0, 0.0]
+        """Distances to the first reals at the latest two evaluations without lost modes."""
         self._rise = _Rise()
 
     def update(self, readings: Readings) -> DetectorResult:
@@ -154,7 +158,7 @@ class DataDrift(Detector):
         is_lost = share >= self.min_lost_share and not self._has_moved
         if share < self.min_lost_share:
             self._onset = readings.step + 1
-            self._has_moved = is_finite(distance) and distance > MAX_SLOW_RISE
+            self._moves = [self._moves[1], distance if is_finite(distance) else 0.0]
         elif not self._onset:
             self._onset = max(1, readings.step - INTERVAL + 1)
         many, few = self._streak.update(is_lost and share >= MANY * self.min_lost_share), self._few_streak.update(is_lost)
@@ -171,6 +175,14 @@ class DataDrift(Detector):
             advice="Look at what the loader delivers now: a filter, a sampler, a source that has run out, or data that are not shuffled.",
             onset=self._onset,
         )
+
+    @property
+    def _has_moved(self) -> bool:
+        """True if the batches had left the first ones before they lost modes, which may be elsewhere then.
+
+        In the evaluation next to the loss, old and new reals are mixed.
+        """
+        return min(self._moves) > MAX_SLOW_RISE
 
     def _evaluate_distance(self, readings: Readings) -> Verdict | None:
         distance, error = readings.select((DISTANCE, DISTANCE_ERROR))

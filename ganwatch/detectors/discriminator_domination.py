@@ -1,10 +1,10 @@
 """The discriminator has won, and the generator has stopped improving.
 
 How it is detected
-    The share of (real, fake) pairs that the discriminator ranks right does not depend on the loss. A verdict needs it to stay near 1
-    and, over the same time, an energy distance between fakes and reals that stays large and does not shrink. Or it needs it to stay
-    large while the generator's updates have fallen to a fraction of what they were, or to a small one of the discriminator's, which
-    goes on as before. A discriminator that is merely ahead of a generator that still improves is left alone.
+    The share of (real, fake) pairs that the discriminator ranks right does not depend on the loss. A verdict needs it to stay near 1 and,
+    over the same time, an energy distance between fakes and reals that stays large, at nearly all sampled steps, and does not shrink. Or it
+    needs it to stay large while the generator's updates have fallen to a fraction of what they were, or to a small one of the
+    discriminator's, which goes on as before. A discriminator that is merely ahead of a generator that still improves is left alone.
 
     Where no distances are measured, as in runs that other tools recorded, the run's own past decides. Over a window the
     discriminator is far ahead of what it was: nine in ten of its losses are below a quarter of their past median, or nine in ten of
@@ -172,7 +172,9 @@ class DiscriminatorDomination(Detector):
             return None
         ranked, now, before = self._auc.quantile(0.25), self._distance.median, self._distance_before.median
         slow = ranked >= self.min_auc_slow and self._generator_is_slow()
-        if not slow and (ranked < self.min_auc or now < self.min_distance or now < (1.0 - self.min_improvement) * before):
+        # fakes that come near now and then are not held away
+        is_far = now >= self.min_distance and self._distance.quantile(0.1) >= self.min_distance / 2.0
+        if not slow and (ranked < self.min_auc or not is_far or now < (1.0 - self.min_improvement) * before):
             return None
         g_update, d_update = (window.median for window in self._updates)
         detail = f"; one update changes {g_update:.1g} of G's weights and {d_update:.1g} of D's" if slow else ""

@@ -79,10 +79,10 @@ class ModeCollapse(Detector):
     drop_ratio : float, ratio
         Share of the run's own best level, of both measures, below which diversity has dropped. Smaller is stricter.
     min_improvement : float, ratio
-        Reduction of the energy distance against its highest level of the last ``patience`` steps that counts as improvement. Here and
+        Reduction of the energy distance against its level early in the last ``patience`` steps that counts as improvement. Here and
         below less is enough while the medians go back less far.
     min_growth : float, ratio
-        A measure of diversity against its lowest level of the last ``patience`` steps above which it improves.
+        A measure of diversity against its level early in the last ``patience`` steps above which it improves.
     patience : int, steps
         Steps from the start in which low diversity is normal, and over which improvement is measured.
     window : int, steps

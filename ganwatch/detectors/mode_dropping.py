@@ -6,8 +6,9 @@ How it is detected
     (`online_share_missing/fake`), where a mode is missing that has a quarter of its share or less, and each evaluation (`modes_missing`),
     where half is enough; neither by chance. The incident needs missing modes three times in a row, in the online tier five times if they
     are few: modes that the generator had, unless the Fréchet distance falls back to what it was, or modes it has not come to while that
-    distance has ceased to fall. Where shares were declared, groups whose share cannot be the declared one count likewise. Where the
-    resolution of the data grows, the detector starts from the beginning.
+    distance has ceased to fall. Modes that were had are lost only if the online distance is twice what it was at best. Where shares were
+    declared, groups whose share cannot be the declared one count likewise. Where the resolution of the data grows, the detector starts from
+    the beginning.
 
 Why it matters
     Outputs still vary, so nobody notices on a grid of samples. But rare modes of the data are absent among the generated samples, and
@@ -54,6 +55,8 @@ MIN_RISE = 0.02
 """Rise of the missing share above its lowest from which the generator had more modes, about the share of one cluster."""
 ONLINE_RECOVERY_RATIO = 0.2
 """The like of ``recovery_ratio`` for the online distance, which is steadier."""
+MIN_GROWTH = 2.0
+"""Online distance against its lowest value of the run up to which no modes that the generator had are lost: it would be worse without."""
 MIN_ONLINE_DISTANCE = 0.01
 """Floor, in variances of the reals, of the online distance, which is without bias and lies around 0 for equal distributions."""
 
@@ -98,7 +101,7 @@ class _MissingModes(Stateful):
         had_more = self._lowest_level >= 0.0 and level > self._lowest_level + (MIN_RISE if self.tier == "online" else 0.0)
         recovers = self._add(readings.step, level, distance)
         lasts = not recovers if had_more else self._has_plateaued
-        if not self._is_confirmed(level if lasts else 0.0, modes):
+        if not self._is_confirmed(level if lasts else 0.0, modes) or (had_more and self._is_no_worse(distance)):
             return None
         where = "the loop's own batches" if self.tier == "online" else "generated samples"
         reason = "the generator had them" if had_more else "the generator has stopped improving"
@@ -111,6 +114,10 @@ class _MissingModes(Stateful):
             return self._streak.update(level >= max(1.0, float(round(self.min_missing_share * modes))))
         many, few = self._streak.update(level >= MANY * self.min_lost_share), self._few_streak.update(level >= self.min_lost_share)
         return many or few
+
+    def _is_no_worse(self, distance: float) -> bool:
+        """Return True if the loop's own batches are about as near to the reals as ever, so that samples moved within a mode at most."""
+        return self.tier == "online" and distance < MIN_GROWTH * self._lowest_distance
 
     def _add(self, step: int, level: float, distance: float) -> bool:
         """Add an evaluation; return True if the distance falls back to what it was."""

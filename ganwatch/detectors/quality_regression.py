@@ -1,12 +1,13 @@
 """Generated samples are clearly further from real ones than they were.
 
 How it is detected
-    The Fréchet distance against the run's best value, the median of three evaluations in a row: that of the loop's own batches to the
-    first real ones, every 80 steps (`online_frechet/fake`), less that of the latest reals, and that of each evaluation on the same inputs
-    and real samples (`frechet`). Each of the last three has to be several standard errors above the best, and a multiple of it, since a
-    single evaluation without averaged weights may be far from its neighbours. Where a distance comes without its error, the usual change
-    from one value to the next stands for it. Own measures with a direction (`score`, `cost`) are watched for the standard errors alone. A
-    `budget` may be given that `frechet` must not exceed. Where the resolution of the data grows, the best value starts from the beginning.
+    The Fréchet distance against the run's best value, the median of three evaluations in a row: that of the loop's own batches to the first
+    real ones, every 80 steps (`online_frechet/fake`), less that of the latest reals, and that of each evaluation on the same inputs and
+    real samples (`frechet`). Each of the last three has to be several standard errors above the best, and a multiple of it, since a single
+    evaluation without averaged weights may be far from its neighbours. The online one does not count while the energy distance of the same
+    fakes is still that of the run's best state. Where a distance comes without its error, the usual change from one value to the next
+    stands for it. Own measures with a direction (`score`, `cost`) are watched for the standard errors alone. A `budget` may be given that
+    `frechet` must not exceed. Where the resolution of the data grows, the best value starts from the beginning.
 
     The energy distance of the loop's own fakes is read more often. It counts where nearly all of its last values are a multiple of that of
     the run's best state and lie many times its usual scatter above it, and the fakes do not wander: those that do oscillate or have
@@ -133,8 +134,9 @@ class QualityRegression(Detector):
                 self._recent, self._best, self._last, self._changes = {}, {}, {}, {}
                 self._energy.forget()
         evaluated = [series for series in readings.values if series.partition("/")[0] in BETTER_SIGNS and series != ONLINE_REAL]
+        energy = self._evaluate_energy(readings)
         verdicts = [self._evaluate(series, readings) for series in evaluated]
-        return next((verdict for verdict in verdicts if verdict is not None), self._evaluate_energy(readings))
+        return next((verdict for verdict in verdicts if verdict is not None), energy)
 
     def _evaluate_energy(self, readings: Readings) -> Verdict | None:
         (value, shift, of_reals), best = readings.select(("energy_distance", "fake_shift", "real_distance")), self._energy
@@ -194,7 +196,7 @@ class QualityRegression(Detector):
             threshold = max(threshold, self.distance_ratio * best[0])
         if series == "frechet" and self.budget is not None and best[0] <= self.budget and self.budget + margin < threshold:
             threshold, origin = self.budget + margin, "the budget"
-        if sign * (now - threshold) >= 0.0:
+        if sign * (now - threshold) >= 0.0 or (series == ONLINE and self._energy.is_unchanged):
             return None
         return Verdict(
             value=now,

@@ -3,8 +3,9 @@
 How it is detected
     Two ways, both only while fakes are far from the real data: by the energy distance, which is about 0 for real data against real data
     of the same batch size, or by precision and coverage of an evaluation, which are near 1 for them. Either the generator's updates have
-    ceased to move its weights, in relation to them or to what they did before, for a window of steps. Or its weights move and the energy
-    distance has not improved in a long time, which is many steps and half of the run. A run that has converged stands still near the data
+    ceased to move its weights, in relation to them or to what they did before, for a window of steps. Or its weights move, by a good part
+    of their norm, and nearly all energy distances of the last half of the run, at least `patience` steps, are large and the later ones are
+    hardly smaller than the earlier ones. A run that has converged stands still near the data
     and is left alone. A generator that stands still because the discriminator ranks everything right is `discriminator_domination`.
 
 Why it matters
@@ -12,7 +13,9 @@ Why it matters
 
 Likely causes
     Learning rates that a schedule has let fall to nothing, or too early; an optimizer that holds other parameters than the network
-    uses; frozen parameters; a generator with too little capacity for the data. A loss that gives no gradient has an incident of its own.
+    uses; frozen parameters; a generator with too little capacity for the data, such as a narrow layer or few latents; a discriminator that
+    cannot tell it what is wrong, such as one of a single layer; initial weights or a penalty that are far too large. A loss that gives no
+    gradient has an incident of its own.
 
 What to do
     Look at the learning rates and their schedule. Continue from the last checkpoint that still improved, with a schedule that is longer or
@@ -37,6 +40,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ganwatch.core.detector import Detector, DetectorResult, FailureKind, Severity, Verdict
+from ganwatch.core.plateau import FarPlateau
 from ganwatch.core.readings import Readings, is_finite
 from ganwatch.core.statistics import HealthyMedian, Window
 
@@ -59,7 +63,7 @@ class Stall(Detector):
     max_auc : float, in (0.5, 1)
         Share of pairs that D ranks right from which it is the cause of weights at rest.
     min_improvement : float, ratio
-        Reduction of the energy distance that counts as progress.
+        Reduction of the energy distance from one half of the evidence to the next that counts as progress, while the weights move.
     patience : int, steps
         Steps without progress while the weights move, and no less than half of the run.
     window : int, steps
@@ -81,14 +85,13 @@ class Stall(Detector):
     inputs = ("update_to_weight/g", "energy_distance", "precision", "coverage", "d_auc")
     required = (("update_to_weight/g", "energy_distance"),)
     causal_priority = 1
-    explains = ("GW101", "GW102", "GW103")
     tunable = {
         "rest_update_ratio": (1e-5, 1e-7),
         "rest_ratio": (2e-2, 1e-3),
         "min_distance_at_rest": (0.02, 0.2),
         "min_distance": (0.04, 0.4),
-        "min_improvement": (0.3, 0.03),
-        "patience": (800, 5000),
+        "min_improvement": (0.3, 0.05),
+        "patience": (300, 2000),
         "window": (100, 500),
     }
 
@@ -102,8 +105,8 @@ class Stall(Detector):
         max_precision: float = 0.25,
         max_coverage: float = 0.1,
         max_auc: float = 0.98,
-        min_improvement: float = 0.1,
-        patience: int = 2000,
+        min_improvement: float = 0.2,
+        patience: int = 400,
         window: int = 200,
     ) -> None:
         self.rest_update_ratio, self.rest_ratio = rest_update_ratio, rest_ratio
@@ -116,21 +119,20 @@ class Stall(Detector):
         self._auc = Window(window)
         self._evaluation: list[float] = []
         """Precision and coverage, measured since the weights are at rest."""
-        self._best_distance = 2.0
-        self._improved_step = 0
+        self._plateau = FarPlateau(min_distance=min_distance, min_improvement=min_improvement, patience=patience)
 
     def update(self, readings: Readings) -> DetectorResult:
         g_update, distance, precision, coverage, auc = readings.select(self.inputs)
         if is_finite(g_update):
             self._update_rest(readings.step, g_update)
+            self._plateau.add_update(readings.step, g_update)
         if is_finite(precision) and is_finite(coverage) and self._at_rest_since is not None:
             self._evaluation = [precision, coverage]
         if is_finite(auc):
             self._auc.add(readings.step, auc)
         if is_finite(distance):
             self._distance.add(readings.step, distance)
-            if self._distance.is_full and self._distance.median < (1.0 - self.min_improvement) * self._best_distance:
-                self._best_distance, self._improved_step = self._distance.median, readings.step
+            self._plateau.add_distance(readings.step, distance)
         if self._at_rest_since is not None and readings.step - self._at_rest_since >= self.window:
             return self._evaluate_at_rest(readings.step, self._at_rest_since)
         return self._evaluate_progress(readings.step)
@@ -159,11 +161,12 @@ class Stall(Detector):
         return None
 
     def _evaluate_progress(self, step: int) -> Verdict | None:
-        steps, distance = step - self._improved_step, self._distance.median
-        if not self._distance.is_full or distance < self.min_distance or steps < max(self.patience, step // 2):
+        since = self._plateau.since(step)
+        if since is None:
             return None
-        text = f"The distance of fakes to reals is {distance:.2f} and has not improved by {self.min_improvement:.0%} in {steps} steps."
-        return _verdict(step, self._improved_step + 1, ("energy_distance", distance, self.min_distance), text)
+        distance = self._plateau.distance
+        text = f"The distance of fakes to reals is {distance:.2f} and has hardly shrunk in {step - since + 1} steps, though G is updated."
+        return _verdict(step, since, ("energy_distance", distance, self.min_distance), text)
 
     @property
     def is_ready(self) -> bool:
@@ -172,7 +175,7 @@ class Stall(Detector):
     @classmethod
     def demo(cls, seed: int) -> tuple[Iterator[Readings], int]:
         """Simulate a generator whose weights come to rest. Return the readings and the onset."""
-        before = {"update_to_weight/g": 1e-3, "energy_distance": 0.15, "precision": 0.1, "coverage": 0.05, "d_auc": 0.8}
+        before = {"update_to_weight/g": 1e-3, "energy_distance": 0.07, "precision": 0.1, "coverage": 0.05, "d_auc": 0.8}
         return cls.simulate(seed, onset=500, before=before, after={"update_to_weight/g": 1e-9}), 500
 
 

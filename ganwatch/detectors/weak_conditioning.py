@@ -4,11 +4,11 @@ How it is detected
     Generated samples are classified by the labels of the nearest real ones, and real samples by those of the others. The share of generated
     samples that have the requested label is compared with that of the real ones, over three evaluations in a row, once the Fréchet distance
     has ceased to fall. Both tiers of quality are judged alike: the online one, every 80 steps, from the loop's own batches, and each
-    evaluation. Agreement no better than chance counts while the distance still falls: over five evaluations in a row whose samples
-    show at least half of the labels, over three if the labels were obeyed before, and over ten in any case. Agreement far below chance
-    counts after two online evaluations, because fakes then have other labels than requested. Reals that share their label with the most
-    similar ones no more often than by chance have labels that tell nothing about them; this takes three labels or more, and samples that
-    have near neighbours at all, unlike noise. Agreement that rises is being learned and does not count as chance.
+    evaluation. Agreement no better than chance counts while the distance still falls: over five evaluations in a row whose samples show at
+    least half of the labels, over three if the labels were obeyed before, and over ten in any case. Agreement far below chance counts after
+    two evaluations of one tier, because fakes then have other labels than requested. Reals that share their label with the most similar
+    ones no more often than by chance have labels that tell nothing about them; this takes three labels or more, and samples that have near
+    neighbours at all, unlike noise. Agreement that rises is being learned and does not count as chance.
 
 Why it matters
     A request for one label gives samples of another; balanced conditions give no balanced samples.
@@ -153,38 +153,63 @@ class _Agreement(Stateful):
 
 
 class _Mislabelled(Stateful):
-    """Labels that are wrong rather than weakly obeyed: fakes have other ones than requested, or those of reals tell nothing about them."""
+    """Labels that are wrong rather than weakly obeyed: fakes have other ones than requested, or those of reals tell nothing about them.
+
+    What the loop shows and what the generator gives on request are judged apart: where the discriminator gets other labels than the
+    generator was asked for, the loop's own batches agree with them.
+    """
 
     def __init__(self, confirmations: int) -> None:
-        self._below, self._unrelated = Streak(BELOW_CONFIRMATIONS), Streak(confirmations)
+        self._below = {tier: _BelowChance() for tier in SERIES}
+        self._unrelated = Streak(confirmations)
+
+    def update(self, readings: Readings) -> Verdict | None:
+        """Take the readings of a step."""
+        fake, fake_error, fake_chance, real, real_error, real_chance = readings.select(COMPARED)
+        found = self._update_rich(readings)
+        if not (is_finite(fake) and is_finite(fake_error) and is_finite(fake_chance)):
+            return found
+        if not (is_finite(real) and is_finite(real_error) and is_finite(real_chance)):
+            return found
+        is_unrelated = real_chance <= MAX_CHANCE and real < real_chance + UNRELATED_SIGMAS * real_error
+        if self._unrelated.update(is_unrelated):
+            text = f"{real:.0%} of the real samples have the label of the most similar ones, which is what chance gives."
+            return _mislabelled(readings.step, (COMPARED[3], real, real_chance + UNRELATED_SIGMAS * real_error), 1, text)
+        return self._below["online"].update(readings.step, COMPARED[0], fake, fake_error, 0.0 if is_unrelated else fake_chance) or found
+
+    def _update_rich(self, readings: Readings) -> Verdict | None:
+        fake, error, real, _, modes, missing = readings.select(SERIES["rich"])
+        if not (is_finite(fake) and is_finite(error) and is_finite(real) and is_finite(modes) and is_finite(missing) and modes > 0.0):
+            return None
+        is_judged = missing <= MAX_MISSING_SHARE * modes and real - UNRELATED_SIGMAS * error > 1.0 / modes
+        return self._below["rich"].update(readings.step, SERIES["rich"][0], fake, error, 1.0 / modes if is_judged else 0.0)
+
+
+class _BelowChance(Stateful):
+    """Agreement of fakes with the requested labels that is far below chance."""
+
+    def __init__(self) -> None:
+        self._streak = Streak(BELOW_CONFIRMATIONS)
         self._since: int | None = None
         """First evaluation below chance, 1 if agreement was never better than chance."""
         self._was_better = False
 
-    def update(self, readings: Readings) -> Verdict | None:
-        """Take the readings of a step."""
-        values = readings.select(COMPARED)
-        if not all(map(is_finite, values)):
+    def update(self, step: int, signal: str, fake: float, error: float, chance: float) -> Verdict | None:
+        """Take an evaluation with what chance would give, 0 where that cannot be said."""
+        bound = BELOW_CHANCE * chance
+        is_below = fake + BELOW_SIGMAS * error < bound
+        self._was_better = self._was_better or fake - BELOW_SIGMAS * error > chance > 0.0
+        self._since = (self._since or (step if self._was_better else 1)) if is_below else None
+        if not self._streak.update(is_below) or self._since is None:
             return None
-        fake, fake_error, fake_chance, real, real_error, real_chance = (value or 0.0 for value in values)
-        is_unrelated = real_chance <= MAX_CHANCE and real < real_chance + UNRELATED_SIGMAS * real_error
-        bound = BELOW_CHANCE * fake_chance
-        is_below = not is_unrelated and fake + BELOW_SIGMAS * fake_error < bound
-        self._was_better = self._was_better or fake - BELOW_SIGMAS * fake_error > fake_chance
-        self._since = (self._since or (readings.step if self._was_better else 1)) if is_below else None
-        if self._unrelated.update(is_unrelated):
-            text = f"{real:.0%} of the real samples have the label of the most similar ones, which is what chance gives."
-            return self._verdict(readings.step, (COMPARED[3], real, real_chance + UNRELATED_SIGMAS * real_error), 1, text)
-        if self._below.update(is_below) and self._since is not None:
-            text = f"{fake:.0%} of the generated samples have the requested label, fewer than chance would give: they have other ones."
-            return self._verdict(readings.step, (COMPARED[0], fake, bound), self._since, text)
-        return None
+        text = f"{fake:.0%} of the generated samples have the requested label, fewer than chance would give: they have other ones."
+        return _mislabelled(step, (signal, fake, bound), self._since, text)
 
-    @staticmethod
-    def _verdict(step: int, evidence: tuple[str, float, float], since: int, text: str) -> Verdict:
-        signal, value, threshold = evidence
-        advice = "check that each sample comes with its own label, and that both networks get the same numbers for the same labels"
-        return Verdict(value, threshold, signal, max(1, step - since + 1), "agreement by chance", text, onset=since, advice=advice)
+
+def _mislabelled(step: int, evidence: tuple[str, float, float], since: int, text: str) -> Verdict:
+    signal, value, threshold = evidence
+    advice = "check that each sample comes with its own label, and that both networks get the same numbers for the same labels"
+    return Verdict(value, threshold, signal, max(1, step - since + 1), "agreement by chance", text, onset=since, advice=advice)
 
 
 class WeakConditioning(Detector):
