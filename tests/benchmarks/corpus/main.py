@@ -43,7 +43,7 @@ from ganwatch.session.defaults import default_detectors
 
 RECORDED = Path(__file__).parent / "recorded"
 """Folder of the files of the repository, one per part and world."""
-PARTS = {None: ("final", "tuning"), "wild": ("wild-final", "wild-tuning")}
+PARTS = {None: ("final", "tuning"), "wild": ("wild-final", "wild-tuning", "wild-fresh")}
 """Parts that an argument stands for, in the order in which they are looked for; any other part stands for itself."""
 
 Plan = CommonPlan | WildPlan
@@ -208,7 +208,7 @@ def main() -> int:
     actions = {"run": run, "pack": pack, "table": table, "left-out": left_out, "check": check}
     parser.add_argument("action", choices=actions)
     parser.add_argument("--out", type=Path, default=Path("runs/corpus"))
-    parser.add_argument("--part", choices=("tuning", "final", "wild", "wild-tuning", "wild-final"), help="default: all but the wild ones")
+    parser.add_argument("--part", choices=("tuning", "final", "wild", "wild-tuning", "wild-final", "wild-fresh"), help="default: all but the wild ones")
     parser.add_argument("--world", choices=sorted({*WORLDS, *FAMILIES}))
     parser.add_argument("--cause", help="an injection, a cause in the data, or a cause of the wild part")
     parser.add_argument("--limit", type=parse_positive, help="largest number of runs")

@@ -12,7 +12,7 @@ from corpus.wild.healthy import find_variants
 from corpus.wild.losses import LOSSES
 from corpus.wild.networks import NETWORKS
 from corpus.wild.optimizers import OPTIMIZERS
-from corpus.wild.plan import FINAL_SEED, WildPlan
+from corpus.wild.plan import FINAL_SEED, FRESH_SEED, WildPlan
 from corpus.wild.styles import STYLES
 from corpus.wild.suited import FAMILIES, is_suited
 
@@ -141,4 +141,7 @@ def wild() -> list[WildPlan]:
         *healthy_plans(final + 500, repeats=7, images=4),
         *long_plans(final + 900, 20),
         *stacked_plans(final + 950, 6),
+        *failing_plans(FRESH_SEED, 1),
+        *healthy_plans(FRESH_SEED + 500, repeats=1, images=1),
+        *stacked_plans(FRESH_SEED + 950, 1),
     ]

@@ -7,6 +7,8 @@ from typing import Any
 
 FINAL_SEED = 2000
 """First seed of the final part, which is not used while tuning."""
+FRESH_SEED = 3000
+"""First seed of the fresh part, which was recorded after the last change of a rule."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class WildPlan:
 
     @property
     def part(self) -> str:
+        if self.seed >= FRESH_SEED:
+            return "wild-fresh"
         return "wild-final" if self.seed >= FINAL_SEED else "wild-tuning"
 
     @property
