@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import random
 import tempfile
@@ -138,7 +137,7 @@ def load_remote_checkpoint(url: str) -> dict[str, Any]:
             except CheckpointError as error:
                 faults.append(f"{name}: {error}")
                 log.warning("checkpoint %s of %s is passed over: %s", name, storage.url, error)
-    except (OSError, json.JSONDecodeError, Exception) as error:  # noqa: BLE001  # packages of protocols document no errors
+    except Exception as error:  # packages of protocols document no errors
         raise CheckpointError(f"path must be a storage that can be read, got {storage.url}: {show_error(error):.{MAX_REASON}}") from error
     raise CheckpointError(f"path must have a checkpoint that can be read, got {storage.url}: {'; '.join(faults) or 'none'}")
 

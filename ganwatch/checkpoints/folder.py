@@ -192,8 +192,8 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     Parameters
     ----------
     path : str or Path
-        A checkpoint, or a folder of checkpoints. Of a folder it is the latest one that can be read, whatever ended the process that
-        wrote them.
+        A checkpoint, a folder of checkpoints, or the URL of their copies. Of several it is the latest one that can be read, whatever
+        ended the process that wrote them.
 
     Returns
     -------
@@ -205,6 +205,10 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     CheckpointError
         It is damaged, or the folder has none that can be read.
     """
+    if "://" in str(path):
+        from ganwatch.checkpoints.copies import load_remote_checkpoint
+
+        return load_remote_checkpoint(str(path))
     path = Path(path)
     if exists(path / NAME) or (_NAME.fullmatch(path.name) and not CheckpointFolder(path).checkpoints()):
         return read_checkpoint(path)[1]

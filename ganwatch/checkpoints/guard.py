@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ganwatch.checkpoints.copies import CheckpointCopies, CheckpointStorage
 from ganwatch.checkpoints.folder import CheckpointFolder
 from ganwatch.checkpoints.manifest import CheckpointError, Manifest
 from ganwatch.checkpoints.reader import CLOSE_TIMEOUT, CheckpointReader
@@ -45,14 +46,22 @@ class CheckpointGuard(Worker):
         Before each further attempt; ``PAUSES`` by default.
     read_back : callable, optional
         Reads a checkpoint and returns what ``describe_checkpoint`` does.
+    storage : CheckpointStorage, optional
+        Gets a copy of each verified checkpoint.
     """
 
     def __init__(
-        self, folder: str | Path, *, pauses: Sequence[float] | None = None, read_back: Callable[[Path], Mapping[str, Any]] | None = None
+        self,
+        folder: str | Path,
+        *,
+        pauses: Sequence[float] | None = None,
+        read_back: Callable[[Path], Mapping[str, Any]] | None = None,
+        storage: CheckpointStorage | None = None,
     ) -> None:
         super().__init__("ganwatch-checkpoints-writes")
         self.folder, self.pauses = CheckpointFolder(Path(folder).absolute()), PAUSES if pauses is None else pauses
-        self.reader = CheckpointReader(read_back, self.folder.mark_latest)
+        self.copies = None if storage is None else CheckpointCopies(storage, self.pauses)
+        self.reader = CheckpointReader(read_back, self._on_verified)
         self._random = random.Random()  # the global one is the training's
         self._buffers = [SnapshotBuffer(), SnapshotBuffer()]
         self._waiting: _Save | None = None
@@ -96,15 +105,15 @@ class CheckpointGuard(Worker):
                 return
             removals, self._removals = self._removals, []
         for path in removals:
-            self._try_to(partial(self.folder.remove, path))
+            self._remove(path)
 
     def take_results(self) -> list[SavedCheckpoint]:
         """Return the results of saves since the last call."""
-        return self.reader.take_results()
+        return self.reader.take_results() + ([] if self.copies is None else self.copies.take_results())
 
     def wait(self, timeout: float = CLOSE_TIMEOUT) -> bool:
-        """Wait until everything is written and read back, or could not be. Return False if time ran out."""
-        return super().wait(timeout) and self.reader.wait(timeout)
+        """Wait until everything is written, read back and copied, or could not be. Return False if time ran out."""
+        return super().wait(timeout) and self.reader.wait(timeout) and (self.copies is None or self.copies.wait(timeout))
 
     def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
         """Write what waits, without pauses between attempts, have it read back, and end the threads; all within one time."""
@@ -112,6 +121,8 @@ class CheckpointGuard(Worker):
         if not self._end(timeout):
             log.error("checkpoints could not be written to %s within %g s", self.folder.path, timeout)
         self.reader.close(max(0.0, end - time.monotonic()))
+        if self.copies is not None:
+            self.copies.close(max(0.0, end - time.monotonic()))
 
     @property
     def _has_work(self) -> bool:
@@ -131,7 +142,17 @@ class CheckpointGuard(Worker):
             with self._condition:
                 self._buffers.append(save.buffer)
         for path in removals:
-            self._try_to(partial(self.folder.remove, path))
+            self._remove(path)
+
+    def _on_verified(self, checkpoint: Path) -> None:
+        self.folder.mark_latest(checkpoint)
+        if self.copies is not None:
+            self.copies.submit(checkpoint)
+
+    def _remove(self, checkpoint: Path) -> None:
+        self._try_to(partial(self.folder.remove, checkpoint))
+        if self.copies is not None:
+            self.copies.remove(checkpoint)
 
     def _write(self, save: _Save) -> SavedCheckpoint:
         """Write a checkpoint and compare what is on the disk with what was meant. Return it, not read back yet, or with its fault."""

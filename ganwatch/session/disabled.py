@@ -36,8 +36,15 @@ class DisabledWatch:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._state = state
 
-    def checkpoint(self, folder: str | Path, parts: Mapping[str, Any], *, keep: int = 5) -> None:
-        """Save a checkpoint now, which the loop relies on, and keep the newest; without reading it back. Rank 0 saves."""
+    def checkpoint(
+        self,
+        folder: str | Path,
+        parts: Mapping[str, Any],
+        *,
+        keep: int = 5,
+        copy_to: str | None = None,  # noqa: ARG002  # copied by a thread, of which there is none
+    ) -> None:
+        """Save a checkpoint now, which the loop relies on, and keep the newest; without reading it back or copying it. Rank 0 saves."""
         check_parts(folder, parts, keep)
         if current_rank():
             return

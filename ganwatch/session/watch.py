@@ -22,6 +22,7 @@ from ganwatch.capture.attribution.parameter_ownership import list_members
 from ganwatch.capture.options import Options
 from ganwatch.capture.step import StepView
 from ganwatch.capture.taps import loaders
+from ganwatch.checkpoints.copies import CheckpointStorage
 from ganwatch.checkpoints.guard import CheckpointGuard
 from ganwatch.checkpoints.reader import CLOSE_TIMEOUT
 from ganwatch.core.checkpoints import SavedCheckpoint
@@ -81,6 +82,7 @@ class Watch(FrontEnd):
         self._dataset = real
         self._resumed: str | None = None
         self._guard: CheckpointGuard | None = None
+        self._copy_to: str | None = None
         self._book: CheckpointBook | None = None
         self._networks = {"g": generator, "d": discriminator}
         for earlier in [other for other in _open_watches if not {*map(id, other.networks())}.isdisjoint(map(id, self.networks()))]:
@@ -147,7 +149,7 @@ class Watch(FrontEnd):
         """
         self.observer.log(name, value)
 
-    def checkpoint(self, folder: str | Path, parts: Mapping[str, Any], *, keep: int = 5) -> None:
+    def checkpoint(self, folder: str | Path, parts: Mapping[str, Any], *, keep: int = 5, copy_to: str | None = None) -> None:
         """Save a checkpoint: whole or not there, read back, and judged by the incidents of the run; only rank 0 saves.
 
         The call copies the states and returns. Writing, retries and reading back take place in other threads and processes. A save that
@@ -162,6 +164,8 @@ class Watch(FrontEnd):
             types.
         keep : int
             Checkpoints to keep, spread over the run, beside the last good one and those of the latest steps that may become it.
+        copy_to : str, optional
+            Folder or fsspec URL, such as ``s3://bucket/prefix``, that gets a copy of each once it was read back.
 
         Raises
         ------
@@ -172,11 +176,14 @@ class Watch(FrontEnd):
         if self.observer.ranks.rank or not self.observer.is_open:
             return
         if self._guard is None or self._book is None:
-            self._guard = CheckpointGuard(folder)
+            storage = None if copy_to is None else CheckpointStorage(copy_to)
+            self._guard, self._copy_to = CheckpointGuard(folder, storage=storage), copy_to
             self._book = CheckpointBook(self.observer, self._guard, keep)
         if self._guard.folder.path != Path(folder).absolute():
             both = f"{str(folder)!r} after {str(self._guard.folder.path)!r}"
             raise UserError(f"folder must be the same for all checkpoints of a run, got {both}")
+        if self._copy_to != copy_to:
+            raise UserError("copy_to must be the same for all checkpoints of a run, got another one")
         try:
             self._guard.save(parts, self._book.create_manifest(parts))
         except UserError:

@@ -208,7 +208,8 @@ def main() -> int:
     actions = {"run": run, "pack": pack, "table": table, "left-out": left_out, "check": check}
     parser.add_argument("action", choices=actions)
     parser.add_argument("--out", type=Path, default=Path("runs/corpus"))
-    parser.add_argument("--part", choices=("tuning", "final", "wild", "wild-tuning", "wild-final", "wild-fresh"), help="default: all but the wild ones")
+    parts = ("tuning", "final", "wild", "wild-tuning", "wild-final", "wild-fresh")
+    parser.add_argument("--part", choices=parts, help="default: all but the wild ones")
     parser.add_argument("--world", choices=sorted({*WORLDS, *FAMILIES}))
     parser.add_argument("--cause", help="an injection, a cause in the data, or a cause of the wild part")
     parser.add_argument("--limit", type=parse_positive, help="largest number of runs")
