@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
 from ganwatch.checkpoints.folder import LATEST, MAX_NAME_BYTES, STATE, is_checkpoint_name, read_checkpoint
 from ganwatch.checkpoints.manifest import MAX_MANIFEST_BYTES, NAME, CheckpointError, read_manifest
@@ -65,7 +66,8 @@ class CheckpointStorage:
             Another number of bytes arrived.
         """
         manifest, place = read_manifest(checkpoint), f"{self._root}/{checkpoint.name}"
-        self._files.makedirs(place, exist_ok=True)
+        if isinstance(self._files, LocalFileSystem):  # an object store has no folders, and would create a bucket
+            self._files.makedirs(place, exist_ok=True)
         for name, entry in manifest.files.items():
             self._files.put_file(str(checkpoint / name), f"{place}/{name}")
             self._files.invalidate_cache()
