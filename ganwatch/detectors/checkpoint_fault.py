@@ -3,8 +3,8 @@
 How it is detected
     ganwatch writes each checkpoint of `watching.checkpoint` beside its place, flushes it, reads it back in another process, and compares it
     with the hash of what was written. A save that fails is tried again four times within about a minute. The incident is a fact: the last
-    attempt has failed, and `checkpoint_verified` is 0. It ends with the next checkpoint that is verified. Under Lightning the files that
-    Lightning writes are looked for after each save, and read back likewise.
+    attempt has failed, and `checkpoint_verified` is 0. It ends with the next checkpoint that is verified. Files that Lightning or a plain
+    loop writes are looked for after each save, and read back likewise. So is a copy that durable storage refuses.
 
 Why it matters
     Until it ends there is no newer state to go back to. A run of days that nobody can resume is lost with the next crash.
@@ -17,8 +17,8 @@ What to do
     checkpoint is written in full.
 
 Blind spots
-    Checkpoints that a plain loop writes by itself, and files that hold more than tensors and plain types. A file that is damaged after it
-    was read back is found when it is loaded.
+    Files that hold more than tensors and plain types, and what a loop writes to an open file. A file that is damaged after it was read back
+    is found when it is loaded.
 
 Calibration
     The detector states a fact and has no level to calibrate. Tests write to a full disk, to a folder without permission, and to files that
