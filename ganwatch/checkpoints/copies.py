@@ -16,8 +16,8 @@ from typing import Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from ganwatch.checkpoints.folder import LATEST, MAX_NAME_BYTES, STATE, is_checkpoint_name, read_checkpoint
-from ganwatch.checkpoints.manifest import MAX_MANIFEST_BYTES, NAME, CheckpointError, read_manifest
+from ganwatch.checkpoints.folder import LATEST, MAX_NAME_BYTES, is_checkpoint_name, read_checkpoint
+from ganwatch.checkpoints.manifest import MAX_MANIFEST_BYTES, NAME, STATE, CheckpointError, read_manifest
 from ganwatch.checkpoints.worker import Worker
 from ganwatch.core.checkpoints import SavedCheckpoint
 from ganwatch.core.errors import UserError, show_error

@@ -14,7 +14,16 @@ from typing import Any
 import torch
 
 from ganwatch.checkpoints.durable import TEMPORARY, is_abandoned, name_beside, publish_folder, remove_folder, replace_file, write_file
-from ganwatch.checkpoints.manifest import NAME, CheckpointError, FileEntry, Manifest, UnreadCheckpointError, check_files, read_manifest
+from ganwatch.checkpoints.manifest import (
+    NAME,
+    STATE,
+    CheckpointError,
+    FileEntry,
+    Manifest,
+    UnreadCheckpointError,
+    check_files,
+    read_manifest,
+)
 from ganwatch.checkpoints.pickle_bounds import UnsafePickleError
 from ganwatch.checkpoints.safe_load import ARCHIVE, load_archive
 from ganwatch.core.errors import UserError, show_value
@@ -22,8 +31,6 @@ from ganwatch.core.files import exists, open_regular
 
 log = logging.getLogger("ganwatch")
 
-STATE = "state.pt"
-"""File with the states of all parts, by ``torch.save``."""
 LATEST = "latest"
 """File with the name of the latest checkpoint that was verified."""
 MAX_NAME_BYTES = 100
@@ -93,7 +100,7 @@ class CheckpointFolder:
         """Return all checkpoints that have their name, by step."""
         try:
             found = [(match, path) for path in self.path.iterdir() if (match := _NAME.fullmatch(path.name))]
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError:
             return []
         return [path for match, path in sorted(found, key=lambda one: (int(one[0][1]), int(one[0][2] or 0)))]
 
@@ -209,6 +216,8 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         from ganwatch.checkpoints.copies import load_remote_checkpoint
 
         return load_remote_checkpoint(str(path))
+    if not isinstance(path, str | Path) or "\0" in str(path):
+        raise CheckpointError(f"path must be a checkpoint, a folder of checkpoints or a URL, got {path!r:.100}")
     path = Path(path)
     if exists(path / NAME) or (_NAME.fullmatch(path.name) and not CheckpointFolder(path).checkpoints()):
         return read_checkpoint(path)[1]

@@ -66,7 +66,7 @@ class CheckpointGuard(Worker):
         self._buffers = [SnapshotBuffer(), SnapshotBuffer()]
         self._waiting: _Save | None = None
         self._removals: list[Path] = []
-        self._has_cleaned = False
+        self._has_cleaned = self.has_saved = False
 
     def save(self, parts: Mapping[str, Any], manifest: Manifest) -> None:
         """Copy the states of the parts and have them written.
@@ -87,7 +87,7 @@ class CheckpointGuard(Worker):
             self._buffers.append(buffer)
             raise
         with self._condition:
-            self._waiting = save
+            self._waiting, self.has_saved = save, True
             self._wake()
 
     def note_fault(self, step: int, error: Exception) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,7 +15,8 @@ from ganwatch.core.files import open_regular
 from ganwatch.core.plain_records import read_record
 from ganwatch.store.strict_json import encode
 
-NAME = "manifest.json"
+NAME, STATE = "manifest.json", "state.pt"
+"""Files of a checkpoint: the manifest, and the states of all parts by ``torch.save``."""
 FORMAT = 1
 """Version of the format that this code writes; later ones are refused."""
 MAX_MANIFEST_BYTES = 2**22
@@ -93,8 +95,12 @@ def read_manifest(folder: Path) -> Manifest:
         raise CheckpointError(f"checkpoint must have a {NAME} that can be read, got {what}") from error
     if manifest is None:
         raise CheckpointError(f"checkpoint must have format {FORMAT} or older, got {version} in {show_value(str(folder))}")
-    if any(name in {"", ".", ".."} or "/" in name or "\0" in name for name in manifest.files):
-        raise CheckpointError(f"checkpoint must name files of its own folder, got {show_value(str(sorted(manifest.files)))}")
+    is_own = all(name not in {"", ".", ".."} and "/" not in name and name.isprintable() for name in manifest.files)
+    if not is_own or STATE not in manifest.files:
+        raise CheckpointError(f"checkpoint must name files of its folder, also {STATE}, got {show_value(str([*manifest.files]))}")
+    if manifest.format < 1 or manifest.step < 0 or not math.isfinite(manifest.created):
+        facts = f"format {manifest.format}, step {manifest.step}, created {manifest.created} in {show_value(str(folder))}"
+        raise CheckpointError(f"checkpoint must have a format >= 1, a step >= 0 and a finite time, got {facts}")
     return manifest
 
 

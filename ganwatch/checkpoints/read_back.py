@@ -21,8 +21,8 @@ from torch import Tensor
 
 from ganwatch.checkpoints.distributed import check_shards
 from ganwatch.checkpoints.durable import hash_file
-from ganwatch.checkpoints.folder import STATE, load_foreign_states, read_checkpoint
-from ganwatch.checkpoints.manifest import NAME, CheckpointError, UnreadCheckpointError
+from ganwatch.checkpoints.folder import load_foreign_states, read_checkpoint
+from ganwatch.checkpoints.manifest import NAME, STATE, CheckpointError, UnreadCheckpointError
 from ganwatch.core.files import exists
 
 OF_LIGHTNING = ("state_dict", "optimizer_states")

@@ -47,6 +47,7 @@ def load_archive(path: str | Path, argument: str) -> tuple[dict[str, Any], int]:
         rules = {  # torch reads archives less strictly than zipfile, and must not see another one
             "it must be an archive from its first byte on": starts_well,
             f"it must have one data.pkl of at most {MAX_BYTES:,} bytes": bool(content) and pickles[0].filename.endswith("/data.pkl"),
+            "it must be one archive, with nothing before it": min((member.header_offset for member in members), default=0) == 0,
             "its members must have different names": len(names) == len(members),
             "its members must not be compressed": all(member.compress_type == zipfile.ZIP_STORED for member in members),
             "its members must not overlap": sum(member.file_size for member in members) <= size,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,6 +16,8 @@ PLAIN = (str, bool, int, float, type(None))
 
 
 KEYS = (str, int)
+Place = tuple[str | int, ...]
+"""Keys on the way to a value."""
 
 
 class SnapshotBuffer:
@@ -31,7 +34,7 @@ class SnapshotBuffer:
     """
 
     def __init__(self) -> None:
-        self._tensors: dict[tuple[str, ...], Tensor] = {}
+        self._tensors: dict[Place, Tensor] = {}
 
     def copy(self, parts: Mapping[str, Any]) -> dict[str, Any]:
         """Return a copy of the states of some parts, on the host; the copy made before is overwritten.
@@ -47,7 +50,7 @@ class SnapshotBuffer:
             A part holds something else; nothing was copied.
         """
         states = {name: part.state_dict() if hasattr(part, "state_dict") else part for name, part in parts.items()}
-        leaves: dict[tuple[str, ...], Tensor] = {}
+        leaves: dict[Place, Tensor] = {}
         with torch.inference_mode(mode=False), torch.no_grad():
             copied = {name: self._copy(state, (name,), leaves) for name, state in states.items()}
             for place, tensor in leaves.items():
@@ -57,25 +60,30 @@ class SnapshotBuffer:
         self._tensors = {place: self._tensors[place] for place in leaves}
         return copied
 
-    def _copy(self, value: Any, place: tuple[str, ...], leaves: dict[tuple[str, ...], Tensor]) -> Any:
+    def _copy(self, value: Any, place: Place, leaves: dict[Place, Tensor]) -> Any:
         """Return the value with memory of this buffer in place of its tensors, which are noted among the leaves."""
         if isinstance(value, Tensor):
             leaves[place] = value.detach()
             return self._reserve(place, value)
         if isinstance(value, Mapping):
             if wrong := [key for key in value if type(key) not in KEYS]:
-                raise UserError(f"parts must have texts and whole numbers as keys, got {wrong[0]!r:.100} at {'.'.join(place)!r:.200}")
-            return {key: self._copy(one, (*place, f"{key}" if isinstance(key, str) else f"[{key}]"), leaves) for key, one in value.items()}
+                raise UserError(f"parts must have texts and whole numbers as keys, got {wrong[0]!r:.100} at {_show(place)}")
+            return {key: self._copy(one, (*place, key), leaves) for key, one in value.items()}
         if isinstance(value, list | tuple):
-            copied = [self._copy(one, (*place, str(index)), leaves) for index, one in enumerate(value)]
+            copied = [self._copy(one, (*place, index), leaves) for index, one in enumerate(value)]
             return copied if isinstance(value, list) else tuple(copied)
         if type(value) in PLAIN:
             return value
-        where = ".".join(place)
-        raise UserError(f"parts must hold tensors, plain types and containers of these, got {type(value).__name__} at {where!r:.200}")
+        if isinstance(value, np.generic) and type(value.item()) in PLAIN:  # a rate that NumPy has computed
+            return value.item()
+        raise UserError(f"parts must hold tensors, plain types and containers of these, got {type(value).__name__} at {_show(place)}")
 
-    def _reserve(self, place: tuple[str, ...], tensor: Tensor) -> Tensor:
+    def _reserve(self, place: Place, tensor: Tensor) -> Tensor:
         held = self._tensors.get(place)
         if held is None or held.shape != tensor.shape or held.dtype != tensor.dtype:
             held = self._tensors[place] = torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu", pin_memory=tensor.is_cuda)
         return held
+
+
+def _show(place: Place) -> str:
+    return f"{'.'.join(map(str, place))!r:.200}"

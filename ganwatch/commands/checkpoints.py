@@ -6,10 +6,12 @@ import argparse
 import json
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ganwatch.commands._arguments import JSON, STORE
 from ganwatch.commands._terminal import print_table, print_text
+from ganwatch.core.errors import UserError
 
 if TYPE_CHECKING:
     from ganwatch.core.checkpoints import SavedCheckpoint
@@ -37,6 +39,8 @@ def run(args: argparse.Namespace) -> int:
         record = queries.find_run(store, args.run)
         found = judge_checkpoints(store, record)
         histories = [list(map(asdict, history(store, one, record.id))) for one in found] if args.json else []
+    if args.last_good:
+        found = [one for one in found if one.verdict.quality != "good" or _is_there(one)]
     last_good = find_last_good(found)
     if args.last_good:
         if last_good is None:
@@ -63,6 +67,19 @@ def run(args: argparse.Namespace) -> int:
         ]
         print_table(["STEP", "VERDICT", "REASON", "FILES", "SIZE", "PATH"], rows)
     return 0
+
+
+def _is_there(one: SavedCheckpoint) -> bool:
+    """Return True if the files of a checkpoint are those that were read back."""
+    from ganwatch.models.files import check_version
+
+    if one.is_verified:
+        try:
+            check_version(Path(one.path), one.sha256)
+        except UserError as error:
+            print_text(f"step {one.step} is passed over: {error}", file=sys.stderr)
+            return False
+    return True
 
 
 def _describe_files(one: SavedCheckpoint) -> str:

@@ -16,6 +16,7 @@ from ganwatch.commands._parser import WholeNumber, finite_number
 from ganwatch.commands._terminal import SampleProgress, print_table, print_text
 from ganwatch.core.argument_checks import MAX_COUNT, check_output_file
 from ganwatch.core.errors import UserError
+from ganwatch.core.files import exists
 
 if TYPE_CHECKING:
     from ganwatch.data.sample_format import SampleStream
@@ -56,14 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the result; the exit code gives the outcome."""
-    if args.range and not args.range[0] < args.range[1]:
-        raise UserError(f"--range must be LOW HIGH with LOW < HIGH, got {args.range[0]:g} {args.range[1]:g}")
-    if args.margin <= 0.0:
-        raise UserError(f"--margin must be > 0 (share of the baseline's distance), got {args.margin:g}")
-    if not 0.0 < args.level < 0.5:
-        raise UserError(f"--level must be in (0, 0.5), got {args.level:g}")
-    if args.page is not None:
-        check_output_file("--page", args.page, makes_folder=True)
+    _check_arguments(args)
     from ganwatch.evaluation.sides import extract_sides
     from ganwatch.features.cache import FeatureCache
     from ganwatch.gate.gate import compare_versions
@@ -84,8 +78,6 @@ def run(args: argparse.Namespace) -> int:
             progress=None if args.json else progress,
         )
         result = compare_versions(sides, extract, margin=args.margin, level=args.level, seed=args.seed)
-    if len(versions) == 2 and len({one.model for one in versions.values()}) == 1:
-        _record(args.store, versions, result)
     if args.page is not None:
         from ganwatch.gate.page import write_page
 
@@ -97,7 +89,23 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(result.as_dict(), allow_nan=False))
     else:
         _print_result(result, args.page)
+    if len(versions) == 2 and len({one.model for one in versions.values()}) == 1:
+        try:
+            _record(args.store, versions, result)
+        except UserError as error:
+            print_text(f"ganwatch gate: the result is not in the audit log: {error}", file=sys.stderr)
     return result.outcome.exit_code
+
+
+def _check_arguments(args: argparse.Namespace) -> None:
+    if args.range and not args.range[0] < args.range[1]:
+        raise UserError(f"--range must be LOW HIGH with LOW < HIGH, got {args.range[0]:g} {args.range[1]:g}")
+    if args.margin <= 0.0:
+        raise UserError(f"--margin must be > 0 (share of the baseline's distance), got {args.margin:g}")
+    if not 0.0 < args.level < 0.5:
+        raise UserError(f"--level must be in (0, 0.5), got {args.level:g}")
+    if args.page is not None:
+        check_output_file("--page", args.page, makes_folder=True)
 
 
 @dataclass(frozen=True)
@@ -124,10 +132,11 @@ def _record(store: str, versions: Mapping[str, _Version], result: GateResult) ->
     """Write the result to the audit log of the model."""
     from ganwatch.models.registry import ModelRegistry
     from ganwatch.store.database import open_store
+    from ganwatch.store.rows import writable
 
     candidate, baseline = versions["candidate"], versions["baseline"]
     plain = result.as_dict() | {"provenance": {"extractor": result.provenance["extractor"], "seed": result.provenance["seed"]}}
-    with open_store(store) as opened:
+    with writable(store), open_store(store) as opened:
         ModelRegistry(opened).record_gate(candidate.model, candidate.number, baseline.number, plain, actor="ganwatch gate")
 
 
@@ -154,6 +163,8 @@ def _open_generator(args: argparse.Namespace, data: str, side: str, count: int) 
         from ganwatch.gate.sampler import SampledCheckpoint
 
         return SampledCheckpoint(data, args.sampler, count=count, seed=args.seed, argument=side)
+    if exists(Path(data) / "manifest.json"):
+        raise UserError(f"--sampler must be given for a checkpoint of a loop of your own, got {side} {data!r} without it")
     if data.endswith((".ckpt", ".pt", ".pth")):
         from ganwatch.trainer.checkpoint import GeneratedBatches
 

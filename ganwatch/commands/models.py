@@ -18,12 +18,14 @@ from ganwatch.core.argument_checks import MAX_COUNT, check_output_file
 from ganwatch.core.errors import UserError
 
 if TYPE_CHECKING:
-    from ganwatch.models.registry import JudgedVersion
+    from ganwatch.models.registry import JudgedVersion, ModelRegistry
     from ganwatch.store.models import ModelRecord
 
 HELP = "versions of a model: register, compare, promote, roll back, and find the one in use"
 VERSION = "number, current, candidate or last-good"
 """Forms of a version, for help texts."""
+MAX_TEXT = 1000
+"""Most characters of a reason or a name."""
 CONFLICT = 4
 """Exit code where somebody else has changed the version in use first."""
 
@@ -70,6 +72,9 @@ def run(args: argparse.Namespace) -> int:
     """Run the action."""
     if getattr(args, "output", None) is not None:
         check_output_file("--output", args.output, makes_folder=True)
+    for name in ("reason", "actor"):
+        if len(getattr(args, name, None) or "") > MAX_TEXT:
+            raise UserError(f"--{name} must have at most {MAX_TEXT:,} characters, got {len(getattr(args, name)):,}")
     action = {
         "list": _list,
         "show": _show,
@@ -112,7 +117,7 @@ def _show(args: argparse.Namespace) -> int:
         print(json.dumps(asdict(record) | {"versions": versions, "changes": [asdict(one) for one in past]}, indent=2))
         return 0
     print_text(f"model {record.name}, revision {record.revision}")
-    print_table(["VERSION", "ALIASES", "VERDICT", "REASON", "RUN", "STEP", "PATH"], [_row(one) for one in found])
+    print_table(["VERSION", "ALIASES", "VERDICT", "REASON", "RUN", "STEP"], [_row(one) for one in found])
     for one in past:
         why = f": {one.detail['reason']}" if one.detail.get("reason") else ""
         numbers = f"{one.detail.get('previous') or 'none'} to {one.detail.get('version')}"
@@ -123,24 +128,25 @@ def _show(args: argparse.Namespace) -> int:
 def _row(one: JudgedVersion) -> list[Any]:
     version = one.version
     step = "unknown" if version.step is None else version.step
-    return [version.version, " ".join(one.aliases), one.verdict.quality, one.verdict.reason, version.run or "unknown", step, version.path]
+    return [version.version, " ".join(one.aliases), one.verdict.quality, one.verdict.reason, version.run or "unknown", step]
 
 
 def _register(args: argparse.Namespace) -> int:
     from ganwatch.models.registry import ModelRegistry, check_name
     from ganwatch.store.database import open_store
+    from ganwatch.store.rows import writable
 
     check_name(args.model)
     if args.checkpoint is None and args.run is None:
         raise UserError("CHECKPOINT or --run must be given, got neither")
     declared = {} if args.declare is None else _read_declaration(args.declare)
-    with open_store(args.store) as store:
+    with writable(args.store), open_store(args.store) as store:
         version = ModelRegistry(store).register(args.model, args.checkpoint, run=args.run, actor=_actor(args), declared=declared)
     if args.json:
         print(json.dumps(asdict(version), indent=2))
     else:
         origin = f"run {version.run}, step {version.step}" if version.run else "no run of this store"
-        print_text(f"{args.model} version {version.version}: {origin}", f"path: {version.path}")
+        print_text(f"{args.model} version {version.version}: {origin}")
     return 0
 
 
@@ -155,17 +161,20 @@ def _roll_back(args: argparse.Namespace) -> int:
 
 
 def _change(args: argparse.Namespace, change: Any) -> int:
-    from ganwatch.models.files import replace_link
+    from ganwatch.models.files import check_link
     from ganwatch.models.registry import ModelRegistry
     from ganwatch.store.database import open_store
     from ganwatch.store.models import RevisionError, describe_revision
+    from ganwatch.store.rows import writable
 
     with open_store(args.store, create=False):  # a store that is not there is no place for a change
         pass
-    with open_store(args.store) as store:
+    with writable(args.store), open_store(args.store) as store:
         if args.revision is None:
             raise UserError(f"--{describe_revision(store, args.model, 'none')}")
         registry = ModelRegistry(store)
+        if args.link is not None:
+            check_link(args.link)
         try:
             record: ModelRecord = change(registry, args.revision)
         except RevisionError as error:
@@ -173,7 +182,7 @@ def _change(args: argparse.Namespace, change: Any) -> int:
             return CONFLICT
         path = registry.resolve(args.model)
         if args.link is not None:
-            replace_link(args.link, path)
+            path = _link(registry, args.model, args.link)
     if args.json:
         print(json.dumps(asdict(record) | {"path": str(path)}, indent=2))
     else:
@@ -182,16 +191,27 @@ def _change(args: argparse.Namespace, change: Any) -> int:
 
 
 def _resolve(args: argparse.Namespace) -> int:
-    from ganwatch.models.files import replace_link
     from ganwatch.models.registry import ModelRegistry
     from ganwatch.store.database import open_store
 
     with open_store(args.store, create=False) as store:
-        path = ModelRegistry(store).resolve(args.model, args.version)
-    if args.link is not None:
-        replace_link(args.link, path)
+        registry = ModelRegistry(store)
+        path = registry.resolve(args.model, args.version)
+        if args.link is not None:
+            path = _link(registry, args.model, args.link, args.version)
     print_text(str(path))
     return 0
+
+
+def _link(registry: ModelRegistry, model: str, link: Path, which: str = "current") -> Path:
+    """Let the link name a version, again if another one has become that meanwhile."""
+    from ganwatch.models.files import replace_link
+
+    while True:
+        path = registry.resolve(model, which)
+        replace_link(link, path)
+        if registry.path_of(registry.find(model, which).version) == path:
+            return path
 
 
 def _diff(args: argparse.Namespace) -> int:
@@ -262,4 +282,7 @@ def _shown(value: Any) -> str:
 
 
 def _time(created: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(created))
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(created))
+    except (ValueError, OverflowError, OSError):
+        return "unknown time"

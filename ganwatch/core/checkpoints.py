@@ -20,6 +20,8 @@ NOT_JUDGED = "not judged:"
 """Beginning of the reason for which a checkpoint is unknown though its steps are over."""
 NOT_OF_WEIGHTS = frozenset({"GW511"})
 """Codes that say nothing about the networks."""
+STALLED = frozenset({"GW403"})
+"""Codes of networks that come no nearer: their states are no worse than those of before, and may never have been good."""
 
 
 class Quality(StrEnum):
@@ -101,22 +103,33 @@ def judge_checkpoint(
     Examples
     --------
     >>> judge_checkpoint(SavedCheckpoint("step-300", 300), [], 350).reason
-    'no incident up to step 350; known 200 steps after it'
+    'no incident has begun, judged up to step 350; known 200 steps after it'
     >>> judge_checkpoint(SavedCheckpoint("step-300", 300), [], 500).quality
     <Quality.GOOD: 'good'>
     """
     if checkpoint.fault or checkpoint.nonfinite:
         return CheckpointVerdict(Quality.BAD, checkpoint.fault or f"NaN in {', '.join(checkpoint.nonfinite)}")
-    for incident in sorted(incidents, key=lambda one: one.onset):
-        had_ended = incident.resolved is not None and incident.resolved <= checkpoint.step
-        if incident.fired is not None and incident.onset <= checkpoint.step and not had_ended and incident.code not in NOT_OF_WEIGHTS:
-            reason = f"{name_failure(incident.title, incident.id)} since step {incident.onset}"
-            return CheckpointVerdict(Quality.BAD, reason, incident.id)
+    open_ones = [one for one in sorted(incidents, key=lambda one: one.onset) if _is_open_at(one, checkpoint.step)]
+    for incident in open_ones:
+        if incident.code not in STALLED:
+            return CheckpointVerdict(Quality.BAD, _describe(incident), incident.id)
+    if stalled := [incident for incident in open_ones if incident.cause is None]:
+        return CheckpointVerdict(Quality.UNKNOWN, _describe(stalled[0]), stalled[0].id)
     if checkpoint.unread or unjudged:
         return CheckpointVerdict(Quality.UNKNOWN, checkpoint.unread or f"{NOT_JUDGED} {unjudged}")
     if last_step < checkpoint.step + SETTLING_STEPS and not has_ended:
-        return CheckpointVerdict(Quality.UNKNOWN, f"no incident up to step {last_step}; known {SETTLING_STEPS} steps after it")
-    return CheckpointVerdict(Quality.GOOD, f"no incident up to step {last_step}")
+        reason = f"no incident has begun, judged up to step {last_step}; known {SETTLING_STEPS} steps after it"
+        return CheckpointVerdict(Quality.UNKNOWN, reason)
+    return CheckpointVerdict(Quality.GOOD, f"no incident had begun by then, judged up to step {last_step}")
+
+
+def _is_open_at(incident: Incident, step: int) -> bool:
+    had_ended = incident.resolved is not None and incident.resolved <= step
+    return incident.fired is not None and incident.onset <= step and not had_ended and incident.code not in NOT_OF_WEIGHTS
+
+
+def _describe(incident: Incident) -> str:
+    return f"{name_failure(incident.title, incident.id)} since step {incident.onset}"
 
 
 def name_unjudged(unjudged: Iterable[Unjudged]) -> str:
@@ -128,7 +141,7 @@ def name_unjudged(unjudged: Iterable[Unjudged]) -> str:
 def find_last_good(checkpoints: Sequence[SavedCheckpoint]) -> SavedCheckpoint | None:
     """Return the latest verified checkpoint that is good; None if there is none.
 
-    >>> good = CheckpointVerdict(Quality.GOOD, "no incident up to step 900")
+    >>> good = CheckpointVerdict(Quality.GOOD, "no incident had begun by then, judged up to step 900")
     >>> find_last_good([SavedCheckpoint("step-300", 300, verdict=good), SavedCheckpoint("step-600", 600)]).path
     'step-300'
     """

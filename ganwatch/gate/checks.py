@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ganwatch.core.errors import UserError
 from ganwatch.gate.outcome import GateCheck, GateOutcome
 from ganwatch.gate.paired import (
     MAX_NEEDED,
@@ -63,9 +64,10 @@ def run_checks(features: GateFeatures, *, margin: float = 0.05, level: float = 0
     >>> [str(check.outcome) for check in run_checks(GateFeatures(real, latents + 2.0, latents + 0.5))]
     ['worse', 'worse', 'worse', 'not checked']
     """
-    few = min(len(features.real), len(features.candidate), len(features.baseline))
-    if few < MIN_SAMPLES:
-        reason = f"every set must have at least {MIN_SAMPLES} samples for an interval that holds, and one has {few}"
+    counts = {"real": len(features.real), "candidate": len(features.candidate), "baseline": len(features.baseline)}
+    fewest = min(counts, key=lambda name: counts[name])
+    if counts[fewest] < MIN_SAMPLES:
+        reason = f"every set must have at least {MIN_SAMPLES} samples for an interval that holds, and {fewest} has {counts[fewest]}"
         return [GateCheck(name, GateOutcome.INCONCLUSIVE, reason) for name in ("kernel", "frechet", "modes")]
     return [
         _check_distance("kernel", features, kernel_without_blocks, margin, level),
@@ -84,7 +86,10 @@ def _check_frechet(features: GateFeatures, margin: float, level: float) -> GateC
 
 
 def _check_distance(name: str, features: GateFeatures, distances: Distances, margin: float, level: float) -> GateCheck:
-    found = compare_distances(features.real, features.candidate, features.baseline, distances, margin=margin, level=level)
+    try:
+        found = compare_distances(features.real, features.candidate, features.baseline, distances, margin=margin, level=level)
+    except UserError as error:
+        return GateCheck(name, GateOutcome.INCONCLUSIVE, str(error))
     outcome = GateOutcome.INCONCLUSIVE
     if found.is_not_worse or found.is_worse:
         outcome = GateOutcome.NOT_WORSE if found.is_not_worse else GateOutcome.WORSE

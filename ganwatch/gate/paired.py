@@ -109,7 +109,7 @@ def compare_distances(
     Raises
     ------
     UserError
-        The sets have fewer than 100 samples, or candidate and baseline do not have the same number.
+        The sets have fewer than 100 samples, candidate and baseline do not have the same number, or a distance is not finite.
 
     Examples
     --------
@@ -131,6 +131,8 @@ def compare_distances(
     without, whole = combined[:, :BLOCKS], combined[:, BLOCKS:]
     values = (BLOCKS * whole - (BLOCKS - 1) * without.mean(1, keepdim=True))[:, 0].tolist()
     errors = ((BLOCKS - 1) * without.var(1, correction=0)).sqrt()
+    if not bool(torch.isfinite(errors).all()):
+        raise UserError("features must be small enough for their distances, got distances that are not finite")
     difference, excess = (_t_quantile(level) * errors[2:]).tolist()
     return PairedComparison(
         candidate=values[0],

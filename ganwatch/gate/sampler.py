@@ -56,7 +56,8 @@ class SampledCheckpoint:
                 samples = draw(states, count, seed)
         except (Exception, SystemExit) as error:
             raise UserError(f"--sampler must draw samples, got {type(error).__name__}: {show_value(str(error))} of {argument}") from error
-        if not isinstance(samples, Tensor) or samples.ndim < 2 or len(samples) != count or not samples.is_floating_point():
+        is_plain = isinstance(samples, Tensor) and samples.layout is torch.strided and not samples.is_meta and samples.is_floating_point()
+        if not is_plain or samples.ndim < 2 or len(samples) != count or not samples.numel():
             got = f"{samples.dtype} {tuple(samples.shape)}" if isinstance(samples, Tensor) else type(samples).__name__
             raise UserError(f"--sampler must return a floating-point tensor ({count}, …), got {got}")
         self._samples = samples.detach().float().cpu()

@@ -54,16 +54,17 @@ def render_card(model: str, one: JudgedVersion, incidents: list[Incident], gates
     import yaml
 
     version, declared = one.version, one.version.declared
+    scores = {name: score for name, score in version.scores.items() if _is_score(score)}
     metadata: dict[str, Any] = {"library_name": "pytorch", "tags": ["gan", "image-generation", "ganwatch"]}
     metadata |= {name: _plain(declared[name]) for name in ("license", "datasets") if name in declared}
-    if version.scores:
-        metadata["model-index"] = [{"name": model, "results": [_result(version.scores, _first(declared.get("datasets")))]}]
+    if scores:
+        metadata["model-index"] = [{"name": model, "results": [_result(scores, _first(declared.get("datasets")))]}]
     head = yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)
     sections = [
         f"# {_text(model)}, version {version.version}",
         f"Verdict of today: **{one.verdict.quality}** ({_text(one.verdict.reason)}).",
         *(f"## {title}\n\n{_declared(declared, name)}" for name, title in SECTIONS.items()),
-        "## Quality\n\n" + _scores(version.scores),
+        "## Quality\n\n" + _scores(scores),
         "## Comparisons with the version in use\n\n" + _gates(gates),
         "## Known failures\n\n" + _incidents(incidents, version.step),
         "## History\n\n" + _history(changes),
@@ -86,6 +87,11 @@ def _declared(declared: Mapping[str, Any], name: str) -> str:
 
 def _plain(value: Any) -> Any:
     return [str(one) for one in value] if isinstance(value, list | tuple) else None if value is None else str(value)
+
+
+def _is_score(score: Any) -> bool:
+    numbers = [score.get("value"), score.get("step"), score.get("error", 0.0)] if isinstance(score, Mapping) else [None]
+    return all(isinstance(number, int | float) for number in numbers)
 
 
 def _first(value: Any) -> str | None:
@@ -128,7 +134,10 @@ def _incidents(incidents: list[Incident], step: int | None) -> str:
 
 
 def _history(changes: list[AuditEntry]) -> str:
-    lines = [f"- {_day(entry.created)}: {_text(entry.action)} by {_text(entry.actor)}" for entry in changes]
+    lines = []
+    for entry in changes:
+        why = f": {_text(entry.detail['reason'])}" if entry.detail.get("reason") else ""
+        lines.append(f"- {_day(entry.created)}: {_text(entry.action)} by {_text(entry.actor)}{why}")
     return "\n".join(map(html_text, lines)) or "Never in use."
 
 
@@ -147,4 +156,7 @@ def _provenance(one: JudgedVersion) -> str:
 
 
 def _day(created: float) -> str:
-    return dt.datetime.fromtimestamp(created, dt.UTC).date().isoformat()
+    try:
+        return dt.datetime.fromtimestamp(created, dt.UTC).date().isoformat()
+    except (ValueError, OverflowError, OSError):
+        return "unknown day"

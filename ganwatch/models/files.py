@@ -6,9 +6,19 @@ import os
 import shutil
 from pathlib import Path
 
-from ganwatch.checkpoints.durable import CHUNK, TEMPORARY, flush_folder, hash_file, is_abandoned, name_beside, publish_folder, write_file
-from ganwatch.checkpoints.folder import STATE, read_checkpoint
-from ganwatch.checkpoints.manifest import NAME, CheckpointError
+from ganwatch.checkpoints.durable import (
+    CHUNK,
+    TEMPORARY,
+    flush_folder,
+    hash_file,
+    is_abandoned,
+    name_beside,
+    publish_folder,
+    remove_folder,
+    write_file,
+)
+from ganwatch.checkpoints.folder import read_checkpoint
+from ganwatch.checkpoints.manifest import NAME, STATE, CheckpointError
 from ganwatch.checkpoints.read_back import describe_checkpoint
 from ganwatch.core.errors import UserError, show_value
 from ganwatch.core.files import exists, is_folder, open_regular
@@ -54,6 +64,8 @@ def copy_checkpoint(source: Path, folder: Path) -> tuple[Path, str, int]:
     target = folder / sha256[:DIGITS]
     copy = target if files else target / source.name
     try:
+        if exists(target) and not _is_whole(copy, sha256):
+            remove_folder(target)  # damaged since; what is given takes its place
         if not exists(target):
             _copy(state.parent, files or [source.name], target)
         found = describe_checkpoint(copy)
@@ -62,6 +74,14 @@ def copy_checkpoint(source: Path, folder: Path) -> tuple[Path, str, int]:
     if found["sha256"] != sha256:
         raise CheckpointError(f"checkpoint must stay as it is while it is copied, got other bytes of {show_value(str(source))}")
     return copy, sha256, found["size"]
+
+
+def _is_whole(copy: Path, sha256: str) -> bool:
+    try:
+        check_version(copy, sha256)
+    except CheckpointError:
+        return False
+    return True
 
 
 def check_version(path: Path, sha256: str) -> None:
@@ -78,7 +98,7 @@ def check_version(path: Path, sha256: str) -> None:
     else:
         try:
             found = hash_file(path)[1]
-        except (OSError, UserError) as error:
+        except (OSError, ValueError, UserError) as error:
             raise CheckpointError(f"the files of a version must be where they were registered, got {error}") from error
     if found != sha256:
         raise CheckpointError(f"the files of a version must have the SHA-256 {sha256}, got {found} in {show_value(str(path))}")
@@ -92,17 +112,38 @@ def replace_link(link: Path, target: Path) -> None:
     UserError
         There is something else than a link, or it cannot be written.
     """
+    check_link(link)
+    beside = _create_link(link, target)
+    beside.replace(link)
+    flush_folder(link.parent)
+
+
+def check_link(link: Path) -> None:
+    """Refuse a link that ``replace_link`` could not write, and remove what a killed process has left beside it.
+
+    Raises
+    ------
+    UserError
+        There is something else than a link, or it cannot be written.
+    """
     if exists(link) and not link.is_symlink():
         raise UserError(f"--link must be a link or not be there yet, got {show_value(str(link))}")
+    _create_link(link, Path()).unlink()
+    for left in link.parent.glob(f"{TEMPORARY}*"):
+        if is_abandoned(left.name) and left.is_symlink():
+            left.unlink(missing_ok=True)
+
+
+def _create_link(link: Path, target: Path) -> Path:
+    """Create a link beside the place of another one."""
     beside = link.with_name(name_beside(link.name))
     try:
         link.parent.mkdir(parents=True, exist_ok=True)
         beside.unlink(missing_ok=True)
         beside.symlink_to(target)
-        beside.replace(link)
-        flush_folder(link.parent)
     except OSError as error:
         raise UserError(f"--link must be a place that can be written, got {show_value(str(link))}: {error}") from error
+    return beside
 
 
 def _copy(source: Path, names: list[str], target: Path) -> None:

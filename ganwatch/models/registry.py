@@ -84,12 +84,13 @@ class ModelRegistry:
         record = None if run is None else queries.find_run(self.store, run)
         if checkpoint is None:
             checkpoint = self._last_good_path(record)
-        path, sha256, size = copy_checkpoint(Path(checkpoint), self._folder(model))
+        path, sha256, size = copy_checkpoint(Path(checkpoint), self._root() / FOLDER / model)
         record, step = self._find_origin(record, Path(checkpoint), sha256)
         provenance = {"origin": str(Path(checkpoint).absolute()), **({} if record is None else record.provenance)}
         scores = {} if record is None else self._scores(record.id, step)
         version = ModelVersion(
-            0, sha256, str(path), size, run=None if record is None else record.id, step=step, scores=scores, provenance=provenance,
+            0, sha256, path.relative_to(self._root()).as_posix(), size, run=None if record is None else record.id, step=step,
+            scores=scores, provenance=provenance,
             declared=dict(declared or {}),
         )  # fmt: skip
         return models.add_version(self.store, model, version, actor=actor)
@@ -129,8 +130,22 @@ class ModelRegistry:
             There is no such version, or its files are gone or changed.
         """
         version = self.find(model, which).version
-        check_version(Path(version.path), version.sha256)
-        return Path(version.path)
+        path = self.path_of(version)
+        check_version(path, version.sha256)
+        return path
+
+    def path_of(self, version: ModelVersion) -> Path:
+        """Return where the files of a version lie: below the artifacts of the store, wherever the store is now.
+
+        Raises
+        ------
+        UserError
+            The store names another place.
+        """
+        parts = Path(version.path).parts
+        if not parts or parts[0] != FOLDER or ".." in parts or "\0" in version.path:
+            raise UserError(f"the files of a version must lie below {FOLDER} of the artifacts, got {show_value(version.path)}")
+        return self._root() / version.path
 
     def promote(self, model: str, which: str | int, revision: int, *, actor: str, reason: str = "") -> ModelRecord:
         """Let ``current`` name a version.
@@ -155,6 +170,8 @@ class ModelRegistry:
         record = models.find_model(self.store, model)
         chosen = self.find(model, which)
         version = chosen.version
+        if version.version == record.aliases.get(CURRENT):
+            raise UserError(f"VERSION must be another one than the current one, got {version.version}")
         if chosen.verdict.quality is Quality.BAD:
             raise UserError(f"version {version.version} of model {model} must not be bad, got {chosen.verdict.reason}")
         gate = self._last_gate(model, version.version, record.aliases.get(CURRENT))
@@ -164,6 +181,8 @@ class ModelRegistry:
 
     def roll_back(self, model: str, revision: int, *, to: str | int | None = None, actor: str, reason: str = "") -> ModelRecord:
         """Let ``current`` name the last good version, or ``to``; the version in use counts as bad from now on.
+
+        ``to`` is a version that was in use; it may be one that was rolled back, which takes that rollback back.
 
         Raises
         ------
@@ -182,10 +201,12 @@ class ModelRegistry:
                 raise UserError(f"model {model} must have a version that was in use and is not bad, got none; name one with --to")
             to = target.version
         chosen = self.find(model, to)
-        if chosen.version.version == current:
-            raise UserError(f"--to must be another version than the current one, got {to}")
-        if chosen.verdict.quality is Quality.BAD:
-            raise UserError(f"version {chosen.version.version} of model {model} must not be bad, got {chosen.verdict.reason}")
+        number = chosen.version.version
+        if number == current or number not in {change.detail.get("version") for change in models.changes(self.store, model)}:
+            raise UserError(f"--to must be a version that was in use before the current one, got {to}; promote another one")
+        verdict = self._judge(model, chosen.version, counts_rollbacks=False)  # a person takes an earlier rollback back
+        if verdict.quality is Quality.BAD:
+            raise UserError(f"version {number} of model {model} must not be bad, got {verdict.reason}")
         return self._change(record, chosen, revision, {}, action=ROLLED_BACK, actor=actor, reason=reason)
 
     def record_gate(self, model: str, version: int, baseline: int, result: Mapping[str, Any], *, actor: str) -> None:
@@ -195,20 +216,26 @@ class ModelRegistry:
     def _change(
         self, record: ModelRecord, chosen: JudgedVersion, revision: int, evidence: Mapping[str, Any], **facts: str
     ) -> ModelRecord:
-        check_version(Path(chosen.version.path), chosen.version.sha256)
+        check_version(self.path_of(chosen.version), chosen.version.sha256)
         of_version = {"verdict": str(chosen.verdict.quality), "verdict_reason": chosen.verdict.reason, "sha256": chosen.version.sha256}
         return models.change_current(
             self.store, record, chosen.version.version, revision, evidence=of_version | dict(evidence), **facts
         )
 
-    def _judge(self, model: str, version: ModelVersion) -> CheckpointVerdict:
+    def _judge_by_run(self, version: ModelVersion, run: str) -> CheckpointVerdict:
+        try:
+            found = judge_checkpoints(self.store, queries.run(self.store, run))
+        except UserError as error:  # one run that cannot be read takes no other version with it
+            return CheckpointVerdict(Quality.UNKNOWN, f"its run cannot be read: {error}")
+        same = [one for one in found if one.sha256 == version.sha256 and one.step == version.step]
+        return same[-1].verdict if same else CheckpointVerdict(Quality.UNKNOWN, "its run has no record of it")
+
+    def _judge(self, model: str, version: ModelVersion, *, counts_rollbacks: bool = True) -> CheckpointVerdict:
         """Judge a version by the incidents of its run, and by rollbacks."""
         verdict = CheckpointVerdict(Quality.UNKNOWN, "no run is known that trained it")
         if version.run is not None:
-            record = queries.find_run(self.store, version.run)
-            same = [one for one in judge_checkpoints(self.store, record) if one.sha256 == version.sha256 and one.step == version.step]
-            verdict = same[-1].verdict if same else CheckpointVerdict(Quality.UNKNOWN, "its run has no record of it")
-        if verdict.quality is not Quality.BAD:
+            verdict = self._judge_by_run(version, version.run)
+        if verdict.quality is not Quality.BAD and counts_rollbacks:
             for change in reversed(models.changes(self.store, model)):
                 if change.action == ROLLED_BACK and change.detail.get("previous") == version.version:
                     why = change.detail.get("reason")
@@ -268,11 +295,11 @@ class ModelRegistry:
                 measured["error"] = error["value"]
         return scores
 
-    def _folder(self, model: str) -> Path:
+    def _root(self) -> Path:
         root = self.store.artifacts.url
         if "://" in root:
             raise UserError(f"artifacts of the store must lie in a folder to hold versions, got {show_value(root)}")
-        return Path(root) / FOLDER / model
+        return Path(root)
 
 
 def check_name(model: str) -> None:

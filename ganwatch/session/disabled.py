@@ -10,9 +10,10 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from ganwatch.checkpoints.folder import CheckpointFolder
-from ganwatch.checkpoints.manifest import CheckpointError, Manifest
+from ganwatch.checkpoints.manifest import Manifest
 from ganwatch.checkpoints.snapshot import SnapshotBuffer
 from ganwatch.core.checkpoints import SavedCheckpoint
+from ganwatch.core.errors import UserError
 from ganwatch.distributed.rank_detection import current_rank
 from ganwatch.session.checkpoint_book import check_parts
 
@@ -44,21 +45,31 @@ class DisabledWatch:
         keep: int = 5,
         copy_to: str | None = None,  # noqa: ARG002  # copied by a thread, of which there is none
     ) -> None:
-        """Save a checkpoint now, which the loop relies on, and keep the newest; without reading it back or copying it. Rank 0 saves."""
+        """Save a checkpoint now, which the loop relies on, and keep the newest of its own, neither read back nor copied; rank 0 saves.
+
+        Its number follows the largest one in the folder, as no steps are counted.
+        """
         check_parts(folder, parts, keep)
         if current_rank():
             return
-        place, self._saves = CheckpointFolder(folder), self._saves + 1
-        manifest = Manifest(self._saves, dict.fromkeys(parts, self._saves), {}, created=time.time())
+        place = CheckpointFolder(folder)
         try:
-            place.mark_latest(place.write(SnapshotBuffer().copy(parts), manifest))
-            for old in place.checkpoints()[:-keep]:
+            step = max([int(path.name.split("-")[1]) for path in place.checkpoints()], default=0) + 1
+            manifest = Manifest(step, dict.fromkeys(parts, step), {}, created=time.time())
+            self._saved = (*self._saved, place.write(SnapshotBuffer().copy(parts), manifest))
+            place.mark_latest(self._saved[-1])
+            for old in self._saved[:-keep]:
                 place.remove(old)
-        except (OSError, CheckpointError):
+            self._saved = self._saved[-keep:]
+        except UserError:
+            if not self._saved:
+                raise
+            log.exception("a checkpoint could not be written to %s; training continues", folder)
+        except Exception:
             log.exception("a checkpoint could not be written to %s; training continues", folder)
 
     checkpoints: tuple[SavedCheckpoint, ...] = ()
-    _saves = 0
+    _saved: tuple[Path, ...] = ()
 
     def wait_for_checkpoints(self, timeout: float = 0.0) -> bool:  # noqa: ARG002  # each is written when the call returns
         return True

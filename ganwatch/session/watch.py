@@ -170,7 +170,8 @@ class Watch(FrontEnd):
         Raises
         ------
         UserError
-            An argument breaks a rule, or a part holds what cannot be loaded without a risk.
+            An argument breaks a rule; at the first checkpoint, a part holds what cannot be loaded without a risk. Later that is a fault
+            (GW511), and training goes on.
         """
         check_parts(folder, parts, keep)
         if self.observer.ranks.rank or not self.observer.is_open:
@@ -186,9 +187,9 @@ class Watch(FrontEnd):
             raise UserError("copy_to must be the same for all checkpoints of a run, got another one")
         try:
             self._guard.save(parts, self._book.create_manifest(parts))
-        except UserError:
-            raise
-        except Exception as error:  # noqa: BLE001  # training goes on
+        except Exception as error:
+            if isinstance(error, UserError) and not self._guard.has_saved:  # nothing is lost yet
+                raise
             self._guard.note_fault(self.observer.steps, error)
 
     @property

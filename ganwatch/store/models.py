@@ -20,6 +20,7 @@ from ganwatch.store.strict_json import encode
 CURRENT, CANDIDATE = "current", "candidate"
 """Aliases in the store: the version in use, and the newest one that was registered."""
 REGISTERED, PROMOTED, ROLLED_BACK, GATED = "version registered", "version promoted", "version rolled back", "version gated"
+DECLARED = "version declared"
 """Actions on a model in the audit log."""
 CHANGES = (PROMOTED, ROLLED_BACK)
 """Actions that change the version in use; ``detail`` has ``version``, ``previous``, ``revision`` and ``reason``."""
@@ -54,7 +55,7 @@ class ModelVersion:
     sha256 : str
         Hash of its states.
     path : str
-        Copy of the checkpoint that belongs to the version.
+        Copy of the checkpoint that belongs to the version, below the artifacts of the store.
     size : int, bytes
     created : float, Unix seconds
     run : str or None
@@ -120,7 +121,7 @@ def changes(store: Store, model: str) -> list[AuditEntry]:
 
 
 def add_version(store: Store, model: str, version: ModelVersion, *, actor: str) -> ModelVersion:
-    """Add a version, and let ``candidate`` name it. A version with the same states is returned as it is.
+    """Add a version, and let ``candidate`` name it. A version with the same states stays, and gets what is declared now.
 
     Parameters
     ----------
@@ -150,7 +151,11 @@ def _add_version(connection: Connection, model: str, version: ModelVersion, acto
     of_model = select(_VERSION).where(_VERSION.c.model_id == model_id)
     same = connection.execute(of_model.where(_VERSION.c.sha256 == version.sha256)).mappings().first()
     if same is not None:
-        return _to_version(same)
+        _set_alias(connection, model_id, CANDIDATE, same["version"])
+        if version.declared and encode(version.declared) != same["declared"]:
+            connection.execute(_VERSION.update().where(_VERSION.c.id == same["id"]).values(declared=encode(version.declared)))
+            insert_entry(connection, actor, DECLARED, model, {"version": same["version"], "declared": dict(version.declared)})
+        return _to_version(connection.execute(of_model.where(_VERSION.c.id == same["id"])).mappings().one())
     number = (connection.execute(select(func.max(_VERSION.c.version)).where(_VERSION.c.model_id == model_id)).scalar() or 0) + 1
     parent = connection.execute(select(_ALIAS.c.version).where(_ALIAS.c.model_id == model_id, _ALIAS.c.alias == CURRENT)).scalar()
     row = {

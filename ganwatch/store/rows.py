@@ -35,9 +35,21 @@ def readable(store: str) -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
-        lines = str(error.orig if isinstance(error, DBAPIError) and error.orig else error).strip().splitlines()
-        reason = lines[0] if lines else type(error).__name__
-        raise UnreadableStoreError(f"store must be a database that can be read, got {store}: {reason}") from error
+        raise UnreadableStoreError(f"store must be a database that can be read, got {store}: {_reason(error)}") from error
+
+
+@contextmanager
+def writable(store: str) -> Iterator[None]:
+    """Turn errors of the database within the block into a ``UserError``, for what a person has asked to be written."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise UserError(f"store must be a database that can be written, got {show_value(store)}: {_reason(error)}") from error
+
+
+def _reason(error: SQLAlchemyError) -> str:
+    lines = str(error.orig if isinstance(error, DBAPIError) and error.orig else error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 @contextmanager

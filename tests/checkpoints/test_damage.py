@@ -72,7 +72,7 @@ DAMAGE = {
     "no state": (lambda path: (path / STATE).unlink(), "must have the file 'state.pt'"),
     "newer format": (lambda path: change(path, format=99), "must have format 1 or older, got 99"),
     "damaged manifest": (lambda path: (path / NAME).write_text("{"), "must have a manifest.json that can be read"),
-    "files elsewhere": (lambda path: change(path, files={"../x": {"size": 1, "sha256": ""}}), "must name files of its own folder"),
+    "files elsewhere": (lambda path: change(path, files={"../x": {"size": 1, "sha256": ""}}), "must name files of its folder"),
     "other parts": (lambda path: change(path, parts={"G": 2}), r"must have the parts \['G'\]"),
     "code": (replace_pickle, "must hold tensors and plain types"),
 }

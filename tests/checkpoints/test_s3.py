@@ -99,8 +99,8 @@ def test_a_slow_store_holds_nobody_up_and_the_newest_counts(server, tmp_path):
     server.gate.clear()
     for step in (2, 3, 4):
         guard.save({"G": {"weight": torch.full((3,), float(step))}}, Manifest(step, {"G": step}, {}))
-        assert guard.reader.wait(60.0)
-    assert server.reached.wait(60.0)
+        if step == 2:
+            assert server.reached.wait(60.0)
     assert loaded() == 1.0  # that of step 2 has no manifest yet
     server.gate.set()
     assert guard.wait()

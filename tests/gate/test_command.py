@@ -102,3 +102,10 @@ def test_checkpoints_with_a_sampler_draw_from_the_same_latents(files, capsys):
 def test_bad_arguments(words, message, capsys):
     assert main(["gate", "good.npy", "good.npy", "--real", "real.npy", *words]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", ["1e30", "1e18"])
+def test_values_that_no_distance_holds_are_inconclusive(files, value, capsys):
+    np.save("huge.npy", LATENTS * np.float32(float(value)))
+    assert main(["gate", "huge.npy", "good.npy", "--real", "real.npy", "--json"]) in {3, 20}
+    json.loads(capsys.readouterr().out, parse_constant=pytest.fail)

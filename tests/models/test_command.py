@@ -10,6 +10,9 @@ import pytest
 import yaml
 
 from ganwatch.cli import main
+from ganwatch.models import files
+from ganwatch.models.registry import ModelRegistry
+from ganwatch.store.database import open_store
 
 pytestmark = pytest.mark.usefixtures("saved")
 
@@ -56,6 +59,32 @@ def test_of_two_promotions_in_two_processes_one_wins(saved):
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         codes = pool.starmap(promote, [(0, 1), (0, 2)])
     assert sorted(codes) == [0, 4]
+
+
+def test_a_link_follows_the_last_of_two_promotions(saved, monkeypatch):
+    """Another promotion takes place between the first one and its link."""
+    for step in (300, 600):
+        call("register", "m", saved[step])
+    replace, others = files.replace_link, iter([lambda: call("promote", "m", 2, "--revision", 1)])
+
+    def replace_late(link, target):
+        for other in others:
+            assert other() == 0
+        replace(link, target)
+
+    monkeypatch.setattr(files, "replace_link", replace_late)
+    assert call("promote", "m", 1, "--revision", 0, "--link", "live") == 0
+    with open_store("runs") as store:
+        assert Path("live").resolve() == ModelRegistry(store).resolve("m")
+        assert ModelRegistry(store).find("m").version.version == 2
+
+
+def test_a_link_that_cannot_be_written_is_refused_before_anything_changes(saved, capsys):
+    call("register", "m", saved[300])
+    for link in ("saved", "x" * 250, "runs/ganwatch.db/link"):
+        assert call("promote", "m", 1, "--revision", 0, "--link", link) == 2
+        assert "--link must be" in capsys.readouterr().err
+    assert json.loads(_json(capsys, "show", "m"))["revision"] == 0
 
 
 def test_differences(saved, capsys):

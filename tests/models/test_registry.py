@@ -6,10 +6,13 @@ import os
 import pickle
 import shutil
 import signal
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import torch
+from sqlalchemy import text
 
 from checkpoints.fault_points import kill_at, watched
 from ganwatch.checkpoints.folder import load_checkpoint
@@ -18,7 +21,9 @@ from ganwatch.core.errors import UserError
 from ganwatch.core.incidents import Incident, State
 from ganwatch.core.readings import Run
 from ganwatch.models.files import replace_link
+from ganwatch.models.registry import ModelRegistry
 from ganwatch.sinks.sql import SqlSink
+from ganwatch.store.database import open_store
 
 WHO = {"actor": "tester"}
 
@@ -90,16 +95,62 @@ def test_a_version_that_a_gate_called_worse_is_not_promoted(registry, saved):
 
 
 def test_files_that_changed_are_not_served(registry, saved):
-    path = registry.register("m", saved[300], **WHO).path
+    path = registry.path_of(registry.register("m", saved[300], **WHO))
     registry.promote("m", 1, 0, **WHO)
     with Path(path, "state.pt").open("r+b") as file:
         file.seek(200)
         file.write(b"\0\1\2")
     with pytest.raises(UserError, match="SHA-256"):
         registry.resolve("m")
+    registry.register("m", saved[300], **WHO)  # mends it
+    assert registry.resolve("m") == path
     shutil.rmtree(path)
     with pytest.raises(UserError, match="where they were registered"):
         registry.resolve("m")
+
+
+def test_a_store_may_be_moved_and_a_path_that_leads_elsewhere_is_refused(registry, saved, tmp_path):
+    registry.register("m", saved[300], **WHO)
+    registry.promote("m", 1, 0, **WHO)
+    shutil.copytree("runs", "elsewhere")
+    with open_store("elsewhere") as store:
+        assert ModelRegistry(store).resolve("m").is_relative_to(tmp_path / "elsewhere")
+        for path in ("/etc/passwd", "models/../../x", "artifacts/x", "models/\0", ""):
+            with store.begin() as connection:
+                connection.execute(text("UPDATE model_version SET path = :path"), {"path": path})
+            with pytest.raises(UserError, match=r"must lie below models|where they were registered"):
+                ModelRegistry(store).resolve("m")
+
+
+def test_a_run_that_is_lost_makes_its_version_unknown_and_no_other(registry, saved):
+    for step in (300, 600):
+        registry.register("m", saved[step], **WHO)
+    with closing(sqlite3.connect("runs/ganwatch.db")) as connection:
+        connection.execute("UPDATE model_version SET run_id = 'gone' WHERE version = 1")
+        connection.commit()
+    _, found = registry.show("m")
+    assert [str(one.verdict.quality) for one in found] == ["unknown", "good"]
+    assert registry.promote("m", 2, 0, **WHO).revision == 1
+
+
+def test_a_person_takes_a_rollback_back_and_nobody_goes_back_to_what_was_never_in_use(registry, saved):
+    for step in (300, 600, 900):
+        registry.register("m", saved[step], **WHO)
+    registry.promote("m", 1, 0, **WHO)
+    registry.promote("m", 2, 1, **WHO)
+    registry.roll_back("m", 2, **WHO)
+    with pytest.raises(UserError, match="must be a version that was in use"):
+        registry.roll_back("m", 3, to=3, **WHO)
+    assert registry.roll_back("m", 3, to=2, **WHO).aliases["current"] == 2
+    assert str(registry.find("m", 2).verdict.quality) == "good"
+    with pytest.raises(UserError, match="VERSION must be another one"):
+        registry.promote("m", 2, 4, **WHO)
+
+
+def test_a_declaration_can_be_made_later(registry, saved):
+    registry.register("m", saved[300], **WHO)
+    assert registry.register("m", saved[300], declared={"contact": "us"}, **WHO).declared == {"contact": "us"}
+    assert registry.register("m", saved[300], **WHO).declared == {"contact": "us"}
 
 
 class Trap:
