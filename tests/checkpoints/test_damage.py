@@ -8,6 +8,7 @@ import os
 import pickle
 import zipfile
 
+import numpy as np
 import pytest
 import torch
 
@@ -60,6 +61,14 @@ def replace_pickle(path):
     change(path, files={STATE: sizes})
 
 
+def put_another_archive_before(path):
+    """zipfile reads the last archive of a file, torch the first one."""
+    content = (path / STATE).read_bytes()
+    (path / STATE).write_bytes(content + content)
+    sizes = {"size": (path / STATE).stat().st_size, "sha256": hashlib.sha256((path / STATE).read_bytes()).hexdigest()}
+    change(path, files={STATE: sizes})
+
+
 def change(path, **fields):
     plain = json.loads((path / NAME).read_text())
     (path / NAME).write_text(json.dumps(plain | fields))
@@ -73,6 +82,10 @@ DAMAGE = {
     "newer format": (lambda path: change(path, format=99), "must have format 1 or older, got 99"),
     "damaged manifest": (lambda path: (path / NAME).write_text("{"), "must have a manifest.json that can be read"),
     "files elsewhere": (lambda path: change(path, files={"../x": {"size": 1, "sha256": ""}}), "must name files of its folder"),
+    "no hash": (lambda path: change(path, files={}), "must name files of its folder"),
+    "lone surrogate": (lambda path: change(path, files={"\ud800": {"size": 1, "sha256": ""}}), "must name files of its folder"),
+    "odd format": (lambda path: change(path, format=0), "must have a format >= 1"),
+    "two archives": (put_another_archive_before, "must be one archive"),
     "other parts": (lambda path: change(path, parts={"G": 2}), r"must have the parts \['G'\]"),
     "code": (replace_pickle, "must hold tensors and plain types"),
 }
@@ -89,6 +102,12 @@ def test_damage_is_named_and_the_one_before_is_loaded(folder, kind, monkeypatch,
     assert "\n" not in str(raised.value)
     assert float(load_checkpoint(folder.path)["G"]["weight"][0]) == 1.0
     assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("path", ["a\0b", 5, None, "x" * 5000])
+def test_what_is_no_path_is_named(path):
+    with pytest.raises(CheckpointError, match="path must"):
+        load_checkpoint(path)
 
 
 def test_a_folder_without_a_checkpoint_is_named(tmp_path):
@@ -139,5 +158,8 @@ def test_a_snapshot_does_not_change_with_the_training_and_names_what_it_cannot_h
     assert copied["opt"]["param_groups"][0]["lr"] == 0.001
     address = copied["G"]["weight"].data_ptr()
     assert buffer.copy({"G": network, "opt": optimizer})["G"]["weight"].data_ptr() == address
+    numbers = buffer.copy({"opt": {"lr": np.float64(0.5), "on": np.bool_(True), 1: torch.ones(1), "[1]": torch.zeros(1)}})["opt"]
+    assert (numbers["lr"], type(numbers["lr"]), numbers["on"]) == (0.5, float, True)
+    assert (float(numbers[1]), float(numbers["[1]"])) == (1.0, 0.0)
     with pytest.raises(UserError, match=r"parts must hold tensors.*got Hostile at 'extra.thing'"):
         buffer.copy({"extra": {"thing": Hostile()}})

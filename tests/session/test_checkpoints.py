@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -146,12 +147,27 @@ def test_a_second_folder_is_refused(tmp_path):
             watching.checkpoint(tmp_path / "two", loop.parts)
 
 
-def test_a_disabled_watch_saves_all_the_same(tmp_path, monkeypatch):
+def test_what_a_part_holds_is_an_error_at_first_and_a_fault_later(tmp_path):
+    loop, memory = Loop(), MemorySink()
+    with ganwatch.watch(G=loop.g, D=loop.d, store=None, sinks=[memory]) as watching:
+        for step in range(10):
+            loop.step()
+            watching.checkpoint(tmp_path / "one", loop.parts | {"facts": {"step": step, "thing": object() if step == 5 else None}})
+            assert watching.wait_for_checkpoints()
+    assert {one.step for one in memory.checkpoints if one.fault} == {6}
+
+
+def test_a_disabled_watch_saves_all_the_same_and_removes_its_own_alone(tmp_path, monkeypatch):
+    folder = tmp_path / "checkpoints"
+    train(folder, steps=300)
     monkeypatch.setenv("GANWATCH_DISABLED", "1")
     loop = Loop()
     with ganwatch.watch(G=loop.g, D=loop.d) as watching:
-        watching.checkpoint(tmp_path / "checkpoints", loop.parts)
-    assert set(ganwatch.load_checkpoint(tmp_path / "checkpoints")) == set(loop.parts)
+        for number in range(4):
+            watching.checkpoint(folder, loop.parts | {"facts": {"number": number}}, keep=2)
+        watching.checkpoint(folder, loop.parts | {"facts": {"thing": object()}})
+    assert ganwatch.load_checkpoint(folder)["facts"] == {"number": 3}
+    assert sorted(path.name for path in folder.glob("step-*")) == ["step-100", "step-200", "step-300", "step-303", "step-304"]
 
 
 def test_verdicts_follow_incidents_and_never_age():
@@ -172,5 +188,7 @@ def test_verdicts_follow_incidents_and_never_age():
     assert judge(incident(200, 240, resolved=300)) == "good"
     assert judge(incident(200, 240, resolved=301)) == "bad"
     assert judge(incident(200, 240, code="GW511")) == "good"
+    assert judge(incident(200, 240, code="GW403")) == "unknown"  # it came no nearer, and is no worse than before
+    assert judge(replace(incident(200, 240, code="GW403"), cause="GW504-1")) == "good"
     broken = SavedCheckpoint("step-300", 300, nonfinite=("G",))
     assert judge_checkpoint(broken, [], 1000).reason == "NaN in G"
