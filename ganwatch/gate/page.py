@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 from collections.abc import Sequence
 from html import escape
@@ -14,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from ganwatch.checkpoints.durable import replace_file
+from ganwatch.data.origin import encode_png
 from ganwatch.data.sample_format import SIGNED_RANGE
 from ganwatch.evaluation.gallery import to_pixels
 from ganwatch.gate.gate import BASELINE, CANDIDATE, REAL, GateResult
@@ -71,18 +71,18 @@ def render_page(result: GateResult) -> str:
 """
 
 
-def _draw_sheets(result: GateResult) -> dict[str, Image.Image]:
-    """Return a contact sheet of each side; none of samples that cannot be shown."""
+def _draw_sheets(result: GateResult) -> dict[str, bytes]:
+    """Return a contact sheet of each side as a PNG file that names its origin; none of samples that cannot be shown."""
     sides = {side: torch.stack(samples) for side, samples in result.samples.items() if len({one.shape for one in samples}) == 1}
     if not sides:
         return {}
     shared = _range_of_vectors(list(sides.values()))
-    sheets = {}
+    sheets, hashes = {}, result.provenance.get("sha256", {})
     for side, samples in sides.items():
         value_range = shared or result.ranges.get(side, SIGNED_RANGE)
         pixels = samples.permute(0, 2, 3, 1) if samples.dtype == torch.uint8 else to_pixels(samples, value_range)
         if pixels is not None:
-            sheets[side] = _arrange(pixels)
+            sheets[side] = encode_png(_arrange(pixels), is_generated=side != REAL, checkpoint=hashes.get(side))
     return sheets
 
 
@@ -106,8 +106,6 @@ def _arrange(pixels: Tensor) -> Image.Image:
     return Image.fromarray(sheet[..., 0] if channels == 1 else sheet)
 
 
-def _render_figure(caption: str, image: Image.Image) -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG")
-    data = base64.b64encode(buffer.getvalue()).decode()
+def _render_figure(caption: str, png: bytes) -> str:
+    data = base64.b64encode(png).decode()
     return f'<figure><figcaption>{escape(caption)}</figcaption><img alt="{escape(caption)}" src="data:image/png;base64,{data}"></figure>'

@@ -19,6 +19,7 @@ from ganwatch.core.errors import UserError, show_error, show_value
 from ganwatch.core.files import open_regular
 from ganwatch.core.readings import SampleImages
 from ganwatch.data.images import open_image
+from ganwatch.data.origin import encode_png
 
 Pixels = npt.NDArray[np.uint8]
 MAX_BYTES = 2**28
@@ -27,6 +28,8 @@ MAX_SHEET_PIXELS = 2**27
 """Most pixels of a contact sheet that is read: more than an image of unknown origin may have, because it holds many."""
 STORAGE = frozenset({"file", "local", "memory", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "hdfs"})
 """Protocols of an artifact root that a store names. Any other may be a trap of who made the store: a request to a server of theirs."""
+REAL_KINDS = frozenset({"real", "missing"})
+"""Kinds of sample images that no model has generated."""
 MAX_THUMBNAIL_SIDE = 512
 """Longest side of a thumbnail, in pixels. A sheet that is not larger has none."""
 
@@ -160,13 +163,14 @@ class ArtifactRoot:
         self._files.pipe_file(full, content)
 
     def save(self, run: str, samples: SampleImages) -> ContactSheet:
-        """Write samples as a PNG contact sheet, and a thumbnail of a large one.
+        """Write samples as a PNG contact sheet, and a thumbnail of a large one; both say which run made them, and if they are generated.
 
         The file name contains a checksum of the content, so that a file that a row points to is never overwritten with another.
         """
         pixels, columns = arrange_tiles(samples)
         image = Image.fromarray(pixels[..., 0] if samples.shape[3] == 1 else pixels)
-        png = _png(image)
+        is_generated = samples.kind not in REAL_KINDS
+        png = encode_png(image, is_generated=is_generated, run=run, step=samples.step)
         digest = hashlib.sha256(png).hexdigest()
         folder = "/".join(filter(None, (run, samples.kind, samples.incident)))
         stem = f"{folder}/{samples.step:08d}-{digest[:12]}"
@@ -175,7 +179,7 @@ class ArtifactRoot:
         if max(image.size) > MAX_THUMBNAIL_SIDE:
             thumbnail = f"{stem}.thumbnail.png"
             image.thumbnail((MAX_THUMBNAIL_SIDE, MAX_THUMBNAIL_SIDE))
-            self.write(thumbnail, _png(image))
+            self.write(thumbnail, encode_png(image, is_generated=is_generated, run=run, step=samples.step))
         return ContactSheet(f"{stem}.png", thumbnail, digest, samples.shape, columns)
 
     def _full(self, path: str) -> str:
@@ -183,9 +187,3 @@ class ArtifactRoot:
         if path.startswith("/") or ".." in parts:
             raise UserError(f"path must lie under the artifact root, got {path!r}")
         return f"{self._root.rstrip('/')}/{path}"
-
-
-def _png(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG")
-    return buffer.getvalue()

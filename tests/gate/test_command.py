@@ -1,6 +1,9 @@
 """``ganwatch gate``: three outcomes with exit codes, JSON for a rollout, one page."""
 
+import base64
+import hashlib
 import json
+import re
 
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ import torch
 
 import ganwatch
 from ganwatch.cli import main
+from ganwatch.data.origin import read_origin
 from ganwatch.gate.outcome import FAILURE_CONDITION, SUCCESS_CONDITION
 
 DRAW = np.random.default_rng(0)
@@ -58,6 +62,10 @@ def test_a_page_with_hostile_names_shows_them_as_text(files, capsys):
     assert "&lt;script&gt;" in page
     assert page.count("data:image/png;base64,") == 3
     assert "default-src 'none'" in page
+    origins = [read_origin(base64.b64decode(data)) for data in re.findall(r"data:image/png;base64,([^\"]+)", page)]
+    digest = hashlib.sha256((files / name).read_bytes()).hexdigest()
+    assert origins[0] == {"Source": "trainedAlgorithmicMedia", "checkpoint": digest}
+    assert [one["Source"] for one in origins[1:]] == ["trainedAlgorithmicMedia", "digitalCapture"]
     assert "page.html" in capsys.readouterr().out
 
 

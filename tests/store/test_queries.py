@@ -13,8 +13,10 @@ from ganwatch.core.detector import Severity, Verdict
 from ganwatch.core.errors import UserError
 from ganwatch.core.incidents import Incident, State
 from ganwatch.core.readings import Readings, Run, SampleImages
+from ganwatch.data.origin import read_origin
 from ganwatch.sinks.sql import SqlSink
 from ganwatch.store import queries
+from ganwatch.store.artifacts import ArtifactRoot
 from ganwatch.store.database import Store, open_store
 
 
@@ -138,6 +140,7 @@ def test_only_a_run_whose_process_died_is_unfinished(url: str) -> None:
     script = f"""
 import os
 from ganwatch.core.readings import Run
+from ganwatch.data.origin import read_origin
 from ganwatch.sinks.sql import SqlSink
 SqlSink({url!r}).start(Run("dead", "demo", provenance={{"fingerprint": "same"}}))
 os._exit(9)
@@ -169,3 +172,11 @@ def test_a_store_cannot_send_its_reader_to_another_server(tmp_path, root):
     with pytest.raises(UserError, match="artifacts of a store must lie in a folder or in one of"):
         queries.read_artifact(sink.store, artifact)
     sink.close()
+
+
+@pytest.mark.parametrize(("kind", "source"), [("fixed", "trainedAlgorithmicMedia"), ("real", "digitalCapture")])
+def test_a_contact_sheet_says_where_it_comes_from(tmp_path, kind, source):
+    root = ArtifactRoot(str(tmp_path))
+    sheet = root.save("r", SampleImages(7, kind, (1, 600, 4, 1), bytes(2400)))
+    for path in (sheet.path, sheet.thumbnail):
+        assert read_origin(root.read(path)) == {"Source": source, "run": "r", "step": "7"}
