@@ -157,9 +157,10 @@ class ArtifactRoot:
         return {path for path in paths if isinstance(self._files, LocalFileSystem) and not self._files.exists(self._full(path))}
 
     def write(self, path: str, content: bytes) -> None:
-        """Write a file and create the folders above it."""
+        """Write a file and create the folders above it; an object store has none, and would create a bucket."""
         full = self._full(path)
-        self._files.makedirs(full.rpartition("/")[0], exist_ok=True)
+        if isinstance(self._files, LocalFileSystem):
+            self._files.makedirs(full.rpartition("/")[0], exist_ok=True)
         self._files.pipe_file(full, content)
 
     def save(self, run: str, samples: SampleImages) -> ContactSheet:

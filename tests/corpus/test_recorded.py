@@ -9,7 +9,7 @@ import pytest
 from baselines_table import discover_baselines
 from corpus.design import corpus
 from corpus.main import RECORDED
-from corpus.published import DOCUMENT, calibration_sentence, format_detections, format_rules
+from corpus.published import DOCUMENT, calibration_sentence, format_detections, format_rules, fresh_sentence
 from corpus.report import report
 
 from ganwatch.calibration.rates import count_false_alarms, is_failing
@@ -51,6 +51,12 @@ def test_the_whole_final_part_is_recorded(final: list[ReplayedRun]) -> None:
 def test_the_document_has_the_detections_of_the_final_part(final: list[ReplayedRun]) -> None:
     facts = {run.name: run.facts for path in files("final") for run in read_recordings(path)}
     assert format_detections(final, facts) in DOCUMENT.read_text()
+
+
+def test_the_documents_have_the_figures_of_the_fresh_part() -> None:
+    sentence = fresh_sentence(replay("wild-fresh"))
+    for document in (DOCUMENT, DOCUMENT.parents[1] / "README.md"):
+        assert sentence in " ".join(document.read_text().split())
 
 
 def test_each_rule_of_others_is_given_what_it_reads() -> None:

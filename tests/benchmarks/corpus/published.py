@@ -10,6 +10,7 @@ from corpus.figures import Facts, alarm_proportions, failure_table, summary_line
 from corpus.left_out import LeftOut
 from corpus.report import Report
 
+from ganwatch.calibration.rates import Proportion, count_false_alarms, is_failing
 from ganwatch.calibration.replayed_runs import ReplayedRun
 from ganwatch.core.detector import Detector
 
@@ -59,6 +60,20 @@ def calibration_sentence(cls: type[Detector], own: Sequence[ReplayedRun]) -> str
         named = f"{correct.count} of the {correct.total} runs whose failure it names"
         return f"On the final part of the corpus it fired on {named}, and {healthy}"
     return f"No failure of the corpus is named by it. Of the runs of the final part it fired {healthy}" if false.total else ""
+
+
+def fresh_sentence(own: Sequence[ReplayedRun]) -> str:
+    """Return the sentence of the documents on the fresh part of the wild corpus."""
+    failed = [run for run in own if is_failing(run)]
+    found, root = (Proportion(sum(map(holds, failed)), len(failed)) for holds in (_is_found, lambda run: run.has_correct_root))
+    (low, high), healthy = found.interval, count_false_alarms(own)
+    alarms = f"{healthy.alarms} alarms in {healthy.steps:,} steps"
+    facts = f"{found.count} of {found.total} failures found ({low:.2f} to {high:.2f}), {root.count} with the right code at the root"
+    return f"{facts}, {healthy.flagged.count} of {healthy.flagged.total} healthy trainings flagged, {alarms}"
+
+
+def _is_found(run: ReplayedRun) -> bool:
+    return run.detection is not None
 
 
 def format_markdown(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
