@@ -59,6 +59,8 @@ class SavedCheckpoint:
         Reason for which it was not read back though nothing speaks against it; empty for any other one.
     nonfinite : tuple of str
         Parts that hold NaN.
+    stale : tuple of str
+        Parts whose values were not those in training at its step.
     verdict : CheckpointVerdict
     is_removed : bool
         True if its files were removed to make room.
@@ -74,6 +76,7 @@ class SavedCheckpoint:
     fault: str = ""
     unread: str = ""
     nonfinite: tuple[str, ...] = ()
+    stale: tuple[str, ...] = ()
     verdict: CheckpointVerdict = CheckpointVerdict(Quality.UNKNOWN, "not judged yet")
     is_removed: bool = False
     attempt: int = 0
@@ -115,8 +118,9 @@ def judge_checkpoint(
             return CheckpointVerdict(Quality.BAD, _describe(incident), incident.id)
     if stalled := [incident for incident in open_ones if incident.cause is None]:
         return CheckpointVerdict(Quality.UNKNOWN, _describe(stalled[0]), stalled[0].id)
-    if checkpoint.unread or unjudged:
-        return CheckpointVerdict(Quality.UNKNOWN, checkpoint.unread or f"{NOT_JUDGED} {unjudged}")
+    stale = f"parts of another step, or other copies than those in training: {', '.join(checkpoint.stale)}" if checkpoint.stale else ""
+    if doubt := stale or checkpoint.unread or (unjudged and f"{NOT_JUDGED} {unjudged}"):
+        return CheckpointVerdict(Quality.UNKNOWN, doubt)
     if last_step < checkpoint.step + SETTLING_STEPS and not has_ended:
         reason = f"no incident has begun, judged up to step {last_step}; known {SETTLING_STEPS} steps after it"
         return CheckpointVerdict(Quality.UNKNOWN, reason)

@@ -14,11 +14,7 @@ from ganwatch.checkpoints.reader import CheckpointReader, identify_file
 from ganwatch.core.checkpoints import SavedCheckpoint
 from ganwatch.session.checkpoint_book import CheckpointBook
 from ganwatch.session.observer import Observer
-
-MAX_DEPTH, MAX_VALUES = 3, 100
-"""Levels and values of a mapping that are searched for the state of a network."""
-PREFIXES = ("module.", "_orig_mod.")
-"""Beginnings that wrappers add to the names of parameters."""
+from ganwatch.session.stale_parts import find_stale_parts, has_state_of, iterate_mappings
 
 
 class LoopSaves:
@@ -51,12 +47,13 @@ class LoopSaves:
             self.book = CheckpointBook(self.observer, CheckpointReader())
         if not fault and identify_file(path) is None:
             fault = "torch reported success, and the file is not there"
-        checkpoint = SavedCheckpoint(str(Path(path).absolute()), self.observer.steps, created=time.time(), fault=fault)
+        stale = find_stale_parts(states, self.networks(), self.observer.optimizers.values())
+        checkpoint = SavedCheckpoint(str(Path(path).absolute()), self.observer.steps, created=time.time(), fault=fault, stale=stale)
         assert isinstance(self.book.saves, CheckpointReader)
         self.book.saves.submit(checkpoint)
 
 
-def holds_network(value: Any, networks: list[nn.Module], depth: int = MAX_DEPTH) -> bool:
+def holds_network(value: Any, networks: list[nn.Module]) -> bool:
     """Return True if a value is one of the networks, has the state of one, or holds such a value.
 
     Examples
@@ -65,22 +62,7 @@ def holds_network(value: Any, networks: list[nn.Module], depth: int = MAX_DEPTH)
     >>> holds_network({"G": g.state_dict(), "step": 3}, [g]), holds_network({"images": g.weight}, [g])
     (True, False)
     """
-    if isinstance(value, nn.Module):
-        return any(value is network for network in networks)
-    if not isinstance(value, Mapping) or depth == 0:
-        return False
-    names = {_strip(name) for name in value if isinstance(name, str)}
-    if any(_has_state(network, names) for network in networks):
-        return True
-    return any(holds_network(inner, networks, depth - 1) for inner in list(value.values())[:MAX_VALUES])
-
-
-def _has_state(network: nn.Module, names: set[str]) -> bool:
-    own = {_strip(name) for name, _ in network.named_parameters()}
-    return bool(own) and own <= names
-
-
-def _strip(name: str) -> str:
-    for prefix in PREFIXES:
-        name = name.removeprefix(prefix)
-    return name
+    values = [value, *(inner for _, mapping in iterate_mappings(value) for inner in [mapping, *mapping.values()])]
+    return any(
+        value is network or (isinstance(value, Mapping) and has_state_of(network, value)) for value in values for network in networks
+    )

@@ -45,6 +45,7 @@ from ganwatch.session.loop_saves import LoopSaves
 from ganwatch.session.observer import Observer
 from ganwatch.session.run_end import end_run
 from ganwatch.session.run_start import AUDIT_SECONDS, announce_start, start_run
+from ganwatch.session.stale_parts import find_stale_parts
 from ganwatch.session.stop_rule import StopRule, parse_on_incident, parse_stop_on
 from ganwatch.sinks.background import BackgroundSink
 
@@ -185,6 +186,9 @@ class Watch(FrontEnd):
             raise UserError(f"folder must be the same for all checkpoints of a run, got {both}")
         if self._copy_to != copy_to:
             raise UserError("copy_to must be the same for all checkpoints of a run, got another one")
+        find = partial(find_stale_parts, dict(parts), self.networks(), self.observer.optimizers.values())
+        if stale := self.observer.guard("stale parts", find):
+            log.warning("parts %s are of another step, or other copies than those in training", ", ".join(stale))
         try:
             self._guard.save(parts, self._book.create_manifest(parts))
         except Exception as error:

@@ -25,7 +25,8 @@ def append_checkpoint(store: Store, run: str, attempt: int, checkpoint: SavedChe
     """Write a checkpoint, unless it is there, and its verdict, if that is another one than before; in one transaction."""
     key = {"run_id": run, "path": checkpoint.path, "sha256": checkpoint.sha256, "step": checkpoint.step}
     facts = {"attempt": attempt, "size": checkpoint.size, "fault": checkpoint.fault, "created": checkpoint.created}
-    facts |= {"extras": encode({"nonfinite": list(checkpoint.nonfinite), "unread": checkpoint.unread})}
+    lists = {"nonfinite": list(checkpoint.nonfinite), "stale": list(checkpoint.stale)}
+    facts |= {"extras": encode(lists | {"unread": checkpoint.unread})}
     verdict = {"quality": str(checkpoint.verdict.quality), "reason": checkpoint.verdict.reason, "incident_id": checkpoint.verdict.incident}
     with store.begin() as connection:
         found = connection.execute(select(_CHECKPOINT.c.id).where(*(_CHECKPOINT.c[name] == value for name, value in key.items()))).scalar()
@@ -97,6 +98,7 @@ def _to_checkpoint(row: RowMapping) -> SavedCheckpoint:
     names = ("path", "step", "sha256", "size", "created", "fault")
     found = read_row(SavedCheckpoint, "checkpoint", row, lambda cells: {name: cells[name] for name in names})
     extras = row["extras"] if isinstance(row["extras"], dict) else {}
-    nonfinite, unread = tuple(map(str, extras.get("nonfinite", ()))), str(extras.get("unread", ""))
-    is_removed = row["removed"] is not None
-    return replace(found, nonfinite=nonfinite, unread=unread, is_removed=is_removed, attempt=row["attempt"], verdict=verdict)
+    nonfinite, stale = (tuple(map(str, extras.get(name, ()))) for name in ("nonfinite", "stale"))
+    unread, is_removed = str(extras.get("unread", "")), row["removed"] is not None
+    found = replace(found, nonfinite=nonfinite, stale=stale, unread=unread)
+    return replace(found, is_removed=is_removed, attempt=row["attempt"], verdict=verdict)

@@ -1,5 +1,6 @@
 """Files that a plain loop writes by ``torch.save`` or ``torch.distributed.checkpoint`` are read back and judged; nothing else is."""
 
+import copy
 import logging
 import os
 import warnings
@@ -13,6 +14,7 @@ import ganwatch
 from ganwatch.checkpoints.distributed import check_shards
 from ganwatch.checkpoints.manifest import CheckpointError
 from ganwatch.session import loop_saves
+from ganwatch.session.stale_parts import find_stale_parts
 from ganwatch.sinks.memory import MemorySink
 
 
@@ -129,3 +131,28 @@ def test_a_set_of_shards_is_looked_for_and_a_half_one_is_a_fault(networks, tmp_p
     index.unlink()
     with pytest.raises(CheckpointError, match="not completed"):
         check_shards(folder)
+
+
+def test_parts_of_another_step_are_named_and_averaged_copies_are_not(networks, tmp_path):
+    g, _ = networks
+    old = {name: value.clone() for name, value in g.state_dict().items()}
+
+    def save(g, d):
+        torch.save({"models": {"G": old, "D": d.state_dict(), "G_ema": old}}, tmp_path / "mixed.pth")
+        torch.save({"models": {"G": g.state_dict(), "D": d.state_dict(), "G_ema": old}}, tmp_path / "whole.pth")
+
+    mixed, whole = train(networks, save)
+    assert (mixed.stale, whole.stale) == (("models.G",), ())
+    assert "parts of another step" in mixed.verdict.reason
+
+
+def test_an_optimizer_of_another_step_is_named(networks):
+    g, _ = networks
+    optimizer = torch.optim.Adam(g.parameters())
+    for _ in range(2):
+        g(torch.randn(2, 2)).sum().backward()
+        optimizer.step()
+    old = copy.deepcopy(optimizer.state_dict())
+    optimizer.step()
+    assert find_stale_parts({"opt": old, "other": optimizer.state_dict()}, [g], [optimizer]) == ("opt",)
+    assert find_stale_parts({"opt": torch.optim.SGD(g.parameters()).state_dict()}, [g], [optimizer]) == ()
