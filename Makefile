@@ -30,7 +30,7 @@ types: .venv/.dev
 	$(BIN)/mypy --strict dashboards
 
 bench: .venv/.dev
-	@missed=0; for part in "corpus/main.py table" overhead.py overhead_loops.py quality.py quality_neighbours.py drift_speed.py; do $(BIN)/python tests/benchmarks/$$part || missed=1; done; exit $$missed
+	@missed=0; for part in "corpus/main.py table" overhead.py overhead_loops.py quality.py quality_neighbours.py drift_speed.py checkpoint_stalls.py; do $(BIN)/python tests/benchmarks/$$part || missed=1; done; exit $$missed
 
 corpus: .venv/.dev
 	$(BIN)/python tests/benchmarks/corpus/main.py run
