@@ -59,6 +59,7 @@ def run_checks(features: GateFeatures, *, margin: float = 0.05, level: float = 0
 
     Examples
     --------
+    >>> import torch
     >>> draw = torch.Generator().manual_seed(0)
     >>> real, latents = torch.randn(400, 2, generator=draw), torch.randn(400, 2, generator=draw)
     >>> [str(check.outcome) for check in run_checks(GateFeatures(real, latents + 2.0, latents + 0.5))]
