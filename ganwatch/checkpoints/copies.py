@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 import tempfile
 import time
 from collections import deque
@@ -158,8 +157,6 @@ class CheckpointCopies(Worker):
         super().__init__("ganwatch-checkpoints-copies")
         self.storage, self._pauses = storage, pauses
         self._waiting: deque[_Task] = deque()
-        self._results: list[SavedCheckpoint] = []
-        self._random = random.Random()  # the global one is the training's
 
     def submit(self, checkpoint: Path) -> None:
         """Have a checkpoint copied; it takes the place of one that waits."""
@@ -173,12 +170,6 @@ class CheckpointCopies(Worker):
             if not self._is_closing:
                 self._waiting.append(_Task(checkpoint, is_removal=True))
                 self._wake()
-
-    def take_results(self) -> list[SavedCheckpoint]:
-        """Return the copies that failed since the last call."""
-        with self._condition:
-            results, self._results = self._results, []
-        return results
 
     def close(self, timeout: float) -> None:
         """Copy what waits, without pauses between attempts, and end the thread."""
@@ -194,9 +185,7 @@ class CheckpointCopies(Worker):
 
     def _handle(self, piece: _Task) -> None:
         fault = ""
-        for pause in (0.0, *self._pauses):
-            with self._condition:
-                self._condition.wait_for(lambda: self._is_closing, pause * (1.0 + self._random.random() / 2.0))
+        for _ in self._attempts(self._pauses):
             try:
                 if piece.is_removal:
                     self.storage.remove(piece.path.name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -62,7 +61,6 @@ class CheckpointGuard(Worker):
         self.folder, self.pauses = CheckpointFolder(Path(folder).absolute()), PAUSES if pauses is None else pauses
         self.copies = None if storage is None else CheckpointCopies(storage, self.pauses)
         self.reader = CheckpointReader(read_back, self._on_verified)
-        self._random = random.Random()  # the global one is the training's
         self._buffers = [SnapshotBuffer(), SnapshotBuffer()]
         self._waiting: _Save | None = None
         self._removals: list[Path] = []
@@ -157,9 +155,7 @@ class CheckpointGuard(Worker):
     def _write(self, save: _Save) -> SavedCheckpoint:
         """Write a checkpoint and compare what is on the disk with what was meant. Return it, not read back yet, or with its fault."""
         step, fault, started = save.manifest.step, "", time.time()
-        for pause in (0.0, *self.pauses):
-            with self._condition:
-                self._condition.wait_for(lambda: self._is_closing, pause * (1.0 + self._random.random() / 2.0))
+        for _ in self._attempts(self.pauses):
             try:
                 path = self.folder.write(save.states, save.manifest)
             except (OSError, CheckpointError) as error:

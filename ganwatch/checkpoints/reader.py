@@ -43,7 +43,6 @@ class CheckpointReader(Worker):
         self._read_back = self._process if read_back is None else read_back
         self._on_verified = on_verified
         self._waiting: deque[SavedCheckpoint] = deque()
-        self._results: list[SavedCheckpoint] = []
         self._removed: set[str] = set()
 
     def submit(self, checkpoint: SavedCheckpoint) -> None:
@@ -64,12 +63,6 @@ class CheckpointReader(Worker):
             self._removed.add(path)
             self._waiting = deque(one for one in self._waiting if one.path != path)
             self._results.append(SavedCheckpoint(path, 0, is_removed=True))
-
-    def take_results(self) -> list[SavedCheckpoint]:
-        """Return the results since the last call."""
-        with self._condition:
-            results, self._results = self._results, []
-        return results
 
     def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
         """Read what waits, and end the thread and the other process."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 from typing import Any
+
+from ganwatch.core.checkpoints import SavedCheckpoint
 
 
 class Worker(ABC):
@@ -21,6 +25,8 @@ class Worker(ABC):
         self._condition = threading.Condition()
         self._is_busy = self._is_closing = False
         self._thread: threading.Thread | None = None
+        self._results: list[SavedCheckpoint] = []
+        self._random = random.Random()  # the global one is the training's
 
     @property
     @abstractmethod
@@ -35,10 +41,23 @@ class Worker(ABC):
     def _handle(self, piece: Any) -> None:
         """Handle a piece; called in the thread, without the lock. Raises nothing."""
 
+    def take_results(self) -> list[SavedCheckpoint]:
+        """Return the results since the last call."""
+        with self._condition:
+            results, self._results = self._results, []
+        return results
+
     def wait(self, timeout: float) -> bool:
         """Wait until no piece is left. Return False if time ran out."""
         with self._condition:
             return self._condition.wait_for(lambda: not (self._is_busy or self._has_work), timeout)
+
+    def _attempts(self, pauses: Iterable[float]) -> Iterator[None]:
+        """Yield at once, and again after each pause in seconds, up to half as long again at random; without pauses while it closes."""
+        for pause in (0.0, *pauses):
+            with self._condition:
+                self._condition.wait_for(lambda: self._is_closing, pause * (1.0 + self._random.random() / 2.0))
+            yield
 
     def _wake(self) -> None:
         """Start the thread if there is none, and let it look for work; called with the lock."""

@@ -53,19 +53,10 @@ def score(
     ----------
     real, fake : SampleStream
         The two sides.
-    features : str, callable or None
-        The extractor, as for ``ganwatch.features.registry.make_extractor``.
-    size : int or None, pixels
-        Side to which images are resized.
-    value_range : (low, high) or None
-        Range of floating-point images whose data give none. None takes the range of the other side if it holds the first batches, else the
-        common range that does.
+    features, size, value_range, cache, progress
+        As for ``ganwatch.evaluation.sides.extract_sides``.
     seed : int
         Seed of random weights and subsamples.
-    cache : FeatureCache or None
-        Cache of the features.
-    progress : callable or None
-        Called with a side and the number of its samples that were added.
 
     Raises
     ------

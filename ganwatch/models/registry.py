@@ -15,11 +15,22 @@ from ganwatch.core.errors import UserError, show_value
 from ganwatch.core.files import exists
 from ganwatch.core.signals import catalogue
 from ganwatch.models.files import FOLDER, check_version, copy_checkpoint
+from ganwatch.models.verdicts import VersionJudge
 from ganwatch.store import models, queries, series
 from ganwatch.store.audit_log import append_entry, read_history
 from ganwatch.store.checkpoints import find_by_content, judge_checkpoints
 from ganwatch.store.database import Store
-from ganwatch.store.models import CANDIDATE, CURRENT, GATED, PROMOTED, ROLLED_BACK, ModelRecord, ModelVersion
+from ganwatch.store.models import (
+    CANDIDATE,
+    CURRENT,
+    GATED,
+    PROMOTED,
+    ROLLED_BACK,
+    ModelRecord,
+    ModelVersion,
+    RevisionError,
+    describe_revision,
+)
 from ganwatch.store.records import RunRecord
 
 LAST_GOOD = "last-good"
@@ -97,29 +108,24 @@ class ModelRegistry:
 
     def show(self, model: str) -> tuple[ModelRecord, list[JudgedVersion]]:
         """Return a model and its versions with their verdicts, oldest first."""
-        record = models.find_model(self.store, model)
+        record, judge = models.find_model(self.store, model), VersionJudge(self.store, model)
         found = models.versions(self.store, record)
-        verdicts = {one.version: self._judge(model, one) for one in found}
-        last_good = self._last_good(record, found, verdicts)
+        last_good = judge.find_last(found, Quality.GOOD)
         aliases = dict(record.aliases) | ({} if last_good is None else {LAST_GOOD: last_good.version})
         return record, [
-            JudgedVersion(one, verdicts[one.version], tuple(name for name in ALIASES if aliases.get(name) == one.version)) for one in found
+            JudgedVersion(one, judge.judge(one), tuple(name for name in ALIASES if aliases.get(name) == one.version)) for one in found
         ]
 
     def find(self, model: str, which: str | int = CURRENT) -> JudgedVersion:
-        """Return a version by its number or alias.
+        """Return a version by its number or alias, with its verdict.
 
         Raises
         ------
         UserError
             There is none.
         """
-        _, found = self.show(model)
-        for one in found:
-            if which in one.aliases or str(which) == str(one.version.version):
-                return one
-        known = ", ".join([alias for one in found for alias in one.aliases] + [str(one.version.version) for one in found])
-        raise UserError(f"version must be one of model {model}, {known}, got {which!r}")
+        number = self._find_version(model, which).version
+        return next(one for one in self.show(model)[1] if one.version.version == number)
 
     def resolve(self, model: str, which: str | int = CURRENT) -> Path:
         """Return the path of a version whose files are those that were registered.
@@ -129,7 +135,7 @@ class ModelRegistry:
         UserError
             There is no such version, or its files are gone or changed.
         """
-        version = self.find(model, which).version
+        version = self._find_version(model, which)
         path = self.path_of(version)
         check_version(path, version.sha256)
         return path
@@ -191,23 +197,21 @@ class ModelRegistry:
         RevisionError
             The model has another revision.
         """
-        record, found = self.show(model)
+        record, judge = models.find_model(self.store, model), VersionJudge(self.store, model)
         current = record.aliases.get(CURRENT)
         if to is None:
-            verdicts = {one.version.version: one.verdict for one in found}
-            others = [one.version for one in found if one.version.version != current]
-            target = self._last_good(record, others, verdicts, allows_unknown=True)
+            others = [one for one in models.versions(self.store, record) if one.version != current]
+            target = judge.find_last(others, Quality.GOOD) or judge.find_last(others, Quality.UNKNOWN)
             if target is None:
                 raise UserError(f"model {model} must have a version that was in use and is not bad, got none; name one with --to")
-            to = target.version
-        chosen = self.find(model, to)
-        number = chosen.version.version
-        if number == current or number not in {change.detail.get("version") for change in models.changes(self.store, model)}:
-            raise UserError(f"--to must be a version that was in use before the current one, got {to}; promote another one")
-        verdict = self._judge(model, chosen.version, counts_rollbacks=False)  # a person takes an earlier rollback back
+        else:
+            target = self._find_version(model, to)
+            if target.version == current or not judge.was_in_use(target.version):
+                raise UserError(f"--to must be a version that was in use before the current one, got {to}; promote another one")
+        verdict = judge.judge_by_run(target)  # a person may take an earlier rollback back
         if verdict.quality is Quality.BAD:
-            raise UserError(f"version {number} of model {model} must not be bad, got {verdict.reason}")
-        return self._change(record, chosen, revision, {}, action=ROLLED_BACK, actor=actor, reason=reason)
+            raise UserError(f"version {target.version} of model {model} must not be bad, got {verdict.reason}")
+        return self._change(record, JudgedVersion(target, verdict, ()), revision, {}, action=ROLLED_BACK, actor=actor, reason=reason)
 
     def record_gate(self, model: str, version: int, baseline: int, result: Mapping[str, Any], *, actor: str) -> None:
         """Write the result of a gate between two versions to the audit log."""
@@ -216,45 +220,26 @@ class ModelRegistry:
     def _change(
         self, record: ModelRecord, chosen: JudgedVersion, revision: int, evidence: Mapping[str, Any], **facts: str
     ) -> ModelRecord:
+        if record.revision != revision:  # what was checked is that of another revision
+            raise RevisionError(describe_revision(self.store, record.name, revision))
         check_version(self.path_of(chosen.version), chosen.version.sha256)
         of_version = {"verdict": str(chosen.verdict.quality), "verdict_reason": chosen.verdict.reason, "sha256": chosen.version.sha256}
         return models.change_current(
             self.store, record, chosen.version.version, revision, evidence=of_version | dict(evidence), **facts
         )
 
-    def _judge_by_run(self, version: ModelVersion, run: str) -> CheckpointVerdict:
-        try:
-            found = judge_checkpoints(self.store, queries.run(self.store, run))
-        except UserError as error:  # one run that cannot be read takes no other version with it
-            return CheckpointVerdict(Quality.UNKNOWN, f"its run cannot be read: {error}")
-        same = [one for one in found if one.sha256 == version.sha256 and one.step == version.step]
-        return same[-1].verdict if same else CheckpointVerdict(Quality.UNKNOWN, "its run has no record of it")
-
-    def _judge(self, model: str, version: ModelVersion, *, counts_rollbacks: bool = True) -> CheckpointVerdict:
-        """Judge a version by the incidents of its run, and by rollbacks."""
-        verdict = CheckpointVerdict(Quality.UNKNOWN, "no run is known that trained it")
-        if version.run is not None:
-            verdict = self._judge_by_run(version, version.run)
-        if verdict.quality is not Quality.BAD and counts_rollbacks:
-            for change in reversed(models.changes(self.store, model)):
-                if change.action == ROLLED_BACK and change.detail.get("previous") == version.version:
-                    why = change.detail.get("reason")
-                    return CheckpointVerdict(Quality.BAD, f"rolled back by {change.actor}" + (f": {why}" if why else ""))
-                if change.detail.get("version") == version.version:
-                    break
-        return verdict
-
-    def _last_good(
-        self, record: ModelRecord, found: list[ModelVersion], verdicts: Mapping[int, CheckpointVerdict], *, allows_unknown: bool = False
-    ) -> ModelVersion | None:
-        """Return the version that was in use last and is good; if there is none and ``allows_unknown``, one that nothing speaks against."""
-        by_number = {one.version: one for one in found}
-        past = [change.detail.get("version") for change in reversed(models.changes(self.store, record.name))]
-        for quality in (Quality.GOOD, *([Quality.UNKNOWN] if allows_unknown else [])):
-            for number in past:
-                if isinstance(number, int) and number in by_number and verdicts[number].quality is quality:
-                    return by_number[number]
-        return None
+    def _find_version(self, model: str, which: str | int) -> ModelVersion:
+        """Return a version by its number or alias; verdicts are needed for ``last-good`` alone."""
+        record = models.find_model(self.store, model)
+        found, aliases = models.versions(self.store, record), dict(record.aliases)
+        if which == LAST_GOOD and (last_good := VersionJudge(self.store, model).find_last(found, Quality.GOOD)) is not None:
+            aliases[LAST_GOOD] = last_good.version
+        number = aliases.get(str(which), which)
+        for one in found:
+            if str(one.version) == str(number):
+                return one
+        known = ", ".join([*aliases, *(str(one.version) for one in found)])
+        raise UserError(f"version must be one of model {model}, {known}, got {which!r}")
 
     def _last_gate(self, model: str, version: int, baseline: int | None) -> dict[str, Any] | None:
         for entry in reversed(read_history(self.store, model, (GATED,))):

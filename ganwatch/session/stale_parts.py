@@ -40,7 +40,7 @@ def find_stale_parts(states: Any, networks: Iterable[nn.Module], optimizers: Ite
     (('G',), ())
     """
     live = [*networks]
-    counts = {count for optimizer in optimizers if (count := _count_updates(optimizer.state_dict())) is not None}
+    counts = {count for optimizer in optimizers if (count := _count_updates(optimizer.state)) is not None}
     return tuple(place for place, value in iterate_mappings(states) if not OTHERS.search(place) and _is_stale(value, live, counts))
 
 
@@ -69,15 +69,15 @@ def strip_prefix(name: str) -> str:
 
 def _is_stale(value: Mapping[Any, Any], networks: list[nn.Module], counts: set[int]) -> bool:
     if "param_groups" in value and "state" in value:
-        count = _count_updates(value)
+        count = _count_updates(value["state"])
         return bool(counts) and count is not None and count not in counts
     known = [network for network in networks if has_state_of(network, value) and _has_shapes_of(network, value)]
     return bool(known) and not any(_is_equal(network, value) for network in known)
 
 
-def _count_updates(state: Mapping[Any, Any]) -> int | None:
-    """Return the updates that the state of an optimizer counts; None if it counts none."""
-    for of_parameter in dict(state.get("state") or {}).values():
+def _count_updates(state: Any) -> int | None:
+    """Return the updates that the states of an optimizer, by parameter, count; None if they count none."""
+    for of_parameter in state.values() if isinstance(state, Mapping) else ():
         step = of_parameter.get("step") if isinstance(of_parameter, Mapping) else None
         if isinstance(step, int | float | Tensor):
             return int(step)
