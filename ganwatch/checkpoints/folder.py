@@ -33,6 +33,8 @@ log = logging.getLogger("ganwatch")
 
 LATEST = "latest"
 """File with the name of the latest checkpoint that was verified."""
+SAFETENSORS = ".safetensors"
+"""End of the name of a file of safetensors."""
 MAX_NAME_BYTES = 100
 _NAME = re.compile(r"step-(\d{1,15})(?:-(\d{1,6}))?")
 
@@ -178,6 +180,8 @@ def load_foreign_states(file: Path) -> dict[str, Any]:
     UnreadCheckpointError
         It holds more than that, or is no file of ``torch.save``.
     """
+    if file.suffix == SAFETENSORS:
+        return _load_safetensors(file)
     try:
         with open_regular(file, file.name) as opened:
             is_archive = opened.read(len(ARCHIVE)) == ARCHIVE
@@ -191,6 +195,19 @@ def load_foreign_states(file: Path) -> dict[str, Any]:
         if isinstance(error.__cause__, pickle.UnpicklingError | UnsafePickleError):
             raise UnreadCheckpointError(f"{show_value(file.name)} holds more than tensors and plain types, and is not read back") from error
         raise
+
+
+def _load_safetensors(file: Path) -> dict[str, Any]:
+    """Load the tensors of a file of safetensors, whose format holds nothing else."""
+    try:
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise UnreadCheckpointError(f"{show_value(file.name)} needs safetensors to be read: pip install safetensors") from error
+    try:
+        with open_regular(file, file.name):
+            return dict(load_file(file))
+    except Exception as error:
+        raise CheckpointError(f"checkpoint must be an undamaged file of safetensors, got {show_value(str(file))}: {error}") from error
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganwatch.checkpoints.folder import load_checkpoint, load_states
+from ganwatch.checkpoints.folder import load_checkpoint, load_foreign_states
 from ganwatch.checkpoints.manifest import CheckpointError
 from ganwatch.core.errors import UserError, show_value
 from ganwatch.core.files import is_folder
@@ -48,7 +48,7 @@ class SampledCheckpoint:
         self.name, self.sample_size, self.seed, self.argument = str(path), count, seed, argument
         draw = import_attribute(sampler, "--sampler")
         try:
-            states = load_checkpoint(path) if is_folder(Path(path)) else load_states(Path(path))
+            states = load_checkpoint(path) if is_folder(Path(path)) else load_foreign_states(Path(path))
         except CheckpointError as error:
             raise UserError(f"{argument}: {error}") from error
         try:

@@ -11,6 +11,7 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from ganwatch import load_checkpoint
 from ganwatch.checkpoints.folder import STATE, CheckpointFolder
@@ -108,6 +109,15 @@ def test_damage_is_named_and_the_one_before_is_loaded(folder, kind, monkeypatch,
 def test_what_is_no_path_is_named(path):
     with pytest.raises(CheckpointError, match="path must"):
         load_checkpoint(path)
+
+
+def test_a_file_of_safetensors_is_read_and_a_damaged_one_named(tmp_path):
+    save_file({"weight": torch.ones(3)}, tmp_path / "g.safetensors")
+    assert describe_checkpoint(tmp_path / "g.safetensors")["tensors"] == 1
+    for content in (b"", (tmp_path / "g.safetensors").read_bytes()[:-4], b"\xff" * 100):
+        (tmp_path / "g.safetensors").write_bytes(content)
+        with pytest.raises(CheckpointError, match="undamaged file of safetensors"):
+            describe_checkpoint(tmp_path / "g.safetensors")
 
 
 def test_a_folder_without_a_checkpoint_is_named(tmp_path):

@@ -8,6 +8,7 @@ import warnings
 import pytest
 import torch
 import torch.distributed.checkpoint as dcp
+from lightning.fabric import Fabric
 from torch import nn
 
 import ganwatch
@@ -52,6 +53,11 @@ def train(networks, save, steps=3, memory=None):
 def test_states_of_a_watched_network_are_read_back(networks, tmp_path, make):
     [found] = train(networks, lambda g, d: torch.save(make(g, d), tmp_path / "nets.pth"))
     assert (found.path, found.step, found.is_verified) == (str(tmp_path / "nets.pth"), 3, True)
+
+
+def test_a_file_of_fabric_is_read_back(networks, tmp_path):
+    [found] = train(networks, lambda g, d: Fabric(accelerator="cpu", devices=1).save(tmp_path / "fabric.ckpt", {"g": g, "d": d}))
+    assert (found.path, found.is_verified) == (str(tmp_path / "fabric.ckpt"), True)
 
 
 def test_what_holds_no_network_is_not_looked_at(networks, tmp_path):

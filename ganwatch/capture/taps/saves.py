@@ -1,4 +1,4 @@
-"""Tap on ``torch.save`` and ``torch.distributed.checkpoint.save``: reports what was saved to a path, and what could not be."""
+"""Tap on the functions that save to a path, of torch and of Lightning Fabric: reports what was saved, and what could not be."""
 
 from __future__ import annotations
 
@@ -11,25 +11,22 @@ from ganwatch.capture.taps.patches import Patch
 
 OnSave = Callable[[Any, str, str], None]
 
-DISTRIBUTED = "torch.distributed.checkpoint"
-"""Module of distributed checkpoints, which a loop has imported before it is watched."""
-
 _listeners: list[OnSave] = []
 
 
 def add_listener(listener: OnSave) -> None:
     """Call ``listener(states, path, fault)`` after each save to a path, in the thread that saves; ``fault`` is empty if it worked."""
     _listeners.append(listener)
-    _patch.install()
-    if DISTRIBUTED in sys.modules:  # importing it takes longer than all else
-        _distributed.install()
+    for patch in _patches:
+        if patch.path.partition(":")[0] in sys.modules:  # what the loop has not imported is not imported for it
+            patch.install()
 
 
 def remove_listener(listener: OnSave) -> None:
     """Undo ``add_listener``."""
     _listeners.remove(listener)
     if not _listeners:
-        for patch in (_patch, _distributed):
+        for patch in _patches:
             patch.remove()
 
 
@@ -54,7 +51,7 @@ def _call(patch: Patch, states: Any, path: Any, args: Any, kwargs: Any) -> Any:
 
 def _save(*args: Any, **kwargs: Any) -> Any:
     named = dict(zip(("obj", "f"), args, strict=False)) | kwargs
-    return _call(_patch, named.get("obj"), named.get("f"), args, kwargs)
+    return _call(_torch, named.get("obj"), named.get("f"), args, kwargs)
 
 
 def _save_distributed(*args: Any, **kwargs: Any) -> Any:
@@ -62,5 +59,15 @@ def _save_distributed(*args: Any, **kwargs: Any) -> Any:
     return _call(_distributed, states, kwargs.get("checkpoint_id"), args, kwargs)
 
 
-_patch = Patch("torch:save", _save, "files of torch.save are not read back")
-_distributed = Patch(f"{DISTRIBUTED}:save", _save_distributed, "files of torch.distributed.checkpoint are not looked for")
+def _save_fabric(io: Any, checkpoint: Any, path: Any, *args: Any, **kwargs: Any) -> Any:
+    return _call(_fabric, checkpoint, path, (io, checkpoint, path, *args), kwargs)
+
+
+_torch = Patch("torch:save", _save, "files of torch.save are not read back")
+_distributed = Patch(
+    "torch.distributed.checkpoint:save", _save_distributed, "files of torch.distributed.checkpoint are not looked for"
+)
+_fabric = Patch(
+    "lightning.fabric.plugins.io.torch_io:TorchCheckpointIO.save_checkpoint", _save_fabric, "files of Lightning Fabric are not read back"
+)
+_patches = (_torch, _distributed, _fabric)
